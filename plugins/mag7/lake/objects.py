@@ -1,0 +1,70 @@
+"""Objects of the lake's bucket: read, write, list, copy and delete, always as the bucket's expected owner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from mag7.errors import Mag7Error
+
+
+class ObjectMissingError(Mag7Error):
+    """An object that a step relies on is not in the bucket."""
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """One listed object: its key and its size in bytes."""
+
+    key: str
+    size: int
+
+
+class ObjectStore:
+    """The lake's bucket behind five verbs.
+
+    ``client`` is a boto3 S3 client (typed Any: boto3 ships no types). ``owner`` is the account id that must own
+    the bucket, sent as ExpectedBucketOwner with every request; None where an endpoint override stands in for AWS.
+    """
+
+    def __init__(self, client: Any, bucket: str, owner: str | None = None) -> None:
+        self._client = client
+        self.bucket = bucket
+        self._owner: dict[str, str] = {"ExpectedBucketOwner": owner} if owner else {}
+
+    def uri(self, key: str) -> str:
+        """Return the s3:// address of a key."""
+        return f"s3://{self.bucket}/{key}"
+
+    def get(self, key: str) -> bytes:
+        """Return an object's bytes; raises ObjectMissingError where there is none."""
+        try:
+            answer = self._client.get_object(Bucket=self.bucket, Key=key, **self._owner)
+        except self._client.exceptions.NoSuchKey as missing:
+            raise ObjectMissingError(f"{self.uri(key)} does not exist; run the task that writes it again") from missing
+        body: bytes = answer["Body"].read()
+        return body
+
+    def put(self, key: str, body: bytes, content_type: str = "application/octet-stream") -> None:
+        """Write an object, replacing what stood there."""
+        self._client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type, **self._owner)
+
+    def list(self, prefix: str) -> Iterator[StoredObject]:
+        """Yield every object below a prefix, in key order."""
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix, **self._owner)
+        for page in pages:
+            for entry in page.get("Contents", []):
+                yield StoredObject(entry["Key"], entry["Size"])
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy one object inside the bucket (a server-side copy; objects here are far below its 5 GB limit)."""
+        owners = {**self._owner, "ExpectedSourceBucketOwner": self._owner["ExpectedBucketOwner"]} if self._owner else {}
+        self._client.copy_object(
+            Bucket=self.bucket, Key=target, CopySource={"Bucket": self.bucket, "Key": source}, **owners
+        )
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Delete objects by key; a key without an object is no error."""
+        for key in keys:
+            self._client.delete_object(Bucket=self.bucket, Key=key, **self._owner)
