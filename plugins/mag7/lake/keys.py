@@ -1,0 +1,70 @@
+"""Where things lie in the lake: every key and prefix of the bucket is built here."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+
+DATABASE = "market_data"
+STAGING_DATABASE = "market_data_staging"
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+def run_segment(dag_id: str, run_id: str) -> str:
+    """Name a DAG run in one path segment, from letters, digits, dot, underscore and hyphen only."""
+    return _UNSAFE.sub("", f"{dag_id}-{run_id}")
+
+
+def answers_prefix(endpoint: str, trading_date: date) -> str:
+    """Below it lie the provider's answers of one endpoint for one date, as received."""
+    return f"raw/polygon/{endpoint}/trading_date={trading_date.isoformat()}/"
+
+
+def document_key(trading_date: date) -> str:
+    """The session's published document."""
+    return f"raw/magnificent7/trading_date={trading_date.isoformat()}/market_data.json"
+
+
+def staging_prefix(run: str) -> str:
+    """Below it lies what a run made and nobody reads yet; without a slash at the end."""
+    return f"staging/{run}"
+
+
+def staged_document_key(run: str, trading_date: date) -> str:
+    """The session's document before it is published."""
+    return f"{staging_prefix(run)}/market_data/trading_date={trading_date.isoformat()}/market_data.json"
+
+
+def staged_table_prefix(run: str, form: str, table: str, trading_date: date) -> str:
+    """The folder in which a Glue job leaves one file of a table and session; form is processed or analytics."""
+    return f"{staging_prefix(run)}/{form}/{table}/trading_date={trading_date.isoformat()}/"
+
+
+def manifest_key(run: str, table: str) -> str:
+    """The COPY manifest of a run's window for one table."""
+    return f"{staging_prefix(run)}/manifests/{table}.json"
+
+
+def report_key(run: str, name: str) -> str:
+    """A small JSON report that a run leaves for people and programs: summary, refusals, failures."""
+    return f"{staging_prefix(run)}/reports/{name}.json"
+
+
+def processed_prefix(table: str, trading_date: date) -> str:
+    """The published partition of a table, for Athena."""
+    return f"processed/{table}/trading_date={trading_date.isoformat()}/"
+
+
+def processed_key(table: str, trading_date: date) -> str:
+    """The one file of a published partition."""
+    return f"{processed_prefix(table, trading_date)}data.parquet"
+
+
+def analytics_key(table: str, trading_date: date) -> str:
+    """The published flat file of a table and session, for COPY."""
+    return f"analytics/{table}/{trading_date.isoformat()}.parquet"
+
+
+def script_prefix(digest: str) -> str:
+    """Below it lie Glue scripts and their SQL of exactly one version of this checkout."""
+    return f"glue/scripts/{digest}/"

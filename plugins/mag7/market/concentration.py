@@ -1,0 +1,190 @@
+"""The session's figures: totals by company, the seven's share, the line sum, rankings, concentration, coverage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from mag7.errors import Mag7Error
+from mag7.index.constituents import Line
+from mag7.index.seven import SEVEN
+from mag7.market.caps import FailedLine, PricedLine
+
+HUNDRED = Decimal(100)
+TOP = 10
+
+
+class NothingPricedError(Mag7Error):
+    """No company of the index could be priced, so there is no total to take a share of."""
+
+
+@dataclass(frozen=True)
+class UnpricedCompany:
+    """A company of the index without a cap, and the cap in USD that coverage counts it with."""
+
+    issuer: str
+    company: str
+    assumed_market_cap: Decimal
+    basis: str
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How much of the index a session's figures rest on; parts in per cent."""
+
+    lines_expected: int
+    lines_priced: int
+    companies_expected: int
+    companies_priced: int
+    companies_pct: Decimal
+    cap_pct: Decimal
+    unpriced: tuple[UnpricedCompany, ...]
+
+
+@dataclass(frozen=True)
+class RankedCompany:
+    """One of the seven in the order of its cap; its part of the index is None where it is not a member."""
+
+    ranking: int
+    priced: PricedLine
+    in_index: bool
+    pct_of_mag7: Decimal
+    pct_of_sp500: Decimal | None
+
+
+@dataclass(frozen=True)
+class Concentration:
+    """Every figure of a session; caps in USD, parts in per cent, the HHI in per cent squared."""
+
+    total_mag7_market_cap: Decimal
+    mag7_in_index_market_cap: Decimal
+    mag7_in_index_count: int
+    sp500_total_market_cap: Decimal
+    mag7_pct_of_sp500: Decimal
+    line_sum_market_cap: Decimal | None
+    line_sum_mag7_pct: Decimal | None
+    hhi: Decimal
+    effective_companies: Decimal
+    top10_pct: Decimal
+    ranked: tuple[RankedCompany, ...]
+    coverage: Coverage
+    quality: str
+
+
+def measure_concentration(
+    lines: Sequence[PricedLine | FailedLine], seven_outside: Sequence[PricedLine | FailedLine]
+) -> Concentration:
+    """Compute a session's figures from its lines in the index, and from those of the seven that are not in it yet.
+
+    A company's cap is that of its main line. Raises NothingPricedError where no company has one.
+    """
+    priced = [line for line in lines if isinstance(line, PricedLine)]
+    companies = [line for line in priced if line.line.main_line]
+    total = sum((line.market_cap for line in companies), Decimal(0))
+    if not companies:
+        raise NothingPricedError(f"none of {len(lines)} lines could be priced; see the reasons of the failed lines")
+    in_index = [line for line in companies if line.line.ticker in SEVEN]
+    seven = in_index + [line for line in seven_outside if isinstance(line, PricedLine)]
+    in_index_cap = sum((line.market_cap for line in in_index), Decimal(0))
+    line_sum = sum((line.market_cap for line in priced), Decimal(0)) if len(priced) == len(lines) else None
+    parts = sorted((HUNDRED * line.market_cap / total for line in companies), reverse=True)
+    hhi = sum((part * part for part in parts), Decimal(0))
+    coverage = measure_coverage(lines)
+    return Concentration(
+        total_mag7_market_cap=sum((line.market_cap for line in seven), Decimal(0)),
+        mag7_in_index_market_cap=in_index_cap,
+        mag7_in_index_count=len(in_index),
+        sp500_total_market_cap=total,
+        mag7_pct_of_sp500=HUNDRED * in_index_cap / total,
+        line_sum_market_cap=line_sum,
+        line_sum_mag7_pct=None if line_sum is None else HUNDRED * in_index_cap / line_sum,
+        hhi=hhi,
+        effective_companies=HUNDRED * HUNDRED / hhi,
+        top10_pct=sum(parts[:TOP], Decimal(0)),
+        ranked=_rank(seven, in_index, total),
+        coverage=coverage,
+        quality=_grade(priced, coverage),
+    )
+
+
+def _rank(seven: list[PricedLine], in_index: list[PricedLine], total: Decimal) -> tuple[RankedCompany, ...]:
+    group = sum((line.market_cap for line in seven), Decimal(0))
+    ordered = sorted(seven, key=lambda line: (-line.market_cap, line.line.ticker))
+    members = {line.line.ticker for line in in_index}
+    return tuple(
+        RankedCompany(
+            ranking=place,
+            priced=line,
+            in_index=line.line.ticker in members,
+            pct_of_mag7=HUNDRED * line.market_cap / group,
+            pct_of_sp500=HUNDRED * line.market_cap / total if line.line.ticker in members else None,
+        )
+        for place, line in enumerate(ordered, start=1)
+    )
+
+
+def measure_coverage(lines: Sequence[PricedLine | FailedLine]) -> Coverage:
+    """Measure what part of the companies, and of their caps, is priced.
+
+    An unpriced company counts with its look-back cap; one that has none counts with the mean of the priced ones.
+    """
+    main = [line for line in lines if line.line.main_line]
+    priced = [line for line in main if isinstance(line, PricedLine)]
+    total = sum((line.market_cap for line in priced), Decimal(0))
+    mean = total / len(priced) if priced else Decimal(0)
+    unpriced = tuple(_assume(line, mean) for line in main if isinstance(line, FailedLine))
+    missing = sum((company.assumed_market_cap for company in unpriced), Decimal(0))
+    return Coverage(
+        lines_expected=len(lines),
+        lines_priced=sum(isinstance(line, PricedLine) for line in lines),
+        companies_expected=len(main),
+        companies_priced=len(priced),
+        companies_pct=HUNDRED * len(priced) / len(main) if main else Decimal(0),
+        cap_pct=HUNDRED * total / (total + missing) if total else Decimal(0),
+        unpriced=unpriced,
+    )
+
+
+def _assume(failed: FailedLine, mean: Decimal) -> UnpricedCompany:
+    line, look_back = failed.line, failed.evidence.look_back
+    if look_back is None:
+        return UnpricedCompany(line.issuer, line.company, mean, "mean")
+    return UnpricedCompany(line.issuer, line.company, look_back.count * look_back.close, look_back.session.isoformat())
+
+
+def _grade(priced: Sequence[PricedLine], coverage: Coverage) -> str:
+    if coverage.lines_priced < coverage.lines_expected:
+        return "partial"
+    return "flagged" if any(line.accepted.flags for line in priced) else "complete"
+
+
+@dataclass(frozen=True)
+class CoverageBounds:
+    """The least coverage that a session needs, in per cent."""
+
+    minimum_companies_pct: Decimal
+    minimum_cap_pct: Decimal
+
+
+def list_refusals(
+    concentration: Concentration, missing_seven: Sequence[FailedLine | Line], bounds: CoverageBounds
+) -> list[str]:
+    """Say, one sentence each, why a session cannot be published; an empty list means that it can."""
+    refusals = []
+    for missing in missing_seven:
+        reason = missing.reason if isinstance(missing, FailedLine) else "it has no constituent line on this session"
+        line = missing.line if isinstance(missing, FailedLine) else missing
+        refusals.append(f"{line.ticker} ({line.company}), one of the seven, could not be priced: {reason}")
+    coverage = concentration.coverage
+    if coverage.companies_pct < bounds.minimum_companies_pct:
+        refusals.append(
+            f"only {coverage.companies_priced} of {coverage.companies_expected} companies are priced"
+            f" ({coverage.companies_pct:.2f} %), at least {bounds.minimum_companies_pct} % are needed"
+        )
+    if coverage.cap_pct < bounds.minimum_cap_pct:
+        refusals.append(
+            f"only {coverage.cap_pct:.2f} % of the index's market capitalization is priced,"
+            f" at least {bounds.minimum_cap_pct} % is needed"
+        )
+    return refusals

@@ -1,0 +1,210 @@
+"""market_data.json: everything about one session in one document, from which every table is made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from mag7.index.constituents import Line
+from mag7.index.seven import SEVEN
+from mag7.market.caps import Evidence, FailedLine, PricedLine, price_line
+from mag7.market.concentration import Concentration, Coverage, measure_concentration
+
+SCHEMA_VERSION = 2
+NEW_YORK = ZoneInfo("America/New_York")
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class SessionFigures:
+    """One session worked out: its lines, the seven that are not in the index yet, and the figures."""
+
+    session: date
+    lines: tuple[PricedLine | FailedLine, ...]
+    seven_outside: tuple[PricedLine | FailedLine, ...]
+    concentration: Concentration
+
+    @property
+    def seven(self) -> dict[str, PricedLine | FailedLine]:
+        """The seven by today's ticker, whether in the index or not."""
+        found = {line.line.ticker: line for line in (*self.lines, *self.seven_outside)}
+        return {ticker: found[ticker] for ticker in SEVEN if ticker in found}
+
+    @property
+    def failed(self) -> list[FailedLine]:
+        """Every line that could not be priced."""
+        return [line for line in (*self.lines, *self.seven_outside) if isinstance(line, FailedLine)]
+
+
+def compute_figures(session: date, index: Sequence[Evidence], seven_outside: Sequence[Evidence]) -> SessionFigures:
+    """Price every line and measure the session; raises NothingPricedError where no company has a cap."""
+    issuers = [evidence.line.issuer for evidence in index]
+    lines = tuple(
+        price_line(evidence, single_line=issuers.count(evidence.line.issuer) == 1)
+        for evidence in sorted(index, key=lambda evidence: evidence.line.ticker)
+    )
+    outside = tuple(price_line(evidence, single_line=True) for evidence in seven_outside)
+    return SessionFigures(session, lines, outside, measure_concentration(lines, outside))
+
+
+def write_document(figures: SessionFigures, source: str, collected_at: datetime) -> Document:
+    """Lay out a session's document; amounts stay Decimal until ``encode_document`` writes JSON numbers.
+
+    ``collected_at`` is the time of the newest answer used. System A's keys keep their names and meaning, but for
+    sp500_total_market_cap: the sum by company, which counts two-line companies once.
+    """
+    day = figures.session.isoformat()
+    concentration = figures.concentration
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "source": source,
+        "trading_date": day,
+        "data_collection_time": collected_at.astimezone(NEW_YORK).isoformat(),
+        "companies": {
+            ticker: _company(line, figures) for ticker, line in figures.seven.items() if isinstance(line, PricedLine)
+        },
+        "rankings": {"by_market_cap": _rankings(concentration)},
+        "concentration_metrics": _metrics(concentration, day),
+        "sp500_details": {
+            "total_market_cap": concentration.sp500_total_market_cap,
+            "processed_count": concentration.coverage.lines_priced,
+            "failed_count": len(figures.failed),
+            "failed_tickers": [{"ticker": line.line.ticker, "reason": line.reason} for line in figures.failed],
+        },
+        "constituents": [_constituent(line) for line in figures.lines],
+        "coverage": _coverage(concentration.coverage),
+    }
+
+
+def encode_document(document: Document) -> bytes:
+    """Encode a document as UTF-8 JSON; the same document gives the same bytes."""
+    return json.dumps(document, indent=1, ensure_ascii=False, default=_number).encode()
+
+
+def _number(value: object) -> float:
+    # A double holds 15 to 17 digits: a cap of 3,750,689,160,990.00 keeps its cents; exactness ends at the document.
+    if isinstance(value, Decimal):
+        return float(value)
+    raise TypeError(f"{type(value).__name__} has no place in market_data.json")
+
+
+def _company(line: PricedLine, figures: SessionFigures) -> dict[str, Any]:
+    details, bar = line.evidence.details, line.bar
+    midnight = datetime.combine(figures.session, datetime.min.time(), NEW_YORK)
+    return {
+        "name": details.name if details else line.line.company,
+        "cik": _cik(line.evidence),
+        "market_cap": line.market_cap,
+        "shares_outstanding": line.accepted.count,
+        "share_count_origin": line.accepted.origin.value,
+        "currency": details.currency if details else None,
+        "description": details.description if details else None,
+        "in_index": any(line is member for member in figures.lines),
+        "trading_data": {
+            "date": figures.session.isoformat(),
+            "close_price": bar.close,
+            "open_price": bar.open,
+            "high_price": bar.high,
+            "low_price": bar.low,
+            "volume": int(bar.volume.to_integral_value()),
+            "vwap": bar.vwap,
+            "timestamp": int(midnight.timestamp() * 1000),
+        },
+    }
+
+
+def _cik(evidence: Evidence) -> str | None:
+    """Take the table's CIK, else the provider's."""
+    if evidence.line.cik:
+        return evidence.line.cik
+    provided = evidence.details.cik if evidence.details else None
+    return provided.zfill(10) if provided else None
+
+
+def _rankings(concentration: Concentration) -> list[dict[str, Any]]:
+    return [
+        {
+            "ticker": ranked.priced.line.ticker,
+            "name": _name(ranked.priced),
+            "market_cap": ranked.priced.market_cap,
+            "pct_of_mag7": ranked.pct_of_mag7,
+            "pct_of_sp500": ranked.pct_of_sp500,
+            "in_index": ranked.in_index,
+            "ranking": ranked.ranking,
+        }
+        for ranked in concentration.ranked
+    ]
+
+
+def _name(line: PricedLine) -> str:
+    return line.evidence.details.name if line.evidence.details else line.line.company
+
+
+def _metrics(concentration: Concentration, day: str) -> dict[str, Any]:
+    return {
+        "total_mag7_market_cap": concentration.total_mag7_market_cap,
+        "sp500_total_market_cap": concentration.sp500_total_market_cap,
+        "mag7_pct_of_sp500": concentration.mag7_pct_of_sp500,
+        "collection_date": day,
+        "mag7_companies_count": len(concentration.ranked),
+        "mag7_in_index_market_cap": concentration.mag7_in_index_market_cap,
+        "mag7_in_index_count": concentration.mag7_in_index_count,
+        "line_sum_market_cap": concentration.line_sum_market_cap,
+        "line_sum_mag7_pct": concentration.line_sum_mag7_pct,
+        "companies_expected": concentration.coverage.companies_expected,
+        "companies_priced": concentration.coverage.companies_priced,
+        "coverage_pct": concentration.coverage.cap_pct,
+        "hhi": concentration.hhi,
+        "effective_companies": concentration.effective_companies,
+        "top10_pct": concentration.top10_pct,
+        "quality": concentration.quality,
+    }
+
+
+def _constituent(line: PricedLine | FailedLine) -> dict[str, Any]:
+    priced = line if isinstance(line, PricedLine) else None
+    member: Line = line.line
+    details = line.evidence.details
+    return {
+        "ticker": member.ticker,
+        "symbol": member.symbol,
+        "company": member.company,
+        "issuer": member.issuer,
+        "cik": _cik(line.evidence),
+        "sector": member.sector,
+        "main_line": member.main_line,
+        "close": priced.bar.close if priced else None,
+        "share_count": priced.accepted.count if priced else None,
+        "share_count_origin": priced.accepted.origin.value if priced else None,
+        "market_cap": priced.market_cap if priced else None,
+        "counted": priced is not None and member.main_line,
+        "provider_market_cap": details.market_cap if details else None,
+        "flags": list(priced.accepted.flags) if priced else [],
+        "answers": list(line.evidence.answers),
+    }
+
+
+def _coverage(coverage: Coverage) -> dict[str, Any]:
+    return {
+        "lines_expected": coverage.lines_expected,
+        "lines_priced": coverage.lines_priced,
+        "companies_expected": coverage.companies_expected,
+        "companies_priced": coverage.companies_priced,
+        "companies_pct": coverage.companies_pct,
+        "cap_pct": coverage.cap_pct,
+        "unpriced": [
+            {
+                "issuer": company.issuer,
+                "company": company.company,
+                "assumed_market_cap": company.assumed_market_cap,
+                "basis": company.basis,
+            }
+            for company in coverage.unpriced
+        ],
+    }

@@ -1,0 +1,106 @@
+"""Which share count of a line is accepted on a session, and where it came from.
+
+The order is the project's own, made from what the provider's answers get wrong: its two count fields and its
+market capitalization contradict each other, or are absent, for months at a time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from enum import StrEnum
+
+from mag7.errors import Mag7Error
+from mag7.index.constituents import Line
+from mag7.polygon.bodies import TickerDetails
+
+AGREEMENT = Decimal("0.0001")
+"""Largest relative gap, 0.01 %, at which count x close still agrees with the provider's market_cap."""
+
+
+class Origin(StrEnum):
+    """Where an accepted count came from; stored as text with every figure that rests on it."""
+
+    WEIGHTED = "weighted"
+    BEHIND_MARKET_CAP = "behind_market_cap"
+    WEIGHTED_ALONE = "weighted_without_market_cap"
+    SHARE_CLASS = "share_class"
+    LOOK_BACK = "look_back"
+
+
+@dataclass(frozen=True)
+class AcceptedCount:
+    """A share count in whole shares, its origin, and the flags that a reader of the figure should see."""
+
+    count: int
+    origin: Origin
+    flags: tuple[str, ...] = ()
+
+
+class CountUnavailableError(Mag7Error):
+    """The provider's answer holds no count that can be accepted; the message is the line's true reason."""
+
+
+def accept_count(
+    line: Line, details: TickerDetails, close: Decimal, previous_close: Decimal | None, *, single_line: bool
+) -> AcceptedCount:
+    """Accept a line's share count from one answer.
+
+    ``close`` is the unadjusted close of the session in USD, ``previous_close`` that of the session before where it
+    is known: in the evening market_cap can still rest on yesterday's. ``single_line`` says that the company has no
+    second line in the index. Raises CountUnavailableError with the reason.
+    """
+    weighted, market_cap = details.weighted_shares_outstanding, details.market_cap
+    for name, value in (("weighted_shares_outstanding", weighted), ("market_cap", market_cap)):
+        if value is not None and value <= 0:
+            raise CountUnavailableError(f"the provider's {name} of {line.symbol} is {value}, not above zero")
+    if market_cap is not None:
+        return _accept_with_market_cap(weighted, market_cap, close, previous_close)
+    if weighted is not None:
+        return AcceptedCount(weighted, Origin.WEIGHTED_ALONE, ("market_cap_missing",))
+    return _accept_share_class(line, details, single_line=single_line)
+
+
+def needs_previous_close(details: TickerDetails, close: Decimal) -> bool:
+    """Whether the provider's market_cap disagrees with its weighted count at the session's own close."""
+    weighted, market_cap = details.weighted_shares_outstanding, details.market_cap
+    return weighted is not None and market_cap is not None and not _agrees(weighted, close, market_cap)
+
+
+def _agrees(count: int, close: Decimal, market_cap: Decimal) -> bool:
+    return abs(count * close - market_cap) <= AGREEMENT * market_cap
+
+
+def _accept_with_market_cap(
+    weighted: int | None, market_cap: Decimal, close: Decimal, previous_close: Decimal | None
+) -> AcceptedCount:
+    closes = [close] if previous_close is None else [close, previous_close]
+    if weighted is not None and any(_agrees(weighted, price, market_cap) for price in closes):
+        return AcceptedCount(weighted, Origin.WEIGHTED)
+    behind = int((market_cap / close).to_integral_value(ROUND_HALF_UP))
+    if behind < 1:
+        raise CountUnavailableError(f"market_cap {market_cap} over close {close} is less than one share")
+    return AcceptedCount(behind, Origin.BEHIND_MARKET_CAP, ("count_behind_market_cap",))
+
+
+def _accept_share_class(line: Line, details: TickerDetails, *, single_line: bool) -> AcceptedCount:
+    count = details.share_class_shares_outstanding
+    if count is None:
+        raise CountUnavailableError(
+            f"the provider's answer for {line.symbol} has neither market_cap nor weighted_shares_outstanding nor"
+            " share_class_shares_outstanding"
+        )
+    if count <= 0:
+        raise CountUnavailableError(f"the provider's share_class_shares_outstanding of {line.symbol} is {count}")
+    if not (single_line and has_single_class(line, details)):
+        raise CountUnavailableError(
+            f"the provider's answer for {line.symbol} counts one share class only ({count}),"
+            " and the company has more than one"
+        )
+    return AcceptedCount(count, Origin.SHARE_CLASS, ("share_class_count",))
+
+
+def has_single_class(line: Line, details: TickerDetails) -> bool:
+    """Whether nothing in the line's symbol or names speaks of a second share class."""
+    names = f"{details.name} {line.company}".lower()
+    return "." not in line.symbol and " class " not in f"{names} "

@@ -1,0 +1,111 @@
+"""Every setting of the project, read from the environment when a task runs, never at import.
+
+Defaults work in the sandbox, or the error says what is missing. The API key is no setting: it comes from the
+Airflow connection ``polygon_default`` or from POLYGON_API_KEY and lives only in the client.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields
+from typing import Any
+
+from mag7.errors import Mag7Error
+
+SANDBOX_BUCKET = "magnificent7-market-data"
+SANDBOX_ROLE = "arn:aws:iam::123456789012:role/mag7-redshift-copy"
+
+
+class SettingMissingError(Mag7Error):
+    """A setting without a default for this place is not set."""
+
+    def __init__(self, variable: str, why: str) -> None:
+        super().__init__(f"the environment variable {variable} is not set: {why}")
+
+
+class SettingInvalidError(Mag7Error):
+    """A setting's text cannot be read as what it should be."""
+
+    def __init__(self, variable: str, text: str, wanted: str) -> None:
+        super().__init__(f"the environment variable {variable} is {text!r}, but must be {wanted}")
+
+
+def _setting(variable: str, default: Any, meaning: str) -> Any:
+    return field(default=default, metadata={"variable": variable, "meaning": meaning})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where the lake, the warehouse and the provider are, and which bounds a session must keep."""
+
+    bucket: str = _setting("MAG7_BUCKET", "", "bucket of the lake; must be given where no AWS_ENDPOINT_URL is set")
+    bucket_owner: str = _setting("MAG7_BUCKET_OWNER", "", "account id that must own the bucket; must be given on AWS")
+    copy_role: str = _setting("MAG7_COPY_ROLE", "", "IAM role that Redshift assumes for COPY; must be given on AWS")
+    endpoint_url: str = _setting("AWS_ENDPOINT_URL", "", "endpoint override of every AWS service: the sandbox")
+    athena_workgroup: str = _setting("MAG7_ATHENA_WORKGROUP", "mag7", "Athena workgroup of the checks")
+    redshift_workgroup: str = _setting("MAG7_REDSHIFT_WORKGROUP", "market-analysis", "Redshift Serverless workgroup")
+    redshift_database: str = _setting("MAG7_REDSHIFT_DATABASE", "dev", "Redshift database")
+    polygon_base_url: str = _setting("POLYGON_BASE_URL", "https://api.polygon.io", "the market data API's address")
+    polygon_source: str = _setting("POLYGON_SOURCE", "", "what to call answers of an unofficial address")
+    calls_per_minute: float = _setting("POLYGON_CALLS_PER_MINUTE", 5400.0, "the key's rate limit; 0 turns it off")
+    connect_timeout: float = _setting("POLYGON_CONNECT_TIMEOUT", 5.0, "seconds to wait for a connection")
+    read_timeout: float = _setting("POLYGON_READ_TIMEOUT", 20.0, "seconds to wait for an answer")
+    tries: int = _setting("POLYGON_TRIES", 5, "attempts at one call before it counts as failed")
+    threads: int = _setting("MAG7_THREADS", 16, "calls under way at once inside a batch")
+    batches: int = _setting("MAG7_BATCHES", 12, "mapped batches of ticker details, 10 to 20")
+    minimum_companies_pct: float = _setting("MAG7_MINIMUM_COMPANIES_PCT", 99.0, "least companies priced, per cent")
+    minimum_cap_pct: float = _setting("MAG7_MINIMUM_CAP_PCT", 99.5, "least market capitalization priced, per cent")
+    minimum_mag7_pct: float = _setting("MAG7_MINIMUM_MAG7_PCT", 10.0, "least believable share of the index, per cent")
+    maximum_mag7_pct: float = _setting("MAG7_MAXIMUM_MAG7_PCT", 60.0, "largest believable share, per cent")
+    maximum_company_pct: float = _setting("MAG7_MAXIMUM_COMPANY_PCT", 20.0, "largest believable company, per cent")
+    minimum_mag7_company_cap: float = _setting("MAG7_MINIMUM_COMPANY_CAP", 1e11, "least cap of one of the seven, USD")
+
+    @property
+    def sandboxed(self) -> bool:
+        """Whether an endpoint override stands in for AWS."""
+        return bool(self.endpoint_url)
+
+
+def _read(item: Field[Any], environ: Mapping[str, str]) -> Any:
+    variable = item.metadata["variable"]
+    text = environ.get(variable, "").strip()
+    if not text:
+        return item.default
+    kind = type(item.default)
+    try:
+        value = kind(text)
+    except ValueError:
+        raise SettingInvalidError(variable, text, f"a number ({kind.__name__}): {item.metadata['meaning']}") from None
+    if kind is not str and value < 0:
+        raise SettingInvalidError(variable, text, f"zero or more: {item.metadata['meaning']}")
+    return value
+
+
+def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read and check the settings; raises SettingMissingError or SettingInvalidError naming the variable."""
+    environ = os.environ if environ is None else environ
+    values = {item.name: _read(item, environ) for item in fields(Settings)}
+    if values["endpoint_url"]:
+        values["bucket"] = values["bucket"] or SANDBOX_BUCKET
+        values["copy_role"] = values["copy_role"] or SANDBOX_ROLE
+    for name, why in _NEEDED_ON_AWS.items():
+        if not values["endpoint_url"] and not values[name]:
+            raise SettingMissingError(_variable(name), why)
+    if not 1 <= values["batches"] <= 100:
+        raise SettingInvalidError("MAG7_BATCHES", str(values["batches"]), "between 1 and 100 (10 to 20 work well)")
+    for name in ("threads", "tries"):
+        if values[name] < 1:
+            raise SettingInvalidError(_variable(name), str(values[name]), "1 or more")
+    return Settings(**values)
+
+
+def _variable(name: str) -> str:
+    return next(str(item.metadata["variable"]) for item in fields(Settings) if item.name == name)
+
+
+_NEEDED_ON_AWS = {
+    "bucket": "name the lake's bucket, or set AWS_ENDPOINT_URL to use a sandbox",
+    "bucket_owner": "give the id of the account that owns the bucket, or set AWS_ENDPOINT_URL to use a sandbox",
+    "copy_role": "give the ARN of the role that Redshift assumes to read the lake, or set AWS_ENDPOINT_URL",
+}
