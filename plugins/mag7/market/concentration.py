@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from mag7.errors import Mag7Error
-from mag7.index.constituents import Line
 from mag7.index.seven import SEVEN
 from mag7.market.caps import FailedLine, PricedLine
 
@@ -168,14 +167,13 @@ class CoverageBounds:
 
 
 def list_refusals(
-    concentration: Concentration, missing_seven: Sequence[FailedLine | Line], bounds: CoverageBounds
+    concentration: Concentration, missing_seven: Sequence[FailedLine], bounds: CoverageBounds
 ) -> list[str]:
     """Say, one sentence each, why a session cannot be published; an empty list means that it can."""
-    refusals = []
-    for missing in missing_seven:
-        reason = missing.reason if isinstance(missing, FailedLine) else "it has no constituent line on this session"
-        line = missing.line if isinstance(missing, FailedLine) else missing
-        refusals.append(f"{line.ticker} ({line.company}), one of the seven, could not be priced: {reason}")
+    refusals = [
+        f"{missing.line.ticker} ({missing.line.company}), one of the seven, could not be priced: {missing.reason}"
+        for missing in missing_seven
+    ]
     coverage = concentration.coverage
     if coverage.companies_pct < bounds.minimum_companies_pct:
         refusals.append(

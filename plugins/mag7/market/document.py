@@ -37,6 +37,11 @@ class SessionFigures:
         return {ticker: found[ticker] for ticker in SEVEN if ticker in found}
 
     @property
+    def missing_seven(self) -> list[FailedLine]:
+        """Those of the seven that could not be priced."""
+        return [line for line in self.seven.values() if isinstance(line, FailedLine)]
+
+    @property
     def failed(self) -> list[FailedLine]:
         """Every line that could not be priced."""
         return [line for line in (*self.lines, *self.seven_outside) if isinstance(line, FailedLine)]

@@ -1,0 +1,199 @@
+"""# mag7_daily: the Magnificent 7's part of the S&P 500, one run a session
+
+**What it does.** Collects every constituent's close and share count of one NYSE session, works out what part of
+the index the seven make up, checks the result, publishes it in the lake and loads it into the warehouse.
+
+**When it runs.** Once a session, 8 h 30 min after the actual close (early closes too), never on a holiday. While
+the provider has not released the day, `collect_closes` asks again every 15 minutes without holding a worker.
+
+**Running it by hand.** Trigger it with a logical date: that session is collected. Without a date the last closed
+session is taken. A date that is no closed session fails in `resolve_session`, which names the sessions on both
+sides. Any run may be repeated: calls that were answered are not made again (set `collect_again` to make them),
+and a repeat changes no row. A date before 2020-11-30 is outside the DAG: no task runs.
+
+**When it fails.** The failing task's last log line says what happened and what to do. Nothing a reader sees has
+changed unless `publish` ran; everything fetched is kept.
+
+| task | fails when | what to do |
+|---|---|---|
+| resolve_session | no session, not closed, a setting is missing | trigger a date that it names; set the variable |
+| collect_* | wrong key, plan without access, provider not reachable | mend the connection `polygon_default`, clear it |
+| check_coverage | one of the seven or too many others are missing | read the reasons; run with `collect_again` |
+| transform.* | a Glue run failed: its error and log tail are in the log | clear the task |
+| judge_checks | a check objects to the session: it is refused | read the table in the log; mend the cause; run again |
+| load, reconcile | the load was rolled back, or differs from the lake | clear `load_window` |
+| report_refusals | a session of the window was refused | as for the gate that refused it |
+
+**Connections and settings.** `aws_default`, `polygon_default` (the key is its password); pool `polygon`; the
+environment variables of `mag7.settings`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pendulum
+from airflow.providers.amazon.aws.operators.athena import AthenaOperator
+from airflow.providers.amazon.aws.operators.redshift_data import RedshiftDataOperator
+from airflow.sdk import Asset, Param, dag, get_current_context, task, task_group
+
+from mag7.lake.checks import list_checks
+from mag7.paths import SQL
+from mag7.tasks import check, collect, document, publish, session, summary, templates, transform
+from mag7.tasks.reports import report_failure
+from mag7.tasks.retries import PassingFaultsPolicy
+from mag7.timetables import SessionTimetable
+from mag7.warehouse.load import batch_statements
+
+if TYPE_CHECKING:
+    from airflow.sdk.definitions.xcom_arg import XComArg
+
+    from mag7.tasks.collect import Batch, Counts
+    from mag7.tasks.window import Window
+
+POOL = "polygon"
+POLL = 1  # seconds between two looks at a Glue run, a query or a load; each look is one cheap API call
+CONCENTRATION = Asset(name="mag7_concentration", uri="mag7://warehouse/concentration_metrics")
+WAREHOUSE: dict[str, Any] = {
+    "workgroup_name": "{{ setting('redshift_workgroup') }}",
+    "database": "{{ setting('redshift_database') }}",
+    "poll_interval": POLL,
+}
+
+
+@task
+def resolve_session() -> Window:
+    """Find the session of this run; every later task takes it from here."""
+    context = get_current_context()
+    return session.resolve_session(context["dag_run"], context.get("logical_date"), context["dag"].dag_id)
+
+
+@task
+def plan_batches(window: Window) -> list[Batch]:
+    """Divide the symbols into batches."""
+    return collect.plan_batches(window)
+
+
+@task.sensor(mode="reschedule", poke_interval=15 * 60, timeout=18 * 3600, pool=POOL)
+def collect_closes(window: Window) -> Any:
+    """Ask for every close in one call; wait while the provider has not released the day."""
+    return collect.collect_closes(window, again=get_current_context()["params"]["collect_again"])
+
+
+@task(pool=POOL, map_index_template="{{ batch_label }}")
+def collect_details(batch: Batch) -> Counts:
+    """Ask for the ticker details of one batch."""
+    context = get_current_context()
+    context["batch_label"] = batch["label"]  # type: ignore[typeddict-unknown-key]
+    return collect.collect_details(batch, again=context["params"]["collect_again"])
+
+
+@task(pool=POOL)
+def collect_look_back(window: Window) -> Counts:
+    """Ask earlier sessions about lines that cannot be priced otherwise."""
+    return collect.collect_look_back(window)
+
+
+@task_group(group_id="collect")
+def collect_session(window: Window) -> None:
+    """Collect everything that a session's document rests on."""
+    details = collect_details.expand(batch=plan_batches(window))
+    [collect_closes(window), details] >> collect_look_back(window)
+
+
+@task_group(group_id="transform")
+def transform_window(window: Window) -> None:
+    """Run both Glue jobs into staging and make the staged tables readable."""
+    jobs = [
+        transform.GlueRunOperator(
+            task_id=job.replace("-", "_"),
+            job_name=job,
+            script_args=templates.template_glue_arguments(job),
+            params={"window": "check_coverage"},
+            job_poll_interval=POLL,
+            waiter_delay=POLL,
+            stop_job_run_on_kill=True,
+        )
+        for job in ("processing-pipeline", "analytics-pipeline")
+    ]
+    jobs >> task(transform.register_staging)(window)
+
+
+@task_group(group_id="check")
+def check_window(window: Window) -> XComArg:
+    """Run every check on the staged tables; only sessions that pass go on."""
+    run_checks = AthenaOperator.partial(
+        task_id="run_check",
+        database="{{ staging_database() }}",
+        workgroup="{{ setting('athena_workgroup') }}",
+        output_location="s3://{{ setting('bucket') }}/athena-results/",
+        sleep_time=POLL,
+        log_query=False,
+        params={"window": "check_coverage"},
+        map_index_template="{{ task.query.split('Check: ')[-1].splitlines()[0] }}",
+    ).expand(query=[f"athena/checks/{name}.sql" for name in list_checks()])
+    return task(check.judge_checks)(window, run_checks.output)
+
+
+@task_group(group_id="load")
+def load_window(window: XComArg) -> None:
+    """Load every table and session of the window in one transaction, then reconcile with the lake."""
+    accepted = {"window": "check.judge_checks"}
+    load = RedshiftDataOperator(task_id="load_window", sql=batch_statements(), params=accepted, **WAREHOUSE)
+    count = RedshiftDataOperator(
+        task_id="count_window",
+        sql="redshift/load/count_window.sql",
+        return_sql_result=True,
+        params=accepted,
+        **WAREHOUSE,
+    )
+    task(publish.write_manifests)(window) >> load >> count
+    task(publish.reconcile)(window, count.output)
+
+
+@dag(
+    dag_id="mag7_daily",
+    doc_md=__doc__,
+    schedule=SessionTimetable(),
+    start_date=pendulum.datetime(2020, 11, 30, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    tags=["mag7", "daily"],
+    params={
+        "collect_again": Param(
+            False,
+            type="boolean",
+            title="Collect again",
+            description="Ask the provider again for calls already answered",
+        )
+    },
+    template_searchpath=[str(SQL)],
+    user_defined_macros=templates.MACROS,
+    default_args={
+        "owner": "market-data",
+        "retries": 2,
+        "retry_delay": timedelta(seconds=30),
+        "retry_exponential_backoff": 2.0,
+        "retry_policy": PassingFaultsPolicy(),
+        "execution_timeout": timedelta(hours=2),
+        "on_failure_callback": report_failure,
+    },
+)
+def mag7_daily() -> None:
+    """Wire the daily run: collect, build, check, publish, load."""
+    resolved = resolve_session()
+    collected = collect_session(resolved)
+    built = task(document.build_market_data)(resolved)
+    covered = task(document.check_coverage)(resolved)
+    transformed = transform_window(covered)
+    accepted = check_window(covered)
+    published = task(publish.publish_sessions)(accepted)
+    loaded = load_window(accepted)
+    summarised = task(summary.summarise, outlets=[CONCENTRATION])(accepted)
+    collected >> built >> covered
+    transformed >> accepted
+    published >> loaded >> summarised >> task(summary.report_refusals)(resolved)
+
+
+mag7_daily()

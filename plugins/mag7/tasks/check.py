@@ -1,0 +1,46 @@
+"""Reading the results of the Athena checks, and the gate that they are for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from mag7.lake.checks import CheckResult, judge_window, list_checks, read_violations, tabulate_results
+from mag7.settings import read_settings
+from mag7.tasks.connections import open_client, open_store
+from mag7.tasks.document import SessionRefusedError, refusal_sentence
+from mag7.tasks.reports import write_report
+from mag7.tasks.window import Window, list_window, make_window
+
+log = logging.getLogger(__name__)
+
+CHECKS = "checks"
+
+
+def judge_checks(window: Window, query_ids: Sequence[str]) -> Window:
+    """Read every check's result and pass on the sessions that none objects to.
+
+    The checks ran in the order of ``list_checks``. All results are shown in one table and reported; raises
+    SessionRefusedError when no session is left.
+    """
+    athena = open_client("athena")
+    names = list_checks()
+    results = [_fetch_result(athena, name, query_id) for name, query_id in zip(names, query_ids, strict=True)]
+    verdict = judge_window(list_window(window), results)
+    log.info("checks on %d sessions:\n%s", len(window["sessions"]), tabulate_results(results))
+    refusals = {session.isoformat(): list(reasons) for session, reasons in verdict.refused.items()}
+    report = {
+        "checks": [{"name": result.check, "passed": result.passed} for result in results],
+        "refused": refusals,
+    }
+    write_report(open_store(read_settings()), window["run"], CHECKS, report)
+    if not verdict.accepted:
+        raise SessionRefusedError(refusal_sentence(refusals))
+    return make_window(window["run"], verdict.accepted)
+
+
+def _fetch_result(athena: object, check: str, query_id: str) -> CheckResult:
+    pages = athena.get_paginator("get_query_results").paginate(QueryExecutionId=query_id)  # type: ignore[attr-defined]
+    rows = [[cell.get("VarCharValue") for cell in row["Data"]] for page in pages for row in page["ResultSet"]["Rows"]]
+    header, *violations = rows
+    return read_violations(check, [name or "" for name in header], violations)

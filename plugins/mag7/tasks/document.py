@@ -1,0 +1,111 @@
+"""Building each session's document from the kept answers, and the gate on coverage."""
+
+from __future__ import annotations
+
+import logging
+from datetime import date
+from decimal import Decimal
+
+from mag7.errors import Mag7Error
+from mag7.index.constituents import list_lines
+from mag7.lake.keys import staged_document_key
+from mag7.market.concentration import CoverageBounds, list_refusals
+from mag7.market.document import SessionFigures, compute_figures, encode_document, write_document
+from mag7.market.evidence import EvidenceReader
+from mag7.polygon.answers import Answer, AnswerStore
+from mag7.settings import Settings, read_settings
+from mag7.tasks.collect import AnswerBook, list_seven_outside
+from mag7.tasks.connections import open_store
+from mag7.tasks.reports import read_report, write_report
+from mag7.tasks.window import Window, list_window, make_window
+
+log = logging.getLogger(__name__)
+
+COVERAGE = "coverage"
+
+
+class SessionRefusedError(Mag7Error):
+    """No session of the window can be published; what readers see stays as it was."""
+
+
+class SourcesMixedError(Mag7Error):
+    """Answers of two sources would meet in one document."""
+
+
+def build_market_data(window: Window) -> dict[str, str]:
+    """Write every session's document into staging; returns session to key, and reports what coverage forbids."""
+    settings = read_settings()
+    store = open_store(settings)
+    keys, refusals = {}, {}
+    for session in list_window(window):
+        figures, book = compute_session(AnswerStore(store), session)
+        answers = list(book.used.values())
+        source = require_one_source(session, answers)
+        newest = max(answer.time for answer in answers)
+        key = staged_document_key(window["run"], session)
+        store.put(key, encode_document(write_document(figures, source, newest)), "application/json")
+        keys[session.isoformat()] = key
+        refusals[session.isoformat()] = judge_coverage(figures, settings)
+        _log_figures(figures)
+    write_report(store, window["run"], COVERAGE, refusals)
+    return keys
+
+
+def compute_session(answers: AnswerStore, session: date) -> tuple[SessionFigures, AnswerBook]:
+    """Work a session's figures out from the kept answers; the book knows which answers were used."""
+    book = AnswerBook(answers)
+    reader = EvidenceReader(book)
+    lines = list_lines(session)
+    outside = list_seven_outside(session, lines)
+    return compute_figures(session, reader.read_lines(session, lines), reader.read_lines(session, outside)), book
+
+
+def require_one_source(session: date, answers: list[Answer]) -> str:
+    """Return the source of a session's answers; raises SourcesMixedError where there are two."""
+    sources = sorted({answer.source for answer in answers if answer.completed})
+    if len(sources) != 1:
+        raise SourcesMixedError(
+            f"the answers kept for {session} come from {len(sources)} sources ({', '.join(sources)}):"
+            " use a bucket of its own for each source, or collect the session again from one of them"
+        )
+    return sources[0]
+
+
+def judge_coverage(figures: SessionFigures, settings: Settings) -> list[str]:
+    """List the reasons, one sentence each, for which a session's coverage forbids publishing it."""
+    bounds = CoverageBounds(Decimal(str(settings.minimum_companies_pct)), Decimal(str(settings.minimum_cap_pct)))
+    return list_refusals(figures.concentration, figures.missing_seven, bounds)
+
+
+def check_coverage(window: Window) -> Window:
+    """Pass on the sessions whose coverage suffices; raises SessionRefusedError when none is left."""
+    store = open_store(read_settings())
+    refusals: dict[str, list[str]] = read_report(store, window["run"], COVERAGE)
+    for session, reasons in refusals.items():
+        for reason in reasons:
+            log.error("%s refused: %s", session, reason)
+    accepted = [session for session in list_window(window) if not refusals.get(session.isoformat())]
+    if not accepted:
+        raise SessionRefusedError(refusal_sentence(refusals))
+    return make_window(window["run"], accepted)
+
+
+def refusal_sentence(refusals: dict[str, list[str]]) -> str:
+    """Put refused sessions and their reasons into one line that ends with what to do."""
+    parts = [f"{session} refused: {'; '.join(reasons)}" for session, reasons in refusals.items() if reasons]
+    return f"{'. '.join(parts)}. Nothing was published, what was fetched is kept: mend the cause, then run it again"
+
+
+def _log_figures(figures: SessionFigures) -> None:
+    concentration = figures.concentration
+    log.info(
+        "%s: %.4f %% of the index by company, line sum %s, %d of %d companies priced, quality %s",
+        figures.session,
+        concentration.mag7_pct_of_sp500,
+        "incomplete" if concentration.line_sum_mag7_pct is None else f"{concentration.line_sum_mag7_pct:.4f} %",
+        concentration.coverage.companies_priced,
+        concentration.coverage.companies_expected,
+        concentration.quality,
+    )
+    for failed in figures.failed:
+        log.warning("%s %s failed: %s", figures.session, failed.line.ticker, failed.reason)

@@ -1,0 +1,39 @@
+"""Which session a DAG run is for: every later task takes it from here."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from mag7.lake.keys import run_segment
+from mag7.settings import read_settings
+from mag7.tasks.connections import open_store
+from mag7.tasks.reports import clear_reports
+from mag7.tasks.window import Window, make_window
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from airflow.sdk.types import DagRunProtocol
+
+log = logging.getLogger(__name__)
+
+
+def resolve_session(dag_run: DagRunProtocol, logical_date: datetime | None, dag_id: str) -> Window:
+    """Resolve the run's session, and check the settings before anything is asked or written.
+
+    A date that is asked for and is no closed session is an error; only a trigger without a date takes the last
+    closed session.
+    """
+    from mag7.timetables import session_asked_for
+
+    settings = read_settings()
+    session = session_asked_for(
+        logical_date=logical_date,
+        data_interval_start=dag_run.data_interval_start,
+        run_after=dag_run.run_after,
+    )
+    run = run_segment(dag_id, dag_run.run_id)
+    clear_reports(open_store(settings), run)
+    log.info("session %s, run %s", session, run)
+    return make_window(run, [session])

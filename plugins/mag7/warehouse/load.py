@@ -1,0 +1,41 @@
+"""The load: one batch of statements, one transaction, for all tables and every session of a window.
+
+The statements are the templates of include/sql/redshift/load: lock every target in a fixed order, then for each
+table a temporary staging table, a COPY from a manifest that names the window's files, a delete of the window's
+sessions and an insert by column name. A reader sees the window as it was or as it is now, nothing between.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from mag7.errors import Mag7Error
+from mag7.lake.tables import list_tables
+
+FOLDER = "redshift/load"
+STEPS = ("create_staging", "copy", "delete_window", "insert")
+MAXIMUM_STATEMENTS = 40
+"""BatchExecuteStatement takes at most 40 statements (AWS API reference)."""
+
+
+class BatchTooLongError(Mag7Error):
+    """The load needs more statements than one Data API batch may have."""
+
+
+def batch_statements() -> list[str]:
+    """Name the load's statements as Jinja templates, in order: the lock, then four steps a table."""
+    statements = [f"{{% include '{FOLDER}/lock.sql' %}}"]
+    for table in list_tables():
+        columns = ", ".join(f'"{column.name}"' for column in table.columns)
+        settings = f"{{% set table = '{table.name}' %}}{{% set columns = '{columns}' %}}"
+        statements += [f"{settings}{{% include '{FOLDER}/{step}.sql' %}}" for step in STEPS]
+    if len(statements) > MAXIMUM_STATEMENTS:
+        raise BatchTooLongError(f"{len(statements)} statements do not fit into one batch of {MAXIMUM_STATEMENTS}")
+    return statements
+
+
+def encode_manifest(files: Iterable[tuple[str, int]]) -> bytes:
+    """Write a COPY manifest from s3:// addresses and sizes in bytes; COPY of Parquet checks both."""
+    entries = [{"url": url, "mandatory": True, "meta": {"content_length": size}} for url, size in files]
+    return json.dumps({"entries": entries}, indent=1).encode()
