@@ -1,0 +1,289 @@
+"""The provider's bodies, parsed strictly: a value of the wrong type or of another day is an error, never a guess."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any, NoReturn, TypeVar
+from zoneinfo import ZoneInfo
+
+from mag7.polygon.errors import BodyInvalidError
+
+_Value = TypeVar("_Value")
+
+NEW_YORK = ZoneInfo("America/New_York")
+GOOD_STATUSES = frozenset({"OK", "DELAYED"})
+"""DELAYED is what cheaper plans say: good data."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+LARGEST_EXPONENT = 24
+"""Numbers from 10^24 up or 10^-24 down are refused: no price, volume or market value comes near them."""
+
+
+@dataclass(frozen=True)
+class TickerDetails:
+    """What the provider says of a ticker on a date; everything but the ticker can be missing.
+
+    ``market_cap`` is in ``currency``; the counts are shares: ``weighted_shares_outstanding`` as if every class were
+    converted into this one, ``share_class_shares_outstanding`` of this class alone.
+    """
+
+    ticker: str
+    name: str | None
+    cik: str | None
+    currency: str | None
+    description: str | None
+    market_cap: Decimal | None
+    weighted_shares_outstanding: int | None
+    share_class_shares_outstanding: int | None
+    list_date: date | None
+    delisted_utc: str | None
+    kind: str | None
+    active: bool | None
+    primary_exchange: str | None
+    composite_figi: str | None
+    share_class_figi: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DailyBar:
+    """A ticker's prices as traded on one session (USD a share); volume in shares can be fractional."""
+
+    ticker: str
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+    vwap: Decimal | None
+    timestamp_ms: int
+
+
+def parse_object(body: str, subject: str) -> dict[str, Any]:
+    """Parse a body that must be a JSON object, decimals exact; raises BodyInvalidError."""
+    if not body.strip():
+        raise BodyInvalidError(subject, "the body is empty")
+    try:
+        content = json.loads(body, parse_float=_parse_decimal, parse_constant=_refuse_constant)
+    except (ValueError, ArithmeticError, RecursionError) as error:
+        raise BodyInvalidError(subject, f"the body is not JSON that can be used ({_describe(error)})") from None
+    if not isinstance(content, dict):
+        raise BodyInvalidError(subject, f"the body is {_kind(content)}, not an object")
+    return content
+
+
+def parse_ticker_details(body: str, symbol: str) -> TickerDetails:
+    """Parse ticker details; raises BodyInvalidError naming the field, also where the answer is another ticker's."""
+    subject = f"ticker details of {symbol}"
+    content = parse_object(body, subject)
+    _check_status(content, subject)
+    fields = _Fields(content.get("results"), subject, "results")
+    ticker = fields.text("ticker")
+    if ticker != symbol:
+        fields.refuse("ticker", f"is {_show(ticker)}, not {symbol}: an answer for another ticker")
+    return TickerDetails(
+        ticker=symbol,
+        name=fields.text("name"),
+        cik=fields.cik("cik"),
+        currency=fields.text("currency_name"),
+        description=fields.text("description"),
+        market_cap=fields.positive("market_cap"),
+        weighted_shares_outstanding=fields.count("weighted_shares_outstanding"),
+        share_class_shares_outstanding=fields.count("share_class_shares_outstanding"),
+        list_date=fields.day("list_date"),
+        delisted_utc=fields.text("delisted_utc"),
+        kind=fields.text("type"),
+        active=fields.flag("active"),
+        primary_exchange=fields.text("primary_exchange"),
+        composite_figi=fields.text("composite_figi"),
+        share_class_figi=fields.text("share_class_figi"),
+    )
+
+
+def parse_grouped_daily(body: str, session: date) -> dict[str, DailyBar]:
+    """Parse every ticker's bar of one session, by ticker.
+
+    Raises BodyInvalidError for a body without results (a holiday, or a day not yet there), adjusted prices, a bar of
+    another day (the New York date of its time; the provider stamps the end of the window), a ticker that appears
+    twice, and a price that is not positive.
+    """
+    subject = f"grouped daily of {session.isoformat()}"
+    content = parse_object(body, subject)
+    _check_status(content, subject)
+    if content.get("adjusted") is not False:
+        adjusted = _show(content.get("adjusted"))
+        raise BodyInvalidError(subject, f"adjusted is {adjusted}, not false: prices must be as traded")
+    results = content.get("results")
+    if not isinstance(results, list | None):
+        raise BodyInvalidError(subject, f"results is {_kind(results)}, not an array")
+    if not results:
+        raise BodyInvalidError(subject, "no results: the provider has no bar for this session")
+    return _parse_bars(results, subject, session)
+
+
+def _parse_bars(results: list[Any], subject: str, session: date) -> dict[str, DailyBar]:
+    bars: dict[str, DailyBar] = {}
+    times_seen: set[int] = set()
+    for position, result in enumerate(results):
+        fields = _Fields(result, subject, f"results[{position}]")
+        bar = _parse_bar(fields)
+        if bar.timestamp_ms not in times_seen:
+            _check_day(fields, bar, session)
+            times_seen.add(bar.timestamp_ms)
+        if bar.ticker in bars:
+            fields.refuse("T", f"is {bar.ticker}, a second bar of one ticker")
+        bars[bar.ticker] = bar
+    return bars
+
+
+def _parse_bar(fields: _Fields) -> DailyBar:
+    ticker = fields.text("T")
+    if not ticker:
+        fields.refuse("T", "is missing")
+    fields.place = f"{fields.place} ({ticker})"
+    return DailyBar(
+        ticker=ticker,
+        open=fields.price("o"),
+        high=fields.price("h"),
+        low=fields.price("l"),
+        close=fields.price("c"),
+        volume=fields.required("v", fields.amount),
+        vwap=fields.positive("vw"),
+        timestamp_ms=fields.required("t", fields.whole),
+    )
+
+
+def _check_day(fields: _Fields, bar: DailyBar, session: date) -> None:
+    try:
+        moment = datetime.fromtimestamp(bar.timestamp_ms / 1000, tz=UTC)
+    except (ValueError, OverflowError, OSError):
+        fields.refuse("t", f"is {bar.timestamp_ms}, not a time in milliseconds")
+    day = moment.astimezone(NEW_YORK).date()
+    if day != session:
+        fields.refuse("t", f"is {bar.timestamp_ms}, that is {day} in New York, not {session}")
+
+
+def _check_status(content: Mapping[str, Any], subject: str) -> None:
+    status = content.get("status", "OK")
+    if not isinstance(status, str) or status not in GOOD_STATUSES:
+        message = content.get("error") or content.get("message") or "no message"
+        raise BodyInvalidError(subject, f"status is {_show(status)}, not OK or DELAYED ({_show(message)})")
+
+
+class _Fields:
+    """One object of a body, read field by field; every refusal names the field and the value."""
+
+    def __init__(self, content: Any, subject: str, place: str) -> None:
+        self._subject = subject
+        self.place = place
+        if not isinstance(content, dict):
+            what = "missing" if content is None else f"{_kind(content)}, not an object"
+            raise BodyInvalidError(subject, f"{place} is {what}")
+        self._content = content
+
+    def refuse(self, name: str, what: str) -> NoReturn:
+        raise BodyInvalidError(self._subject, f"{self.place}.{name} {what}")
+
+    def required(self, name: str, read: Callable[[str], _Value | None]) -> _Value:
+        value = read(name)
+        if value is None:
+            self.refuse(name, "is missing")
+        return value
+
+    def text(self, name: str) -> str | None:
+        value = self._content.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            self.refuse(name, f"is {_kind(value)}, not a string")
+        if not value.isascii() and _SURROGATE.search(value):
+            self.refuse(name, "holds half a surrogate pair, which is no text")
+        return value or None
+
+    def flag(self, name: str) -> bool | None:
+        value = self._content.get(name)
+        if value is not None and not isinstance(value, bool):
+            self.refuse(name, f"is {_kind(value)}, not true or false")
+        return value
+
+    def amount(self, name: str) -> Decimal | None:
+        value = self._content.get(name)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int | Decimal):
+            self.refuse(name, f"is {_kind(value)}, not a number")
+        number = Decimal(value)
+        if number and abs(number.adjusted()) >= LARGEST_EXPONENT:
+            self.refuse(name, f"is {_show(value)}, too large or too small to be true")
+        if number < 0:
+            self.refuse(name, f"is {_show(value)}, less than zero")
+        return number
+
+    def positive(self, name: str) -> Decimal | None:
+        number = self.amount(name)
+        if number is not None and number <= 0:
+            self.refuse(name, f"is {number}, not more than zero")
+        return number
+
+    def price(self, name: str) -> Decimal:
+        return self.required(name, self.positive)
+
+    def whole(self, name: str) -> int | None:
+        number = self.amount(name)
+        if number is None:
+            return None
+        if number != number.to_integral_value():
+            self.refuse(name, f"is {_show(number)}, not a whole number")
+        return int(number)
+
+    def count(self, name: str) -> int | None:
+        number = self.whole(name)
+        if number == 0:
+            self.refuse(name, "is 0, not a number of shares")
+        return number
+
+    def day(self, name: str) -> date | None:
+        text = self.text(name)
+        if text is None:
+            return None
+        try:
+            return date.fromisoformat(text)
+        except ValueError:
+            self.refuse(name, f"is {_show(text)}, not a date YYYY-MM-DD")
+
+    def cik(self, name: str) -> str | None:
+        text = self.text(name)
+        if text is None:
+            return None
+        if not (text.isascii() and text.isdigit() and len(text) <= 10):
+            self.refuse(name, f"is {_show(text)}, not a CIK of at most 10 digits")
+        return text.zfill(10)
+
+
+def _parse_decimal(text: str) -> Decimal:
+    return Decimal(text)
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise ValueError(f"{text} is no JSON number")
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at character {error.pos}"
+    return type(error).__name__ if not str(error) else _show(str(error))
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "an array", str: "a string", bool: "true or false"}
+    return "null" if value is None else names.get(type(value), "a number")
+
+
+def _show(value: Any) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= 80 else f"{text[:77]}..."
