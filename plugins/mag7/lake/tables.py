@@ -1,0 +1,123 @@
+"""The six tables: one declaration for the Glue jobs, the catalog, the checks and the warehouse."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from mag7.errors import Mag7Error
+from mag7.paths import GLUE
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+DECLARATION = GLUE / "table_columns.json"
+"""The declaration is data, so that the Glue jobs, which import nothing of mag7, can read the same file."""
+
+PARTITION_COLUMN = "trading_date"
+_VARCHAR = re.compile(r"varchar\((\d+)\)")
+_GLUE_TYPES = {"double": "double", "integer": "int", "bigint": "bigint", "boolean": "boolean", "date": "date"}
+
+
+class TableUndeclaredError(Mag7Error):
+    """A table is asked for that the declaration does not know."""
+
+
+class ColumnTypeError(Mag7Error):
+    """The declaration gives a column a type that the project does not use."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column; its type is one of double, integer, bigint, boolean, date and varchar(n), where n counts bytes."""
+
+    name: str
+    type: str
+    nullable: bool
+
+    @property
+    def varchar_bytes(self) -> int | None:
+        """How many bytes of UTF-8 a text may have; None for another type."""
+        found = _VARCHAR.fullmatch(self.type)
+        return int(found[1]) if found else None
+
+    @property
+    def glue_type(self) -> str:
+        """The type in the Glue Data Catalog; every text is a string there."""
+        return "string" if self.varchar_bytes else _GLUE_TYPES[self.type]
+
+    @property
+    def arrow_type(self) -> pa.DataType:
+        """The type in a Parquet file, as pyarrow names it."""
+        import pyarrow as pa
+
+        types = {"double": pa.float64, "int": pa.int32, "bigint": pa.int64, "boolean": pa.bool_, "date": pa.date32}
+        return pa.string() if self.varchar_bytes else types[self.glue_type]()
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: what a row is, its columns in order, the columns that identify a row.
+
+    ``money_column`` is the column whose sum reconciles two copies of the table, in USD; None where there is none.
+    """
+
+    name: str
+    row: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    money_column: str | None
+
+    @property
+    def partitioned_columns(self) -> tuple[Column, ...]:
+        """The columns inside a file of the partitioned form, whose folder gives the trading date."""
+        return tuple(column for column in self.columns if column.name != PARTITION_COLUMN)
+
+    @property
+    def required_columns(self) -> tuple[Column, ...]:
+        """The columns that are never NULL."""
+        return tuple(column for column in self.columns if not column.nullable)
+
+    def arrow_schema(self, *, partitioned: bool) -> pa.Schema:
+        """Give the schema of a file, in the partitioned form or in the flat one."""
+        import pyarrow as pa
+
+        columns = self.partitioned_columns if partitioned else self.columns
+        return pa.schema([(column.name, column.arrow_type) for column in columns])
+
+
+@lru_cache(maxsize=1)
+def list_tables() -> tuple[Table, ...]:
+    """List the six tables in their fixed order, in which they are also locked and loaded."""
+    declared = json.loads(DECLARATION.read_text(encoding="utf-8"))
+    return tuple(
+        Table(
+            name,
+            entry["row"],
+            tuple(_read_column(name, column) for column in entry["columns"]),
+            tuple(entry["key"]),
+            entry["money_column"],
+        )
+        for name, entry in declared.items()
+    )
+
+
+def _read_column(table: str, entry: dict[str, str | bool]) -> Column:
+    column = Column(str(entry["name"]), str(entry["type"]), bool(entry["nullable"]))
+    if column.type not in _GLUE_TYPES and column.varchar_bytes is None:
+        raise ColumnTypeError(
+            f"{table}.{column.name} has the type {column.type}; use varchar(n) or one of {', '.join(_GLUE_TYPES)}"
+        )
+    return column
+
+
+def get_table(name: str) -> Table:
+    """Give a table by its name; raises TableUndeclaredError."""
+    for table in list_tables():
+        if table.name == name:
+            return table
+    known = ", ".join(table.name for table in list_tables())
+    raise TableUndeclaredError(f"there is no table {name}; declared in {DECLARATION.name} are {known}")
