@@ -21,7 +21,7 @@ changed unless `publish` ran; everything fetched is kept.
 | check_coverage | one of the seven or too many others are missing | read the reasons; run with `collect_again` |
 | transform.* | a Glue run failed: its error and log tail are in the log | clear the task |
 | judge_checks | a check objects to the session: it is refused | read the table in the log; mend the cause; run again |
-| load, reconcile | the load was rolled back, or differs from the lake | clear `load_window` |
+| load, reconcile | the load was rolled back, or differs from the lake | clear `load.load_tables` |
 | report_refusals | a session of the window was refused | as for the gate that refused it |
 
 **Connections and settings.** `aws_default`, `polygon_default` (the key is its password); pool `polygon`; the
@@ -37,13 +37,13 @@ import pendulum
 from airflow.providers.amazon.aws.operators.athena import AthenaOperator
 from airflow.providers.amazon.aws.operators.redshift_data import RedshiftDataOperator
 from airflow.sdk import Asset, Param, dag, get_current_context, task, task_group
+from mag7.timetables import SessionTimetable
 
 from mag7.lake.checks import list_checks
 from mag7.paths import SQL
 from mag7.tasks import check, collect, document, publish, session, summary, templates, transform
 from mag7.tasks.reports import report_failure
 from mag7.tasks.retries import PassingFaultsPolicy
-from mag7.timetables import SessionTimetable
 from mag7.warehouse.load import batch_statements
 
 if TYPE_CHECKING:
@@ -96,10 +96,12 @@ def collect_look_back(window: Window) -> Counts:
 
 
 @task_group(group_id="collect")
-def collect_session(window: Window) -> None:
-    """Collect everything that a session's document rests on."""
-    details = collect_details.expand(batch=plan_batches(window))
-    [collect_closes(window), details] >> collect_look_back(window)
+def collect_session(window: Window) -> list[XComArg]:
+    """Collect everything that a session's document rests on; hands on what each task counted."""
+    closes, details = collect_closes(window), collect_details.expand(batch=plan_batches(window))
+    look_back = collect_look_back(window)
+    [closes, details] >> look_back
+    return [closes, details, look_back]
 
 
 @task_group(group_id="transform")
@@ -140,16 +142,16 @@ def check_window(window: Window) -> XComArg:
 def load_window(window: XComArg) -> None:
     """Load every table and session of the window in one transaction, then reconcile with the lake."""
     accepted = {"window": "check.judge_checks"}
-    load = RedshiftDataOperator(task_id="load_window", sql=batch_statements(), params=accepted, **WAREHOUSE)
-    count = RedshiftDataOperator(
+    load_tables = RedshiftDataOperator(task_id="load_tables", sql=batch_statements(), params=accepted, **WAREHOUSE)
+    count_window = RedshiftDataOperator(
         task_id="count_window",
         sql="redshift/load/count_window.sql",
         return_sql_result=True,
         params=accepted,
         **WAREHOUSE,
     )
-    task(publish.write_manifests)(window) >> load >> count
-    task(publish.reconcile)(window, count.output)
+    task(publish.write_manifests)(window) >> load_tables >> count_window
+    task(publish.reconcile)(window, count_window.output)
 
 
 @dag(
@@ -190,7 +192,7 @@ def mag7_daily() -> None:
     accepted = check_window(covered)
     published = task(publish.publish_sessions)(accepted)
     loaded = load_window(accepted)
-    summarised = task(summary.summarise, outlets=[CONCENTRATION])(accepted)
+    summarised = task(summary.summarise, outlets=[CONCENTRATION])(accepted, collected)
     collected >> built >> covered
     transformed >> accepted
     published >> loaded >> summarised >> task(summary.report_refusals)(resolved)

@@ -72,7 +72,7 @@ def _read(item: Field[Any], environ: Mapping[str, str]) -> Any:
     text = environ.get(variable, "").strip()
     if not text:
         return item.default
-    kind = type(item.default)
+    kind: type[str] | type[float] | type[int] = type(item.default)
     try:
         value = kind(text)
     except ValueError:

@@ -103,7 +103,7 @@ def _company(line: PricedLine, figures: SessionFigures) -> dict[str, Any]:
     details, bar = line.evidence.details, line.bar
     midnight = datetime.combine(figures.session, datetime.min.time(), NEW_YORK)
     return {
-        "name": details.name if details else line.line.company,
+        "name": _name(line),
         "cik": _cik(line.evidence),
         "market_cap": line.market_cap,
         "shares_outstanding": line.accepted.count,
@@ -128,8 +128,7 @@ def _cik(evidence: Evidence) -> str | None:
     """Take the table's CIK, else the provider's."""
     if evidence.line.cik:
         return evidence.line.cik
-    provided = evidence.details.cik if evidence.details else None
-    return provided.zfill(10) if provided else None
+    return evidence.details.cik if evidence.details else None
 
 
 def _rankings(concentration: Concentration) -> list[dict[str, Any]]:
@@ -148,7 +147,8 @@ def _rankings(concentration: Concentration) -> list[dict[str, Any]]:
 
 
 def _name(line: PricedLine) -> str:
-    return line.evidence.details.name if line.evidence.details else line.line.company
+    details = line.evidence.details
+    return (details.name if details else None) or line.line.company
 
 
 def _metrics(concentration: Concentration, day: str) -> dict[str, Any]:

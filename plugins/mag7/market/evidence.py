@@ -105,7 +105,7 @@ class EvidenceReader:
             details = parse_ticker_details(answer.body, symbol)
         except BodyInvalidError as invalid:
             return None, str(invalid), answer.key
-        if line.cik and details.cik and details.cik.zfill(10) != line.cik:
+        if line.cik and details.cik and details.cik != line.cik:
             return None, _another_issuer(line, symbol, day, details.cik), answer.key
         return details, None, answer.key
 

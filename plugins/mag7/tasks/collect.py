@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import date
-from functools import cached_property
 from typing import TYPE_CHECKING, TypedDict
 
 from mag7.index.constituents import Line, list_lines
@@ -14,7 +13,7 @@ from mag7.index.symbols import symbol_on
 from mag7.market.caps import FailedLine, price_line
 from mag7.market.evidence import LOOK_BACK_SESSIONS, EvidenceReader
 from mag7.polygon.answers import Answer, AnswerStore
-from mag7.polygon.collect import Call, CollectReport, collect, grouped_daily, ticker_details
+from mag7.polygon.collect import Call, collect, grouped_daily, ticker_details
 from mag7.polygon.errors import NotYetReleasedError
 from mag7.sessions import previous_session
 from mag7.settings import Settings, read_settings
@@ -23,8 +22,6 @@ from mag7.tasks.window import Window, list_window
 
 if TYPE_CHECKING:
     from airflow.sdk import PokeReturnValue
-
-    from mag7.polygon.client import PolygonClient
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +35,12 @@ class Batch(TypedDict):
 
 
 class Counts(TypedDict):
-    """What a collecting task hands on: counts only."""
+    """What a collecting task hands on: calls asked, kept from before and failed, and requests really sent."""
 
     asked: int
     kept: int
     failed: int
+    requests: int
 
 
 class AnswerBook:
@@ -72,22 +70,24 @@ class AnswerBook:
 
 
 class Collector:
-    """Asks the provider within one task: opens its client only when a call is really made."""
+    """Asks the provider within one task and keeps what it said."""
 
     def __init__(self, settings: Settings, *, again: bool) -> None:
-        self._settings = settings
+        self._threads = settings.threads
         self._again = again
+        self._client = open_polygon(settings)
         self.store = AnswerStore(open_store(settings))
 
-    @cached_property
-    def _client(self) -> PolygonClient:
-        return open_polygon(self._settings)
-
-    def ask(self, calls: Iterable[Call]) -> CollectReport:
+    def ask(self, calls: Iterable[Call]) -> Counts:
         """Make the calls that are not completed yet (all of them when asked again) and store their answers."""
-        report = collect(tuple(calls), self._client, self.store, threads=self._settings.threads, again=self._again)
+        report = collect(calls, self._client, self.store, threads=self._threads, again=self._again)
         log.info("asked %d calls, %d were kept already, %d failed", report.asked, report.kept, report.failed)
-        return report
+        return {
+            "asked": report.asked,
+            "kept": report.kept,
+            "failed": report.failed,
+            "requests": report.requests,
+        }
 
 
 def plan_batches(window: Window) -> list[Batch]:
@@ -122,18 +122,17 @@ def collect_closes(window: Window, *, again: bool) -> PokeReturnValue:
 
     collector = Collector(read_settings(), again=again)
     try:
-        report = collector.ask(grouped_daily(session) for session in list_window(window))
+        counts = collector.ask(grouped_daily(session) for session in list_window(window))
     except NotYetReleasedError as early:
         log.warning("%s; asking again later", early)
         return PokeReturnValue(is_done=False)
-    return PokeReturnValue(is_done=True, xcom_value=_count(report))
+    return PokeReturnValue(is_done=True, xcom_value=counts)
 
 
 def collect_details(batch: Batch, *, again: bool) -> Counts:
     """Ask for the ticker details of one batch."""
     session = date.fromisoformat(batch["session"])
-    report = Collector(read_settings(), again=again).ask(ticker_details(symbol, session) for symbol in batch["symbols"])
-    return _count(report)
+    return Collector(read_settings(), again=again).ask(ticker_details(symbol, session) for symbol in batch["symbols"])
 
 
 def collect_look_back(window: Window) -> Counts:
@@ -142,16 +141,13 @@ def collect_look_back(window: Window) -> Counts:
     What an earlier session said is not asked for twice, even when the session itself is collected again.
     """
     collector = Collector(read_settings(), again=False)
-    total: Counts = {"asked": 0, "kept": 0, "failed": 0}
-    for session in list_window(window):
-        _look_back(collector, session, total)
-    return total
+    return add_counts(counts for session in list_window(window) for counts in _look_back(collector, session))
 
 
-def _look_back(collector: Collector, session: date, total: Counts) -> None:
+def _look_back(collector: Collector, session: date) -> Iterator[Counts]:
     lines = list_session_lines(session)
     if EvidenceReader(AnswerBook(collector.store)).previous_close_wanted(session, lines):
-        _add(total, collector.ask([grouped_daily(previous_session(session))]))
+        yield collector.ask([grouped_daily(previous_session(session))])
     for count_back in LOOK_BACK_SESSIONS:
         unpriced = _list_unpriced(collector.store, session, lines)
         if not unpriced:
@@ -159,7 +155,7 @@ def _look_back(collector: Collector, session: date, total: Counts) -> None:
         day = previous_session(session, count_back)
         log.info("%d lines of %s have no price: asking for them on %s", len(unpriced), session, day)
         calls = [grouped_daily(day), *(ticker_details(symbol_on(line.ticker, day), day) for line in unpriced)]
-        _add(total, collector.ask(calls))
+        yield collector.ask(calls)
 
 
 def _list_unpriced(store: AnswerStore, session: date, lines: tuple[Line, ...]) -> list[Line]:
@@ -173,11 +169,12 @@ def _list_unpriced(store: AnswerStore, session: date, lines: tuple[Line, ...]) -
     return unpriced
 
 
-def _count(report: CollectReport) -> Counts:
-    return {"asked": report.asked, "kept": report.kept, "failed": report.failed}
-
-
-def _add(total: Counts, report: CollectReport) -> None:
-    total["asked"] += report.asked
-    total["kept"] += report.kept
-    total["failed"] += report.failed
+def add_counts(counts: Iterable[Counts]) -> Counts:
+    """Add up what several tasks counted."""
+    found = list(counts)
+    return {
+        "asked": sum(item["asked"] for item in found),
+        "kept": sum(item["kept"] for item in found),
+        "failed": sum(item["failed"] for item in found),
+        "requests": sum(item["requests"] for item in found),
+    }

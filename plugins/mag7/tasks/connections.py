@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mag7.errors import Mag7Error
 from mag7.lake.objects import ObjectStore
 from mag7.polygon.client import PolygonClient
-from mag7.polygon.rate import RateLimiter
+from mag7.polygon.rate import shared_limiter
 from mag7.settings import Settings
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def open_polygon(settings: Settings) -> PolygonClient:
     return PolygonClient(
         settings.polygon_base_url,
         find_api_key(),
-        limiter=RateLimiter(settings.calls_per_minute or None),
+        limiter=shared_limiter(settings.polygon_base_url, settings.calls_per_minute or None),
         connect_timeout=settings.connect_timeout,
         read_timeout=settings.read_timeout,
         tries=settings.tries,

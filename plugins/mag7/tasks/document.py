@@ -9,10 +9,10 @@ from decimal import Decimal
 from mag7.errors import Mag7Error
 from mag7.index.constituents import list_lines
 from mag7.lake.keys import staged_document_key
-from mag7.market.concentration import CoverageBounds, list_refusals
+from mag7.market.concentration import CoverageBounds, NothingPricedError, list_refusals
 from mag7.market.document import SessionFigures, compute_figures, encode_document, write_document
 from mag7.market.evidence import EvidenceReader
-from mag7.polygon.answers import Answer, AnswerStore
+from mag7.polygon.answers import AnswerStore, require_one_source
 from mag7.settings import Settings, read_settings
 from mag7.tasks.collect import AnswerBook, list_seven_outside
 from mag7.tasks.connections import open_store
@@ -28,10 +28,6 @@ class SessionRefusedError(Mag7Error):
     """No session of the window can be published; what readers see stays as it was."""
 
 
-class SourcesMixedError(Mag7Error):
-    """Answers of two sources would meet in one document."""
-
-
 def build_market_data(window: Window) -> dict[str, str]:
     """Write every session's document into staging; returns session to key, and reports what coverage forbids."""
     settings = read_settings()
@@ -40,7 +36,9 @@ def build_market_data(window: Window) -> dict[str, str]:
     for session in list_window(window):
         figures, book = compute_session(AnswerStore(store), session)
         answers = list(book.used.values())
-        source = require_one_source(session, answers)
+        source = require_one_source(answers)
+        if source is None:
+            raise NothingPricedError(f"no answer about {session} is kept: clear the collect tasks of this run")
         newest = max(answer.time for answer in answers)
         key = staged_document_key(window["run"], session)
         store.put(key, encode_document(write_document(figures, source, newest)), "application/json")
@@ -58,17 +56,6 @@ def compute_session(answers: AnswerStore, session: date) -> tuple[SessionFigures
     lines = list_lines(session)
     outside = list_seven_outside(session, lines)
     return compute_figures(session, reader.read_lines(session, lines), reader.read_lines(session, outside)), book
-
-
-def require_one_source(session: date, answers: list[Answer]) -> str:
-    """Return the source of a session's answers; raises SourcesMixedError where there are two."""
-    sources = sorted({answer.source for answer in answers if answer.completed})
-    if len(sources) != 1:
-        raise SourcesMixedError(
-            f"the answers kept for {session} come from {len(sources)} sources ({', '.join(sources)}):"
-            " use a bucket of its own for each source, or collect the session again from one of them"
-        )
-    return sources[0]
 
 
 def judge_coverage(figures: SessionFigures, settings: Settings) -> list[str]:

@@ -79,6 +79,6 @@ def tally_file(store: ObjectStore, table: Table, session: date) -> Tally:
     import pyarrow.parquet as pq
 
     content = pq.read_table(io.BytesIO(store.get(analytics_key(table.name, session))))
-    if table.total_column is None or content.num_rows == 0:
+    if table.money_column is None or content.num_rows == 0:
         return Tally(content.num_rows, 0.0)
-    return Tally(content.num_rows, pc.sum(content[table.total_column]).as_py() or 0.0)
+    return Tally(content.num_rows, pc.sum(content[table.money_column]).as_py() or 0.0)

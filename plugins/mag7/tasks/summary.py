@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -12,6 +13,7 @@ from mag7.lake.objects import ObjectStore
 from mag7.lake.publish import clear_staging
 from mag7.settings import read_settings
 from mag7.tasks.check import CHECKS
+from mag7.tasks.collect import Counts, add_counts
 from mag7.tasks.connections import open_client, open_store
 from mag7.tasks.document import COVERAGE, SessionRefusedError, refusal_sentence
 from mag7.tasks.publish import WAREHOUSE
@@ -23,13 +25,21 @@ log = logging.getLogger(__name__)
 SUMMARY = "summary"
 
 
-def summarise(window: Window) -> dict[str, int]:
-    """Report every published session with its figures, then drop what the run staged; returns rows by table."""
+def summarise(window: Window, counts: Sequence[Counts]) -> dict[str, int]:
+    """Report every published session with its figures, then drop what the run staged; returns rows by table.
+
+    ``counts`` is what each collecting task counted.
+    """
     store = open_store(read_settings())
     rows: dict[str, int] = read_report(store, window["run"], WAREHOUSE)["rows"]
     checks = read_report(store, window["run"], CHECKS)["checks"]
     sessions = [summarise_session(store, session) for session in list_window(window)]
-    write_report(store, window["run"], SUMMARY, {"sessions": sessions, "checks": checks, "rows_loaded": rows})
+    write_report(
+        store,
+        window["run"],
+        SUMMARY,
+        {"sessions": sessions, "checks": checks, "rows_loaded": rows, "calls": add_counts(counts)["requests"]},
+    )
     for session in sessions:
         log.info("%s", tabulate_session(session))
     clear_staging(store, open_client("glue"), window["run"], list_window(window))

@@ -1,0 +1,115 @@
+"""Airflow beside the sandbox: its database made once, its commands run, and what its tasks did read back."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sandbox.stack import ROOT, Stack
+
+POOL = {
+    "polygon": {"slots": 4, "description": "mapped tasks that ask the market data provider", "include_deferred": False}
+}
+PREPARE_SECONDS = 300.0
+
+
+class AirflowCommandError(Exception):
+    """An Airflow command that prepares the sandbox failed; the message holds its last lines."""
+
+
+@dataclass(frozen=True)
+class TaskRun:
+    """What became of one task instance; times in UTC, None where it never started or ended."""
+
+    task_id: str
+    map_index: int
+    state: str | None
+    start: datetime | None
+    end: datetime | None
+
+
+def prepare_airflow(stack: Stack) -> None:
+    """Make Airflow's database and pool for this stack unless they are there."""
+    done = stack.airflow_home / "prepared"
+    if done.exists():
+        return
+    stack.airflow_home.mkdir(parents=True, exist_ok=True)
+    pools = stack.airflow_home / "pools.json"
+    pools.write_text(json.dumps(POOL))
+    for command in (["db", "migrate"], ["pools", "import", str(pools)]):
+        _run_quietly(stack, command)
+    done.touch()
+
+
+def _run_quietly(stack: Stack, command: Iterable[str]) -> None:
+    finished = subprocess.run(
+        airflow_command(*command),
+        cwd=ROOT,
+        env=stack.environment(),
+        capture_output=True,
+        text=True,
+        timeout=PREPARE_SECONDS,
+        check=False,
+    )
+    if finished.returncode:
+        last = " | ".join((finished.stdout + finished.stderr).strip().splitlines()[-3:])
+        raise AirflowCommandError(f"airflow {' '.join(command)} ended with code {finished.returncode}: {last}")
+
+
+def airflow_command(*arguments: str) -> list[str]:
+    """Give the command line of an Airflow command in this environment."""
+    return [str(Path(sys.executable).parent / "airflow"), *arguments]
+
+
+def run_dag(stack: Stack, dag_id: str, day: str, conf: Mapping[str, object], log: Path) -> int:
+    """Run ``airflow dags test`` for a date; its whole output goes to a log file. Returns the exit code."""
+    with log.open("wb") as output:
+        finished = subprocess.run(
+            airflow_command("dags", "test", dag_id, day, "-c", json.dumps(conf)),
+            cwd=ROOT,
+            env=stack.environment(),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    return finished.returncode
+
+
+def find_run(stack: Stack, dag_id: str, since: datetime) -> str | None:
+    """Find the run of a DAG that was started last, at or after a time; None where there is none."""
+    query = "SELECT run_id, start_date FROM dag_run WHERE dag_id = ? ORDER BY start_date DESC, id DESC"
+    with closing(_connect(stack)) as connection:
+        for run_id, start in connection.execute(query, [dag_id]):
+            moment = _parse(start)
+            if moment and moment >= since:
+                return str(run_id)
+    return None
+
+
+def list_task_runs(stack: Stack, dag_id: str, run_id: str) -> list[TaskRun]:
+    """List what became of a run's tasks, in the order in which they started."""
+    query = """
+        SELECT task_id, map_index, state, start_date, end_date FROM task_instance
+        WHERE dag_id = ? AND run_id = ? ORDER BY start_date
+    """
+    with closing(_connect(stack)) as connection:
+        rows = connection.execute(query, [dag_id, run_id]).fetchall()
+    return [TaskRun(task, index, state, _parse(start), _parse(end)) for task, index, state, start, end in rows]
+
+
+def _connect(stack: Stack) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{stack.airflow_home / 'airflow.db'}?mode=ro", uri=True)
+
+
+def _parse(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,199 @@
+"""``make demo``: one session through the real daily DAG against the local sandbox, and what came out of it.
+
+Usage: python -m sandbox.demo [--date YYYY-MM-DD] [--again] [--home FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+import urllib.request
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import boto3
+
+from mag7.lake.keys import run_segment
+from mag7.lake.objects import ObjectMissingError, ObjectStore
+from mag7.settings import read_settings
+from mag7.tasks.reports import FAILURE, read_report
+from mag7.tasks.summary import SUMMARY, tabulate_session
+from sandbox.airflow_home import AirflowCommandError, TaskRun, find_run, list_task_runs, prepare_airflow, run_dag
+from sandbox.processes import ServerNotReadyError
+from sandbox.provision import ProvisioningError, provision_sandbox
+from sandbox.stack import REGION, ROOT, FolderInUseError, Stack, run_stack
+
+DAG = "mag7_daily"
+GOLDEN_DAY = "2024-12-13"
+SUMMARY_FILE = "summary.json"
+STAGES = {
+    "resolve_session": "resolve",
+    "build_market_data": "build",
+    "check_coverage": "build",
+    "publish_sessions": "publish",
+    "summarise": "summary",
+    "report_refusals": "summary",
+}
+LAST_TASK = "report_refusals"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a demonstration ended: its summary, and whether the session was published."""
+
+    summary: dict[str, Any]
+    published: bool
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one session and print what came of it; returns the exit code."""
+    options = _parse(arguments)
+    summary_file = options.home / SUMMARY_FILE
+    summary_file.unlink(missing_ok=True)
+    started = time.monotonic()
+    try:
+        day = date.fromisoformat(options.date).isoformat()
+    except ValueError:
+        return _fail(f"DATE={options.date} is no date: write it as {GOLDEN_DAY}")
+    try:
+        with run_stack(options.home, os.environ) as stack:
+            outcome = demonstrate(stack, day, again=options.again, started=started)
+    except (FolderInUseError, ServerNotReadyError, ProvisioningError, AirflowCommandError) as error:
+        return _fail(str(error))
+    options.home.mkdir(parents=True, exist_ok=True)
+    summary_file.write_text(json.dumps(outcome.summary, indent=1))
+    return 0 if outcome.published else 1
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m sandbox.demo", description=__doc__)
+    parser.add_argument("--date", default=GOLDEN_DAY, help="the session (default: %(default)s)")
+    parser.add_argument("--again", action="store_true", help="ask the provider again for answers already kept")
+    parser.add_argument("--home", type=Path, default=ROOT / ".sandbox", help="where the sandbox keeps its state")
+    return parser.parse_args(arguments)
+
+
+def _fail(message: str) -> int:
+    print(f"demo: {message}", file=sys.stderr)
+    return 1
+
+
+def demonstrate(stack: Stack, day: str, *, again: bool, started: float) -> Outcome:
+    """Run the DAG for a date on a running stack and report it."""
+    _say(f"{DAG} for {day}, source {stack.source}, sandbox {stack.folder}")
+    environment = stack.environment()
+    provision_sandbox(read_settings(environment), REGION)
+    prepare_airflow(stack)
+    log = stack.folder / f"dags-test-{day}.log"
+    began = datetime.now(UTC)
+    run_dag(stack, DAG, day, {"collect_again": again}, log)
+    run_id = find_run(stack, DAG, began)
+    tasks = list_task_runs(stack, DAG, run_id) if run_id else []
+    store = _open_store(environment)
+    if not any(task.state for task in tasks):
+        return _refuse(day, _explain_no_task(log), log, started)
+    segment = run_segment(DAG, run_id or "")
+    if not _succeeded(tasks):
+        return _refuse(day, _explain_failure(store, segment, tasks), log, started)
+    return _summarise(stack, store, segment, tasks, started)
+
+
+def _succeeded(tasks: Sequence[TaskRun]) -> bool:
+    """A run counts as published only if every task of it ran and succeeded, the last one included."""
+    return any(task.task_id == LAST_TASK for task in tasks) and all(task.state == "success" for task in tasks)
+
+
+def _explain_no_task(log: Path) -> str:
+    last = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-1:]
+    return (
+        "no task ran: a date before the DAG's start (2020-11-30) is outside it; choose a later session"
+        f" (Airflow said: {' '.join(last)[:300]})"
+    )
+
+
+def _explain_failure(store: ObjectStore, segment: str, tasks: Sequence[TaskRun]) -> str:
+    try:
+        return str(read_report(store, segment, FAILURE)["message"])
+    except ObjectMissingError:
+        failed = [task.task_id for task in tasks if task.state == "failed"]
+        return f"the tasks {', '.join(failed) or 'of the run'} failed without leaving a report"
+
+
+def _refuse(day: str, reason: str, log: Path, started: float) -> Outcome:
+    _say(f"\nREFUSED {day}: {reason}\n\nNothing that anyone reads has changed. The whole log: {log}")
+    return Outcome({"trading_date": day, "refused": reason, "seconds": round(time.monotonic() - started, 1)}, False)
+
+
+def _summarise(stack: Stack, store: ObjectStore, segment: str, tasks: Sequence[TaskRun], started: float) -> Outcome:
+    report = read_report(store, segment, SUMMARY)
+    session = report["sessions"][0]
+    calls = _count_served(stack.polygon_url) if stack.simulated else report["calls"]
+    stages = time_stages(tasks)
+    summary = {
+        **session,
+        "ranking": [{"ticker": item["ticker"], "market_cap": item["market_cap"]} for item in session["ranking"]],
+        "checks": report["checks"],
+        "rows_loaded": report["rows_loaded"],
+        "calls": calls,
+        "stages": stages,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    _say("\n" + tabulate_session(session))
+    _say(_tabulate_run(summary, stages))
+    return Outcome(summary, True)
+
+
+def time_stages(tasks: Sequence[TaskRun]) -> dict[str, float]:
+    """Add up the seconds of the tasks of each stage, in the order in which the stages began."""
+    seconds: dict[str, float] = {}
+    for task in tasks:
+        if task.start and task.end:
+            stage = STAGES.get(task.task_id, task.task_id.split(".")[0])
+            seconds[stage] = seconds.get(stage, 0.0) + (task.end - task.start).total_seconds()
+    return {stage: round(spent, 2) for stage, spent in seconds.items()}
+
+
+def _tabulate_run(summary: Mapping[str, Any], stages: Mapping[str, float]) -> str:
+    passed = sum(check["passed"] for check in summary["checks"])
+    lines = [
+        f"companies priced {summary['companies']}, coverage by cap {summary['coverage_pct']:.2f} %,"
+        f" failed lines {len(summary['failed_collections'])}",
+        f"checks passed {passed} of {len(summary['checks'])}",
+        "rows in the warehouse: " + ", ".join(f"{table} {rows}" for table, rows in summary["rows_loaded"].items()),
+        f"calls to the provider: {summary['calls']}",
+        "seconds by stage: " + ", ".join(f"{stage} {spent:.1f}" for stage, spent in stages.items()),
+        f"seconds in all: {summary['seconds']}",
+    ]
+    if summary["source"] == "simulated":
+        lines.append("source: SIMULATED. Prices and counts of all but the seven's recorded days are invented.")
+    return "\n".join(lines)
+
+
+def _count_served(url: str) -> int:
+    with urllib.request.urlopen(f"{url}/sandbox/calls", timeout=10) as answer:  # noqa: S310 - our own server
+        return int(json.load(answer)["total"])
+
+
+def _open_store(environment: Mapping[str, str]) -> ObjectStore:
+    client = boto3.client(
+        "s3",
+        endpoint_url=environment["AWS_ENDPOINT_URL"],
+        region_name=REGION,
+        aws_access_key_id="sandbox",
+        aws_secret_access_key="sandbox",  # noqa: S106 - moto takes any key
+    )
+    return ObjectStore(client, read_settings(environment).bucket)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

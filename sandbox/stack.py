@@ -1,0 +1,137 @@
+"""The local stack: the AWS sandbox and the offline market, with their state in one locked folder a source."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from sandbox.processes import run_server
+
+ROOT = Path(__file__).resolve().parents[1]
+SIMULATED = "simulated"
+REGION = "us-west-2"
+OFFICIAL_HOSTS = ("api.polygon.io", "api.massive.com")
+
+
+class FolderInUseError(Exception):
+    """Another command works on the same state folder."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running stack: its folder, its source's name, and the addresses of its servers."""
+
+    folder: Path
+    source: str
+    aws_url: str
+    polygon_url: str
+    simulated: bool
+
+    @property
+    def airflow_home(self) -> Path:
+        """Where Airflow keeps its database and logs for this source."""
+        return self.folder / "airflow"
+
+    def environment(self) -> dict[str, str]:
+        """Give the environment in which Airflow talks to this stack and to nothing else."""
+        connection = {
+            "conn_type": "aws",
+            "login": "sandbox",
+            "password": "sandbox",
+            "extra": {"region_name": REGION, "endpoint_url": self.aws_url},
+        }
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "AWS_"))}
+        return (
+            inherited
+            | {
+                "AIRFLOW_HOME": str(self.airflow_home),
+                "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+                "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+                "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+                "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.airflow_home / 'airflow.db'}",
+                "AIRFLOW__LOGGING__NAMESPACE_LEVELS": _QUIET,
+                "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+                "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(connection),
+                "AWS_ENDPOINT_URL": self.aws_url,
+                "AWS_ACCESS_KEY_ID": "sandbox",
+                "AWS_SECRET_ACCESS_KEY": "sandbox",
+                "AWS_DEFAULT_REGION": REGION,
+                "POLYGON_BASE_URL": self.polygon_url,
+                "PYTHONPATH": os.pathsep.join([str(ROOT / "plugins"), str(ROOT)]),
+            }
+            | self._market_environment()
+        )
+
+    def _market_environment(self) -> dict[str, str]:
+        """The offline market takes any key and as many calls as one likes."""
+        if not self.simulated:
+            return {}
+        return {
+            "POLYGON_API_KEY": "offline-market",
+            "POLYGON_CALLS_PER_MINUTE": "0",
+            "POLYGON_SOURCE": SIMULATED,
+        }
+
+
+_QUIET = " ".join(
+    f"{name}=WARNING"
+    for name in (
+        "airflow.sdk",
+        "airflow.models",
+        "airflow.task",
+        "airflow.dag_processing",
+        "airflow.serialization",
+        "airflow.providers",
+        "botocore",
+    )
+)
+
+
+def name_source(environ: Mapping[str, str]) -> str:
+    """Name where answers will come from: "simulated" for the offline market, else as the client names it."""
+    base = environ.get("POLYGON_BASE_URL", "").strip()
+    if not base:
+        return SIMULATED
+    host = urlsplit(base).netloc or base
+    return "polygon" if host in OFFICIAL_HOSTS else environ.get("POLYGON_SOURCE", "").strip() or host
+
+
+@contextmanager
+def run_stack(home: Path, environ: Mapping[str, str]) -> Iterator[Stack]:
+    """Run the stack for the source that the environment asks for; its folder below ``home`` is locked meanwhile.
+
+    With POLYGON_BASE_URL set the offline market is not started: answers come from there, AWS stays the sandbox.
+    """
+    source = name_source(environ)
+    folder = home / re.sub(r"[^A-Za-z0-9._-]+", "-", source)
+    folder.mkdir(parents=True, exist_ok=True)
+    base = environ.get("POLYGON_BASE_URL", "").strip()
+    with (
+        _locked(folder),
+        run_server("sandbox.aws", ["--port", "0", "--state", str(folder / "aws")], folder / "servers", ROOT) as aws,
+    ):
+        if base:
+            yield Stack(folder, source, aws.url, base, simulated=False)
+            return
+        with run_server("sandbox.polygon", ["--port", "0"], folder / "servers", ROOT) as market:
+            yield Stack(folder, source, aws.url, market.url, simulated=True)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FolderInUseError(
+                f"another command is using {folder}: wait until it ends,"
+                " or give this one a folder of its own with --home"
+            ) from None
+        yield
