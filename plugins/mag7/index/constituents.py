@@ -1,0 +1,50 @@
+"""The lines of the index on a session, each under its ticker of today and its symbol of that session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+
+from mag7.index.membership import Membership, load_membership
+from mag7.index.symbols import symbol_on
+
+
+@dataclass(frozen=True)
+class Line:
+    """A listed share class on a session.
+
+    ``ticker`` is our key of the line, its newest symbol that the table knows (META); ``symbol`` the one it had on
+    the session (FB until 2022-06-08). ``issuer`` is the CIK, or a key of ours (X-twitter) where no source for the
+    CIK is at hand; ``main_line`` marks the one line of each company that stands for the whole company.
+    """
+
+    ticker: str
+    symbol: str
+    company: str
+    issuer: str
+    cik: str | None
+    sector: str
+    main_line: bool
+
+
+@lru_cache(maxsize=64)
+def list_lines(session: date) -> tuple[Line, ...]:
+    """List the lines that were in the index on a session, by ticker.
+
+    Each company has exactly one main line. Raises MembershipUnknownError for a session outside the table.
+    """
+    return tuple(line_of(stay, session) for stay in load_membership().on(session))
+
+
+def line_of(stay: Membership, session: date) -> Line:
+    """Return a line as it was on a session, whether it was in the index then or not."""
+    return Line(
+        ticker=stay.ticker,
+        symbol=symbol_on(stay.ticker, session),
+        company=stay.company,
+        issuer=stay.issuer,
+        cik=stay.cik,
+        sector=stay.sector,
+        main_line=stay.main_line,
+    )

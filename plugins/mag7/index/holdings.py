@@ -1,0 +1,210 @@
+"""Reading iShares holdings files, in the forms that they had over the years, also re-saved by a spreadsheet.
+
+What drifts: a byte order mark, no-break spaces, line ends, the preamble, quoted thousands, ``Shares`` for
+``Quantity``, ``Notional Weight`` or ``Market Weight`` for ``Weight (%)``, an extra ``Type`` column, date forms.
+Only equity lines are kept: the cash fund XTSLA is no Tesla, the future ESZ4 no share.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Final
+
+from mag7.errors import Mag7Error
+from mag7.index.symbols import normalize_symbol
+
+FUND: Final = "iShares Core S&P 500 ETF"
+LEAST_LINES: Final = 490
+LEAST_WEIGHT: Final = Decimal(95)
+MOST_WEIGHT: Final = Decimal(101)
+NO_BREAK_SPACE: Final = "\u00a0"
+UNLISTED: Final = "NO MARKET"
+NO_VALUE: Final = frozenset({"", "-", "--"})
+AS_OF: Final = re.compile(r"(fund )?holdings as of", re.IGNORECASE)
+# Month before day where a date has slashes: the files are American.
+DATE_FORMS: Final = ("%b %d, %Y", "%B %d, %Y", "%Y-%m-%d", "%d-%b-%Y", "%d-%b-%y", "%m/%d/%Y", "%m/%d/%y", "%Y%m%d")
+COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
+    "symbol": ("Ticker",),
+    "name": ("Name",),
+    "sector": ("Sector",),
+    "asset_class": ("Asset Class",),
+    "market_value": ("Market Value",),
+    "weight": ("Weight (%)", "Market Weight", "Notional Weight"),
+    "quantity": ("Quantity", "Shares"),
+    "price": ("Price",),
+    "exchange": ("Exchange",),
+}
+# The fund shortens one sector's name.
+SECTORS: Final[Mapping[str, str]] = {"Communication": "Communication Services"}
+
+
+class HoldingsError(Mag7Error):
+    """A holdings file cannot be used; the message says what was expected, what was found and what to do."""
+
+    def __init__(self, path: Path, expected: str, found: str) -> None:
+        super().__init__(
+            f"{path.name} cannot be used: expected {expected}, found {found}; download the detailed holdings of "
+            f"{FUND} (IVV) as CSV again and pass the file as it came"
+        )
+
+
+class HoldingsFormError(HoldingsError):
+    """A file is no holdings file of a known form."""
+
+
+class WrongFundError(HoldingsError):
+    """A file holds another fund."""
+
+
+class NoHoldingsError(HoldingsError):
+    """A file has the right form but no holdings, as the provider gives for days without data."""
+
+
+@dataclass(frozen=True)
+class HoldingsLine:
+    """An equity line of the fund: symbol as the market data API writes it, weight in per cent, values in USD."""
+
+    symbol: str
+    name: str
+    sector: str
+    exchange: str
+    quantity: Decimal
+    price: Decimal
+    market_value: Decimal
+    weight: Decimal
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """The equity lines of a holdings file, in file order, and the day that they stand for."""
+
+    as_of: date
+    lines: tuple[HoldingsLine, ...]
+
+
+def read_holdings(path: Path, *, as_of: date | None = None, least_lines: int = LEAST_LINES) -> Holdings:
+    """Read the equity lines of a holdings file.
+
+    ``as_of`` is the day to assume for a file whose preamble is missing; where the file names its own day, the two
+    must agree. Raises HoldingsFormError, WrongFundError or NoHoldingsError.
+    """
+    rows = _read_cells(path)
+    start = next((place for place, row in enumerate(rows) if {"Ticker", "Name"} <= set(row)), None)
+    if start is None:
+        first = ",".join(rows[0])[:60] if rows else ""
+        raise HoldingsFormError(path, "a header line with Ticker and Name", f"none (the file begins with {first!r})")
+    preamble = rows[:start]
+    _check_fund(path, preamble)
+    day = _find_day(path, preamble, as_of)
+    reader = _LineReader(path, rows[start])
+    lines = tuple(
+        reader.parse(row) for row in rows[start + 1 :] if len(row) >= len(rows[start]) and reader.is_listed_equity(row)
+    )
+    _check_lines(path, lines, least_lines)
+    return Holdings(day, lines)
+
+
+class _LineReader:
+    """Finds a file's columns under the names that they had over the years, and reads its lines."""
+
+    def __init__(self, path: Path, header: Sequence[str]) -> None:
+        self._path = path
+        self._places = {column: self._find(header, names) for column, names in COLUMNS.items()}
+
+    def _find(self, header: Sequence[str], names: Sequence[str]) -> int:
+        for name in names:
+            if name in header:
+                return header.index(name)
+        raise HoldingsFormError(self._path, f"a column {' or '.join(names)}", f"the columns {', '.join(header)}")
+
+    def is_listed_equity(self, row: Sequence[str]) -> bool:
+        """Say whether a row is a share that trades; rights left over from a takeover stand there as unlisted equity."""
+        return row[self._places["asset_class"]] == "Equity" and not row[self._places["exchange"]].startswith(UNLISTED)
+
+    def parse(self, row: Sequence[str]) -> HoldingsLine:
+        """Read an equity row."""
+        text = {column: row[place] for column, place in self._places.items()}
+        if text["symbol"] in NO_VALUE:
+            raise HoldingsFormError(self._path, "a ticker in every equity line", f"none for {text['name']!r}")
+        return HoldingsLine(
+            symbol=normalize_symbol(text["symbol"]),
+            name=text["name"],
+            sector=SECTORS.get(text["sector"], text["sector"]),
+            exchange=text["exchange"],
+            quantity=self._number(text, "quantity"),
+            price=self._number(text, "price"),
+            market_value=self._number(text, "market_value"),
+            weight=self._number(text, "weight"),
+        )
+
+    def _number(self, text: Mapping[str, str], column: str) -> Decimal:
+        try:
+            number = Decimal(text[column].replace(",", "").strip("$% "))
+        except InvalidOperation:
+            number = Decimal("NaN")
+        if not number.is_finite() or number < 0:
+            raise HoldingsFormError(self._path, f"a {column} for {text['symbol']}", repr(text[column]))
+        return number
+
+
+def _read_cells(path: Path) -> list[list[str]]:
+    body = path.read_bytes()
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        # A spreadsheet re-saves as Windows-1252, where the legal footer's quotation marks are no UTF-8.
+        text = body.decode("cp1252", errors="replace")
+    rows = csv.reader(io.StringIO(text.replace(NO_BREAK_SPACE, " "), newline=""))
+    try:
+        return [[cell.strip() for cell in row] for row in rows if any(cell.strip() for cell in row)]
+    except csv.Error as wrong:
+        raise HoldingsFormError(path, "comma-separated text", f"something else ({wrong})") from None
+
+
+def _check_fund(path: Path, preamble: Sequence[Sequence[str]]) -> None:
+    if preamble and preamble[0][0] != FUND:
+        raise WrongFundError(path, f"the fund {FUND}", f"{preamble[0][0]!r}")
+
+
+def _find_day(path: Path, preamble: Sequence[Sequence[str]], as_of: date | None) -> date:
+    stated = next((row[1] for row in preamble if len(row) > 1 and AS_OF.fullmatch(row[0])), None)
+    if stated in NO_VALUE:
+        raise NoHoldingsError(path, "holdings of a day", f"a file without data (holdings as of {stated!r})")
+    day = as_of if stated is None else _parse_day(path, str(stated))
+    if day is None:
+        raise HoldingsFormError(path, "a line 'Fund Holdings as of', or the day given with the file", "neither")
+    if as_of is not None and day != as_of:
+        raise HoldingsFormError(path, f"holdings as of {as_of}", f"holdings as of {day}")
+    return day
+
+
+def _parse_day(path: Path, text: str) -> date:
+    for form in DATE_FORMS:
+        try:
+            return datetime.strptime(text, form).date()  # noqa: DTZ007  a day has no zone
+        except ValueError:
+            continue
+    raise HoldingsFormError(path, "a date such as Dec 06, 2024 or 2024-12-06", repr(text))
+
+
+def _check_lines(path: Path, lines: Sequence[HoldingsLine], least_lines: int) -> None:
+    if not lines:
+        raise NoHoldingsError(path, "equity lines", "none")
+    if len(lines) < least_lines:
+        raise WrongFundError(path, f"at least {least_lines} equity lines", f"{len(lines)}")
+    repeated = [symbol for symbol, times in Counter(line.symbol for line in lines).items() if times > 1]
+    if repeated:
+        raise HoldingsFormError(path, "each ticker once", f"{', '.join(repeated)} more than once")
+    weight = sum((line.weight for line in lines), Decimal(0))
+    if not LEAST_WEIGHT <= weight <= MOST_WEIGHT:
+        raise HoldingsFormError(
+            path, f"weights in per cent that add up to {LEAST_WEIGHT} to {MOST_WEIGHT}", f"{weight}"
+        )

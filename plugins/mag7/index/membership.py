@@ -1,0 +1,154 @@
+"""The project's own table of index lines: who was in the index from when to when, read and checked as a whole."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+from mag7.errors import Mag7Error
+from mag7.index.tables import FactTableInvalidError, Row, read_rows
+from mag7.paths import DATA
+
+MEMBERSHIP: Final = DATA / "index_membership.csv"
+SPAN: Final = DATA / "index_membership_span.csv"
+MEMBERSHIP_COLUMNS: Final = (
+    "ticker",
+    "company",
+    "issuer",
+    "cik",
+    "sector",
+    "main_line",
+    "member_from",
+    "member_to",
+    "note",
+)
+SPAN_COLUMNS: Final = ("first_session", "last_session", "source")
+CIK: Final = re.compile(r"\d{10}")
+OWN_ISSUER: Final = re.compile(r"X-[a-z0-9]+(-[a-z0-9]+)*")
+
+
+class MembershipUnknownError(Mag7Error):
+    """The table does not say who was in the index on a session."""
+
+
+@dataclass(frozen=True)
+class Membership:
+    """A stay of a line in the index, both ends included; ``member_to`` is None while it lasts."""
+
+    ticker: str
+    company: str
+    issuer: str
+    cik: str | None
+    sector: str
+    main_line: bool
+    member_from: date
+    member_to: date | None
+    note: str
+
+    def covers(self, session: date) -> bool:
+        """Say whether the line was in the index on a session."""
+        return self.member_from <= session and (self.member_to is None or session <= self.member_to)
+
+
+@dataclass(frozen=True)
+class MembershipTable:
+    """Every stay of every line, by ticker and date, and the sessions for which that is the whole index."""
+
+    stays: tuple[Membership, ...]
+    first_session: date
+    last_session: date
+
+    def on(self, session: date) -> tuple[Membership, ...]:
+        """Return the stays that cover a session, by ticker; raises MembershipUnknownError outside the table."""
+        if not self.first_session <= session <= self.last_session:
+            raise MembershipUnknownError(
+                f"the index members of {session} are not known: {MEMBERSHIP.name} covers {self.first_session} to "
+                f"{self.last_session}; take a session in it, or extend it with python -m mag7.index.build_membership "
+                "and newer sources (include/data/README.md)"
+            )
+        return tuple(stay for stay in self.stays if stay.covers(session))
+
+
+def load_membership() -> MembershipTable:
+    """Load the project's table; read once and kept."""
+    return read_membership(MEMBERSHIP, SPAN)
+
+
+@lru_cache(maxsize=4)
+def read_membership(table: Path, span: Path) -> MembershipTable:
+    """Read and check a table.
+
+    Raises FactTableInvalidError, which names the row, for unknown columns, repeated rows, a stay that ends before
+    it begins, stays of one ticker that overlap or contradict each other, an issuer key of unknown form, and a
+    company that has not exactly one main line at some time.
+    """
+    pairs = [(_parse(row), row) for row in read_rows(table, MEMBERSHIP_COLUMNS)]
+    pairs.sort(key=lambda pair: (pair[0].ticker, pair[0].member_from))
+    _check_tickers(pairs)
+    _check_main_lines(pairs)
+    bounds = read_rows(span, SPAN_COLUMNS)
+    if len(bounds) != 1:
+        raise FactTableInvalidError(f"{span.name} must have one row, not {len(bounds)}")
+    return MembershipTable(
+        tuple(stay for stay, _ in pairs), bounds[0].day("first_session"), bounds[0].day("last_session")
+    )
+
+
+def _parse(row: Row) -> Membership:
+    cik, issuer = row.values["cik"] or None, row.text("issuer")
+    if cik is not None and not CIK.fullmatch(cik):
+        raise row.refuse(f"cik is {cik!r}, but must be 10 digits or empty")
+    if issuer != cik and (cik is not None or not OWN_ISSUER.fullmatch(issuer)):
+        raise row.refuse(f"issuer is {issuer!r}, but must be the cik, or without one a key such as X-twitter")
+    member_from, member_to = row.day("member_from"), row.optional_day("member_to")
+    if member_to is not None and member_to < member_from:
+        raise row.refuse("member_to is before member_from")
+    return Membership(
+        ticker=row.text("ticker"),
+        company=row.text("company"),
+        issuer=issuer,
+        cik=cik,
+        sector=row.text("sector"),
+        main_line=row.flag("main_line"),
+        member_from=member_from,
+        member_to=member_to,
+        note=row.values["note"],
+    )
+
+
+def _check_tickers(pairs: Sequence[tuple[Membership, Row]]) -> None:
+    for (earlier, before), (later, row) in pairwise(pairs):
+        if earlier.ticker != later.ticker:
+            continue
+        if earlier.member_to is None or later.member_from <= earlier.member_to:
+            raise row.refuse(f"overlaps the stay in {before.place}")
+        if _identity(earlier) != _identity(later):
+            raise row.refuse(f"{later.ticker} has another company, issuer or sector in {before.place}")
+
+
+def _identity(stay: Membership) -> tuple[str, str, str, bool]:
+    return stay.company, stay.issuer, stay.sector, stay.main_line
+
+
+def _check_main_lines(pairs: Iterable[tuple[Membership, Row]]) -> None:
+    companies: defaultdict[str, list[tuple[Membership, Row]]] = defaultdict(list)
+    for stay, row in pairs:
+        companies[stay.issuer].append((stay, row))
+    for issuer, lines in companies.items():
+        for changed, row in lines:
+            # What a company's lines are can only change where a stay begins, or the session after one ends.
+            for day in (changed.member_from, *_day_after(changed)):
+                mains = [stay.ticker for stay, _ in lines if stay.covers(day) and stay.main_line]
+                if len(mains) != 1 and any(stay.covers(day) for stay, _ in lines):
+                    raise row.refuse(f"{issuer} has {len(mains)} main lines on {day} ({mains}), but must have one")
+
+
+def _day_after(stay: Membership) -> tuple[date, ...]:
+    return () if stay.member_to is None else (date.fromordinal(stay.member_to.toordinal() + 1),)

@@ -1,0 +1,17 @@
+"""The Magnificent 7: companies, each by its main line, in the order in which system A listed them."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Final
+
+from mag7.index.constituents import Line, line_of
+from mag7.index.membership import load_membership
+
+SEVEN: Final[tuple[str, ...]] = ("AAPL", "MSFT", "GOOGL", "AMZN", "NVDA", "META", "TSLA")
+
+
+def seven_lines(session: date) -> tuple[Line, ...]:
+    """Return the main lines of the seven on a session, whether in the index or not (Tesla before 2020-12-21)."""
+    stays = {stay.ticker: stay for stay in load_membership().stays}
+    return tuple(line_of(stays[ticker], session) for ticker in SEVEN)

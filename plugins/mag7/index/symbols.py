@@ -1,0 +1,76 @@
+"""Symbols of lines: the separator of share classes, and which symbol a line had on a session."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+from itertools import groupby, pairwise
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from mag7.index.tables import Row, read_rows
+from mag7.paths import DATA
+
+SYMBOL_HISTORY: Final = DATA / "symbol_history.csv"
+SYMBOL_COLUMNS: Final = ("ticker", "symbol", "first_session", "last_session", "source")
+
+# Holdings files write share classes without a separator. No rule can tell BRKB (class B of BRK) from GOOGL
+# (a root of its own), so the roots whose lines carry a class are named here.
+CLASS_ROOTS: Final = frozenset({"BRK", "BF"})
+SEPARATORS: Final = str.maketrans({"/": ".", "-": ".", " ": "."})
+
+
+@dataclass(frozen=True)
+class SymbolPeriod:
+    """The sessions on which a line had a symbol, both ends included; None where an end is open."""
+
+    ticker: str
+    symbol: str
+    first: date | None
+    last: date | None
+
+    def covers(self, session: date) -> bool:
+        """Say whether the line had this symbol on a session."""
+        return (self.first is None or self.first <= session) and (self.last is None or session <= self.last)
+
+
+def normalize_symbol(symbol: str) -> str:
+    """Write a symbol as the market data API does: BRKB, BRK/B, BRK-B and "BRK B" become BRK.B."""
+    plain = symbol.strip().upper().translate(SEPARATORS)
+    root, share_class = plain[:-1], plain[-1:]
+    return f"{root}.{share_class}" if root in CLASS_ROOTS else plain
+
+
+def symbol_on(ticker: str, session: date) -> str:
+    """Return a line's symbol on a session; the ticker itself where the line was never renamed."""
+    for period in load_symbols().get(ticker, ()):
+        if period.covers(session):
+            return period.symbol
+    return ticker
+
+
+@lru_cache(maxsize=4)
+def load_symbols(path: Path = SYMBOL_HISTORY) -> Mapping[str, tuple[SymbolPeriod, ...]]:
+    """Load the symbol history by ticker; raises FactTableInvalidError where periods of a line overlap."""
+    rows = read_rows(path, SYMBOL_COLUMNS)
+    parsed = [(_parse(row), row) for row in rows]
+    parsed.sort(key=lambda pair: (pair[0].ticker, pair[0].first or date.min))
+    for (earlier, _), (later, row) in pairwise(parsed):
+        if earlier.ticker == later.ticker and (
+            earlier.last is None or later.first is None or later.first <= earlier.last
+        ):
+            raise row.refuse(f"overlaps the period of {earlier.symbol}, which ends {earlier.last or 'never'}")
+    grouped = groupby((period for period, _ in parsed), key=lambda period: period.ticker)
+    return MappingProxyType({ticker: tuple(periods) for ticker, periods in grouped})
+
+
+def _parse(row: Row) -> SymbolPeriod:
+    period = SymbolPeriod(
+        row.text("ticker"), row.text("symbol"), row.optional_day("first_session"), row.optional_day("last_session")
+    )
+    if period.first and period.last and period.last < period.first:
+        raise row.refuse("last_session is before first_session")
+    return period

@@ -1,0 +1,79 @@
+"""Reading the fact tables of include/data: CSV rows by column name, each with the place it stands at."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from mag7.errors import Mag7Error
+
+
+class FactTableInvalidError(Mag7Error):
+    """A row of a fact table is not of its form or contradicts another row; the message names the row."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a fact table: its values by column, and the place to name when it is refused."""
+
+    place: str
+    values: Mapping[str, str]
+
+    def text(self, column: str) -> str:
+        """Return a value that must not be empty."""
+        value = self.values[column]
+        if not value:
+            raise self.refuse(f"{column} is empty")
+        return value
+
+    def day(self, column: str) -> date:
+        """Return a value that must be an ISO date."""
+        value = self.values[column]
+        try:
+            return date.fromisoformat(value)
+        except ValueError:
+            raise self.refuse(f"{column} is {value!r}, but must be a date such as 2024-12-13") from None
+
+    def optional_day(self, column: str) -> date | None:
+        """Return an ISO date, or None where the value is empty."""
+        return self.day(column) if self.values[column] else None
+
+    def flag(self, column: str) -> bool:
+        """Return a value that must be true or false."""
+        value = self.values[column]
+        if value not in {"true", "false"}:
+            raise self.refuse(f"{column} is {value!r}, but must be true or false")
+        return value == "true"
+
+    def refuse(self, why: str) -> FactTableInvalidError:
+        """Make the error that refuses this row."""
+        return FactTableInvalidError(f"{self.place} [{','.join(self.values.values())}]: {why}")
+
+
+def read_rows(path: Path, columns: Sequence[str]) -> tuple[Row, ...]:
+    """Read a UTF-8 table with exactly these columns.
+
+    Raises FactTableInvalidError where columns are unknown or missing, where a row has more or fewer values than
+    columns, and where a row stands there twice.
+    """
+    with path.open(encoding="utf-8", newline="") as lines:
+        reader = csv.reader(lines)
+        header = next(reader, [])
+        if header != list(columns):
+            raise FactTableInvalidError(
+                f"{path.name} must have the columns {','.join(columns)}, not {','.join(header)}"
+            )
+        seen: dict[tuple[str, ...], int] = {}
+        rows = []
+        for values in reader:
+            row = Row(f"{path.name} line {reader.line_num}", dict(zip(columns, values, strict=False)))
+            if len(values) != len(columns):
+                raise row.refuse(f"has {len(values)} values, but must have {len(columns)}")
+            first = seen.setdefault(tuple(values), reader.line_num)
+            if first != reader.line_num:
+                raise row.refuse(f"repeats line {first}")
+            rows.append(row)
+    return tuple(rows)
