@@ -7,7 +7,7 @@ Airflow connection ``polygon_default`` or from POLYGON_API_KEY and lives only in
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
@@ -32,7 +32,7 @@ class SettingInvalidError(Mag7Error):
 
 
 def _setting(variable: str, default: Any, meaning: str) -> Any:
-    return field(default=default, metadata={"variable": variable, "meaning": meaning})
+    return field(default=default, metadata={"variable": variable, "meaning": meaning, "kind": type(default)})
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,11 @@ def _read(item: Field[Any], environ: Mapping[str, str]) -> Any:
     text = environ.get(variable, "").strip()
     if not text:
         return item.default
-    kind: type[str] | type[float] | type[int] = type(item.default)
+    kind: Callable[[str], Any] = item.metadata["kind"]
     try:
         value = kind(text)
     except ValueError:
-        raise SettingInvalidError(variable, text, f"a number ({kind.__name__}): {item.metadata['meaning']}") from None
+        raise SettingInvalidError(variable, text, f"a number: {item.metadata['meaning']}") from None
     if kind is not str and value < 0:
         raise SettingInvalidError(variable, text, f"zero or more: {item.metadata['meaning']}")
     return value

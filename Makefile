@@ -1,0 +1,56 @@
+# Everything runs in .venv, which the first target that needs it makes. `make help` lists the targets.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+RUN := $(VENV)/bin/python
+DATE ?= 2024-12-13
+AGAIN ?=
+export PYTHONPATH := $(CURDIR):$(CURDIR)/plugins
+
+.PHONY: help setup demo test test-slow lint ui bench sandbox-reset lock format
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
+
+setup: $(VENV)/installed ## make .venv with the locked packages
+
+$(VENV)/installed: requirements.txt requirements-dev.txt constraints.txt
+	@test -n "$(PYTHON)" || { echo "make: no python3 found: install Python 3.11"; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "make: this project needs Python 3.11, but $(PYTHON) is $$("$(PYTHON)" -V 2>&1): install it, or name one with PYTHON=/path/to/python3.11"; exit 1; }
+	@"$(PYTHON)" -m venv $(VENV) || { echo "make: python3 -m venv failed: on Debian install python3.11-venv"; exit 1; }
+	$(RUN) -m pip install --quiet --disable-pip-version-check uv -c constraints.txt
+	$(VENV)/bin/uv pip install --quiet --python $(RUN) -r requirements-dev.txt -c constraints.txt
+	@touch $@
+
+demo: setup ## one session through the daily DAG on the local sandbox (DATE=2024-12-13, AGAIN=1 asks again)
+	@$(RUN) -m sandbox.demo --date "$(DATE)" $(if $(filter-out 0,$(AGAIN)),--again)
+
+test: setup ## every test but the slow ones
+	$(RUN) -m pytest -m "not slow" tests
+
+test-slow: setup ## the slow tests
+	$(RUN) -m pytest -m slow tests
+
+lint: setup ## ruff, mypy and sqlfluff
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/sqlfluff lint include/sql
+
+format: setup ## let ruff and sqlfluff mend what they can
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/sqlfluff fix include/sql
+
+ui: setup ## Airflow's web interface on the local sandbox; ctrl-C ends it
+	@$(RUN) -m sandbox.ui
+
+bench: setup ## the benchmarks; figures also go to .sandbox/bench.json
+	@$(RUN) -m bench
+
+sandbox-reset: ## forget everything that the local sandbox holds
+	rm -rf .sandbox
+
+lock: setup ## resolve the requirements anew into constraints.txt
+	UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV)/bin/uv pip compile --quiet --upgrade requirements-dev.txt --output-file constraints.txt --python-version 3.11
