@@ -1,0 +1,335 @@
+"""From market_data.json documents to Parquet files of the six tables: what both Glue jobs share.
+
+A document is one session. The jobs read the documents of an explicit list of sessions, turn them into tables by
+the Spark SQL of <table>.sql, and leave exactly one file a table and session below the run's staging folder, also
+where a session has no row. table_columns.json and the SQL lie in the working directory (Glue: --extra-files).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from pyspark.errors import AnalysisException, PySparkException
+from pyspark.sql import Column as SparkColumn
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as sf
+
+SCHEMA_VERSION = 2
+VIEW = "market_data"
+"""The temporary view that the SQL files select from: one row a document."""
+
+DOCUMENT_SCHEMA = """
+    schema_version INT,
+    source STRING,
+    trading_date STRING,
+    companies MAP<STRING, STRUCT<
+        name: STRING, cik: STRING, market_cap: DOUBLE, shares_outstanding: BIGINT, share_count_origin: STRING,
+        currency: STRING, description: STRING,
+        trading_data: STRUCT<
+            date: STRING, open_price: DOUBLE, high_price: DOUBLE, low_price: DOUBLE, close_price: DOUBLE,
+            volume: BIGINT, vwap: DOUBLE, timestamp: BIGINT>>>,
+    rankings STRUCT<by_market_cap: ARRAY<STRUCT<
+        ticker: STRING, market_cap: DOUBLE, pct_of_mag7: DOUBLE, pct_of_sp500: DOUBLE, in_index: BOOLEAN,
+        ranking: INT>>>,
+    concentration_metrics STRUCT<
+        total_mag7_market_cap: DOUBLE, sp500_total_market_cap: DOUBLE, mag7_pct_of_sp500: DOUBLE,
+        mag7_companies_count: INT, mag7_in_index_market_cap: DOUBLE, mag7_in_index_count: INT,
+        line_sum_market_cap: DOUBLE, line_sum_mag7_pct: DOUBLE, companies_expected: INT, companies_priced: INT,
+        coverage_pct: DOUBLE, hhi: DOUBLE, effective_companies: DOUBLE, top10_pct: DOUBLE, quality: STRING>,
+    sp500_details STRUCT<failed_tickers: ARRAY<STRUCT<ticker: STRING, reason: STRING>>>,
+    constituents ARRAY<STRUCT<
+        ticker: STRING, symbol: STRING, company: STRING, issuer: STRING, cik: STRING, sector: STRING,
+        main_line: BOOLEAN, close: DOUBLE, share_count: BIGINT, share_count_origin: STRING, market_cap: DOUBLE,
+        counted: BOOLEAN, provider_market_cap: DOUBLE, flags: ARRAY<STRING>>>
+"""
+"""The part of a document that the tables need; companies is a map, so that an absent company costs nothing."""
+
+_PARTS = (
+    "companies",
+    "rankings.by_market_cap",
+    "concentration_metrics",
+    "sp500_details.failed_tickers",
+    "constituents",
+)
+_SPARK_TYPES = {"double": "double", "integer": "int", "bigint": "bigint", "boolean": "boolean", "date": "date"}
+_VARCHAR = re.compile(r"varchar\((\d+)\)")
+_SESSION_FOLDER = re.compile(r"trading_date(?:=|%3D)(\d{4}-\d{2}-\d{2})/")
+_ERROR_FILE = re.compile(r"(?:reading file|in file|file:) ?(\S+market_data\.json)")
+_TABLES_AT_ONCE = 3
+
+
+class MarketTablesError(Exception):
+    """An error of these jobs; its one-line message says what happened and what to do next."""
+
+
+class SessionListError(MarketTablesError):
+    """The list of sessions is empty, holds something that is no date, or names a session twice."""
+
+
+class DocumentMissingError(MarketTablesError):
+    """A session has no document in the run's staging folder."""
+
+
+class DocumentInvalidError(MarketTablesError):
+    """A document is not the one of its session, or does not have the shape that the tables are made from."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A declared column: double, integer, bigint, boolean, date or varchar(n), where n counts bytes."""
+
+    name: str
+    type: str
+
+    @property
+    def varchar_bytes(self) -> int | None:
+        """How many bytes of UTF-8 a text may have; None for another type."""
+        found = _VARCHAR.fullmatch(self.type)
+        return int(found[1]) if found else None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A declared table: its columns in order, and those that identify a row."""
+
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Form:
+    """A form in which files are written: the folder of staging, and whether trading_date is inside the file."""
+
+    folder: str
+    trading_date_inside: bool
+
+
+PARTITIONED = Form("processed", trading_date_inside=False)
+FLAT = Form("analytics", trading_date_inside=True)
+
+
+@dataclass(frozen=True)
+class Window:
+    """What one job run works on: the s3:// staging folder of its run, and the sessions."""
+
+    staging: str
+    sessions: tuple[date, ...]
+
+    def document_path(self, session: date) -> str:
+        """Address a session's document."""
+        return f"{self.staging}/market_data/trading_date={session.isoformat()}/market_data.json"
+
+
+def read_tables(folder: Path = Path()) -> tuple[Table, ...]:
+    """Read the declaration of the six tables."""
+    declared = json.loads((folder / "table_columns.json").read_text(encoding="utf-8"))
+    return tuple(
+        Table(name, tuple(Column(column["name"], column["type"]) for column in entry["columns"]), tuple(entry["key"]))
+        for name, entry in declared.items()
+    )
+
+
+def parse_sessions(text: str) -> tuple[date, ...]:
+    """Parse the --sessions argument, dates with commas between, into ascending order; raises SessionListError."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    try:
+        sessions = [date.fromisoformat(name) for name in names]
+    except ValueError as wrong:
+        raise SessionListError(
+            f"--sessions holds something that is no date ({wrong}); give 2024-12-12,2024-12-13"
+        ) from wrong
+    if not sessions:
+        raise SessionListError("--sessions is empty; name at least one session, such as 2024-12-13")
+    if twice := sorted({session.isoformat() for session in sessions if sessions.count(session) > 1}):
+        raise SessionListError(f"--sessions names {', '.join(twice)} more than once; name each session once")
+    return tuple(sorted(sessions))
+
+
+def read_documents(spark: SparkSession, window: Window) -> DataFrame:
+    """Read the documents of a window's sessions, one row each, checked and cached.
+
+    Raises DocumentMissingError, or DocumentInvalidError where one is malformed or is not that of its folder.
+    """
+    paths = [window.document_path(session) for session in window.sessions]
+    reader = spark.read.schema(DOCUMENT_SCHEMA).option("multiLine", True).option("mode", "FAILFAST")
+    try:
+        found = reader.option("allowNonNumericNumbers", False).json(paths)
+    except AnalysisException as refused:
+        if refused.getErrorClass() != "PATH_NOT_FOUND":
+            raise
+        path = (refused.getMessageParameters() or {}).get("path", refused)
+        raise DocumentMissingError(f"there is no document at {path}; run build_market_data of this run again") from None
+    documents = found.withColumn("path", sf.col("_metadata.file_path")).cache()
+    _require_valid(documents, window)
+    return documents
+
+
+def _require_valid(documents: DataFrame, window: Window) -> None:
+    day = sf.col("trading_date")
+    bar_dates = sf.transform(sf.map_values("companies"), lambda company: company.trading_data.date)
+    try:
+        rows = documents.select(
+            "path",
+            "trading_date",
+            "schema_version",
+            sf.array_distinct(sf.filter(bar_dates, lambda of_bar: ~of_bar.eqNullSafe(day))).alias("other_bar_dates"),
+            *[sf.col(part).isNull().alias(part) for part in _PARTS],
+        ).collect()
+    except PySparkException as failed:
+        raise DocumentInvalidError(_explain_malformed(str(failed))) from failed
+    faults = [fault for row in rows for fault in _list_faults(row.asDict())]
+    if len(rows) != len(window.sessions):
+        faults.append(f"{len(window.sessions)} files hold {len(rows)} documents instead of one each")
+    if faults:
+        raise DocumentInvalidError(f"{'; '.join(faults)}; run build_market_data of this run again")
+
+
+def _list_faults(row: dict[str, Any]) -> list[str]:
+    """Say what is wrong with one document; nothing for a right one."""
+    path = row["path"]
+    folder = _SESSION_FOLDER.search(path)
+    faults = []
+    if folder is None or row["trading_date"] != folder[1]:
+        faults.append(f"{path} says that its trading_date is {row['trading_date']}")
+    if row["schema_version"] != SCHEMA_VERSION:
+        faults.append(f"{path} has schema_version {row['schema_version']}, these jobs read {SCHEMA_VERSION}")
+    if row["other_bar_dates"]:
+        faults.append(f"{path} holds prices of {', '.join(map(str, row['other_bar_dates']))}")
+    if absent := [part for part in _PARTS if row[part]]:
+        faults.append(f"{path} lacks {', '.join(absent)}")
+    return faults
+
+
+def _explain_malformed(message: str) -> str:
+    file = _ERROR_FILE.search(message)
+    which = file[1] if file else "a document of the window"
+    return f"{which} does not have the shape that the tables are made from: {' '.join(message.split())[:500]}"
+
+
+def build_tables(documents: DataFrame, tables: Iterable[Table], folder: Path = Path()) -> dict[str, DataFrame]:
+    """Make every table's rows from the documents, by the SQL of <table>.sql, in the declared columns."""
+    documents.createOrReplaceTempView(VIEW)
+    spark = documents.sparkSession
+    return {
+        table.name: conform(spark.sql((folder / f"{table.name}.sql").read_text(encoding="utf-8")), table)
+        for table in tables
+    }
+
+
+def conform(frame: DataFrame, table: Table) -> DataFrame:
+    """Give a frame exactly the declared columns, in order, with their types, every VARCHAR cut to its bytes."""
+    return frame.select([_conform_column(column).alias(column.name) for column in table.columns])
+
+
+def _conform_column(column: Column) -> SparkColumn:
+    value = sf.col(f"`{column.name}`")
+    if limit := column.varchar_bytes:
+        return cut_to_bytes(value.cast("string"), limit)
+    return value.cast(_SPARK_TYPES[column.type])
+
+
+def cut_to_bytes(text: SparkColumn, limit: int) -> SparkColumn:
+    """Cut a text to at most ``limit`` bytes of UTF-8 without breaking a character.
+
+    The cut moves back while the first byte left out continues a character (0x80 to 0xBF): three bytes at most.
+    """
+    encoded = sf.encode(text, "UTF-8")
+    cut = sf.when(sf.octet_length(text) <= limit, text)
+    for length in range(limit, max(limit - 3, 0), -1):
+        first_out = sf.hex(encoded.substr(length + 1, 1))
+        cut = cut.when(~first_out.between("80", "BF"), sf.decode(encoded.substr(1, length), "UTF-8"))
+    return cut.when(text.isNotNull(), sf.decode(encoded.substr(1, max(limit - 3, 0)), "UTF-8"))
+
+
+def write_tables(frames: dict[str, DataFrame], tables: Sequence[Table], form: Form, window: Window) -> None:
+    """Write every table in one form, one file a table and session, replacing what an earlier attempt left."""
+    # Tiny Spark jobs wait for the store more than they compute: some tables are written at a time.
+    with ThreadPoolExecutor(max_workers=_TABLES_AT_ONCE) as pool:
+        for done in [pool.submit(write_table, frames[table.name], table, form, window) for table in tables]:
+            done.result()
+
+
+def write_table(frame: DataFrame, table: Table, form: Form, window: Window) -> None:
+    """Write one table: one file a session, with the schema alone where a session has no row.
+
+    All sessions are written by one Spark job into a scratch folder, partitioned by a copy of trading_date (the
+    partition column is not inside the files, and the flat form needs it there), then each folder is moved to its
+    place. Sorted rows in one file make a repeated run give the same bytes.
+    """
+    root = f"{window.staging}/{form.folder}/{table.name}"
+    store = Folders(frame.sparkSession)
+    scratch = f"{root}/_written"
+    inside = [column.name for column in table.columns if form.trading_date_inside or column.name != "trading_date"]
+    rows = frame.coalesce(1).sortWithinPartitions(*table.key)
+    partitioned = rows.select(*[sf.col(f"`{name}`") for name in inside], sf.col("trading_date").alias("session"))
+    partitioned.write.mode("overwrite").option("compression", "snappy").partitionBy("session").parquet(scratch)
+    written = store.list_names(f"{scratch}/session=*")
+    empty = [session for session in window.sessions if f"session={session.isoformat()}" not in written]
+    if empty:
+        schema_only = frame.sparkSession.createDataFrame([], frame.select(*[sf.col(f"`{n}`") for n in inside]).schema)
+        schema_only.coalesce(1).write.mode("overwrite").option("compression", "snappy").parquet(f"{scratch}/empty")
+    for session in window.sessions:
+        target = f"{root}/trading_date={session.isoformat()}"
+        store.delete(target)
+        if session in empty:
+            store.copy(f"{scratch}/empty", target)
+        else:
+            store.move(f"{scratch}/session={session.isoformat()}", target)
+    store.delete(scratch)
+
+
+class FolderNotMovedError(MarketTablesError):
+    """The file system refused to move or copy a folder."""
+
+
+class Folders:
+    """Folders of Spark's file system: list, move, copy and delete."""
+
+    def __init__(self, spark: SparkSession) -> None:
+        self._hadoop = spark._jvm.org.apache.hadoop.fs
+        self._configuration = spark._jsc.hadoopConfiguration()
+
+    def _open(self, address: str) -> tuple[Any, Any]:
+        path = self._hadoop.Path(address)
+        return path.getFileSystem(self._configuration), path
+
+    def list_names(self, pattern: str) -> set[str]:
+        """List the names that match a pattern; nothing where none does."""
+        system, path = self._open(pattern)
+        return {status.getPath().getName() for status in system.globStatus(path) or []}
+
+    def delete(self, address: str) -> None:
+        """Delete a folder with all that is in it; one that does not exist is no error."""
+        system, path = self._open(address)
+        system.delete(path, True)
+
+    def move(self, source: str, target: str) -> None:
+        """Move a folder to a place that is free; raises FolderNotMovedError."""
+        system, path = self._open(source)
+        if not system.rename(path, self._hadoop.Path(target)):
+            raise FolderNotMovedError(f"{source} could not be moved to {target}; run this job again")
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy a folder's files to a place that is free; raises FolderNotMovedError."""
+        system, path = self._open(source)
+        copied = self._hadoop.FileUtil.copy(system, path, system, self._hadoop.Path(target), False, self._configuration)
+        if not copied:
+            raise FolderNotMovedError(f"{source} could not be copied to {target}; run this job again")
+
+
+def run_pipeline(spark: SparkSession, form: Form, window: Window, folder: Path = Path()) -> None:
+    """Read a window's documents and write all six tables in one form."""
+    # A value that does not fit its declared type stops the job instead of becoming NULL.
+    spark.conf.set("spark.sql.ansi.enabled", "true")
+    tables = read_tables(folder)
+    documents = read_documents(spark, window)
+    write_tables(build_tables(documents, tables, folder), tables, form, window)
+    documents.unpersist()
