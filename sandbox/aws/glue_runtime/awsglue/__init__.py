@@ -1,0 +1,1 @@
+"""What job scripts import from AWS Glue, for runs in the sandbox."""
