@@ -1,0 +1,188 @@
+"""The offline market as a function from request to answer: keys, routes, replayed bodies, counts and faults."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from sandbox.polygon import bars, details, faults, reference, replies
+from sandbox.polygon.replies import RefusedError, Reply, Request
+from sandbox.polygon.sessions import Clock
+
+#: A key of this name is known but its plan allows nothing.
+DENIED_KEY = "denied-plan"
+_OTHER_COMPANIES = ("JNJ", "XOM")
+
+Handler = Callable[[Request, tuple[str, ...]], Reply]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the market behaves; ``key`` None accepts every key."""
+
+    key: str | None = None
+    clock: Clock = field(default_factory=Clock)
+    status: str = "OK"
+    evening: bool = False
+    source_header: bool = True
+    replay: Path | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An answer together with what a fault does to its transport."""
+
+    reply: Reply
+    strike: faults.Strike = field(default_factory=faults.Strike)
+
+
+class MarketApp:
+    """Answers requests, counts them and applies the fault rules."""
+
+    def __init__(self, settings: Settings, rules: list[faults.Fault] | None = None) -> None:
+        self.settings = settings
+        self.rules = rules or []
+        self.calls: Counter[tuple[str, int]] = Counter()
+        self._replayed = _read_replay(settings.replay)
+        self._routes = _routes(settings)
+
+    def answer(self, target: str, headers: Mapping[str, str]) -> Outcome:
+        """Answer a GET; a fault that breaks the connection is left to the server."""
+        parts = urlsplit(target)
+        query = dict(parse_qsl(parts.query, keep_blank_values=True))
+        key = query.pop("apiKey", None) or _read_bearer(headers)
+        base = f"http://{headers.get('host', '127.0.0.1')}"
+        request = Request(unquote(parts.path), query, base)
+        shown = parts.path + ("?" + "&".join(f"{k}={v}" for k, v in query.items()) if query else "")
+        strike = faults.choose_strike(self.rules, shown)
+        reply = self._bend(strike.fault, request, key)
+        kind = strike.fault.kind if strike.fault else ""
+        self.calls[reply.endpoint, 0 if kind in {"reset", "stall"} else reply.status] += 1
+        return Outcome(reply, strike)
+
+    def show_calls(self) -> dict[str, object]:
+        """The calls served so far; status 0 stands for a connection that a fault broke off or stalled."""
+        by_endpoint: Counter[str] = Counter()
+        by_status: dict[str, dict[str, int]] = {}
+        for (endpoint, status), count in sorted(self.calls.items()):
+            by_endpoint[endpoint] += count
+            by_status.setdefault(endpoint, {})[str(status)] = count
+        return {"total": self.calls.total(), "by_endpoint": dict(by_endpoint), "by_status": by_status}
+
+    def _bend(self, fault: faults.Fault | None, request: Request, key: str | None) -> Reply:
+        if fault is None:
+            return self._serve(request, key)
+        if fault.kind == "other_company":
+            return self._serve(_ask_for_other(request), key)
+        reply = self._serve(request, key)
+        if fault.kind == "status":
+            after = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
+            error = {"status": "ERROR", "error": "simulated failure of the provider"}
+            refused = RefusedError(fault.status, error, after)
+            if fault.status == 429:
+                refused = RefusedError(429, replies.too_many_requests().body, after)
+            return refused.reply(request, reply.endpoint)
+        if fault.kind in {"reset", "stall", "truncate"} or reply.status != 200:
+            return reply
+        return Reply(200, faults.bend_body(fault, reply.body), reply.endpoint)
+
+    def _serve(self, request: Request, key: str | None) -> Reply:
+        endpoint, handler, groups = self._find_route(request.path)
+        try:
+            self._check_key(key)
+            body = self._find_replay(request)
+            if body is not None:
+                return Reply(200, body, endpoint)
+            return handler(request, groups)
+        except RefusedError as refused:
+            return refused.reply(request, endpoint)
+
+    def _find_route(self, path: str) -> tuple[str, Handler, tuple[str, ...]]:
+        for pattern, endpoint, handler in self._routes:
+            if match := pattern.fullmatch(path):
+                return endpoint, handler, match.groups()
+        return "other", lambda _request, _groups: Reply(404, b"404 page not found\n"), ()
+
+    def _check_key(self, key: str | None) -> None:
+        if not key:
+            raise replies.missing_key()
+        if key == DENIED_KEY:
+            raise replies.plan_refuses()
+        if self.settings.key is not None and key != self.settings.key:
+            raise replies.unknown_key()
+
+    def _find_replay(self, request: Request) -> bytes | None:
+        fits = [
+            (len(query), body)
+            for query, body in self._replayed.get(request.path, ())
+            if query.items() <= request.query.items()
+        ]
+        return max(fits, key=lambda fit: fit[0])[1] if fits else None
+
+
+def _routes(settings: Settings) -> list[tuple[re.Pattern[str], str, Handler]]:
+    clock, status = settings.clock, settings.status
+    day_range = r"/v2/aggs/ticker/([^/]+)/range/([^/]+)/([^/]+)/([^/]+)/([^/]+)"
+    handlers: list[tuple[str, str, Handler]] = [
+        (
+            r"/v3/reference/tickers/([^/]+)",
+            "ticker_details",
+            lambda r, g: details.answer_details(r, g[0], clock, evening=settings.evening),
+        ),
+        (
+            re.escape(bars.GROUPED) + "([^/]+)",
+            "grouped_daily",
+            lambda r, g: bars.answer_grouped(r, g[0], clock, status),
+        ),
+        (
+            day_range,
+            "aggregates",
+            lambda r, g: bars.answer_aggregates(r, g[0], (g[1], g[2]), (g[3], g[4]), clock=clock, status=status),
+        ),
+        (
+            r"/v2/aggs/ticker/([^/]+)/prev",
+            "previous_close",
+            lambda r, g: bars.answer_previous(r, g[0], clock, status),
+        ),
+        (r"/v1/open-close/([^/]+)/([^/]+)", "open_close", lambda r, g: bars.answer_open_close(r, g[0], g[1], clock)),
+        (r"/v3/reference/tickers", "tickers", lambda r, _: reference.answer_tickers(r, clock)),
+        (r"/v3/reference/splits", "splits", lambda r, _: reference.answer_splits(r, clock)),
+        (
+            r"/vX/reference/tickers/([^/]+)/events",
+            "ticker_events",
+            lambda r, g: reference.answer_events(r, g[0], clock),
+        ),
+    ]
+    return [(re.compile(pattern), endpoint, handler) for pattern, endpoint, handler in handlers]
+
+
+def _read_bearer(headers: Mapping[str, str]) -> str | None:
+    scheme, _, key = headers.get("authorization", "").partition(" ")
+    return key.strip() or None if scheme.lower() == "bearer" else None
+
+
+def _ask_for_other(request: Request) -> Request:
+    """The same question about another company."""
+    match = re.search(r"/(?:tickers|ticker|open-close)/([^/]+)", request.path)
+    if match is None:
+        return request
+    other = next(symbol for symbol in _OTHER_COMPANIES if symbol != match[1])
+    path = request.path[: match.start(1)] + other + request.path[match.end(1) :]
+    return Request(path, request.query, request.base_url)
+
+
+def _read_replay(folder: Path | None) -> dict[str, list[tuple[dict[str, str], bytes]]]:
+    """Recorded bodies by path: file name is the path, ``&`` stands for the question mark, ``;`` for a colon.
+
+    A body serves every request whose query holds at least the file's parameters.
+    """
+    found: dict[str, list[tuple[dict[str, str], bytes]]] = {}
+    for file in sorted(folder.rglob("*.json")) if folder else ():
+        name = "/" + str(file.relative_to(folder or Path()))[: -len(".json")].replace(";", ":")
+        path, _, query = name.partition("&")
+        found.setdefault(unquote(path), []).append((dict(parse_qsl(query)), file.read_bytes()))
+    return found

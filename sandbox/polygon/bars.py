@@ -1,0 +1,244 @@
+"""Daily bars: grouped by day, by ticker, previous close and open-close."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from functools import lru_cache
+
+import numpy as np
+
+from sandbox.polygon import facts, replies
+from sandbox.polygon.market import Floats, Market, load_market, stream, unit
+from sandbox.polygon.provider import find_line, fund_close_cents, is_fund
+from sandbox.polygon.replies import Reply, Request
+from sandbox.polygon.sessions import NEW_YORK, Clock, to_milliseconds
+
+GROUPED = "/v2/aggs/grouped/locale/us/market/stocks/"
+_OPENING, _CLOSE = time(0), time(16)
+
+
+@dataclass(frozen=True)
+class DayBars:
+    """Bars of every line on one session, unadjusted."""
+
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+    vwap: Floats
+    trades: Floats
+
+
+@lru_cache(maxsize=256)
+def draw_bars(row: int) -> DayBars:
+    """Draw the bars of a session round its closes; the golden session's of the seven are the recorded ones."""
+    market = load_market()
+    day = market.days[row]
+    noise = stream("bars", day.isoformat()).standard_normal((5, len(market.lines)))
+    close = market.cents[row] / 100
+    opening = np.round(close * np.exp(noise[0] * 0.006), 2)
+    high = np.round(np.maximum(opening, close) * np.exp(np.abs(noise[1]) * 0.005), 4)
+    low = np.round(np.minimum(opening, close) * np.exp(-np.abs(noise[2]) * 0.005), 4)
+    low = np.minimum(low, np.minimum(opening, close))
+    high = np.maximum(high, np.maximum(opening, close))
+    volume = np.maximum(market.counts[row] * 0.004 * np.exp(noise[3] * 0.4), 1000.0)
+    # A third of all volumes are fractional, as they are at the provider.
+    volume = np.where(noise[4] > 0.43, np.round(volume, 4), np.rint(volume))
+    bars = DayBars(opening, high, low, close, volume, np.round((opening + high + low + 2 * close) / 5, 4), volume)
+    if day == facts.GOLDEN_SESSION:
+        for symbol, bar in facts.golden_bars().items():
+            number = market.column[symbol]
+            for name in ("open", "high", "low", "close", "volume", "vwap"):
+                getattr(bars, name)[number] = getattr(bar, name)
+    return DayBars(bars.open, bars.high, bars.low, bars.close, bars.volume, bars.vwap, np.floor(bars.volume / 95) + 1)
+
+
+def _adjustment(market: Market, row: int, number: int, clock: Clock) -> float:
+    """Shares of today's basis for one share of the session's."""
+    latest = market.row(clock.today()) or 0
+    return float(market.factors[max(latest, row), number] / market.factors[row, number])
+
+
+def _number(value: float) -> float | int:
+    """Whole numbers are written without a fraction."""
+    return int(value) if value == int(value) else value
+
+
+def _bar(row: int, number: int, factor: float, stamp: int) -> dict[str, object]:
+    bars = draw_bars(row)
+    prices = {
+        "o": bars.open[number],
+        "c": bars.close[number],
+        "h": bars.high[number],
+        "l": bars.low[number],
+    }
+    return {
+        "v": _number(round(float(bars.volume[number]) * factor, 4)),
+        "vw": _number(round(float(bars.vwap[number]) / factor, 4)),
+        **{key: _number(round(float(price) / factor, 4)) for key, price in prices.items()},
+        "t": stamp,
+        "n": int(bars.trades[number]),
+    }
+
+
+def _fund_bar(day: date, stamp: int) -> dict[str, object]:
+    close = fund_close_cents(day) / 100
+    prices = {"o": close, "c": close, "h": round(close + 0.08, 2), "l": round(close - 0.07, 2)}
+    return {"v": 41250 + int(unit("fund volume", day.isoformat()) * 9000), "vw": close, **prices, "t": stamp, "n": 512}
+
+
+def _is_adjusted(request: Request) -> bool:
+    text = request.query.get("adjusted", "true").lower()
+    if text not in {"true", "false"}:
+        raise replies.bad_request(f"Could not parse the adjusted parameter: '{text}'. Use true or false")
+    return text == "true"
+
+
+def _refuse_early(market: Market, day: date, clock: Clock) -> None:
+    """Refuse days outside of the plan, and today's bars before their release."""
+    if day > clock.today() or day < market.days[0]:
+        raise replies.outside_plan()
+    if day == clock.today() and market.session_row(day) is not None and not clock.has_released(day):
+        raise replies.before_end_of_day()
+
+
+@lru_cache(maxsize=64)
+def _grouped_rows(row: int, latest: int) -> tuple[dict[str, object], ...]:
+    """Bars of all lines that traded on a session, on the split basis of the session ``latest``."""
+    market = load_market()
+    day = market.days[row]
+    stamp = to_milliseconds(day, _CLOSE)
+    factors = market.factors[latest] / market.factors[row]
+    found: list[dict[str, object]] = [
+        {"T": line.symbol_on(day)} | _bar(row, number, float(factors[number]), stamp)
+        for number, line in enumerate(market.lines)
+        if line.listed.holds(day)
+    ]
+    if is_fund("META", day):
+        found.append({"T": "META"} | _fund_bar(day, stamp))
+    return tuple(sorted(found, key=lambda bar: unit("grouped", str(bar["T"]))))
+
+
+def answer_grouped(request: Request, text: str, clock: Clock, status: str) -> Reply:
+    """Every line's bar of one day; a day without a session has no results."""
+    market, day, adjusted = load_market(), replies.read_day(text, "date"), _is_adjusted(request)
+    _refuse_early(market, day, clock)
+    row = market.session_row(day)
+    if row is None:
+        return Reply(200, _wrap({}, (), request, status, adjusted=adjusted), "grouped_daily")
+    latest = max(market.row(clock.today()) or 0, row) if adjusted else row
+    return Reply(200, _wrap({}, _grouped_rows(row, latest), request, status, adjusted=adjusted), "grouped_daily")
+
+
+def _wrap(
+    front: dict[str, object],
+    bars: tuple[dict[str, object], ...],
+    request: Request,
+    status: str,
+    *,
+    adjusted: bool,
+    next_url: str | None = None,
+) -> bytes:
+    content = {**front, "queryCount": len(bars), "resultsCount": len(bars), "adjusted": adjusted}
+    if bars:
+        content["results"] = bars
+    content |= {"status": status, "request_id": request.request_id}
+    if bars:
+        content["count"] = len(bars)
+    if next_url:
+        content["next_url"] = next_url
+    return replies.to_json(content)
+
+
+def _read_end(text: str, what: str) -> date:
+    """Read an end of a range: a date or milliseconds."""
+    if text.isdecimal() and len(text) > 10:
+        return datetime.fromtimestamp(int(text) / 1000, NEW_YORK).date()
+    return replies.read_day(text, what)
+
+
+def _bars_between(symbol: str, first: date, last: date, clock: Clock, adjusted: bool) -> Iterator[dict[str, object]]:
+    market = load_market()
+    for row in range(bisect_left(market.days, first), bisect_right(market.days, last)):
+        day = market.days[row]
+        stamp = to_milliseconds(day, _OPENING)
+        line = find_line(symbol, day)
+        if line is not None:
+            number = market.column[line.key]
+            yield _bar(row, number, _adjustment(market, row, number, clock) if adjusted else 1.0, stamp)
+        elif is_fund(symbol, day):
+            yield _fund_bar(day, stamp)
+
+
+def answer_aggregates(
+    request: Request, symbol: str, span: tuple[str, str], ends: tuple[str, str], *, clock: Clock, status: str
+) -> Reply:
+    """Daily bars of one symbol in a range of days."""
+    if span != ("1", "day"):
+        raise replies.bad_request(f"The offline market has bars of 1 day only, not of {span[0]} {span[1]}")
+    market, adjusted = load_market(), _is_adjusted(request)
+    first, last = _read_end(ends[0], "from"), _read_end(ends[1], "to")
+    limit = replies.read_limit(request.query, 5000, 50_000)
+    if first > last:
+        raise replies.bad_request(f"The 'from' date {first} is after the 'to' date {last}")
+    if first == last or first > clock.today() or last < market.days[0]:
+        _refuse_early(market, last if last < market.days[0] else first, clock)
+    today = clock.today()
+    last = min(last, today if clock.has_released(today) else date.fromordinal(today.toordinal() - 1))
+    bars = list(_bars_between(symbol, first, last, clock, adjusted))
+    if request.query.get("sort") == "desc":
+        bars.reverse()
+    next_url = None
+    if len(bars) > limit:
+        next_url = _next_range(request, symbol, bars[limit], (first, last))
+        bars = bars[:limit]
+    return Reply(
+        200, _wrap({"ticker": symbol}, tuple(bars), request, status, adjusted=adjusted, next_url=next_url), "aggregates"
+    )
+
+
+def _next_range(request: Request, symbol: str, bar: dict[str, object], ends: tuple[date, date]) -> str:
+    turn = datetime.fromtimestamp(int(str(bar["t"])) / 1000, NEW_YORK).date()
+    first, last = (ends[0], turn) if request.query.get("sort") == "desc" else (turn, ends[1])
+    kept = {key: value for key, value in request.query.items() if key in {"adjusted", "sort", "limit"}}
+    query = "&".join(f"{key}={value}" for key, value in kept.items())
+    return f"{request.base_url}/v2/aggs/ticker/{symbol}/range/1/day/{first}/{last}?{query}"
+
+
+def answer_previous(request: Request, symbol: str, clock: Clock, status: str) -> Reply:
+    """The bar of the last session that the plan may see."""
+    market, adjusted = load_market(), _is_adjusted(request)
+    row = market.row(clock.today()) or 0
+    if not clock.has_released(market.days[row]):
+        row -= 1
+    day = market.days[row]
+    bars = tuple({"T": symbol} | bar for bar in _bars_between(symbol, day, day, clock, adjusted))
+    return Reply(200, _wrap({"ticker": symbol}, bars, request, status, adjusted=adjusted), "previous_close")
+
+
+def answer_open_close(request: Request, symbol: str, text: str, clock: Clock) -> Reply:
+    """Open, close and both ends of extended trading on one day."""
+    market, day, adjusted = load_market(), replies.read_day(text, "date"), _is_adjusted(request)
+    _refuse_early(market, day, clock)
+    line, row = find_line(symbol, day), market.session_row(day)
+    if row is None or line is None:
+        raise replies.data_not_found()
+    number = market.column[line.key]
+    bar = _bar(row, number, _adjustment(market, row, number, clock) if adjusted else 1.0, 0)
+    content = {
+        "status": "OK",
+        "from": day.isoformat(),
+        "symbol": symbol,
+        "open": bar["o"],
+        "high": bar["h"],
+        "low": bar["l"],
+        "close": bar["c"],
+        "volume": bar["v"],
+        "afterHours": bar["c"],
+        "preMarket": bar["o"],
+    }
+    return Reply(200, replies.to_json(content), "open_close")

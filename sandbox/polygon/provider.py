@@ -1,0 +1,96 @@
+"""What the provider says about a line: the truth, bent by the quirks that the real provider shows."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+
+from sandbox.polygon.market import Market, load_market, unit
+from sandbox.polygon.universe import FIRST_DAY, LAST_DAY, Line, Span
+
+#: Details of earlier dates carry the share counts of this date, on its split basis.
+COUNTS_FROZEN_BEFORE = date(2021, 11, 1)
+#: Frozen counts as recorded: the count behind market_cap, weighted_shares_outstanding, share_class_shares_outstanding.
+_RECORDED_FROZEN = {
+    "AAPL": (16_406_397_000, 16_185_181_000, 16_319_440_000),
+    "MSFT": (7_507_980_886, 7_507_980_886, 7_507_980_886),
+}
+#: The other issuer's fund that traded as META before Meta Platforms took the symbol.
+FUND_SYMBOL, FUND_LAST = "META", date(2022, 1, 28)
+#: Sessions on which the share count already stands on the basis of a split of the next session.
+_EARLY_BASIS = {("NVDA", date(2024, 6, 7))}
+#: Microsoft's details without market_cap and weighted count, and the count that they still show.
+_WITHOUT_CAP = {"MSFT": (Span(date(2024, 6, 20), date(2024, 11, 20)), 7_433_040_000)}
+#: Part of the company that the listed class is, for companies with further classes.
+_CLASS_PARTS = {
+    "GOOGL": 0.4759, "GOOG": 0.4528, "FOXA": 0.4852, "FOX": 0.5148, "NWSA": 0.6651, "NWS": 0.3349, "META": 0.8629,
+    "BRK.B": 0.6131, "BF.B": 0.6434, "V": 0.8866, "CMCSA": 0.9975, "NKE": 0.8002, "UPS": 0.8574, "DELL": 0.4787,
+    "EL": 0.6517, "TSN": 0.8028, "HSY": 0.7305, "STZ": 0.9986, "TAP": 0.9479, "RL": 0.6482, "PARA": 0.9391,
+}  # fmt: skip
+#: A change of symbol reaches ticker details a session late.
+_LATE_DETAILS = {"META": (Span(FIRST_DAY, date(2022, 6, 9), "FB"), Span(date(2022, 6, 10), LAST_DAY, "META"))}
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What ticker details say: market_cap in cents and two share counts, each of which may be missing."""
+
+    market_cap_cents: int | None
+    weighted_shares: int | None
+    class_shares: int | None
+
+
+@cache
+def _lines_by_symbol(late_details: bool) -> dict[str, tuple[tuple[Span, Line], ...]]:
+    found: dict[str, list[tuple[Span, Line]]] = {}
+    for line in load_market().lines:
+        spans = _LATE_DETAILS.get(line.key, line.symbols) if late_details else line.symbols
+        for span in spans or (Span(FIRST_DAY, LAST_DAY, line.key),):
+            found.setdefault(span.symbol, []).append((span, line))
+    return {symbol: tuple(rows) for symbol, rows in found.items()}
+
+
+def find_line(symbol: str, day: date, *, details: bool = False) -> Line | None:
+    """The line that answers to a symbol on a day; details know a changed symbol later than bars do."""
+    for span, line in _lines_by_symbol(details).get(symbol, ()):
+        if span.holds(day) and line.listed.holds(day):
+            return line
+    return None
+
+
+def is_fund(symbol: str, day: date) -> bool:
+    """Whether the symbol belongs to the other issuer's fund on a day."""
+    return symbol == FUND_SYMBOL and day <= FUND_LAST
+
+
+def fund_close_cents(day: date) -> int:
+    """Close of the other issuer's fund, near 12 dollars."""
+    return 1200 + int(unit("fund", day.isoformat()) * 90) - 45
+
+
+def tell_figures(market: Market, line: Line, row: int, *, evening: bool = False) -> Figures:
+    """Market cap and share counts as the provider gives them for a session (a row of the market)."""
+    number, day = market.column[line.key], market.days[row]
+    part = _CLASS_PARTS.get(line.key, 1.0)
+    behind = weighted = _told_count(market, line, row)
+    listed_class = round(weighted * part)
+    if day < COUNTS_FROZEN_BEFORE and line.key in _RECORDED_FROZEN:
+        behind, weighted, listed_class = _RECORDED_FROZEN[line.key]
+    window, shares = _WITHOUT_CAP.get(line.key, (None, 0))
+    if window is not None and window.holds(day):
+        return Figures(None, None, shares)
+    late = evening and row > 0 and unit("evening", line.key, day.isoformat()) < 0.3
+    cents = int(market.cents[row - 1 if late else row, number])
+    return Figures(behind * cents, weighted, listed_class)
+
+
+def _told_count(market: Market, line: Line, row: int) -> int:
+    number, day = market.column[line.key], market.days[row]
+    if day < COUNTS_FROZEN_BEFORE:
+        frozen = bisect_left(market.days, min(COUNTS_FROZEN_BEFORE, line.listed.last))
+        return int(market.counts[frozen, number])
+    if (line.key, day) in _EARLY_BASIS:
+        return int(market.counts[row + 1, number])
+    return int(market.counts[row, number])

@@ -1,0 +1,163 @@
+"""Reference lists: tickers, splits and ticker events, with pages that a cursor joins."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping
+from datetime import date
+from functools import lru_cache
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from sandbox.polygon import facts, replies
+from sandbox.polygon.details import company_name, identify, invent_figi
+from sandbox.polygon.market import load_market, unit
+from sandbox.polygon.provider import find_line, is_fund
+from sandbox.polygon.replies import Reply, Request
+from sandbox.polygon.sessions import Clock
+from sandbox.polygon.universe import FIRST_DAY, Line
+
+Row = dict[str, Any]
+
+#: Entries of the provider's list of splits that disagree with each other or repeat one another.
+_ODD_SPLITS = (
+    facts.Split("SHOP", date(2022, 6, 22), 1, 10),
+    facts.Split("SHOP", date(2022, 6, 29), 1, 10),
+    facts.Split("CSX", date(2021, 6, 29), 1, 3),
+)
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    "": lambda value, bound: bool(value == bound),
+    ".gte": lambda value, bound: bool(value >= bound),
+    ".gt": lambda value, bound: bool(value > bound),
+    ".lte": lambda value, bound: bool(value <= bound),
+    ".lt": lambda value, bound: bool(value < bound),
+}
+
+
+def _filter(rows: list[Row], query: Mapping[str, str], column: str) -> list[Row]:
+    for suffix, holds in _COMPARE.items():
+        bound = query.get(column + suffix)
+        if bound:
+            rows = [row for row in rows if holds(row.get(column, ""), bound)]
+    return rows
+
+
+def _open_cursor(request: Request) -> tuple[dict[str, str], int]:
+    """The query that a page belongs to and where it starts: a cursor carries both."""
+    cursor = request.query.get("cursor")
+    if cursor is None:
+        return dict(request.query), 0
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        query = dict(parse_qsl(text, strict_parsing=True))
+        return query, int(query.pop("page_marker"))
+    except (binascii.Error, ValueError, KeyError) as error:
+        raise replies.bad_request(f"'{cursor}' is not a cursor of this list") from error
+
+
+def _page(request: Request, rows: list[Row], query: dict[str, str], *, start: int, limit: int, endpoint: str) -> Reply:
+    part = rows[start : start + limit]
+    content: Row = {"results": part, "status": "OK", "request_id": request.request_id}
+    if endpoint == "tickers":
+        content["count"] = len(part)
+    if start + limit < len(rows):
+        marked = urlencode({**query, "limit": limit, "page_marker": start + limit})
+        cursor = base64.urlsafe_b64encode(marked.encode()).decode().rstrip("=")
+        content["next_url"] = f"{request.base_url}{request.path}?cursor={cursor}"
+    return Reply(200, replies.to_json(content), endpoint)
+
+
+def answer_tickers(request: Request, clock: Clock) -> Reply:
+    """The symbols of a date, those no longer listed with ``active=false``."""
+    query, start = _open_cursor(request)
+    limit = replies.read_limit(query, 100, 1000)
+    day = replies.read_day(query["date"], "date") if "date" in query else clock.today()
+    if day > clock.today():
+        raise replies.outside_plan()
+    active = query.get("active", "true").lower() != "false"
+    rows = list(_list_tickers(day, active)) if query.get("market", "stocks") == "stocks" else []
+    for column in ("ticker", "type", "cik", "primary_exchange"):
+        rows = _filter(rows, query, {"primary_exchange": "exchange"}.get(column, column))
+    if search := query.get("search", "").lower():
+        rows = [row for row in rows if search in row["ticker"].lower() or search in row["name"].lower()]
+    rows = sorted(rows, key=lambda row: str(row["ticker"]), reverse=query.get("order") == "desc")
+    return _page(request, rows, query, start=start, limit=limit, endpoint="tickers")
+
+
+@lru_cache(maxsize=32)
+def _list_tickers(day: date, active: bool) -> tuple[Row, ...]:
+    stamp = {"last_updated_utc": f"{day}T00:00:00Z"}
+    rows: list[Row] = []
+    for line in load_market().lines:
+        if active and line.listed.holds(day):
+            rows.append(identify(line, line.symbol_on(day)) | stamp)
+        elif not active and line.listed.last < day:
+            gone = {"active": False, "delisted_utc": f"{line.listed.last}T00:00:00Z"}
+            rows.append(identify(line, line.symbol_on(line.listed.last)) | stamp | gone)
+    if active and is_fund("META", day):
+        fund = {"ticker": "META", "name": "Simulated Metaverse ETF", "market": "stocks", "locale": "us"}
+        rows.append(fund | {"primary_exchange": "ARCX", "type": "ETF", "active": True, "currency_name": "usd"} | stamp)
+    return tuple(rows)
+
+
+def answer_splits(request: Request, clock: Clock) -> Reply:
+    """Splits, newest first, under today's symbols."""
+    query, start = _open_cursor(request)
+    limit = replies.read_limit(query, 10, 1000)
+    for name, value in query.items():
+        if name.startswith("execution_date"):
+            replies.read_day(value, name)
+    rows = _list_splits(clock.today())
+    for column in ("execution_date", "ticker"):
+        rows = _filter(rows, query, column)
+    if reverse := query.get("reverse_split"):
+        rows = [row for row in rows if (row["split_from"] > row["split_to"]) == (reverse.lower() == "true")]
+    if query.get("order") == "asc":
+        rows.reverse()
+    return _page(request, rows, query, start=start, limit=limit, endpoint="splits")
+
+
+def _list_splits(today: date) -> list[Row]:
+    rows = [
+        {
+            "id": f"E{int(unit('split', split.symbol, str(split.execution_date), str(odd)) * 2**40):010x}",
+            "execution_date": split.execution_date.isoformat(),
+            "split_from": split.split_from,
+            "split_to": split.split_to,
+            "ticker": split.symbol,
+        }
+        for odd, entries in enumerate((facts.splits(), _ODD_SPLITS))
+        for split in entries
+        # Splits are announced some weeks before they are executed.
+        if split.execution_date.toordinal() <= today.toordinal() + 30
+    ]
+    return sorted(rows, key=lambda row: (str(row["execution_date"]), str(row["ticker"])), reverse=True)
+
+
+def answer_events(request: Request, identifier: str, clock: Clock) -> Reply:
+    """Changes of a company's symbol, newest first; the provider dates Meta's two days late."""
+    line = find_line(identifier, clock.today()) or _find_figi(identifier)
+    if line is None:
+        raise replies.ticker_not_found()
+    symbol = line.symbol_on(clock.today())
+    events = [{"ticker_change": {"ticker": span}, "type": "ticker_change", "date": day} for day, span in _changes(line)]
+    results: Row = {"name": company_name(line, symbol), "composite_figi": invent_figi(line.key, "composite")}
+    if line.cik:
+        results["cik"] = line.cik
+    content = {"results": results | {"events": events}, "status": "OK", "request_id": request.request_id}
+    return Reply(200, replies.to_json(content), "ticker_events")
+
+
+def _find_figi(identifier: str) -> Line | None:
+    lines = load_market().lines
+    return next((line for line in lines if invent_figi(line.key, "composite") == identifier), None)
+
+
+def _changes(line: Line) -> list[tuple[str, str]]:
+    """Dates and symbols, newest first."""
+    changes = [(span.first, span.symbol) for span in line.symbols] or [(FIRST_DAY, line.key)]
+    known = {(date(2022, 6, 9), "META"): date(2022, 6, 11), (FIRST_DAY, "FB"): date(2012, 5, 18)}
+    invented = date(1990 + int(unit("listed", line.main) * 28), 1, 15)
+    found = [(known.get((day, symbol), invented if day == FIRST_DAY else day), symbol) for day, symbol in changes]
+    return [(day.isoformat(), symbol) for day, symbol in reversed(found)]

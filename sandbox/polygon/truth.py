@@ -1,0 +1,44 @@
+"""The truth of the simulated market, which the provider's answers bend: what tests compare with.
+
+A ticker is today's symbol of a line (META also for the years of FB); any other symbol is read as of the session.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+from sandbox.polygon.market import load_market
+from sandbox.polygon.provider import find_line
+
+
+class UnknownLineError(LookupError):
+    """The market lists no such line on that session."""
+
+
+def _locate(ticker: str, session: date) -> tuple[int, int]:
+    market = load_market()
+    row = market.session_row(session)
+    number = market.column.get(ticker)
+    if number is None and (line := find_line(ticker, session)) is not None:
+        number = market.column[line.key]
+    if row is None or number is None or not market.lines[number].listed.holds(session):
+        raise UnknownLineError(f"{ticker} on {session}: the simulated market has no such line or session")
+    return row, number
+
+
+def true_share_count(ticker: str, session: date) -> int:
+    """The whole company's share count on the split basis of the session."""
+    row, number = _locate(ticker, session)
+    return int(load_market().counts[row, number])
+
+
+def true_close(ticker: str, session: date) -> Decimal:
+    """The unadjusted close in dollars, exact to the cent."""
+    row, number = _locate(ticker, session)
+    return Decimal(int(load_market().cents[row, number])).scaleb(-2)
+
+
+def true_market_cap(ticker: str, session: date) -> Decimal:
+    """The whole company's market capitalization at the line's close, exact to the cent."""
+    return true_close(ticker, session) * true_share_count(ticker, session)
