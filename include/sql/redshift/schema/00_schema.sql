@@ -1,0 +1,2 @@
+-- The schema of everything this project loads.
+CREATE SCHEMA IF NOT EXISTS {{ schema() }}
