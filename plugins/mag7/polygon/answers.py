@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any
 
 from mag7.errors import Mag7Error
 from mag7.lake.keys import answers_prefix
@@ -26,13 +25,6 @@ _COMPLETE_STATUSES = frozenset({200, 404})
 
 class AnswersCorruptError(Mag7Error):
     """A stored object does not hold answers."""
-
-    def __init__(self, uri: str, what: str) -> None:
-        super().__init__(f"{uri} is no object of answers ({what}); delete it and collect its date again")
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle by message."""
-        return _corrupt, (str(self),)
 
 
 class MixedSourcesError(Mag7Error):
@@ -107,7 +99,10 @@ class AnswerStore:
             text = gzip.decompress(self._objects.get(key)).decode()
             return [_parse_line(line, key) for line in text.splitlines()]
         except (OSError, EOFError, zlib.error, ValueError, TypeError, KeyError, RecursionError) as error:
-            raise AnswersCorruptError(self._objects.uri(key), f"{type(error).__name__}: {error}") from error
+            raise AnswersCorruptError(
+                f"{self._objects.uri(key)} is no object of answers ({type(error).__name__}: {error}); delete it and "
+                "collect its date again"
+            ) from error
 
 
 def require_one_source(answers: Iterable[Answer]) -> str | None:
@@ -174,9 +169,3 @@ def _parse_line(line: str, key: str) -> Answer:
     if not isinstance(answer.status, int | None) or isinstance(answer.status, bool) or answer.time.tzinfo is None:
         raise ValueError("a status or time cannot be read")
     return answer
-
-
-def _corrupt(message: str) -> AnswersCorruptError:
-    error = AnswersCorruptError.__new__(AnswersCorruptError)
-    error.args = (message,)
-    return error

@@ -1,0 +1,183 @@
+"""Carrying one request with polygon-api-client; what that leaves open (time, size, secrecy of the key) is closed here."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from mag7.polygon.errors import BodyInvalidError, KeyMissingError, PolygonError, UnreachableError
+
+OFFICIAL_HOSTS = frozenset({"api.polygon.io", "api.massive.com"})
+READ_BYTES = 65_536
+LARGEST_BODY = 64 * 2**20
+"""Bytes of a decompressed body; a whole day of the market is about 2 MB."""
+WHOLE_BODY_TIMEOUTS = 5
+"""A body that trickles in is given up after this many read timeouts in all."""
+SHORTEST_SCRUBBED_KEY = 8
+"""A shorter key is a placeholder; replacing it could change words of a good body."""
+LONGEST_LINE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One HTTP answer: its status, its headers (any letter case) and its text, the key taken out."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+
+class Transport:
+    """Connections to one address, as many as threads, that send the key in the Authorization header and nowhere else.
+
+    Nothing is repeated and no redirect followed. ``connect_timeout`` and ``read_timeout`` are seconds.
+    """
+
+    def __init__(
+        self, base_url: str, api_key: str, *, connect_timeout: float, read_timeout: float, threads: int
+    ) -> None:
+        from polygon import RESTClient
+        from urllib3.util.retry import Retry
+
+        key = _check_key(api_key)
+        self.base_url = _check_base_url(base_url)
+        self.scrub = _make_scrubber(key)
+        rest = RESTClient(
+            api_key=key, connect_timeout=connect_timeout, read_timeout=read_timeout, retries=0, base=self.base_url
+        )
+        # It builds its timeouts and never hands them to its pools, whose width it leaves at one connection.
+        rest.client.connection_pool_kw.update(timeout=rest.timeout, maxsize=max(threads, 1))
+        self._rest = rest
+        self._pool = rest.client.connection_from_url(self.base_url)
+        self._retries = Retry(total=False, redirect=False)
+        self._path_before = urlsplit(self.base_url).path
+        self._longest_body_seconds = WHOLE_BODY_TIMEOUTS * read_timeout
+
+    @property
+    def host(self) -> str:
+        """The address's host and port."""
+        return urlsplit(self.base_url).netloc
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._rest.client.clear()
+
+    def send(self, path: str) -> Reply | PolygonError:
+        """Send one GET; returns the answer whatever its status, or why there is none that can be read."""
+        from urllib3.exceptions import DecodeError, HTTPError
+
+        # Errors are returned and raised elsewhere: no frame of urllib3, whose locals hold the headers, hangs on them.
+        try:
+            response = self._pool.urlopen(
+                "GET",
+                self._path_before + path,
+                headers=self._rest.headers,
+                retries=self._retries,
+                redirect=False,
+                preload_content=False,
+            )
+            body = self._read_body(response)
+        except DecodeError as error:
+            return BodyInvalidError(path, f"the body cannot be decompressed ({self.scrub(one_line(str(error)))})")
+        except HTTPError as error:
+            return self._unreachable(path, _describe(error))
+        if isinstance(body, str):
+            return self._unreachable(path, body)
+        try:
+            return Reply(response.status, response.headers, self.scrub(body.decode("utf-8")))
+        except UnicodeDecodeError as broken:
+            if response.status == 200:
+                return BodyInvalidError(path, f"the body is not UTF-8 (byte {broken.start})", status=200)
+            return Reply(response.status, response.headers, "")
+
+    def _read_body(self, response: Any) -> bytes | str:
+        """Read a body of bounded size in bounded time; returns its bytes, or in words what is wrong with it."""
+        until = monotonic() + self._longest_body_seconds
+        parts: list[bytes] = []
+        size = 0
+        while part := response.read1(READ_BYTES):
+            parts.append(part)
+            size += len(part)
+            if size > LARGEST_BODY:
+                response.close()
+                return f"sent more than {LARGEST_BODY} bytes"
+            if monotonic() > until:
+                response.close()
+                return f"had not sent the whole body after {self._longest_body_seconds:g} seconds"
+        return b"".join(parts)
+
+    def _unreachable(self, path: str, what: str) -> UnreachableError:
+        step = f"check the network and POLYGON_BASE_URL (now {self.base_url})"
+        return UnreachableError(path, f"{self.host} {self.scrub(one_line(what))}", next_step=step)
+
+
+def one_line(text: str) -> str:
+    """Cut foreign text to one short printable line."""
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text[:2000]).split())
+    return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 3]}..."
+
+
+def _describe(error: Exception) -> str:
+    from urllib3 import exceptions
+
+    if isinstance(error, exceptions.ConnectTimeoutError):
+        return "did not accept a connection in time (connect timeout)"
+    if isinstance(error, exceptions.ReadTimeoutError):
+        return "did not answer in time (read timeout)"
+    if isinstance(error, exceptions.NameResolutionError):
+        return "is not a host that can be found"
+    if isinstance(error, exceptions.NewConnectionError):
+        return "cannot be connected to (connection refused or no route)"
+    inner = next((part for part in error.args if isinstance(part, Exception)), None)
+    detail = f"{type(inner).__name__}: {inner}" if inner else str(error)
+    return f"broke the answer off ({type(error).__name__}: {detail})"
+
+
+def _check_base_url(base_url: str) -> str:
+    try:
+        parts = urlsplit(base_url.strip().rstrip("/"))
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        parts, usable = urlsplit(""), False
+    if not usable or parts.username or parts.password or parts.query or parts.fragment:
+        # The text itself is not shown: it may hold a password.
+        raise UnreachableError(
+            "POLYGON_BASE_URL",
+            f"{parts.hostname or 'its text'} is no address of the form https://host[:port]",
+            next_step="set it to the API's address, without key, query or password",
+        )
+    if parts.hostname in OFFICIAL_HOSTS and parts.scheme != "https":
+        raise UnreachableError(
+            "POLYGON_BASE_URL",
+            f"http://{parts.hostname} would show the key to everyone on the way",
+            next_step=f"set it to https://{parts.hostname}",
+        )
+    return parts.geturl()
+
+
+def _check_key(api_key: str | None) -> str:
+    key = (api_key or "").strip()
+    if not key:
+        raise KeyMissingError("API key", "no key is set")
+    if not re.fullmatch(r"[\x21-\x7e]+", key):
+        raise KeyMissingError("API key", "the key holds characters that no key has (spaces, line ends, accents)")
+    return key
+
+
+def _make_scrubber(key: str) -> Callable[[str], str]:
+    if len(key) < SHORTEST_SCRUBBED_KEY:
+        return str
+    forms = sorted({key, quote(key, safe=""), quote(key), json.dumps(key)[1:-1]}, key=len, reverse=True)
+
+    def scrub(text: str) -> str:
+        for form in forms:
+            if form in text:
+                text = text.replace(form, "[API key]")
+        return text
+
+    return scrub
