@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mag7.lake import keys
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        (keys.document_key(date(2024, 12, 13)), "raw/magnificent7/trading_date=2024-12-13/market_data.json"),
+        (keys.processed_key("t", date(2024, 12, 13)), "processed/t/trading_date=2024-12-13/data.parquet"),
+        (keys.analytics_key("t", date(2024, 12, 13)), "analytics/t/2024-12-13.parquet"),
+        (keys.answers_prefix("splits", date(2024, 1, 2)), "raw/polygon/splits/trading_date=2024-01-02/"),
+        (
+            keys.run_segment("mag7_daily", "manual__2024-12-13T00:00:00+00:00"),
+            "mag7_daily-manual__2024-12-13T0000000000",
+        ),
+    ],
+)
+def test_keys_are_those_of_the_lake(key: str, expected: str):
+    assert key == expected
+
+
+@given(st.text(max_size=50))
+def test_a_run_id_can_never_leave_its_segment_or_its_quotes(run_id: str):
+    segment = keys.run_segment("mag7_daily", run_id)
+    assert not set(segment) & set("/'\"\\ ;\n")
+    assert segment.isascii()

@@ -1,0 +1,57 @@
+"""Small builders of lines, answers and evidence; every value that a test is about is written in the test."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from mag7.index.constituents import Line
+from mag7.market.caps import Evidence
+from mag7.polygon.bodies import DailyBar, TickerDetails
+
+
+class Make:
+    """Builds the market room's inputs with everything not named left plain."""
+
+    def line(self, ticker: str, **changes: Any) -> Line:
+        values = {
+            "ticker": ticker,
+            "symbol": ticker,
+            "company": f"{ticker} Corp",
+            "issuer": f"X-{ticker.lower()}",
+            "cik": None,
+            "sector": "Industrials",
+            "main_line": True,
+        }
+        return Line(**{**values, **changes})
+
+    def details(self, ticker: str, **changes: Any) -> TickerDetails:
+        empty = dict.fromkeys(TickerDetails.__dataclass_fields__)
+        return TickerDetails(**{**empty, "ticker": ticker, "name": f"{ticker} Corp", **changes})
+
+    def bar(self, ticker: str, close: str) -> DailyBar:
+        price = Decimal(close)
+        return DailyBar(ticker, price, price, price, price, Decimal("1000.4"), price, 1734123600000)
+
+    def evidence(self, line: Line, count: int | None, close: str | None, **changes: Any) -> Evidence:
+        """A line whose weighted count and market_cap agree; no count or no close where None is given."""
+        bar = None if close is None else self.bar(line.symbol, close)
+        details = None
+        if count is not None:
+            cap = None if bar is None else count * bar.close
+            details = self.details(line.symbol, weighted_shares_outstanding=count, market_cap=cap)
+        values = {
+            "line": line,
+            "details": details,
+            "details_failure": None if details else f"no details of {line.symbol}",
+            "bar": bar,
+            "bar_failure": None,
+        }
+        return Evidence(**{**values, **changes})
+
+
+@pytest.fixture
+def make() -> Make:
+    return Make()

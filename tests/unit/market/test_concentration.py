@@ -1,0 +1,105 @@
+"""What the figures mean: company caps, the line sum, the share, ranks, coverage."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mag7.index.seven import SEVEN
+from mag7.market.caps import FailedLine, LookBack, PricedLine, price_line
+from mag7.market.concentration import (
+    CoverageBounds,
+    NothingPricedError,
+    list_refusals,
+    measure_concentration,
+    measure_coverage,
+)
+from tests.unit.market.conftest import Make
+
+BOUNDS = CoverageBounds(Decimal(99), Decimal("99.5"))
+MAKE = Make()
+
+
+def priced(ticker: str, cap: int, **line: object) -> PricedLine:
+    found = price_line(MAKE.evidence(MAKE.line(ticker, **line), cap, "1"), single_line=True)
+    assert isinstance(found, PricedLine)
+    return found
+
+
+def failed(ticker: str, look_back: LookBack | None = None) -> FailedLine:
+    evidence = MAKE.evidence(MAKE.line(ticker), None, None, look_back=look_back, bar_failure="no bar")
+    found = price_line(evidence, single_line=True)
+    assert isinstance(found, FailedLine)
+    return found
+
+
+def test_a_company_with_two_lines_counts_once_and_twice_in_the_line_sum():
+    lines = [priced("GOOGL", 60, issuer="G"), priced("GOOG", 61, issuer="G", main_line=False), priced("XOM", 40)]
+    figures = measure_concentration(lines, [])
+    assert figures.sp500_total_market_cap == 100
+    assert figures.mag7_pct_of_sp500 == 60
+    assert figures.line_sum_market_cap == 161
+    assert figures.line_sum_mag7_pct == Decimal(6000) / 161
+    assert figures.hhi == 60**2 + 40**2
+    assert figures.effective_companies == Decimal(10_000) / 5200
+
+
+def test_tesla_before_its_admission_is_in_the_seven_but_not_in_the_share():
+    figures = measure_concentration([priced("AAPL", 60), priced("XOM", 40)], [priced("TSLA", 90)])
+    assert figures.total_mag7_market_cap == 150
+    assert figures.mag7_in_index_market_cap == 60
+    assert figures.mag7_pct_of_sp500 == 60
+    assert [(item.priced.line.ticker, item.ranking, item.pct_of_sp500) for item in figures.ranked] == [
+        ("TSLA", 1, None),
+        ("AAPL", 2, Decimal(60)),
+    ]
+
+
+def test_a_missing_line_leaves_no_line_sum_and_never_counts_as_zero():
+    figures = measure_concentration([priced("AAPL", 60), failed("XOM")], [])
+    assert figures.line_sum_market_cap is None
+    assert figures.line_sum_mag7_pct is None
+    assert figures.quality == "partial"
+
+
+def test_coverage_takes_the_look_back_cap_of_an_unpriced_company_else_the_mean():
+    back = LookBack(date(2024, 12, 12), count=30, close=Decimal(1))
+    coverage = measure_coverage([priced("AAPL", 50), priced("XOM", 10), failed("CVX", back), failed("KO")])
+    assert coverage.cap_pct == Decimal(6000) / (50 + 10 + 30 + 30)
+    assert [(company.assumed_market_cap, company.basis) for company in coverage.unpriced] == [
+        (30, "2024-12-12"),
+        (30, "mean"),
+    ]
+    assert (coverage.companies_priced, coverage.companies_expected, coverage.companies_pct) == (2, 4, 50)
+
+
+def test_no_priced_company_is_an_error():
+    with pytest.raises(NothingPricedError, match="none of 1 lines"):
+        measure_concentration([failed("XOM")], [])
+
+
+def test_refusals_name_the_missing_one_of_the_seven_and_the_bounds():
+    lines = [priced("AAPL", 60), failed("XOM")]
+    refusals = list_refusals(measure_concentration(lines, []), [failed("NVDA")], BOUNDS)
+    assert refusals[0] == "NVDA (NVDA Corp), one of the seven, could not be priced: no bar"
+    assert refusals[1].startswith("only 1 of 2 companies are priced (50.00 %), at least 99 %")
+    assert refusals[2].startswith("only 50.00 % of the index's market capitalization is priced")
+    assert list_refusals(measure_concentration([priced("AAPL", 60)], []), [], BOUNDS) == []
+
+
+@settings(max_examples=50)
+@given(st.lists(st.integers(1, 10**15), min_size=1, max_size=30), st.permutations(SEVEN), st.integers(1, 7))
+def test_parts_add_up_and_ranks_are_a_permutation(caps: list[int], seven: list[str], members: int):
+    lines = [priced(ticker, 10**9 + place) for place, ticker in enumerate(seven[:members])]
+    lines += [priced(f"T{place}", cap) for place, cap in enumerate(caps)]
+    figures = measure_concentration(lines, [])
+    assert figures.sp500_total_market_cap == sum(line.market_cap for line in lines)
+    assert sorted(item.ranking for item in figures.ranked) == list(range(1, members + 1))
+    assert abs(sum(item.pct_of_mag7 for item in figures.ranked) - 100) < Decimal("1e-20")
+    shares = sum(item.pct_of_sp500 or 0 for item in figures.ranked)
+    assert abs(shares - figures.mag7_pct_of_sp500) < Decimal("1e-20")
+    assert measure_concentration(list(reversed(lines)), []).hhi == pytest.approx(figures.hhi)

@@ -1,0 +1,67 @@
+"""The document: system A's keys, exact cents, one entry a line, the same bytes for the same session."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+
+from mag7.market.document import compute_figures, encode_document, write_document
+from tests.unit.market.conftest import Make
+
+SESSION = date(2024, 12, 13)
+COLLECTED = datetime(2024, 12, 14, 1, 59, 5, tzinfo=UTC)
+
+
+@pytest.fixture
+def document(make: Make) -> dict[str, Any]:
+    evidence = [
+        make.evidence(make.line("MSFT", cik="0000789019"), 7_434_880_776, "447.27", answers=("k1", "k2")),
+        make.evidence(make.line("AAPL"), 15_115_823_000, "248.13"),
+        make.evidence(make.line("XOM"), None, "107.5"),
+    ]
+    figures = compute_figures(SESSION, evidence, [make.evidence(make.line("TSLA"), 3_210_059_659, "436.23")])
+    return json.loads(encode_document(write_document(figures, "simulated", COLLECTED)))
+
+
+def test_caps_are_exact_to_the_cent(document: dict[str, Any]):
+    caps = {ticker: company["market_cap"] for ticker, company in document["companies"].items()}
+    assert caps == {"AAPL": 3_750_689_160_990.00, "MSFT": 3_325_399_124_681.52, "TSLA": 1_400_324_325_045.57}
+
+
+def test_times_are_new_yorks(document: dict[str, Any]):
+    assert document["data_collection_time"] == "2024-12-13T20:59:05-05:00"
+    assert document["companies"]["AAPL"]["trading_data"]["timestamp"] == 1734066000000
+
+
+def test_membership_decides_the_share_of_the_index(document: dict[str, Any]):
+    ranking = {item["ticker"]: item for item in document["rankings"]["by_market_cap"]}
+    assert ranking["TSLA"]["in_index"] is False
+    assert ranking["TSLA"]["pct_of_sp500"] is None
+    assert document["concentration_metrics"]["mag7_in_index_count"] == 2
+    assert document["concentration_metrics"]["mag7_companies_count"] == 3
+
+
+def test_a_failed_line_is_named_with_its_reason_and_has_no_price(document: dict[str, Any]):
+    assert document["sp500_details"]["failed_tickers"] == [{"ticker": "XOM", "reason": "no details of XOM"}]
+    line = next(item for item in document["constituents"] if item["ticker"] == "XOM")
+    assert (line["close"], line["share_count"], line["market_cap"], line["counted"]) == (None, None, None, False)
+    assert document["concentration_metrics"]["line_sum_market_cap"] is None
+    assert document["coverage"]["companies_priced"] == 2
+
+
+def test_constituents_name_their_answers_and_volume_is_whole(document: dict[str, Any]):
+    line = next(item for item in document["constituents"] if item["ticker"] == "MSFT")
+    assert line["answers"] == ["k1", "k2"]
+    assert document["companies"]["MSFT"]["trading_data"]["volume"] == 1000
+
+
+def test_the_order_of_the_lines_changes_nothing(make: Make):
+    evidence = [make.evidence(make.line(ticker), 10, "2.5") for ticker in ("XOM", "AAPL", "KO")]
+    first, second = (
+        encode_document(write_document(compute_figures(SESSION, order, []), "simulated", COLLECTED))
+        for order in (evidence, evidence[::-1])
+    )
+    assert first == second

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import pytest
+
+from mag7.settings import SANDBOX_BUCKET, SettingInvalidError, SettingMissingError, read_settings
+
+SANDBOX = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
+AWS = {"MAG7_BUCKET": "b", "MAG7_BUCKET_OWNER": "123456789012", "MAG7_COPY_ROLE": "arn:aws:iam::123456789012:role/r"}
+
+
+def test_the_sandbox_needs_no_setting():
+    settings = read_settings(SANDBOX)
+    assert settings.bucket == SANDBOX_BUCKET
+    assert settings.sandboxed
+
+
+@pytest.mark.parametrize("missing", AWS)
+def test_aws_needs_its_bucket_owner_and_role(missing: str):
+    with pytest.raises(SettingMissingError, match=f"{missing} is not set"):
+        read_settings({name: value for name, value in AWS.items() if name != missing})
+
+
+def test_aws_with_everything_given():
+    settings = read_settings({**AWS, "POLYGON_CALLS_PER_MINUTE": "5", "MAG7_THREADS": " 4 "})
+    assert (settings.bucket, settings.sandboxed, settings.calls_per_minute, settings.threads) == ("b", False, 5.0, 4)
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("MAG7_THREADS", "many"),
+        ("MAG7_THREADS", "0"),
+        ("POLYGON_TRIES", "0"),
+        ("MAG7_BATCHES", "0"),
+        ("MAG7_BATCHES", "101"),
+        ("POLYGON_READ_TIMEOUT", "-1"),
+        ("MAG7_MINIMUM_CAP_PCT", "99,5"),
+    ],
+)
+def test_a_setting_that_cannot_be_read_is_named(variable: str, text: str):
+    with pytest.raises(SettingInvalidError, match=f"{variable} is {text!r}, but must be"):
+        read_settings({**SANDBOX, variable: text})
