@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ from werkzeug.serving import make_server
 
 from sandbox.aws.athena import AthenaEngine
 from sandbox.aws.backends import Gate, S3Store
+from sandbox.aws.files import ParquetFiles
 from sandbox.aws.glue import GlueEngine
 from sandbox.aws.redshift import RedshiftEngine
 from sandbox.aws.server import Application, QuietHandler
@@ -37,7 +39,8 @@ def serve(port: int, state: Path, ready_file: Path | None) -> None:
     # moto signs and redirects with this variable; job runs get the address by environment.
     os.environ["MOTO_PORT"] = str(server.port)
     glue = GlueEngine(store, f"http://127.0.0.1:{server.port}", work)
-    athena, redshift = AthenaEngine(store, work), RedshiftEngine(store, state)
+    files = ParquetFiles(store, work / "parquet")
+    athena, redshift = AthenaEngine(store, files), RedshiftEngine(store, files, state)
     actions = glue.list_actions() | athena.list_actions() | redshift.list_actions()
     server.app = Application(actions, WebHdfs(store), gate, lambda: save_state(state, gate))
     threading.Thread(target=server.serve_forever, name="server", daemon=True).start()
@@ -65,6 +68,7 @@ def main() -> int:
     parser.add_argument("--state", type=Path, required=True, help="directory that keeps the state")
     parser.add_argument("--ready-file", type=Path, help="gets the port and process id as JSON")
     options = parser.parse_args()
+    logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of statements that are refused anyway
     options.state.mkdir(parents=True, exist_ok=True)
     with (options.state / "aws.lock").open("w") as lock:
         try:

@@ -1,7 +1,6 @@
 """Athena queries that really run: the Glue catalog says what a table is, S3 holds it, DuckDB executes."""
 
 import contextlib
-import hashlib
 import math
 import threading
 import time
@@ -16,6 +15,7 @@ from sqlglot import exp
 
 from sandbox.aws.api import Action, ApiError, Payload, require
 from sandbox.aws.backends import S3Object, S3Store, find_table, find_workgroup, list_partitions, split_uri
+from sandbox.aws.files import NotParquetError, ParquetFiles
 from sandbox.aws.trino import MACROS, QueryError, check_comparisons, parse_query, translate
 
 HIVE_TYPES = {"string": "VARCHAR", "int": "INTEGER", "float": "REAL"}
@@ -74,9 +74,9 @@ class Query:
 class AthenaEngine:
     """Starts, runs and stops queries; workgroups stay moto's."""
 
-    def __init__(self, store: S3Store, work: Path) -> None:
+    def __init__(self, store: S3Store, files: ParquetFiles) -> None:
         self._store = store
-        self._files = _FileCache(store, work / "athena")
+        self._files = files
         self._queries: dict[str, Query] = {}
         self._lock = threading.Lock()
 
@@ -194,36 +194,7 @@ class AthenaEngine:
                 query.reason, query.completed, query.state = reason, time.time(), state
 
 
-class _FileCache:
-    """Copies of S3 objects on disk, one per key and content, so that a check costs no copy twice."""
-
-    def __init__(self, store: S3Store, folder: Path) -> None:
-        self._store = store
-        self._folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def list(self, location: str) -> list[S3Object]:
-        """List the data files below a location as Athena sees them: no hidden files, no empty objects."""
-        bucket, prefix = split_uri(location)
-        below = self._store.list(bucket, f"{prefix.rstrip('/')}/")
-        return [found for found in below if found.size and not _is_hidden(found.key.removeprefix(prefix))]
-
-    def fetch(self, found: S3Object) -> Path:
-        """Give the path of a local copy."""
-        name = hashlib.sha256(f"{found.uri} {found.etag}".encode()).hexdigest()[:40]
-        path = self._folder / f"{name}.parquet"
-        if not path.exists():
-            beside = path.with_suffix(f".{uuid.uuid4().hex}")
-            beside.write_bytes(self._store.read(found.bucket, found.key) or b"")
-            beside.replace(path)
-        return path
-
-
-def _is_hidden(rest: str) -> bool:
-    return any(part.startswith(("_", ".")) for part in rest.split("/"))
-
-
-def _run(query: Query, connection: Any, files: _FileCache) -> tuple[list[tuple[str, str]], list[list[str | None]]]:
+def _run(query: Query, connection: Any, files: ParquetFiles) -> tuple[list[tuple[str, str]], list[list[str | None]]]:
     tree = parse_query(query.sql)
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET integer_division = true")
@@ -269,26 +240,28 @@ def _collect_types(tables: list[Payload]) -> dict[str, str]:
     return {name: kinds.pop() for name, kinds in seen.items() if len(kinds) == 1}
 
 
-def _create_view(connection: Any, files: _FileCache, query: Query, tree: exp.Query, table: Payload) -> int:
+def _create_view(connection: Any, files: ParquetFiles, query: Query, tree: exp.Query, table: Payload) -> int:
     """Create the view that stands for a table and return the bytes of the files behind it."""
     database, name = table["DatabaseName"], table["Name"]
     keys = table.get("PartitionKeys") or []
     columns = table["StorageDescriptor"]["Columns"]
-    chosen: list[tuple[str, S3Object, list[str]]] = []
+    chosen: list[tuple[Path, S3Object, list[str]]] = []
     for location, values in _choose_partitions(query.region, tree, table):
-        chosen += [(str(files.fetch(found)), found, values) for found in files.list(location)]
+        bucket, prefix = split_uri(f"{location.rstrip('/')}/")
+        chosen += [(files.fetch(found), found, values) for found in files.list_visible(bucket, prefix)]
     picked = [f"CAST(NULL AS {_duck_type(c['Type'])}) AS {_quote(c['Name'])}" for c in [*columns, *keys]]
     body = f"SELECT {', '.join(picked)} WHERE false"
     if chosen:
-        paths = [path for path, _, _ in chosen]
+        paths = [str(path) for path, _, _ in chosen]
         listed = f"read_parquet({paths!r}, union_by_name = true, hive_partitioning = false, filename = '_path')"
-        present = _check_files(connection, columns, {path: found.uri for path, found, _ in chosen})
+        present = _check_files(connection, files, columns, {path: found.uri for path, found, _ in chosen})
         picked = [_pick(column, present) for column in columns]
         parts = f"{_quote(f'{database}.{name}')}"
         marks = ", ".join(f"k{index} VARCHAR" for index in range(len(keys)))
         connection.execute(f"CREATE TEMP TABLE {parts} (_path VARCHAR{', ' if marks else ''}{marks})")
         slots = ", ".join("?" for _ in range(len(keys) + 1))
-        connection.executemany(f"INSERT INTO {parts} VALUES ({slots})", [[path, *values] for path, _, values in chosen])  # noqa: S608
+        rows = [[str(path), *values] for path, _, values in chosen]
+        connection.executemany(f"INSERT INTO {parts} VALUES ({slots})", rows)  # noqa: S608
         picked += [f"CAST(k{i} AS {_duck_type(k['Type'])}) AS {_quote(k['Name'])}" for i, k in enumerate(keys)]
         body = f"SELECT {', '.join(picked)} FROM {listed} JOIN {parts} USING (_path)"  # noqa: S608
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {_quote(database)}")
@@ -337,16 +310,16 @@ def _read_literal(node: exp.Expression) -> str | None:
     return str(inner.this) if isinstance(inner, exp.Literal) else None
 
 
-def _check_files(connection: Any, columns: list[Payload], uris: dict[str, str]) -> set[str]:
+def _check_files(connection: Any, files: ParquetFiles, columns: list[Payload], uris: dict[Path, str]) -> set[str]:
     """Return the columns that the files hold; raise QueryError where a file's type is not the catalog's."""
     wanted = {column["Name"].lower(): _duck_type(column["Type"]) for column in columns}
     present: set[str] = set()
     for path, uri in uris.items():
         try:
-            described = connection.execute(f"DESCRIBE SELECT * FROM read_parquet('{path}')").fetchall()  # noqa: S608
-        except duckdb.InvalidInputException as error:
-            raise QueryError(f"HIVE_BAD_DATA: {uri} is not valid Parquet file") from error
-        for name, kind, *_ in described:
+            described = files.describe(connection, path)
+        except NotParquetError as error:
+            raise QueryError(f"HIVE_BAD_DATA: {uri} is not a valid Parquet file") from error
+        for name, kind in described:
             want = wanted.get(name.lower(), kind)
             if kind.split(" WITH")[0] != want:
                 message = f"Field {name}'s type {kind} in parquet file {uri} is incompatible with type {want}"

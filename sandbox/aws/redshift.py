@@ -15,6 +15,7 @@ import duckdb
 
 from sandbox.aws.api import Action, ApiError, Payload, require
 from sandbox.aws.backends import S3Store
+from sandbox.aws.files import ParquetFiles
 from sandbox.aws.redshift_copy import copy
 from sandbox.aws.redshift_locks import RedshiftError, TableLocks, Transaction
 from sandbox.aws.redshift_sql import Statement, prepare
@@ -106,9 +107,10 @@ class Database:
 class Session:
     """One session: its temporary tables end with it, its statements share a transaction."""
 
-    def __init__(self, database: Database, store: S3Store) -> None:
+    def __init__(self, database: Database, store: S3Store, files: ParquetFiles) -> None:
         self._locks = database.locks
         self._store = store
+        self._files = files
         self.connection = database.root.cursor()
         self.connection.execute("SET TimeZone = 'UTC'")
         self.connection.execute("SET schema = 'public'")
@@ -149,7 +151,7 @@ class Session:
         self._locks.read(self.transaction, statement.reads)
         self._locks.write(self.transaction, statement.writes)
         if statement.kind == "copy":
-            call.rows = copy(self.connection, self._store, statement.tree)
+            call.rows = copy(self.connection, self._store, self._files, statement.tree)
             return
         cursor = self.connection.execute(statement.sql)
         if statement.kind == "query":
@@ -177,8 +179,9 @@ class Session:
 class RedshiftEngine:
     """Answers the Data API; a workgroup or cluster name is taken as given."""
 
-    def __init__(self, store: S3Store, state: Path) -> None:
+    def __init__(self, store: S3Store, files: ParquetFiles, state: Path) -> None:
         self._store = store
+        self._files = files
         self._state = state
         self._lock = threading.Lock()
         self._databases: dict[str, Database] = {}
@@ -238,7 +241,7 @@ class RedshiftEngine:
             return self._databases[name]
 
     def _execute(self, batch: Batch) -> None:
-        session = batch.session = Session(self._open(batch.database), self._store)
+        session = batch.session = Session(self._open(batch.database), self._store, self._files)
         batch.status = "STARTED"
         with contextlib.closing(session.connection):
             error = self._run_parts(batch, session)

@@ -1,33 +1,15 @@
 """COPY of Parquet files, with every rule of Redshift's that a load can break."""
 
-import io
 import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from sqlglot import exp
 
-from sandbox.aws.api import ApiError
-from sandbox.aws.backends import S3Store, split_uri
+from sandbox.aws.backends import S3Object, S3Store, split_uri
+from sandbox.aws.files import NotParquetError, ParquetFiles
 from sandbox.aws.redshift_locks import RedshiftError
-
-PARQUET_TYPES: dict[str, Callable[[Any], bool]] = {
-    "SMALLINT": pa.types.is_int16,
-    "INTEGER": pa.types.is_int32,
-    "BIGINT": pa.types.is_int64,
-    "FLOAT": pa.types.is_float32,
-    "DOUBLE": pa.types.is_float64,
-    "BOOLEAN": pa.types.is_boolean,
-    "DATE": pa.types.is_date,
-    "TIMESTAMP": pa.types.is_timestamp,
-    "TIMESTAMP WITH TIME ZONE": pa.types.is_timestamp,
-    "VARCHAR": lambda kind: pa.types.is_string(kind) or pa.types.is_large_string(kind),
-}
 
 
 @dataclass(frozen=True)
@@ -61,7 +43,7 @@ def find_columns(connection: Any, schema: str, table: str) -> list[Column]:
     return [Column(name, kind, nullable, limits.get(name.lower())) for name, kind, nullable in rows]
 
 
-def copy(connection: Any, store: S3Store, tree: exp.Copy) -> int:
+def copy(connection: Any, store: S3Store, files: ParquetFiles, tree: exp.Copy) -> int:
     """Append the files that a COPY names to its table and return the rows loaded."""
     _check_options(tree)
     listed = tree.this.expressions if isinstance(tree.this, exp.Schema) else []
@@ -75,16 +57,10 @@ def copy(connection: Any, store: S3Store, tree: exp.Copy) -> int:
         columns = [by_name[name.name.lower()] for name in listed]
     location = tree.args["files"][0].name
     has_manifest = any(option.this.name.upper() == "MANIFEST" for option in tree.args["params"])
-    files = _read_manifest(store, location) if has_manifest else _find_files(store, location)
-    rows = 0
-    for uri in files:
-        data = _read(store, uri, columns, location)
-        names = ", ".join(f'"{column.name}"' for column in columns)
-        connection.register("incoming", data)
-        connection.execute(f"INSERT INTO {table.sql('duckdb')} ({names}) SELECT * FROM incoming")  # noqa: S608
-        connection.unregister("incoming")
-        rows += data.num_rows
-    return rows
+    found = _read_manifest(store, location) if has_manifest else _find_files(files, location)
+    names = ", ".join(exp.to_identifier(column.name, quoted=True).sql("duckdb") for column in columns)
+    into = f"INSERT INTO {table.sql('duckdb')} ({names})"
+    return sum(_load(connection, files, item, columns, into) for item in found)
 
 
 def _check_options(tree: exp.Copy) -> None:
@@ -103,65 +79,68 @@ def _check_options(tree: exp.Copy) -> None:
         raise RedshiftError(f"{name} argument is not supported for PARQUET based COPY")
 
 
-def _find_files(store: S3Store, location: str) -> list[str]:
+def _find_files(files: ParquetFiles, location: str) -> list[S3Object]:
     bucket, prefix = split_uri(location)
-    found = [item for item in store.list(bucket, prefix) if not re.search(r"(^|/)[._][^/]*$|/$", item.key)]
+    found = files.list_visible(bucket, prefix)
     if not found:
         raise RedshiftError(f"The specified S3 prefix '{prefix}' does not exist")
-    return [item.uri for item in found]
+    return found
 
 
-def _read_manifest(store: S3Store, location: str) -> list[str]:
+def _read_manifest(store: S3Store, location: str) -> list[S3Object]:
     body = store.read(*split_uri(location))
     if body is None:
         raise RedshiftError(f"The specified manifest {location} does not exist")
     try:
         entries = json.loads(body)["entries"]
-        return [uri for entry in entries if (uri := _check_entry(store, entry))]
-    except (ValueError, KeyError, TypeError) as error:
+        return [found for entry in entries if (found := _check_entry(store, entry))]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RedshiftError(f"Manifest {location} is malformed: {type(error).__name__} {error}") from error
 
 
-def _check_entry(store: S3Store, entry: dict[str, Any]) -> str | None:
+def _check_entry(store: S3Store, entry: dict[str, Any]) -> S3Object | None:
     uri, length = entry["url"], entry.get("meta", {}).get("content_length")
     if length is None:
         message = "COPY with MANIFEST parameter requires meta.content_length for columnar formats"
         raise RedshiftError(f"{message}: {uri}")
     found = store.find(*split_uri(uri))
-    if found is None:
-        if entry.get("mandatory", False):
-            raise RedshiftError(f"Mandatory url is not present in S3: {uri}")
-        return None
-    if found.size != length:
+    if found is None and entry.get("mandatory", False):
+        raise RedshiftError(f"Mandatory url is not present in S3: {uri}")
+    if found is not None and found.size != length:
         raise RedshiftError(f"Spectrum Scan Error. File size {found.size} is not content_length {length}: {uri}")
-    return str(uri)
+    return found
 
 
-def _read(store: S3Store, uri: str, columns: list[Column], location: str) -> Any:
+def _load(connection: Any, files: ParquetFiles, found: S3Object, columns: list[Column], into: str) -> int:
+    path, uri = files.fetch(found), found.uri
     try:
-        data = pq.read_table(io.BytesIO(store.read(*split_uri(uri)) or b""), use_threads=False)
-    except (pa.ArrowException, ApiError) as error:
-        raise RedshiftError(f"Spectrum Scan Error. {uri} is not a valid Parquet file: {error}") from error
-    if data.num_columns != len(columns):
-        message = f"Table columns: {len(columns)}, Data columns: {data.num_columns}, File name: {uri}"
+        data = files.describe(connection, path)
+    except NotParquetError as error:
+        raise RedshiftError(f"Spectrum Scan Error. File {uri} is not a valid Parquet file") from error
+    if len(data) != len(columns):
+        message = f"Table columns: {len(columns)}, Data columns: {len(data)}, File name: {uri}"
         raise RedshiftError(f"Spectrum Scan Error. Unmatched number of columns between table and file. {message}")
-    for column, name, values in zip(columns, data.column_names, data.columns, strict=True):
-        if not _fits(column.type, values.type):
-            place = f"column '{location}.{column.name}'. Column type: {column.type}"
-            message = f"has an incompatible Parquet schema for {place}, Parquet schema: optional {values.type} {name}"
-            raise RedshiftError(f"Spectrum Scan Error. File '{uri}' {message}")
-        if not column.nullable and values.null_count:
+    for column, (name, kind) in zip(columns, data, strict=True):
+        if kind != column.type and not (kind.startswith("TIMESTAMP") and column.type.startswith("TIMESTAMP")):
+            message = f"Column type: {column.type}, Parquet schema: optional {kind} {name}"
+            where = f"File '{uri}' has an incompatible Parquet schema for column '{column.name}'"
+            raise RedshiftError(f"Spectrum Scan Error. {where}. {message}")
+    source = f"read_parquet('{path}', hive_partitioning = false)"
+    _check_values(connection, columns, [name for name, _ in data], source, uri)
+    rows = connection.execute(f"{into} SELECT * FROM {source}").fetchone()  # noqa: S608
+    return int(rows[0])
+
+
+def _check_values(connection: Any, columns: list[Column], names: list[str], source: str, uri: str) -> None:
+    quoted = ['"' + name.replace('"', '""') + '"' for name in names]
+    nulls = ", ".join(f"count(*) - count({name})" for name in quoted)
+    longest = ", ".join(f"max(strlen({name}))" if c.bytes else "0" for name, c in zip(quoted, columns, strict=True))
+    counts = connection.execute(f"SELECT {nulls}, {longest} FROM {source}").fetchone()  # noqa: S608
+    for index, column in enumerate(columns):
+        if counts[index] and not column.nullable:
             raise RedshiftError(f"Cannot insert a NULL value into column {column.name}, File name: {uri}")
-        longest = pc.max(pc.binary_length(values)).as_py() if column.bytes and len(values) else None
-        if column.bytes and longest and longest > column.bytes:
-            message = f"The length of the data column {name} is longer than the length defined in the table"
-            raise RedshiftError(
-                f"Spectrum Scan Error. {message}. Table: {column.bytes}, Data: {longest}, File name: {uri}"
-            )
-    return data.rename_columns([f"c{index}" for index in range(data.num_columns)])
-
-
-def _fits(column: str, parquet: Any) -> bool:
-    if column.startswith("DECIMAL"):
-        return bool(pa.types.is_decimal(parquet)) and column == f"DECIMAL({parquet.precision},{parquet.scale})"
-    return column in PARQUET_TYPES and PARQUET_TYPES[column](parquet)
+        length = counts[len(columns) + index]
+        if column.bytes and length and length > column.bytes:
+            message = f"The length of the data column {names[index]} is longer than the length defined in the table"
+            sizes = f"Table: {column.bytes}, Data: {length}, File name: {uri}"
+            raise RedshiftError(f"Spectrum Scan Error. {message}. {sizes}")

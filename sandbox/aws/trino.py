@@ -147,7 +147,22 @@ def translate(tree: exp.Query) -> str:
         if isinstance(node, DATED) or isinstance(node.expression, exp.Interval):
             # DuckDB makes a timestamp of a date here; Trino keeps the type.
             node.replace(exp.func("cast_to_type", node.copy(), node.this.copy()))
+    for call in list(tree.find_all(exp.Format)):
+        call.replace(_print(call))
     return str(tree.sql(dialect="duckdb"))
+
+
+def _print(call: exp.Expression) -> exp.Expression:
+    """Write Java's format() as printf, whose arguments must be of the type that the format names."""
+    pattern = call.this
+    if not isinstance(pattern, exp.Literal):
+        raise QueryError("NOT_SUPPORTED: the sandbox needs a literal as the first argument of format()")
+    types = {"s": "VARCHAR", "d": "BIGINT", "f": "DOUBLE", "e": "DOUBLE", "g": "DOUBLE"}
+    kinds = [kind for kind in re.findall(r"%[-+ 0,#]*\d*(?:\.\d+)?([a-zA-Z%])", pattern.name) if kind != "%"]
+    if len(kinds) > len(call.expressions) or not types.keys() >= set(kinds):
+        raise QueryError(f"INVALID_FUNCTION_ARGUMENT: Invalid format string: {pattern.name}")
+    values = [exp.cast(value.copy(), types[kind]) for kind, value in zip(kinds, call.expressions, strict=False)]
+    return exp.func("printf", pattern.copy(), *values)
 
 
 def _name_columns(select: exp.Select) -> None:
