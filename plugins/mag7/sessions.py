@@ -11,7 +11,7 @@ import csv
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -26,12 +26,21 @@ if TYPE_CHECKING:
 NYSE: Final = "XNYS"
 NEW_YORK: Final = ZoneInfo("America/New_York")
 FIRST_DAY: Final = date(2000, 1, 1)
+LONGEST_FORM: Final = timedelta(hours=1)
 OVERRIDES: Final = DATA / "session_overrides.csv"
 OVERRIDE_COLUMNS: Final = ("date", "kind", "close", "announced", "source")
 
 
 class NotASessionError(Mag7Error):
     """The day asked for is no session."""
+
+
+class SessionNotClosedError(Mag7Error):
+    """The session asked for has not closed yet."""
+
+
+class SessionTooEarlyError(Mag7Error):
+    """The session asked for lies before the first one that the project covers."""
 
 
 class OverrideInvalidError(Mag7Error):
@@ -156,6 +165,50 @@ def list_sessions(first: date, last: date) -> tuple[date, ...]:
 def last_closed_session(at: datetime) -> date:
     """Return the date of the newest session whose close is not after an aware instant."""
     return load_calendar().last_closed(at).date
+
+
+def session_asked_for(logical_date: datetime | None, run_after: datetime, *, first: date | None = None) -> date:
+    """Return the session that a DAG run is for: the one of its date, or without a date the last one that had closed.
+
+    ``logical_date`` and ``run_after`` are the DAG run's own, aware; ``first`` is the first session covered. Pass the
+    logical date, never data_interval_start. What Airflow 3.3.2 was seen to set, for a date D asked for:
+
+    ====================================  ==================  =========================  ===================
+    run                                   logical_date        data_interval              run_after
+    ====================================  ==================  =========================  ===================
+    scheduled, catchup, backfill create   00:00 UTC of D      D's                        D's close and delay
+    dags test D, REST with a date         D as given          D's (empty if no session)  the moment
+    dags trigger --logical-date D         D as given          **today's**, not D's       the moment
+    dags test without a date              the moment          today's                    the moment, just after
+    form of the user interface, as it is  form's opening      its day's                  the moment of the press
+    REST and dags trigger without a date  None                None                       the moment
+    ====================================  ==================  =========================  ===================
+
+    So a logical date with a time of day that lies less than an hour before ``run_after`` is nobody's choice, but the
+    moment of the trigger, and counts as no date. Any other one stands for its date in UTC.
+
+    Raises NotASessionError (weekend, holiday: names the sessions on both sides), SessionNotClosedError (in the future
+    or still open at ``run_after``: names the last closed one) and SessionTooEarlyError (before ``first``).
+    """
+    calendar = load_calendar()
+    last = calendar.last_closed(run_after).date
+    if logical_date is None or _is_moment_of_trigger(logical_date, run_after):
+        return last
+    session = calendar.get(logical_date.astimezone(UTC).date())
+    if first is not None and session.date < first:
+        raise SessionTooEarlyError(f"{session.date} is before {first}, the first session covered; ask for a later one")
+    if session.close > run_after:
+        raise SessionNotClosedError(
+            f"the session of {session.date} closes at {session.close:%Y-%m-%d %H:%M} UTC, after this run's "
+            f"{run_after.astimezone(UTC):%Y-%m-%d %H:%M} UTC; the last closed session is {last}"
+        )
+    return session.date
+
+
+def _is_moment_of_trigger(logical_date: datetime, run_after: datetime) -> bool:
+    if logical_date.astimezone(UTC).time() == time.min:
+        return False
+    return timedelta(0) <= run_after - logical_date < LONGEST_FORM
 
 
 def load_calendar(name: str = NYSE) -> SessionCalendar:
