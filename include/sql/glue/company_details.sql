@@ -10,4 +10,4 @@ SELECT
     company.cik,
     company.share_count_origin
 FROM market_data
-LATERAL VIEW explode(companies) AS ticker, company
+    LATERAL VIEW EXPLODE(companies) AS ticker, company

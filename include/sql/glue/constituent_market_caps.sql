@@ -1,4 +1,4 @@
--- A row is a line of the index on a session, priced or failed: everything that the totals can be recomputed from.
+-- A row is a line of the index on a session, priced or failed: all that totals are recomputed from.
 SELECT
     CAST(trading_date AS DATE) AS trading_date,
     line.ticker,
@@ -14,7 +14,7 @@ SELECT
     line.market_cap,
     line.counted,
     line.provider_market_cap,
-    nullif(array_join(line.flags, ','), '') AS flags,
+    NULLIF(ARRAY_JOIN(line.flags, ','), '') AS flags,
     source
 FROM market_data
-LATERAL VIEW explode(constituents) AS line
+    LATERAL VIEW EXPLODE(constituents) AS line

@@ -1,4 +1,4 @@
--- A row is one of the seven on a session: its prices as traded; timestamp is midnight New York in milliseconds.
+-- A row is one of the seven on a session, prices as traded; timestamp is midnight New York in ms.
 SELECT
     CAST(trading_date AS DATE) AS trading_date,
     ticker,
@@ -10,4 +10,4 @@ SELECT
     company.trading_data.vwap,
     company.trading_data.`timestamp`
 FROM market_data
-LATERAL VIEW explode(companies) AS ticker, company
+    LATERAL VIEW EXPLODE(companies) AS ticker, company

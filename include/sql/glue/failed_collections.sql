@@ -4,4 +4,4 @@ SELECT
     failed.ticker,
     failed.reason
 FROM market_data
-LATERAL VIEW explode(sp500_details.failed_tickers) AS failed
+    LATERAL VIEW EXPLODE(sp500_details.failed_tickers) AS failed

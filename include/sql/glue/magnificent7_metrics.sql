@@ -1,4 +1,4 @@
--- A row is one of the seven on a session, ranked by market capitalization; outside the index it has no part of it.
+-- A row is one of the seven on a session, ranked by cap; outside the index it has no part of it.
 SELECT
     CAST(trading_date AS DATE) AS trading_date,
     ranked.ticker,
@@ -8,4 +8,4 @@ SELECT
     ranked.ranking,
     ranked.in_index
 FROM market_data
-LATERAL VIEW explode(rankings.by_market_cap) AS ranked
+    LATERAL VIEW EXPLODE(rankings.by_market_cap) AS ranked

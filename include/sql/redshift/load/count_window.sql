@@ -1,4 +1,4 @@
--- The warehouse's side of the reconciliation: rows of each table and session, and the sum of its money column.
+{# The warehouse's side of the reconciliation: rows by table and session, sums of the money columns. #}
 SELECT
     'concentration_metrics' AS table_name,
     trading_date,
@@ -52,4 +52,4 @@ SELECT
 FROM {{ schema() }}.constituent_market_caps
 WHERE trading_date IN ({{ sessions() }})
 GROUP BY trading_date
-ORDER BY 1, 2
+ORDER BY table_name, trading_date

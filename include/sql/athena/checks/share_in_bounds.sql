@@ -1,0 +1,30 @@
+-- Check: the share of the seven, by company and by line sum, lies between the bounds of the settings.
+{% set least = setting('minimum_mag7_pct') | float %}
+{% set largest = setting('maximum_mag7_pct') | float %}
+WITH shares AS (
+    SELECT
+        trading_date,
+        'mag7_pct_of_sp500' AS subject,
+        mag7_pct_of_sp500 AS pct
+    FROM {{ staging_database() }}.concentration_metrics
+    WHERE
+        run = '{{ run() }}'
+        AND trading_date IN ({{ sessions() }})
+    UNION ALL
+    SELECT
+        trading_date,
+        'line_sum_mag7_pct' AS subject,
+        line_sum_mag7_pct AS pct
+    FROM {{ staging_database() }}.concentration_metrics
+    WHERE
+        run = '{{ run() }}'
+        AND trading_date IN ({{ sessions() }})
+)
+
+SELECT
+    trading_date,
+    subject,
+    subject || ' is ' || CAST(CAST(pct AS DECIMAL(38, 2)) AS VARCHAR)
+    || ' %, outside the bounds {{ "%g" | format(least) }} and {{ "%g" | format(largest) }} %' AS detail
+FROM shares
+WHERE pct NOT BETWEEN {{ least }} AND {{ largest }}
