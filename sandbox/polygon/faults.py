@@ -76,7 +76,10 @@ def read_rules(content: object) -> list[Fault]:
     for rule in rules:
         if not isinstance(rule, dict) or not set(rule) <= known or "kind" not in rule:
             raise FaultRuleError(f"a fault rule is an object with kind and any of {sorted(known)}: {rule!r}")
-        found.append(Fault(**rule))
+        try:
+            found.append(Fault(**rule))
+        except TypeError as error:
+            raise FaultRuleError(f"a value of the fault rule {rule!r} is of the wrong type: {error}") from error
     return found
 
 
@@ -96,8 +99,6 @@ def bend_body(fault: Fault, body: bytes) -> bytes:
     """Change the content of an answer."""
     if fault.kind == "not_json":
         return b"<html><body><h1>upstream connect error</h1></body></html>"
-    if fault.kind == "truncate":
-        return body[: len(body) // 2]
     content = json.loads(body)
     if fault.kind == "empty_results":
         content.pop("results", None)

@@ -1,0 +1,148 @@
+"""Prices and counts: anchors, calibration, continuity and determinism."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sandbox.polygon import facts
+from sandbox.polygon.market import Market, build_market, load_market
+from sandbox.polygon.truth import UnknownLineError, true_close, true_market_cap, true_share_count
+
+ROOT = Path(__file__).parents[3]
+GOLDEN = {
+    "AAPL": "3750689160990.00",
+    "MSFT": "3325399124681.52",
+    "NVDA": "3287782500000.00",
+    "AMZN": "2391744403879.68",
+    "GOOGL": "2323586620000.00",
+    "META": "1566066461446.55",
+    "TSLA": "1400324325045.57",
+}
+
+
+@pytest.fixture(scope="module")
+def market() -> Market:
+    return load_market()
+
+
+def caps_on(market: Market, day: date) -> dict[str, Decimal]:
+    """True caps of the index lines of a session."""
+    return {line.key: true_market_cap(line.key, day) for line in market.lines if line.is_member(day)}
+
+
+def by_company(market: Market, caps: dict[str, Decimal]) -> Decimal:
+    return sum(cap for key, cap in caps.items() if market.lines[market.column[key]].main == key)
+
+
+def test_every_real_close_is_met(market: Market) -> None:
+    wrong = [
+        (line.key, day)
+        for line in market.lines
+        for day, cents in facts.closes().get(line.symbol_on(facts.ANCHOR_SESSION), {}).items()
+        if true_close(line.key, day) * 100 != cents
+    ]
+    assert wrong == []
+    assert sum(len(table) for table in facts.closes().values()) == 33 * 7 + 496
+
+
+def test_golden_caps_are_exact_to_the_cent() -> None:
+    assert {key: str(true_market_cap(key, facts.GOLDEN_SESSION)) for key in GOLDEN} == GOLDEN
+
+
+def test_golden_line_sum_and_share_by_company(market: Market) -> None:
+    caps = caps_on(market, facts.GOLDEN_SESSION)
+    total, seven = sum(caps.values()), sum(Decimal(cap) for cap in GOLDEN.values())
+    assert len(caps) == 503
+    assert abs(total / facts.GOLDEN_LINE_SUM - 1) < Decimal("1e-6")
+    assert round(seven / total * 100, 4) == Decimal("31.9050")
+    assert Decimal("33.2") < seven / by_company(market, caps) * 100 < Decimal("33.4")
+    assert Decimal("32e9") <= caps["FOX"] + caps["NWS"] <= Decimal("39e9")
+    assert true_close("GOOG", facts.GOLDEN_SESSION) == Decimal("191.75")
+
+
+def test_other_companies_stay_within_the_size_of_index_members(market: Market) -> None:
+    for day in (date(2020, 11, 30), date(2022, 6, 9), facts.GOLDEN_SESSION):
+        caps = caps_on(market, day)
+        total = sum(caps.values())
+        others = [cap for key, cap in caps.items() if market.lines[market.column[key]].main not in facts.SEVEN]
+        assert max(others) < total * Decimal("0.026")
+        assert min(others) > Decimal("4.5e9")
+
+
+@pytest.mark.parametrize("day", [date(2021, 12, 31), date(2022, 9, 30), date(2024, 6, 7), date(2024, 12, 6)])
+def test_line_sum_follows_the_index_level(market: Market, day: date) -> None:
+    levels = facts.index_levels()
+    expected = float(facts.GOLDEN_LINE_SUM) * levels[day] / levels[facts.GOLDEN_SESSION]
+    assert float(sum(caps_on(market, day).values())) == pytest.approx(expected, rel=2e-5)
+
+
+def test_first_backfill_session_lacks_tesla(market: Market) -> None:
+    day = date(2020, 11, 30)
+    caps = caps_on(market, day)
+    assert "TSLA" not in caps
+    assert Decimal("33.2e12") < sum(caps.values()) < Decimal("33.4e12")
+    assert Decimal("0.30e12") < caps["NVDA"] < Decimal("0.36e12")
+
+
+def test_no_price_jumps_over_a_split(market: Market) -> None:
+    adjusted = np.log(market.cents * market.factors)
+    cent_prices = market.cents[1:] > 500
+    moves = np.abs(np.diff(adjusted, axis=0))[cent_prices]
+    assert moves.max() < 0.08
+    ratios = market.cents[:-1] / market.cents[1:]
+    row, number = market.session_row(date(2022, 6, 6)), market.column["AMZN"]
+    assert row is not None
+    assert ratios[row - 1, number] == pytest.approx(244700 / 12479)
+
+
+def test_a_cap_moves_as_its_adjusted_price_does(market: Market) -> None:
+    caps = market.cents.astype(float) * market.counts
+    prices = market.cents * market.factors
+    gap = np.abs(np.diff(np.log(caps), axis=0) - np.diff(np.log(prices), axis=0))
+    assert gap.max() < 0.035
+    # Counts move on few days only, as filings come.
+    assert ((gap > 1e-5).sum(axis=0) / len(market.days) * 252).mean() < 5.0
+
+
+def test_counts_change_by_the_split_factor_on_the_execution_date() -> None:
+    before, after = true_share_count("NVDA", date(2024, 6, 7)), true_share_count("NVDA", date(2024, 6, 10))
+    assert (before, after) == (2_460_000_000, 24_600_000_000)
+    assert true_share_count("GE", date(2021, 7, 30)) == pytest.approx(8 * true_share_count("GE", date(2021, 8, 2)))
+
+
+def test_two_lines_of_a_company_carry_its_whole_count() -> None:
+    for main, second in (("GOOGL", "GOOG"), ("FOXA", "FOX"), ("NWSA", "NWS")):
+        assert true_share_count(main, facts.GOLDEN_SESSION) == true_share_count(second, facts.GOLDEN_SESSION)
+
+
+def test_truth_follows_a_company_through_its_symbols() -> None:
+    day = date(2022, 6, 8)
+    assert true_close("META", day) == true_close("FB", day) == Decimal("196.64")
+    with pytest.raises(UnknownLineError, match="AMTM"):
+        true_close("AMTM", date(2024, 9, 27))
+    with pytest.raises(UnknownLineError, match="2024-12-14"):
+        true_close("AAPL", date(2024, 12, 14))
+
+
+def test_a_later_end_changes_nothing_before(market: Market) -> None:
+    shorter = build_market(market.days[:1200], market.lines)
+    assert np.array_equal(shorter.cents, market.cents[:1200])
+    assert np.array_equal(shorter.counts, market.counts[:1200])
+
+
+def test_two_processes_tell_the_same_bytes() -> None:
+    script = (
+        "import hashlib; from sandbox.polygon.market import load_market as m; "
+        "print(hashlib.sha256(m().cents.tobytes() + m().counts.tobytes()).hexdigest())"
+    )
+    told = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    here = hashlib.sha256(load_market().cents.tobytes() + load_market().counts.tobytes()).hexdigest()
+    assert told.stdout.strip() == here
