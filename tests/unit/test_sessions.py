@@ -1,0 +1,295 @@
+"""The calendar of sessions, its overrides, and the session that a run was asked for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mag7.sessions import (
+    OVERRIDES,
+    NotASessionError,
+    Override,
+    OverrideInvalidError,
+    Session,
+    SessionNotClosedError,
+    SessionTooEarlyError,
+    apply_overrides,
+    get_session,
+    is_session,
+    last_closed_session,
+    list_sessions,
+    next_session,
+    previous_session,
+    read_overrides,
+    session_asked_for,
+)
+
+FIRST, LAST = date(2020, 11, 30), date(2024, 12, 13)
+WEEKDAY_HOLIDAYS = [
+    "2020-12-25",
+    "2021-01-01",
+    "2021-01-18",
+    "2021-02-15",
+    "2021-04-02",
+    "2021-05-31",
+    "2021-07-05",
+    "2021-09-06",
+    "2021-11-25",
+    "2021-12-24",
+    "2022-01-17",
+    "2022-02-21",
+    "2022-04-15",
+    "2022-05-30",
+    "2022-06-20",
+    "2022-07-04",
+    "2022-09-05",
+    "2022-11-24",
+    "2022-12-26",
+    "2023-01-02",
+    "2023-01-16",
+    "2023-02-20",
+    "2023-04-07",
+    "2023-05-29",
+    "2023-06-19",
+    "2023-07-04",
+    "2023-09-04",
+    "2023-11-23",
+    "2023-12-25",
+    "2024-01-01",
+    "2024-01-15",
+    "2024-02-19",
+    "2024-03-29",
+    "2024-05-27",
+    "2024-06-19",
+    "2024-07-04",
+    "2024-09-02",
+    "2024-11-28",
+]
+EARLY_CLOSES = ["2020-12-24", "2021-11-26", "2022-11-25", "2023-07-03", "2023-11-24", "2024-07-03", "2024-11-29"]
+DAYS = st.dates(date(2001, 1, 2), date(2026, 12, 1))
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def days_between(first: date, last: date) -> list[date]:
+    return [date.fromordinal(day) for day in range(first.toordinal(), last.toordinal() + 1)]
+
+
+class TestCalendar:
+    def test_sessions_of_the_four_years(self) -> None:
+        assert len(list_sessions(FIRST, LAST)) == 1017
+
+    def test_weekday_holidays_of_the_four_years(self) -> None:
+        weekdays = [day for day in days_between(FIRST, LAST) if day.weekday() < 5]
+
+        assert [str(day) for day in weekdays if not is_session(day)] == WEEKDAY_HOLIDAYS
+        assert len(WEEKDAY_HOLIDAYS) == 38
+
+    def test_early_closes_of_the_four_years(self) -> None:
+        hours = {day: get_session(day).close - get_session(day).open for day in list_sessions(FIRST, LAST)}
+
+        assert [str(day) for day, length in hours.items() if length < timedelta(hours=6)] == EARLY_CLOSES
+        assert {hours[date.fromisoformat(day)] for day in EARLY_CLOSES} == {timedelta(hours=3, minutes=30)}
+
+    def test_closes_follow_new_york_summer_time(self) -> None:
+        assert get_session(date(2024, 12, 13)).close == at("2024-12-13T21:00")
+        assert get_session(date(2024, 6, 7)).close == at("2024-06-07T20:00")
+        assert get_session(date(2024, 11, 29)).close == at("2024-11-29T18:00")
+
+    @pytest.mark.parametrize(
+        ("day", "message"),
+        [
+            ("2024-12-25", "2024-12-25 is no XNYS session (Christmas); ask for 2024-12-24 or 2024-12-26"),
+            ("2024-12-14", "2024-12-14 is no XNYS session (a Saturday); ask for 2024-12-13 or 2024-12-16"),
+            ("2024-03-29", "2024-03-29 is no XNYS session (Good Friday); ask for 2024-03-28 or 2024-04-01"),
+            ("2018-12-05", "2018-12-05 is no XNYS session (a special closure); ask for 2018-12-04 or 2018-12-06"),
+        ],
+    )
+    def test_a_day_that_is_no_session_is_refused_with_its_reason_and_both_sides(self, day: str, message: str) -> None:
+        with pytest.raises(NotASessionError) as refused:
+            get_session(date.fromisoformat(day))
+
+        assert str(refused.value) == message
+
+    def test_a_closure_at_short_notice_names_the_notice(self) -> None:
+        with pytest.raises(NotASessionError, match=r"closed at short notice, NYSE notice.*2025-01-08 or 2025-01-10"):
+            get_session(date(2025, 1, 9))
+
+    def test_a_day_outside_the_calendar_is_refused_with_its_bounds(self) -> None:
+        with pytest.raises(NotASessionError, match=r"1999-12-31 lies outside .* from 2000-01-01 to"):
+            get_session(date(1999, 12, 31))
+        with pytest.raises(NotASessionError, match="no session -1 from 2000-01-01"):
+            previous_session(date(2000, 1, 1))
+
+    def test_a_number_of_sessions_is_at_least_one(self) -> None:
+        with pytest.raises(ValueError, match="at least 1, not 0"):
+            next_session(FIRST, 0)
+
+    def test_importing_the_module_imports_no_pandas(self) -> None:
+        code = (
+            "import sys, mag7.sessions; sys.exit('pandas' in sys.modules or 'pandas_market_calendars' in sys.modules)"
+        )
+
+        assert (
+            subprocess.run(
+                [sys.executable, "-c", code], cwd=Path(__file__).parents[2] / "plugins", check=False
+            ).returncode
+            == 0
+        )
+
+
+class TestProperties:
+    @given(DAYS)
+    def test_next_and_previous_are_inverse_on_sessions(self, day: date) -> None:
+        session = next_session(day)
+
+        assert previous_session(next_session(session)) == session
+        assert next_session(previous_session(session)) == session
+
+    @given(DAYS)
+    def test_neighbours_enclose_the_day_and_nothing_lies_between(self, day: date) -> None:
+        before, after = previous_session(day), next_session(day)
+
+        assert before < day < after
+        assert list_sessions(before, after) == (before, *([day] if is_session(day) else []), after)
+
+    @given(DAYS, st.integers(1, 30))
+    def test_n_steps_are_one_step_n_times(self, day: date, n: int) -> None:
+        stepped = day
+        for _ in range(n):
+            stepped = previous_session(stepped)
+
+        assert previous_session(day, n) == stepped
+        assert list_sessions(stepped, day - timedelta(days=1))[0] == stepped
+        assert len(list_sessions(stepped, day - timedelta(days=1))) == n
+
+    @given(DAYS, st.integers(0, 24 * 60))
+    def test_the_last_closed_session_has_closed_and_the_next_has_not(self, day: date, minutes: int) -> None:
+        moment = datetime.combine(day, time(0), UTC) + timedelta(minutes=minutes)
+        last = last_closed_session(moment)
+
+        assert get_session(last).close <= moment < get_session(next_session(last)).close
+
+    @given(DAYS)
+    def test_the_session_asked_for_is_the_day_itself_or_it_is_refused(self, day: date) -> None:
+        asked = datetime.combine(day, time(0), UTC)
+        later = asked + timedelta(days=30)
+
+        if is_session(day):
+            assert session_asked_for(asked, later) == day
+        else:
+            with pytest.raises(NotASessionError):
+                session_asked_for(asked, later)
+
+
+class TestSessionAskedFor:
+    def test_a_date_is_taken_as_it_was_asked_for(self) -> None:
+        assert session_asked_for(at("2024-12-13"), at("2026-01-05T12:00")) == date(2024, 12, 13)
+
+    def test_a_time_of_day_that_is_not_the_trigger_stands_for_its_date(self) -> None:
+        assert session_asked_for(at("2024-12-13T15:30"), at("2026-01-05T12:00")) == date(2024, 12, 13)
+
+    def test_a_date_in_another_zone_stands_for_its_date_in_utc(self) -> None:
+        berlin = datetime(2024, 12, 13, 12, tzinfo=timezone(timedelta(hours=1)))
+
+        assert session_asked_for(berlin, at("2026-01-05T12:00")) == date(2024, 12, 13)
+
+    @pytest.mark.parametrize(
+        ("run_after", "session"),
+        [
+            ("2024-12-14T15:00", "2024-12-13"),  # a Saturday
+            ("2024-12-13T20:59", "2024-12-12"),  # a minute before the close
+            ("2024-12-13T21:00", "2024-12-13"),
+            ("2024-12-25T12:00", "2024-12-24"),  # a holiday after an early close
+        ],
+    )
+    def test_without_a_date_the_last_closed_session_is_taken(self, run_after: str, session: str) -> None:
+        assert session_asked_for(None, at(run_after)) == date.fromisoformat(session)
+
+    def test_the_moment_of_the_trigger_counts_as_no_date(self) -> None:
+        """`dags test` without a date and the trigger form, as it opens, put the moment there."""
+        assert session_asked_for(at("2024-12-14T15:00:00.25"), at("2024-12-14T15:00:00.31")) == date(2024, 12, 13)
+        assert session_asked_for(at("2024-12-14T14:20"), at("2024-12-14T15:00")) == date(2024, 12, 13)
+
+    def test_a_form_left_open_for_an_hour_is_refused_rather_than_guessed(self) -> None:
+        with pytest.raises(NotASessionError, match="2024-12-14"):
+            session_asked_for(at("2024-12-14T14:00"), at("2024-12-14T15:00"))
+
+    def test_midnight_is_a_date_even_just_after_midnight(self) -> None:
+        with pytest.raises(NotASessionError, match="2024-12-14"):
+            session_asked_for(at("2024-12-14"), at("2024-12-14T00:10"))
+
+    def test_a_session_still_open_names_the_last_closed_one(self) -> None:
+        with pytest.raises(SessionNotClosedError, match=r"2024-12-13 closes at 2024-12-13 21:00 UTC.* is 2024-12-12"):
+            session_asked_for(at("2024-12-13"), at("2024-12-13T20:59"))
+
+    def test_a_session_in_the_future_names_the_last_closed_one(self) -> None:
+        with pytest.raises(SessionNotClosedError, match="the last closed session is 2024-12-13"):
+            session_asked_for(at("2024-12-20"), at("2024-12-16T12:00"))
+
+    def test_a_session_before_the_first_one_covered_is_refused(self) -> None:
+        with pytest.raises(SessionTooEarlyError, match="2020-11-27 is before 2020-11-30"):
+            session_asked_for(at("2020-11-27"), at("2024-12-16T12:00"), first=FIRST)
+        assert session_asked_for(at("2020-11-30"), at("2024-12-16T12:00"), first=FIRST) == FIRST
+
+
+class TestOverrides:
+    def write(self, folder: Path, *rows: str) -> Path:
+        path = folder / "session_overrides.csv"
+        path.write_text("\n".join(["date,kind,close,announced,source", *rows]) + "\n")
+        return path
+
+    def session(self) -> Session:
+        return Session(date(2025, 1, 10), at("2025-01-10T14:30"), at("2025-01-10T21:00"))
+
+    def test_the_projects_own_file_is_valid(self) -> None:
+        assert date(2025, 1, 9) in {override.date for override in read_overrides(OVERRIDES)}
+
+    def test_a_closure_removes_the_session(self, tmp_path: Path) -> None:
+        overrides = read_overrides(self.write(tmp_path, "2025-01-10,closed,,2025-01-08,a notice"))
+
+        assert list(apply_overrides([self.session()], overrides)) == []
+
+    def test_an_early_close_is_new_york_time(self, tmp_path: Path) -> None:
+        overrides = read_overrides(self.write(tmp_path, "2025-01-10,early_close,13:00,2025-01-08,a notice"))
+
+        assert list(apply_overrides([self.session()], overrides)) == [
+            Session(date(2025, 1, 10), at("2025-01-10T14:30"), at("2025-01-10T18:00"))
+        ]
+
+    def test_other_sessions_stay(self) -> None:
+        assert list(apply_overrides([self.session()], [Override(date(2025, 1, 9), None, "")])) == [self.session()]
+
+    @pytest.mark.parametrize(
+        ("rows", "message"),
+        [
+            (["2025-01-10,holiday,,2025-01-08,x"], "line 2: kind must be closed"),
+            (["2025-01-10,closed,13:00,2025-01-08,x"], "line 2: kind must be closed"),
+            (["2025-01-10,early_close,,2025-01-08,x"], "line 2: kind must be closed"),
+            (["10.1.2025,closed,,2025-01-08,x"], "line 2: Invalid isoformat"),
+            (["2025-01-10,closed,,,x", "2025-01-10,closed,,,y"], "each date once"),
+            (["2025-01-10,closed,,,x", "2025-01-09,closed,,,y"], "in date order"),
+        ],
+    )
+    def test_a_row_of_unknown_form_is_refused(self, tmp_path: Path, rows: list[str], message: str) -> None:
+        with pytest.raises(OverrideInvalidError, match=message):
+            read_overrides(self.write(tmp_path, *rows))
+
+    def test_unknown_columns_are_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "session_overrides.csv"
+        path.write_text("day,kind\n")
+
+        with pytest.raises(OverrideInvalidError, match="must have the columns date,kind,close,announced,source"):
+            read_overrides(path)
+
+    def test_a_close_before_the_open_is_refused(self) -> None:
+        with pytest.raises(OverrideInvalidError, match="2025-01-10 cannot close at 08:00"):
+            list(apply_overrides([self.session()], [Override(date(2025, 1, 10), time(8), "")]))
