@@ -31,46 +31,13 @@ from mag7.sessions import (
 )
 
 FIRST, LAST = date(2020, 11, 30), date(2024, 12, 13)
-WEEKDAY_HOLIDAYS = [
-    "2020-12-25",
-    "2021-01-01",
-    "2021-01-18",
-    "2021-02-15",
-    "2021-04-02",
-    "2021-05-31",
-    "2021-07-05",
-    "2021-09-06",
-    "2021-11-25",
-    "2021-12-24",
-    "2022-01-17",
-    "2022-02-21",
-    "2022-04-15",
-    "2022-05-30",
-    "2022-06-20",
-    "2022-07-04",
-    "2022-09-05",
-    "2022-11-24",
-    "2022-12-26",
-    "2023-01-02",
-    "2023-01-16",
-    "2023-02-20",
-    "2023-04-07",
-    "2023-05-29",
-    "2023-06-19",
-    "2023-07-04",
-    "2023-09-04",
-    "2023-11-23",
-    "2023-12-25",
-    "2024-01-01",
-    "2024-01-15",
-    "2024-02-19",
-    "2024-03-29",
-    "2024-05-27",
-    "2024-06-19",
-    "2024-07-04",
-    "2024-09-02",
-    "2024-11-28",
-]
+WEEKDAY_HOLIDAYS = {
+    2020: "12-25",
+    2021: "01-01 01-18 02-15 04-02 05-31 07-05 09-06 11-25 12-24",
+    2022: "01-17 02-21 04-15 05-30 06-20 07-04 09-05 11-24 12-26",
+    2023: "01-02 01-16 02-20 04-07 05-29 06-19 07-04 09-04 11-23 12-25",
+    2024: "01-01 01-15 02-19 03-29 05-27 06-19 07-04 09-02 11-28",
+}
 EARLY_CLOSES = ["2020-12-24", "2021-11-26", "2022-11-25", "2023-07-03", "2023-11-24", "2024-07-03", "2024-11-29"]
 DAYS = st.dates(date(2001, 1, 2), date(2026, 12, 1))
 
@@ -90,8 +57,10 @@ class TestCalendar:
     def test_weekday_holidays_of_the_four_years(self) -> None:
         weekdays = [day for day in days_between(FIRST, LAST) if day.weekday() < 5]
 
-        assert [str(day) for day in weekdays if not is_session(day)] == WEEKDAY_HOLIDAYS
-        assert len(WEEKDAY_HOLIDAYS) == 38
+        holidays = [day for day in weekdays if not is_session(day)]
+        assert len(holidays) == 38
+        for year, days in WEEKDAY_HOLIDAYS.items():
+            assert " ".join(f"{day:%m-%d}" for day in holidays if day.year == year) == days
 
     def test_early_closes_of_the_four_years(self) -> None:
         hours = {day: get_session(day).close - get_session(day).open for day in list_sessions(FIRST, LAST)}
