@@ -9,10 +9,11 @@ import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from sandbox.polygon.app import DENIED_KEY, MarketApp, Settings
+from sandbox.polygon.app import DENIED_KEY, MarketApp
 from sandbox.polygon.faults import Fault, FaultRuleError, read_rules
 from sandbox.polygon.server import serve
 from sandbox.polygon.sessions import NEW_YORK, Clock
+from sandbox.polygon.settings import Settings
 
 
 def read_arguments(arguments: list[str]) -> argparse.Namespace:

@@ -11,25 +11,26 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from sandbox.polygon import bars, details, faults, reference, replies
 from sandbox.polygon.replies import RefusedError, Reply, Request
-from sandbox.polygon.sessions import Clock
+from sandbox.polygon.settings import Settings
 
 #: A key of this name is known but its plan allows nothing.
 DENIED_KEY = "denied-plan"
 _OTHER_COMPANIES = ("JNJ", "XOM")
 
-Handler = Callable[[Request, tuple[str, ...]], Reply]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How the market behaves; ``key`` None accepts every key."""
-
-    key: str | None = None
-    clock: Clock = field(default_factory=Clock)
-    status: str = "OK"
-    evening: bool = False
-    source_header: bool = True
-    replay: Path | None = None
+_ROUTES: tuple[tuple[re.Pattern[str], str, Callable[..., bytes]], ...] = (
+    (re.compile(r"/v3/reference/tickers/([^/]+)"), "ticker_details", details.answer_details),
+    (re.compile(r"/v2/aggs/grouped/locale/us/market/stocks/([^/]+)"), "grouped_daily", bars.answer_grouped),
+    (
+        re.compile(r"/v2/aggs/ticker/([^/]+)/range/([^/]+)/([^/]+)/([^/]+)/([^/]+)"),
+        "aggregates",
+        bars.answer_aggregates,
+    ),
+    (re.compile(r"/v2/aggs/ticker/([^/]+)/prev"), "previous_close", bars.answer_previous),
+    (re.compile(r"/v1/open-close/([^/]+)/([^/]+)"), "open_close", bars.answer_open_close),
+    (re.compile(r"/v3/reference/tickers"), "tickers", reference.answer_tickers),
+    (re.compile(r"/v3/reference/splits"), "splits", reference.answer_splits),
+    (re.compile(r"/vX/reference/tickers/([^/]+)/events"), "ticker_events", reference.answer_events),
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,6 @@ class MarketApp:
         self.rules = rules or []
         self.calls: Counter[tuple[str, int]] = Counter()
         self._replayed = _read_replay(settings.replay)
-        self._routes = _routes(settings)
 
     def answer(self, target: str, headers: Mapping[str, str]) -> Outcome:
         """Answer a GET; a fault that breaks the connection is left to the server."""
@@ -91,21 +91,15 @@ class MarketApp:
         return Reply(200, faults.bend_body(fault, reply.body), reply.endpoint)
 
     def _serve(self, request: Request, key: str | None) -> Reply:
-        endpoint, handler, groups = self._find_route(request.path)
-        try:
-            self._check_key(key)
-            body = self._find_replay(request)
-            if body is not None:
-                return Reply(200, body, endpoint)
-            return handler(request, groups)
-        except RefusedError as refused:
-            return refused.reply(request, endpoint)
-
-    def _find_route(self, path: str) -> tuple[str, Handler, tuple[str, ...]]:
-        for pattern, endpoint, handler in self._routes:
-            if match := pattern.fullmatch(path):
-                return endpoint, handler, match.groups()
-        return "other", lambda _request, _groups: Reply(404, b"404 page not found\n"), ()
+        for pattern, endpoint, handler in _ROUTES:
+            if match := pattern.fullmatch(request.path):
+                try:
+                    self._check_key(key)
+                    body = self._find_replay(request)
+                    return Reply(200, body or handler(request, self.settings, *match.groups()), endpoint)
+                except RefusedError as refused:
+                    return refused.reply(request, endpoint)
+        return Reply(404, b"404 page not found\n")
 
     def _check_key(self, key: str | None) -> None:
         if not key:
@@ -122,42 +116,6 @@ class MarketApp:
             if query.items() <= request.query.items()
         ]
         return max(fits, key=lambda fit: fit[0])[1] if fits else None
-
-
-def _routes(settings: Settings) -> list[tuple[re.Pattern[str], str, Handler]]:
-    clock, status = settings.clock, settings.status
-    day_range = r"/v2/aggs/ticker/([^/]+)/range/([^/]+)/([^/]+)/([^/]+)/([^/]+)"
-    handlers: list[tuple[str, str, Handler]] = [
-        (
-            r"/v3/reference/tickers/([^/]+)",
-            "ticker_details",
-            lambda r, g: details.answer_details(r, g[0], clock, evening=settings.evening),
-        ),
-        (
-            re.escape(bars.GROUPED) + "([^/]+)",
-            "grouped_daily",
-            lambda r, g: bars.answer_grouped(r, g[0], clock, status),
-        ),
-        (
-            day_range,
-            "aggregates",
-            lambda r, g: bars.answer_aggregates(r, g[0], (g[1], g[2]), (g[3], g[4]), clock=clock, status=status),
-        ),
-        (
-            r"/v2/aggs/ticker/([^/]+)/prev",
-            "previous_close",
-            lambda r, g: bars.answer_previous(r, g[0], clock, status),
-        ),
-        (r"/v1/open-close/([^/]+)/([^/]+)", "open_close", lambda r, g: bars.answer_open_close(r, g[0], g[1], clock)),
-        (r"/v3/reference/tickers", "tickers", lambda r, _: reference.answer_tickers(r, clock)),
-        (r"/v3/reference/splits", "splits", lambda r, _: reference.answer_splits(r, clock)),
-        (
-            r"/vX/reference/tickers/([^/]+)/events",
-            "ticker_events",
-            lambda r, g: reference.answer_events(r, g[0], clock),
-        ),
-    ]
-    return [(re.compile(pattern), endpoint, handler) for pattern, endpoint, handler in handlers]
 
 
 def _read_bearer(headers: Mapping[str, str]) -> str | None:

@@ -13,10 +13,10 @@ import numpy as np
 from sandbox.polygon import facts, replies
 from sandbox.polygon.market import Floats, Market, load_market, stream, unit
 from sandbox.polygon.provider import find_line, fund_close_cents, is_fund
-from sandbox.polygon.replies import Reply, Request
+from sandbox.polygon.replies import Request
 from sandbox.polygon.sessions import NEW_YORK, Clock, to_milliseconds
+from sandbox.polygon.settings import Settings
 
-GROUPED = "/v2/aggs/grouped/locale/us/market/stocks/"
 _OPENING, _CLOSE = time(0), time(16)
 
 
@@ -123,22 +123,22 @@ def _grouped_rows(row: int, latest: int) -> tuple[dict[str, object], ...]:
     return tuple(sorted(found, key=lambda bar: unit("grouped", str(bar["T"]))))
 
 
-def answer_grouped(request: Request, text: str, clock: Clock, status: str) -> Reply:
+def answer_grouped(request: Request, settings: Settings, text: str) -> bytes:
     """Every line's bar of one day; a day without a session has no results."""
     market, day, adjusted = load_market(), replies.read_day(text, "date"), _is_adjusted(request)
-    _refuse_early(market, day, clock)
+    _refuse_early(market, day, settings.clock)
     row = market.session_row(day)
     if row is None:
-        return Reply(200, _wrap({}, (), request, status, adjusted=adjusted), "grouped_daily")
-    latest = max(market.row(clock.today()) or 0, row) if adjusted else row
-    return Reply(200, _wrap({}, _grouped_rows(row, latest), request, status, adjusted=adjusted), "grouped_daily")
+        return _wrap({}, (), request, settings, adjusted=adjusted)
+    latest = max(market.row(settings.clock.today()) or 0, row) if adjusted else row
+    return _wrap({}, _grouped_rows(row, latest), request, settings, adjusted=adjusted)
 
 
 def _wrap(
     front: dict[str, object],
     bars: tuple[dict[str, object], ...],
     request: Request,
-    status: str,
+    settings: Settings,
     *,
     adjusted: bool,
     next_url: str | None = None,
@@ -146,7 +146,7 @@ def _wrap(
     content = {**front, "queryCount": len(bars), "resultsCount": len(bars), "adjusted": adjusted}
     if bars:
         content["results"] = bars
-    content |= {"status": status, "request_id": request.request_id}
+    content |= {"status": settings.status, "request_id": request.request_id}
     if bars:
         content["count"] = len(bars)
     if next_url:
@@ -174,14 +174,13 @@ def _bars_between(symbol: str, first: date, last: date, clock: Clock, adjusted: 
             yield _fund_bar(day, stamp)
 
 
-def answer_aggregates(
-    request: Request, symbol: str, span: tuple[str, str], ends: tuple[str, str], *, clock: Clock, status: str
-) -> Reply:
+def answer_aggregates(request: Request, settings: Settings, symbol: str, *window: str) -> bytes:
     """Daily bars of one symbol in a range of days."""
-    if span != ("1", "day"):
-        raise replies.bad_request(f"The offline market has bars of 1 day only, not of {span[0]} {span[1]}")
-    market, adjusted = load_market(), _is_adjusted(request)
-    first, last = _read_end(ends[0], "from"), _read_end(ends[1], "to")
+    multiplier, timespan, start, end = window
+    if (multiplier, timespan) != ("1", "day"):
+        raise replies.bad_request(f"The offline market has bars of 1 day only, not of {multiplier} {timespan}")
+    market, clock, adjusted = load_market(), settings.clock, _is_adjusted(request)
+    first, last = _read_end(start, "from"), _read_end(end, "to")
     limit = replies.read_limit(request.query, 5000, 50_000)
     if first > last:
         raise replies.bad_request(f"The 'from' date {first} is after the 'to' date {last}")
@@ -196,9 +195,7 @@ def answer_aggregates(
     if len(bars) > limit:
         next_url = _next_range(request, symbol, bars[limit], (first, last))
         bars = bars[:limit]
-    return Reply(
-        200, _wrap({"ticker": symbol}, tuple(bars), request, status, adjusted=adjusted, next_url=next_url), "aggregates"
-    )
+    return _wrap({"ticker": symbol}, tuple(bars), request, settings, adjusted=adjusted, next_url=next_url)
 
 
 def _next_range(request: Request, symbol: str, bar: dict[str, object], ends: tuple[date, date]) -> str:
@@ -209,26 +206,26 @@ def _next_range(request: Request, symbol: str, bar: dict[str, object], ends: tup
     return f"{request.base_url}/v2/aggs/ticker/{symbol}/range/1/day/{first}/{last}?{query}"
 
 
-def answer_previous(request: Request, symbol: str, clock: Clock, status: str) -> Reply:
+def answer_previous(request: Request, settings: Settings, symbol: str) -> bytes:
     """The bar of the last session that the plan may see."""
-    market, adjusted = load_market(), _is_adjusted(request)
+    market, clock, adjusted = load_market(), settings.clock, _is_adjusted(request)
     row = market.row(clock.today()) or 0
     if not clock.has_released(market.days[row]):
         row -= 1
     day = market.days[row]
     bars = tuple({"T": symbol} | bar for bar in _bars_between(symbol, day, day, clock, adjusted))
-    return Reply(200, _wrap({"ticker": symbol}, bars, request, status, adjusted=adjusted), "previous_close")
+    return _wrap({"ticker": symbol}, bars, request, settings, adjusted=adjusted)
 
 
-def answer_open_close(request: Request, symbol: str, text: str, clock: Clock) -> Reply:
+def answer_open_close(request: Request, settings: Settings, symbol: str, text: str) -> bytes:
     """Open, close and both ends of extended trading on one day."""
     market, day, adjusted = load_market(), replies.read_day(text, "date"), _is_adjusted(request)
-    _refuse_early(market, day, clock)
+    _refuse_early(market, day, settings.clock)
     line, row = find_line(symbol, day), market.session_row(day)
     if row is None or line is None:
         raise replies.data_not_found()
     number = market.column[line.key]
-    bar = _bar(row, number, _adjustment(market, row, number, clock) if adjusted else 1.0, 0)
+    bar = _bar(row, number, _adjustment(market, row, number, settings.clock) if adjusted else 1.0, 0)
     content = {
         "status": "OK",
         "from": day.isoformat(),
@@ -241,4 +238,4 @@ def answer_open_close(request: Request, symbol: str, text: str, clock: Clock) ->
         "afterHours": bar["c"],
         "preMarket": bar["o"],
     }
-    return Reply(200, replies.to_json(content), "open_close")
+    return replies.to_json(content)

@@ -10,8 +10,9 @@ from functools import lru_cache
 from sandbox.polygon import replies
 from sandbox.polygon.market import Market, load_market, unit
 from sandbox.polygon.provider import Figures, find_line, is_fund, tell_figures
-from sandbox.polygon.replies import Reply, Request
+from sandbox.polygon.replies import Request
 from sandbox.polygon.sessions import Clock
+from sandbox.polygon.settings import Settings
 from sandbox.polygon.universe import FIRST_DAY, Line
 
 
@@ -25,20 +26,20 @@ def invent_figi(symbol: str, kind: str) -> str:
     return f"BBG0{text}"
 
 
-def answer_details(request: Request, symbol: str, clock: Clock, *, evening: bool = False) -> Reply:
+def answer_details(request: Request, settings: Settings, symbol: str) -> bytes:
     """The details of a symbol at a date, or the latest without one."""
     market = load_market()
-    day, row = _find_row(market, request.query.get("date"), clock)
+    day, row = _find_row(market, request.query.get("date"), settings.clock)
     line = find_line(symbol, day, details=True)
     if line is not None:
-        figures = tell_figures(market, line, row, evening=evening)
+        figures = tell_figures(market, line, row, evening=settings.evening)
         results = describe(line, symbol, figures)
     elif is_fund(symbol, day):
         results = describe_fund(symbol)
     else:
         raise replies.ticker_not_found()
     body = f'{{"request_id":"{request.request_id}","results":{results},"status":"OK"}}'
-    return Reply(200, body.encode(), "ticker_details")
+    return body.encode()
 
 
 def _find_row(market: Market, text: str | None, clock: Clock) -> tuple[date, int]:

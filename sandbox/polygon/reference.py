@@ -14,8 +14,8 @@ from sandbox.polygon import facts, replies
 from sandbox.polygon.details import company_name, identify, invent_figi
 from sandbox.polygon.market import load_market, unit
 from sandbox.polygon.provider import find_line, is_fund
-from sandbox.polygon.replies import Reply, Request
-from sandbox.polygon.sessions import Clock
+from sandbox.polygon.replies import Request
+from sandbox.polygon.settings import Settings
 from sandbox.polygon.universe import FIRST_DAY, Line
 
 Row = dict[str, Any]
@@ -56,24 +56,26 @@ def _open_cursor(request: Request) -> tuple[dict[str, str], int]:
         raise replies.bad_request(f"'{cursor}' is not a cursor of this list") from error
 
 
-def _page(request: Request, rows: list[Row], query: dict[str, str], *, start: int, limit: int, endpoint: str) -> Reply:
+def _page(
+    request: Request, rows: list[Row], query: dict[str, str], *, start: int, limit: int, counted: bool = False
+) -> bytes:
     part = rows[start : start + limit]
     content: Row = {"results": part, "status": "OK", "request_id": request.request_id}
-    if endpoint == "tickers":
+    if counted:
         content["count"] = len(part)
     if start + limit < len(rows):
         marked = urlencode({**query, "limit": limit, "page_marker": start + limit})
         cursor = base64.urlsafe_b64encode(marked.encode()).decode().rstrip("=")
         content["next_url"] = f"{request.base_url}{request.path}?cursor={cursor}"
-    return Reply(200, replies.to_json(content), endpoint)
+    return replies.to_json(content)
 
 
-def answer_tickers(request: Request, clock: Clock) -> Reply:
+def answer_tickers(request: Request, settings: Settings) -> bytes:
     """The symbols of a date, those no longer listed with ``active=false``."""
     query, start = _open_cursor(request)
     limit = replies.read_limit(query, 100, 1000)
-    day = replies.read_day(query["date"], "date") if "date" in query else clock.today()
-    if day > clock.today():
+    day = replies.read_day(query["date"], "date") if "date" in query else settings.clock.today()
+    if day > settings.clock.today():
         raise replies.outside_plan()
     active = query.get("active", "true").lower() != "false"
     rows = list(_list_tickers(day, active)) if query.get("market", "stocks") == "stocks" else []
@@ -82,7 +84,7 @@ def answer_tickers(request: Request, clock: Clock) -> Reply:
     if search := query.get("search", "").lower():
         rows = [row for row in rows if search in row["ticker"].lower() or search in row["name"].lower()]
     rows = sorted(rows, key=lambda row: str(row["ticker"]), reverse=query.get("order") == "desc")
-    return _page(request, rows, query, start=start, limit=limit, endpoint="tickers")
+    return _page(request, rows, query, start=start, limit=limit, counted=True)
 
 
 @lru_cache(maxsize=32)
@@ -101,21 +103,21 @@ def _list_tickers(day: date, active: bool) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def answer_splits(request: Request, clock: Clock) -> Reply:
+def answer_splits(request: Request, settings: Settings) -> bytes:
     """Splits, newest first, under today's symbols."""
     query, start = _open_cursor(request)
     limit = replies.read_limit(query, 10, 1000)
     for name, value in query.items():
         if name.startswith("execution_date"):
             replies.read_day(value, name)
-    rows = _list_splits(clock.today())
+    rows = _list_splits(settings.clock.today())
     for column in ("execution_date", "ticker"):
         rows = _filter(rows, query, column)
     if reverse := query.get("reverse_split"):
         rows = [row for row in rows if (row["split_from"] > row["split_to"]) == (reverse.lower() == "true")]
     if query.get("order") == "asc":
         rows.reverse()
-    return _page(request, rows, query, start=start, limit=limit, endpoint="splits")
+    return _page(request, rows, query, start=start, limit=limit)
 
 
 def _list_splits(today: date) -> list[Row]:
@@ -135,18 +137,18 @@ def _list_splits(today: date) -> list[Row]:
     return sorted(rows, key=lambda row: (str(row["execution_date"]), str(row["ticker"])), reverse=True)
 
 
-def answer_events(request: Request, identifier: str, clock: Clock) -> Reply:
+def answer_events(request: Request, settings: Settings, identifier: str) -> bytes:
     """Changes of a company's symbol, newest first; the provider dates Meta's two days late."""
-    line = find_line(identifier, clock.today()) or _find_figi(identifier)
+    line = find_line(identifier, settings.clock.today()) or _find_figi(identifier)
     if line is None:
         raise replies.ticker_not_found()
-    symbol = line.symbol_on(clock.today())
+    symbol = line.symbol_on(settings.clock.today())
     events = [{"ticker_change": {"ticker": span}, "type": "ticker_change", "date": day} for day, span in _changes(line)]
     results: Row = {"name": company_name(line, symbol), "composite_figi": invent_figi(line.key, "composite")}
     if line.cik:
         results["cik"] = line.cik
     content = {"results": results | {"events": events}, "status": "OK", "request_id": request.request_id}
-    return Reply(200, replies.to_json(content), "ticker_events")
+    return replies.to_json(content)
 
 
 def _find_figi(identifier: str) -> Line | None:

@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 
-from sandbox.polygon.app import MarketApp, Settings
+from sandbox.polygon.app import MarketApp
 from sandbox.polygon.sessions import NEW_YORK, Clock
+from sandbox.polygon.settings import Settings
 
 ROOT = Path(__file__).parents[3]
 NOW = datetime(2025, 6, 30, 21, tzinfo=NEW_YORK)

@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from sandbox.polygon import facts
-from sandbox.polygon.app import DENIED_KEY, MarketApp, Settings
+from sandbox.polygon.app import DENIED_KEY, MarketApp
 from sandbox.polygon.sessions import NEW_YORK, Clock
+from sandbox.polygon.settings import Settings
 from tests.sandbox.polygon.conftest import NOW, ROOT, Ask, Said, make_ask
 
 REFERENCE = Path(os.environ.get("REFERENCE_DATA", ROOT.parent / "shared" / "data")) / "polygon_recorded_official"

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from sandbox.polygon import facts
-from sandbox.polygon.app import MarketApp, Settings
+from sandbox.polygon.app import MarketApp
 from sandbox.polygon.market import load_market
 from sandbox.polygon.sessions import Clock
+from sandbox.polygon.settings import Settings
 from sandbox.polygon.truth import true_market_cap, true_share_count
 from tests.sandbox.polygon.conftest import NOW, Ask, make_ask
 

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.polygon.app import MarketApp, Settings
+from sandbox.polygon.app import MarketApp
 from sandbox.polygon.faults import Fault, FaultRuleError, read_rules
 from sandbox.polygon.sessions import Clock
+from sandbox.polygon.settings import Settings
 from tests.sandbox.polygon.conftest import KEY, NOW, ROOT, Server, start_server, stop_server
 
 DETAILS = "/v3/reference/tickers/{}?date=2024-12-13"
