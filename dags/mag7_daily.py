@@ -37,13 +37,13 @@ import pendulum
 from airflow.providers.amazon.aws.operators.athena import AthenaOperator
 from airflow.providers.amazon.aws.operators.redshift_data import RedshiftDataOperator
 from airflow.sdk import Asset, Param, dag, get_current_context, task, task_group
-from mag7.timetables import SessionTimetable
 
 from mag7.lake.checks import list_checks
 from mag7.paths import SQL
 from mag7.tasks import check, collect, document, publish, session, summary, templates, transform
 from mag7.tasks.reports import report_failure
 from mag7.tasks.retries import PassingFaultsPolicy
+from mag7.timetables import SessionTimetable
 from mag7.warehouse.load import batch_statements
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from mag7.tasks.collect import Batch, Counts
     from mag7.tasks.window import Window
 
+START = pendulum.datetime(2020, 11, 30, tz="UTC")
 POOL = "polygon"
 POLL = 1  # seconds between two looks at a Glue run, a query or a load; each look is one cheap API call
 CONCENTRATION = Asset(name="mag7_concentration", uri="mag7://warehouse/concentration_metrics")
@@ -66,7 +67,7 @@ WAREHOUSE: dict[str, Any] = {
 def resolve_session() -> Window:
     """Find the session of this run; every later task takes it from here."""
     context = get_current_context()
-    return session.resolve_session(context["dag_run"], context.get("logical_date"), context["dag"].dag_id)
+    return session.resolve_session(context["dag_run"], first=START.date())
 
 
 @task
@@ -105,7 +106,7 @@ def collect_session(window: Window) -> list[XComArg]:
 
 
 @task_group(group_id="transform")
-def transform_window(window: Window) -> None:
+def transform_window(window: Window) -> XComArg:
     """Run both Glue jobs into staging and make the staged tables readable."""
     jobs = [
         transform.GlueRunOperator(
@@ -119,11 +120,13 @@ def transform_window(window: Window) -> None:
         )
         for job in ("processing-pipeline", "analytics-pipeline")
     ]
-    jobs >> task(transform.register_staging)(window)
+    staged = task(transform.register_staging)(window)
+    window >> jobs >> staged
+    return staged
 
 
 @task_group(group_id="check")
-def check_window(window: Window) -> XComArg:
+def check_window(window: Window, staged: XComArg) -> XComArg:
     """Run every check on the staged tables; only sessions that pass go on."""
     run_checks = AthenaOperator.partial(
         task_id="run_check",
@@ -135,11 +138,12 @@ def check_window(window: Window) -> XComArg:
         params={"window": "check_coverage"},
         map_index_template="{{ task.query.split('Check: ')[-1].splitlines()[0] }}",
     ).expand(query=[f"athena/checks/{name}.sql" for name in list_checks()])
+    staged >> run_checks
     return task(check.judge_checks)(window, run_checks.output)
 
 
 @task_group(group_id="load")
-def load_window(window: XComArg) -> None:
+def load_window(window: XComArg) -> XComArg:
     """Load every table and session of the window in one transaction, then reconcile with the lake."""
     accepted = {"window": "check.judge_checks"}
     load_tables = RedshiftDataOperator(task_id="load_tables", sql=batch_statements(), params=accepted, **WAREHOUSE)
@@ -151,14 +155,14 @@ def load_window(window: XComArg) -> None:
         **WAREHOUSE,
     )
     task(publish.write_manifests)(window) >> load_tables >> count_window
-    task(publish.reconcile)(window, count_window.output)
+    return task(publish.reconcile)(window, count_window.output)
 
 
 @dag(
     dag_id="mag7_daily",
     doc_md=__doc__,
     schedule=SessionTimetable(),
-    start_date=pendulum.datetime(2020, 11, 30, tz="UTC"),
+    start_date=START,
     catchup=False,
     max_active_runs=1,
     tags=["mag7", "daily"],
@@ -184,18 +188,16 @@ def load_window(window: XComArg) -> None:
 )
 def mag7_daily() -> None:
     """Wire the daily run: collect, build, check, publish, load."""
-    resolved = resolve_session()
-    collected = collect_session(resolved)
-    built = task(document.build_market_data)(resolved)
-    covered = task(document.check_coverage)(resolved)
-    transformed = transform_window(covered)
-    accepted = check_window(covered)
+    window = resolve_session()
+    collected = collect_session(window)
+    built = task(document.build_market_data)(window)
+    covered = task(document.check_coverage)(window)
+    accepted = check_window(covered, transform_window(covered))
     published = task(publish.publish_sessions)(accepted)
-    loaded = load_window(accepted)
+    reconciled = load_window(published)
     summarised = task(summary.summarise, outlets=[CONCENTRATION])(accepted, collected)
     collected >> built >> covered
-    transformed >> accepted
-    published >> loaded >> summarised >> task(summary.report_refusals)(resolved)
+    reconciled >> summarised >> task(summary.report_refusals)(window)
 
 
 mag7_daily()

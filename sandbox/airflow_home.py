@@ -83,11 +83,11 @@ def run_dag(stack: Stack, dag_id: str, day: str, conf: Mapping[str, object], log
 
 
 def find_run(stack: Stack, dag_id: str, since: datetime) -> str | None:
-    """Find the run of a DAG that was started last, at or after a time; None where there is none."""
-    query = "SELECT run_id, start_date FROM dag_run WHERE dag_id = ? ORDER BY start_date DESC, id DESC"
+    """Find the run of a DAG that was asked for last, at or after a time; None where there is none."""
+    query = "SELECT run_id, run_after FROM dag_run WHERE dag_id = ? ORDER BY id DESC"
     with closing(_connect(stack)) as connection:
-        for run_id, start in connection.execute(query, [dag_id]):
-            moment = _parse(start)
+        for run_id, asked in connection.execute(query, [dag_id]):
+            moment = _parse(asked)
             if moment and moment >= since:
                 return str(run_id)
     return None

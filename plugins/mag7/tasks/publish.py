@@ -23,10 +23,12 @@ log = logging.getLogger(__name__)
 WAREHOUSE = "warehouse"
 
 
-def publish_sessions(window: Window) -> int:
-    """Copy the window's files from staging to where they are read; returns the number of files."""
+def publish_sessions(window: Window) -> Window:
+    """Copy the window's files from staging to where they are read, and pass the window on."""
     store = open_store(read_settings())
-    return publish.publish_sessions(store, open_client("glue"), window["run"], list_window(window))
+    count = publish.publish_sessions(store, open_client("glue"), window["run"], list_window(window))
+    log.info("%d files published for %s", count, ", ".join(window["sessions"]))
+    return window
 
 
 def write_manifests(window: Window) -> int:

@@ -3,37 +3,31 @@
 from __future__ import annotations
 
 import logging
+from datetime import date
 from typing import TYPE_CHECKING
 
 from mag7.lake.keys import run_segment
+from mag7.sessions import session_asked_for
 from mag7.settings import read_settings
 from mag7.tasks.connections import open_store
 from mag7.tasks.reports import clear_reports
 from mag7.tasks.window import Window, make_window
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from airflow.sdk.types import DagRunProtocol
 
 log = logging.getLogger(__name__)
 
 
-def resolve_session(dag_run: DagRunProtocol, logical_date: datetime | None, dag_id: str) -> Window:
+def resolve_session(dag_run: DagRunProtocol, first: date) -> Window:
     """Resolve the run's session, and check the settings before anything is asked or written.
 
-    A date that is asked for and is no closed session is an error; only a trigger without a date takes the last
-    closed session.
+    ``first`` is the first session that the DAG covers. A date that is asked for and is no closed session is an
+    error; only a trigger without a date takes the last closed session.
     """
-    from mag7.timetables import session_asked_for
-
     settings = read_settings()
-    session = session_asked_for(
-        logical_date=logical_date,
-        data_interval_start=dag_run.data_interval_start,
-        run_after=dag_run.run_after,
-    )
-    run = run_segment(dag_id, dag_run.run_id)
+    session = session_asked_for(dag_run.logical_date, dag_run.run_after, first=first)
+    run = run_segment(dag_run.dag_id, dag_run.run_id)
     clear_reports(open_store(settings), run)
     log.info("session %s, run %s", session, run)
     return make_window(run, [session])
