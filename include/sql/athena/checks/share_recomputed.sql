@@ -81,7 +81,7 @@ SELECT
     'the line-sum share is stored as '
     || COALESCE(CAST(CAST(stored_line_sum_pct AS DECIMAL(38, 6)) AS VARCHAR), 'NULL')
     || ' %, the lines make '
-    || COALESCE(CAST(CAST(line_sum_pct AS DECIMAL(38, 6)) AS VARCHAR) || ' %', 'none, as one has no cap') AS detail
+    || COALESCE(CAST(CAST(line_sum_pct AS DECIMAL(38, 6)) AS VARCHAR) || ' %', 'none') AS detail
 FROM compared
 WHERE
     NOT COALESCE(ABS(stored_line_sum_pct - line_sum_pct) <= 1e-7, FALSE)
