@@ -95,9 +95,10 @@ class AnswerStore:
             return list(readers.map(self._read, keys))
 
     def _read(self, key: str) -> list[Answer]:
+        stored = self._objects.get(key)
         try:
-            text = gzip.decompress(self._objects.get(key)).decode()
-            return [_parse_line(line, key) for line in text.splitlines()]
+            lines = gzip.decompress(stored).decode().removesuffix("\n").split("\n")
+            return [_parse_line(line, key) for line in lines]
         except (OSError, EOFError, zlib.error, ValueError, TypeError, KeyError, RecursionError) as error:
             raise AnswersCorruptError(
                 f"{self._objects.uri(key)} is no object of answers ({type(error).__name__}: {error}); delete it and "

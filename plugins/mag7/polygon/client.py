@@ -12,11 +12,10 @@ from mag7.polygon.bodies import parse_object
 from mag7.polygon.errors import BodyInvalidError, CollectionStoppedError, PolygonError, RateLimitedError
 from mag7.polygon.rate import RateLimiter
 from mag7.polygon.refusals import LONGEST_KEPT_BODY, describe_refusal
-from mag7.polygon.transport import OFFICIAL_HOSTS, Reply, Transport, one_line
+from mag7.polygon.transport import OFFICIAL_HOSTS, SOURCE_HEADER, Reply, Transport, one_line
 
 POLYGON = "polygon"
 SIMULATED = "simulated"
-SOURCE_HEADER = "X-Market-Source"
 
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 30.0

@@ -16,7 +16,7 @@ from mag7.polygon.errors import (
     RequestRefusedError,
     ServerFailedError,
 )
-from mag7.polygon.transport import Reply, one_line
+from mag7.polygon.transport import LOCATION_HEADER, RETRY_AFTER_HEADER, Reply, one_line
 
 LONGEST_KEPT_BODY = 10_000
 """Letters of a body that is kept although it is of no use: error pages can be long."""
@@ -29,7 +29,7 @@ def describe_refusal(path: str, reply: Reply, now: datetime) -> PolygonError:
     """Turn a refusing answer into its error."""
     message = _read_message(reply.text)
     said = f' "{message}"' if message else ""
-    target = one_line(reply.headers.get("Location") or "")
+    target = one_line(reply.headers.get(LOCATION_HEADER, ""))
     moved = f", redirected to {target}" if 300 <= reply.status < 400 else ""
     kind = _choose_kind(reply)
     return kind(
@@ -37,7 +37,7 @@ def describe_refusal(path: str, reply: Reply, now: datetime) -> PolygonError:
         f"HTTP {reply.status}{said}{moved}",
         status=reply.status,
         body=reply.text[:LONGEST_KEPT_BODY],
-        retry_after=read_retry_after(reply.headers.get("Retry-After"), now),
+        retry_after=read_retry_after(reply.headers.get(RETRY_AFTER_HEADER), now),
     )
 
 

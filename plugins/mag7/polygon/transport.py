@@ -1,4 +1,4 @@
-"""Carrying one request with polygon-api-client; what that leaves open (time, size, secrecy of the key) is closed here."""
+"""Carrying one request with polygon-api-client; what it leaves open (time, size, the key's secrecy) is closed here."""
 
 from __future__ import annotations
 
@@ -21,11 +21,16 @@ WHOLE_BODY_TIMEOUTS = 5
 SHORTEST_SCRUBBED_KEY = 8
 """A shorter key is a placeholder; replacing it could change words of a good body."""
 LONGEST_LINE = 200
+SOURCE_HEADER = "X-Market-Source"
+RETRY_AFTER_HEADER = "Retry-After"
+LOCATION_HEADER = "Location"
+
+_HEADERS = (SOURCE_HEADER, RETRY_AFTER_HEADER, LOCATION_HEADER)
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One HTTP answer: its status, its headers (any letter case) and its text, the key taken out."""
+    """One HTTP answer: its status, those headers that matter and its text, the key taken out."""
 
     status: int
     headers: Mapping[str, str]
@@ -88,12 +93,13 @@ class Transport:
             return self._unreachable(path, _describe(error))
         if isinstance(body, str):
             return self._unreachable(path, body)
+        headers = {name: self.scrub(response.headers[name]) for name in _HEADERS if name in response.headers}
         try:
-            return Reply(response.status, response.headers, self.scrub(body.decode("utf-8")))
+            return Reply(response.status, headers, self.scrub(body.decode("utf-8")))
         except UnicodeDecodeError as broken:
             if response.status == 200:
                 return BodyInvalidError(path, f"the body is not UTF-8 (byte {broken.start})", status=200)
-            return Reply(response.status, response.headers, "")
+            return Reply(response.status, headers, "")
 
     def _read_body(self, response: Any) -> bytes | str:
         """Read a body of bounded size in bounded time; returns its bytes, or in words what is wrong with it."""
@@ -125,14 +131,15 @@ def one_line(text: str) -> str:
 def _describe(error: Exception) -> str:
     from urllib3 import exceptions
 
-    if isinstance(error, exceptions.ConnectTimeoutError):
-        return "did not accept a connection in time (connect timeout)"
-    if isinstance(error, exceptions.ReadTimeoutError):
-        return "did not answer in time (read timeout)"
+    # From the narrow class to the wide one: a refused connection is a kind of connect timeout to urllib3.
     if isinstance(error, exceptions.NameResolutionError):
         return "is not a host that can be found"
     if isinstance(error, exceptions.NewConnectionError):
         return "cannot be connected to (connection refused or no route)"
+    if isinstance(error, exceptions.ConnectTimeoutError):
+        return "did not accept a connection in time (connect timeout)"
+    if isinstance(error, exceptions.ReadTimeoutError):
+        return "did not answer in time (read timeout)"
     inner = next((part for part in error.args if isinstance(part, Exception)), None)
     detail = f"{type(inner).__name__}: {inner}" if inner else str(error)
     return f"broke the answer off ({type(error).__name__}: {detail})"

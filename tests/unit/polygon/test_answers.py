@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import gzip
+import json
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mag7.lake.objects import ObjectMissingError
+from mag7.polygon.answers import Answer, AnswersCorruptError, AnswerStore, MixedSourcesError, require_one_source
+from tests.unit.polygon.local_provider import DAY, MemoryObjects
+
+NOON = datetime(2024, 12, 14, 12, tzinfo=UTC)
+
+
+def answer(path: str = "/v3/reference/tickers/AAPL?date=2024-12-13", minutes: int = 0, **changes: Any) -> Answer:
+    values = {"status": 200, "source": "polygon", "body": "{}", "error": None, **changes}
+    return Answer(path=path, time=NOON + timedelta(minutes=minutes), **values)
+
+
+def test_answers_come_back_as_they_were(store: AnswerStore) -> None:
+    body = '{"results":{"description":"naïve \\u2028 \u2028 \\n line"}}\n'
+    kept = [answer(body=body), answer("/b", status=None, body="", error="did not answer in time")]
+    (key,) = store.save("ticker_details", DAY, kept)
+    loaded = store.load("ticker_details", DAY)
+    assert loaded["/b"].error == "did not answer in time"
+    assert loaded[kept[0].path] == Answer(kept[0].path, NOON, 200, "polygon", body, None, key)
+
+
+@given(body=st.text(st.characters(exclude_categories=["Cs"])), error=st.none() | st.text(max_size=20))
+def test_any_text_comes_back(body: str, error: str | None) -> None:
+    store = AnswerStore(MemoryObjects())  # type: ignore[arg-type]
+    store.save("x", DAY, [answer("/a", body=body, error=error)])
+    loaded = store.load("x", DAY)["/a"]
+    assert (loaded.body, loaded.error) == (body, error)
+
+
+def test_at_most_fifty_answers_an_object(store: AnswerStore, objects: MemoryObjects) -> None:
+    keys = store.save("ticker_details", DAY, [answer(f"/{number}", number) for number in range(120)])
+    assert [gzip.decompress(objects.bodies[key]).count(b"\n") for key in keys] == [50, 50, 20]
+    assert len(store.load("ticker_details", DAY)) == 120
+
+
+def test_equal_answers_make_the_same_object(store: AnswerStore, objects: MemoryObjects) -> None:
+    first = store.save("ticker_details", DAY, [answer()])
+    body = objects.bodies[first[0]]
+    assert store.save("ticker_details", DAY, [answer()]) == first
+    assert objects.bodies == {first[0]: body}
+    assert first[0].startswith("raw/polygon/ticker_details/trading_date=2024-12-13/20241214T120000.000000Z-")
+    assert first[0].endswith(".jsonl.gz")
+
+
+def test_nothing_saved_nothing_written(store: AnswerStore, objects: MemoryObjects) -> None:
+    assert store.save("ticker_details", DAY, []) == []
+    assert store.load("ticker_details", DAY) == {}
+    assert objects.bodies == {}
+
+
+def test_endpoints_and_dates_are_apart(store: AnswerStore) -> None:
+    store.save("ticker_details", DAY, [answer("/a")])
+    assert store.load("grouped_daily", DAY) == {}
+    assert store.load("ticker_details", date(2024, 12, 12)) == {}
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "completed"),
+    [
+        (200, None, True),
+        (404, None, True),
+        (200, "the body is empty", False),
+        (404, "HTTP 404 for a session's bars", False),
+        (500, None, False),
+        (None, None, False),
+    ],
+)
+def test_completed_is_a_valid_body_or_not_found(status: int | None, error: str | None, completed: bool) -> None:
+    assert answer(status=status, error=error).completed is completed
+
+
+def test_the_newest_completed_answer_wins(store: AnswerStore) -> None:
+    for minutes, body, error in [(5, "old", None), (9, "new", None), (20, "late", "HTTP 500"), (7, "middle", None)]:
+        store.save("ticker_details", DAY, [answer("/a", minutes, body=body, error=error)])
+    assert store.load("ticker_details", DAY)["/a"].body == "new"
+
+
+def test_without_a_completed_answer_the_newest_failure_tells(store: AnswerStore) -> None:
+    store.save("ticker_details", DAY, [answer("/a", 9, error="second"), answer("/a", 5, error="first")])
+    assert store.load("ticker_details", DAY)["/a"].error == "second"
+
+
+GOOD = json.dumps({"path": "/a", "time": NOON.isoformat(), "status": 200, "source": "s", "body": "", "error": None})
+
+
+def changed(**fields: Any) -> bytes:
+    return gzip.compress(json.dumps({**json.loads(GOOD), **fields}).encode())
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        b"",
+        b"plain text",
+        gzip.compress(b""),
+        gzip.compress(GOOD.encode())[:-12],
+        gzip.compress(GOOD.encode()) + b"more",
+        gzip.compress(GOOD.encode()[:-1]),
+        gzip.compress(f"{GOOD}\n\n".encode()),
+        gzip.compress(b"\xff\xfe"),
+        gzip.compress(b"[]"),
+        gzip.compress(b'{"path":"/a"}'),
+        changed(path=None),
+        changed(body=3),
+        changed(error=1),
+        changed(status="200"),
+        changed(status=True),
+        changed(time="yesterday"),
+        changed(time="2024-12-14T12:00:00"),
+        changed(time=5),
+    ],
+)
+def test_a_corrupt_object_is_named(store: AnswerStore, objects: MemoryObjects, stored: bytes) -> None:
+    store.save("ticker_details", DAY, [answer("/b")])
+    key = "raw/polygon/ticker_details/trading_date=2024-12-13/broken.jsonl.gz"
+    objects.bodies[key] = stored
+    with pytest.raises(AnswersCorruptError, match=f"s3://memory/{key} is no object of answers"):
+        store.load("ticker_details", DAY)
+
+
+def test_a_store_that_cannot_be_read_is_no_corrupt_object(store: AnswerStore, objects: MemoryObjects) -> None:
+    store.save("ticker_details", DAY, [answer("/b")])
+
+    def vanish(key: str) -> bytes:
+        raise ObjectMissingError(key)
+
+    objects.get = vanish  # type: ignore[method-assign]
+    with pytest.raises(ObjectMissingError):
+        store.load("ticker_details", DAY)
+
+
+def test_two_sources_never_meet(store: AnswerStore) -> None:
+    store.save("ticker_details", DAY, [answer("/a"), answer("/b", source="simulated")])
+    with pytest.raises(MixedSourcesError, match=r"/a comes from polygon, /b from simulated; collect the date again"):
+        store.load("ticker_details", DAY, one_source=True)
+
+
+def test_a_source_can_be_asked_for(store: AnswerStore) -> None:
+    store.save("ticker_details", DAY, [answer("/a", body="real"), answer("/a", 5, source="simulated")])
+    assert store.load("ticker_details", DAY, source="polygon")["/a"].body == "real"
+
+
+def test_collected_again_from_one_source_the_other_is_out_of_the_way(store: AnswerStore) -> None:
+    store.save("ticker_details", DAY, [answer("/a", source="simulated"), answer("/a", 5, body="real")])
+    assert store.load("ticker_details", DAY, one_source=True)["/a"].body == "real"
+
+
+def test_failures_have_no_say_about_the_source() -> None:
+    assert require_one_source([answer(source="host:1", error="HTTP 500"), answer(source="simulated")]) == "simulated"
+    assert require_one_source([answer(error="HTTP 500")]) is None

@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import json
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mag7.polygon.bodies import parse_grouped_daily, parse_object, parse_ticker_details
+from mag7.polygon.errors import BodyInvalidError
+from tests.unit.polygon.local_provider import CLOSE_MS, DAY, bar, details_body, grouped_body
+
+APPLE_2020 = {
+    "name": "Apple Inc.",
+    "cik": "0000320193",
+    "currency_name": "usd",
+    "market_cap": 1916103105630,
+    "share_class_shares_outstanding": 16406400000,
+    "weighted_shares_outstanding": 16185181000,
+    "list_date": "1980-12-12",
+    "active": True,
+}
+"""The recorded answer for 2020-10-01, whose market_cap rests on another count than the one it names."""
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+BAR_FIELDS = ["T", "o", "h", "l", "c", "v", "vw", "t"]
+DETAIL_FIELDS = [
+    *("ticker", "name", "cik", "currency_name", "description", "market_cap", "weighted_shares_outstanding"),
+    *("share_class_shares_outstanding", "list_date", "delisted_utc", "type", "active", "composite_figi"),
+]
+
+
+def parse_details(symbol: str = "AAPL", **fields: Any) -> Any:
+    return parse_ticker_details(details_body(symbol, **fields).decode(), symbol)
+
+
+def test_details_are_read_as_the_provider_says_them() -> None:
+    details = parse_details(**APPLE_2020)
+    assert details.market_cap == Decimal(1916103105630)
+    assert details.weighted_shares_outstanding == 16185181000
+    assert (details.name, details.cik, details.currency) == ("Apple Inc.", "0000320193", "usd")
+    assert details.list_date == date(1980, 12, 12)
+
+
+def test_a_market_cap_keeps_every_digit() -> None:
+    body = '{"status":"OK","results":{"ticker":"AAPL","market_cap":3746917340909.6600001}}'
+    assert parse_ticker_details(body, "AAPL").market_cap == Decimal("3746917340909.6600001")
+
+
+def test_everything_but_the_ticker_may_be_missing() -> None:
+    """Microsoft had neither market_cap nor the weighted count in November 2024."""
+    details = parse_details("MSFT", share_class_shares_outstanding=7433040000)
+    assert details.market_cap is None
+    assert details.weighted_shares_outstanding is None
+    assert details.name is None
+    assert details.share_class_shares_outstanding == 7433040000
+
+
+def test_a_count_written_with_a_point_is_a_whole_number() -> None:
+    assert parse_details(weighted_shares_outstanding=12241000000.0).weighted_shares_outstanding == 12241000000
+
+
+def test_a_short_cik_is_filled_up() -> None:
+    assert parse_details(cik="320193").cik == "0000320193"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [
+        ("market_cap", "3746917340909", "a string, not a number"),
+        ("market_cap", True, "true or false, not a number"),
+        ("market_cap", -1, "less than zero"),
+        ("market_cap", 0, "not more than zero"),
+        ("weighted_shares_outstanding", 1.5, "not a whole number"),
+        ("weighted_shares_outstanding", 0, "not a number of shares"),
+        ("weighted_shares_outstanding", 10**30, "too large"),
+        ("share_class_shares_outstanding", [1], "an array, not a number"),
+        ("name", 7, "a number, not a string"),
+        ("name", "\ud83d", "half a surrogate pair"),
+        ("cik", "CIK0000320193", "not a CIK"),
+        ("list_date", "12/12/1980", "not a date"),
+        ("active", "yes", "a string, not true or false"),
+    ],
+)
+def test_a_wrong_type_is_refused_by_name(field: str, value: Any, says: str) -> None:
+    with pytest.raises(BodyInvalidError, match=f"ticker details of AAPL: results.{field} .*{says}"):
+        parse_details(**{field: value})
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("", "the body is empty"),
+        ("  \n", "the body is empty"),
+        ("<html>", "not JSON that can be used"),
+        ('{"status":"OK","results":{"ticker":"AAPL"', "not JSON that can be used"),
+        ("[]", "an array, not an object"),
+        ("null", "null, not an object"),
+        ('{"a":NaN}', "NaN is no JSON number"),
+        ('{"a":1e99999999999999999999}', "not JSON that can be used"),
+        ("9" * 5000, "not JSON that can be used"),
+        ("[" * 100_000, "not JSON that can be used"),
+    ],
+)
+def test_what_is_no_json_object_is_refused(body: str, says: str) -> None:
+    with pytest.raises(BodyInvalidError, match=says):
+        parse_object(body, "it")
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ('{"status":"OK"}', "results is missing"),
+        ('{"status":"OK","results":[]}', "results is an array, not an object"),
+        ('{"status":"OK","results":{}}', "results.ticker is None, not AAPL"),
+        ('{"status":"OK","results":{"ticker":"MSFT"}}', "results.ticker is MSFT, not AAPL: an answer for another"),
+        ('{"status":"OK","results":{"ticker":"aapl"}}', "results.ticker is aapl, not AAPL"),
+        ('{"status":"ERROR","error":"try\\nlater","results":{"ticker":"AAPL"}}', r"status is ERROR.*\(try later\)"),
+    ],
+)
+def test_details_that_are_not_of_the_ticker_are_refused(body: str, says: str) -> None:
+    with pytest.raises(BodyInvalidError, match=says):
+        parse_ticker_details(body, "AAPL")
+
+
+def test_bars_are_read_by_ticker() -> None:
+    bars = parse_grouped_daily(grouped_body(bar("AAPL"), bar("BRK.B", c=452.11, vw=None)), DAY)
+    assert set(bars) == {"AAPL", "BRK.B"}
+    assert bars["AAPL"].close == Decimal("248.13")
+    assert bars["AAPL"].volume == Decimal("33155300.5")
+    assert bars["BRK.B"].vwap is None
+
+
+def test_delayed_is_good_data() -> None:
+    assert parse_grouped_daily(grouped_body(bar("AAPL"), status="DELAYED"), DAY)
+
+
+@pytest.mark.parametrize(
+    ("moment", "session"),
+    [
+        (1602705600000, date(2020, 10, 14)),
+        (1734066000000, date(2024, 12, 13)),
+        (1112331600000, date(2005, 4, 1)),
+        (1112587200000, date(2005, 4, 4)),
+    ],
+    ids=["16:00 EDT", "midnight EST", "before daylight saving", "after daylight saving"],
+)
+def test_the_session_is_the_new_york_date_of_the_bar(moment: int, session: date) -> None:
+    assert parse_grouped_daily(grouped_body(bar("AAPL", t=moment)), session)["AAPL"].timestamp_ms == moment
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (grouped_body(results=None), "no results"),
+        (grouped_body(), "no results"),
+        (grouped_body(results={}), "results is an object, not an array"),
+        (grouped_body(bar("AAPL"), adjusted=True), "adjusted is True, not false"),
+        (grouped_body(bar("AAPL"), adjusted=None), "adjusted is None, not false"),
+        (grouped_body(bar("AAPL"), adjusted=0), "adjusted is 0, not false"),
+        (grouped_body(bar("AAPL"), status="NOT_AUTHORIZED"), "status is NOT_AUTHORIZED"),
+        (grouped_body(bar("AAPL"), status=["OK"]), "status is"),
+        (grouped_body(bar("AAPL"), bar("MSFT"), bar("AAPL")), r"results\[2\] \(AAPL\).T is AAPL, a second bar"),
+        (grouped_body(bar("AAPL", c=0)), r"\(AAPL\).c is 0, not more than zero"),
+        (grouped_body(bar("AAPL", l=-1.5)), r"\(AAPL\).l is -1.5, less than zero"),
+        (grouped_body(bar("AAPL", o="247.82")), r"\(AAPL\).o is a string"),
+        (grouped_body(bar("AAPL", h=None)), r"\(AAPL\).h is missing"),
+        (grouped_body(bar("AAPL", v=None)), r"\(AAPL\).v is missing"),
+        (grouped_body(bar("AAPL", T=None)), r"results\[0\].T is missing"),
+        (grouped_body(bar("AAPL", t=CLOSE_MS + 86_400_000)), "that is 2024-12-14 in New York, not 2024-12-13"),
+        (grouped_body(bar("AAPL"), bar("MSFT", t=CLOSE_MS - 86_400_000)), r"results\[1\] \(MSFT\).t"),
+        (grouped_body(bar("AAPL", t=10**20)), "not a time in milliseconds"),
+        (grouped_body("AAPL"), r"results\[0\] is a string, not an object"),
+    ],
+)
+def test_a_grouped_day_that_cannot_be_trusted_is_refused(body: str, says: str) -> None:
+    with pytest.raises(BodyInvalidError, match=says):
+        parse_grouped_daily(body, DAY)
+
+
+@given(st.text() | json_values.map(json.dumps))
+def test_no_body_escapes_as_another_error(body: str) -> None:
+    for parse in (lambda: parse_ticker_details(body, "AAPL"), lambda: parse_grouped_daily(body, DAY)):
+        with pytest.raises(BodyInvalidError) as caught:
+            parse()
+        assert "\n" not in str(caught.value)
+
+
+@given(st.dictionaries(st.sampled_from(DETAIL_FIELDS), json_values, max_size=6))
+def test_details_are_either_typed_or_refused(fields: dict[str, Any]) -> None:
+    body = json.dumps({"status": "OK", "results": {"ticker": "AAPL", **fields}})
+    try:
+        details = parse_ticker_details(body, "AAPL")
+    except BodyInvalidError:
+        return
+    assert details.ticker == "AAPL"
+    assert details.market_cap is None or details.market_cap > 0
+    assert details.weighted_shares_outstanding is None or details.weighted_shares_outstanding > 0
+    assert details.description is None or details.description.encode()
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(BAR_FIELDS), json_values), max_size=3))
+def test_bars_are_either_typed_or_refused(changes: list[dict[str, Any]]) -> None:
+    body = grouped_body(*({**bar(f"T{number}"), **change} for number, change in enumerate(changes)))
+    try:
+        bars = parse_grouped_daily(body, DAY)
+    except BodyInvalidError:
+        return
+    assert len(bars) == len(changes) > 0
+    assert all(found.close > 0 and found.volume >= 0 for found in bars.values())

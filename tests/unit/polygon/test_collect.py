@@ -1,0 +1,359 @@
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import pickle
+import signal
+import threading
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mag7.polygon import collect as collecting
+from mag7.polygon.answers import AnswerStore
+from mag7.polygon.collect import CollectReport, collect, grouped_daily, ticker_details
+from mag7.polygon.errors import (
+    BodyInvalidError,
+    KeyRejectedError,
+    NotYetReleasedError,
+    PlanRefusedError,
+    PolygonError,
+    RequestRefusedError,
+    ServerFailedError,
+    UnreachableError,
+)
+from mag7.polygon.rate import SYSTEM_CLOCK
+from tests.unit.polygon.local_provider import (
+    DAY,
+    KEY,
+    Canned,
+    LocalProvider,
+    MemoryObjects,
+    bar,
+    details_body,
+    grouped_body,
+    name_of,
+    open_client,
+    serve,
+)
+
+SYMBOLS = ["AAPL", "BRK.B", "MSFT", "NVDA"]
+BROKEN = [
+    Canned(500, b"oops"),
+    Canned(503),
+    Canned(429, headers={"Retry-After": "1"}),
+    Canned(how="reset"),
+    Canned(how="truncated", body=details_body("AAPL")),
+    Canned(body=b"<html>busy</html>"),
+    Canned(body=b""),
+    Canned(body=b"\xff\xfe"),
+    Canned(body=details_body("WRONG")),
+    Canned(body=b'{"status":"OK"}'),
+    Canned(body=details_body("AAPL", market_cap="3746917340909")),
+    Canned(body=details_body("AAPL"), headers={"Content-Encoding": "gzip"}),
+]
+
+
+class TaskStoppedError(Exception):
+    """Stands for what Airflow raises in a task's main thread on SIGTERM."""
+
+
+def details(symbols: list[str], day: date = DAY) -> list[collecting.Call]:
+    return [ticker_details(symbol, day) for symbol in symbols]
+
+
+def symbols_asked(provider: LocalProvider) -> list[str]:
+    return sorted(name_of(path) for path in provider.asked)
+
+
+def kept(store: AnswerStore, endpoint: str = "ticker_details", day: date = DAY) -> dict[str, Any]:
+    return {name_of(path): answer for path, answer in store.load(endpoint, day).items()}
+
+
+def test_the_requests_are_the_providers_own() -> None:
+    assert grouped_daily(DAY).path == (
+        "/v2/aggs/grouped/locale/us/market/stocks/2024-12-13?adjusted=false&include_otc=false"
+    )
+    assert ticker_details("BRK.B", DAY).path == "/v3/reference/tickers/BRK.B?date=2024-12-13"
+    assert ticker_details("A/B?c", DAY).path == "/v3/reference/tickers/A%2FB%3Fc?date=2024-12-13"
+
+
+def test_a_batch_is_asked_and_stored(provider: LocalProvider, store: AnswerStore, objects: MemoryObjects) -> None:
+    provider.always["NVDA"] = Canned(404, b'{"status":"NOT_FOUND"}')
+    report = collect(details(SYMBOLS), open_client(provider.address), store, threads=8)
+    assert report == CollectReport(4, 0, 4, 0, tuple(objects.bodies), 4)
+    assert {symbol: answer.status for symbol, answer in kept(store).items()} == {
+        "AAPL": 200,
+        "BRK.B": 200,
+        "MSFT": 200,
+        "NVDA": 404,
+    }
+
+
+def test_what_is_completed_is_not_asked_again(provider: LocalProvider, store: AnswerStore) -> None:
+    client = open_client(provider.address)
+    collect(details(SYMBOLS), client, store, threads=2)
+    report = collect(details(SYMBOLS), client, store, threads=2)
+    assert (report.asked, report.kept, report.requests, report.keys) == (0, 4, 0, ())
+    report = collect(details([*SYMBOLS, "TSLA"]), client, store, threads=2)
+    assert (report.asked, report.kept) == (1, 4)
+    assert symbols_asked(provider) == sorted([*SYMBOLS, "TSLA"])
+
+
+def test_asked_again_everything_is_asked(provider: LocalProvider, store: AnswerStore) -> None:
+    client = open_client(provider.address)
+    collect(details(SYMBOLS), client, store, threads=2)
+    provider.always["AAPL"] = Canned(body=details_body("AAPL", name="Apple Inc."))
+    report = collect(details(SYMBOLS), client, store, threads=2, again=True)
+    assert (report.asked, report.kept) == (4, 0)
+    assert "Apple Inc." in kept(store)["AAPL"].body
+
+
+def test_a_call_named_twice_is_made_once(provider: LocalProvider, store: AnswerStore) -> None:
+    report = collect(details(["AAPL", "AAPL"]), open_client(provider.address), store, threads=2)
+    assert (report.asked, report.completed) == (1, 1)
+    assert symbols_asked(provider) == ["AAPL"]
+
+
+def test_no_call_no_work(store: AnswerStore) -> None:
+    report = collect([], open_client("http://127.0.0.1:1"), store, threads=4)
+    assert report == CollectReport(0, 0, 0, 0, (), 0)
+
+
+def test_another_sources_answers_do_not_count(provider: LocalProvider, store: AnswerStore) -> None:
+    collect(details(["AAPL"]), open_client(provider.address, source="simulated"), store, threads=1)
+    report = collect(details(["AAPL"]), open_client(provider.address, source="replay"), store, threads=1)
+    assert (report.asked, report.kept) == (1, 0)
+    assert kept(store)["AAPL"].source == "replay"
+
+
+def test_sessions_are_stored_apart(provider: LocalProvider, store: AnswerStore) -> None:
+    other = date(2024, 12, 12)
+    calls = [*details(["AAPL"]), *details(["AAPL", "MSFT"], other)]
+    report = collect(calls, open_client(provider.address), store, threads=4)
+    assert sorted(key.split("/")[3] for key in report.keys) == ["trading_date=2024-12-12", "trading_date=2024-12-13"]
+    assert (len(kept(store)), len(kept(store, day=other))) == (1, 2)
+
+
+def test_objects_hold_at_most_fifty_answers_and_lose_none(
+    provider: LocalProvider, store: AnswerStore, objects: MemoryObjects
+) -> None:
+    symbols = [f"T{number}" for number in range(230)]
+    report = collect(details(symbols), open_client(provider.address, threads=16), store, threads=16)
+    assert (report.completed, len(report.keys)) == (230, 5)
+    assert sorted(gzip.decompress(body).count(b"\n") for body in objects.bodies.values()) == [30, 50, 50, 50, 50]
+    assert set(kept(store)) == set(symbols)
+
+
+@pytest.mark.parametrize("canned", BROKEN)
+def test_a_passing_failure_leaves_no_trace(provider: LocalProvider, store: AnswerStore, canned: Canned) -> None:
+    provider.scripts["AAPL"].extend([canned, canned])
+    report = collect(details(SYMBOLS), open_client(provider.address), store, threads=2)
+    assert (report.completed, report.failed, report.requests) == (4, 0, 6)
+
+
+@pytest.mark.parametrize("canned", [*BROKEN, Canned(400, b"bad")])
+def test_a_lasting_failure_fails_its_line_and_no_other(
+    provider: LocalProvider, store: AnswerStore, canned: Canned
+) -> None:
+    provider.always["AAPL"] = canned
+    client = open_client(provider.address)
+    report = collect(details(SYMBOLS), client, store, threads=2)
+    assert (report.asked, report.completed, report.failed) == (4, 3, 1)
+    answer = kept(store)["AAPL"]
+    assert not answer.completed
+    assert answer.error
+    assert "\n" not in answer.error
+    assert answer.error.endswith("after 3 tries") or canned.status == 400
+
+    del provider.always["AAPL"]
+    provider.asked.clear()
+    report = collect(details(SYMBOLS), client, store, threads=2)
+    assert (report.asked, report.kept, report.completed) == (1, 3, 1)
+    assert symbols_asked(provider) == ["AAPL"]
+    assert kept(store)["AAPL"].completed
+
+
+def test_the_reason_of_a_failure_is_told(provider: LocalProvider, store: AnswerStore) -> None:
+    provider.always["AAPL"] = Canned(500, b'{"error":"database is down"}')
+    provider.always["MSFT"] = Canned(body=details_body("AAPL"))
+    collect(details(["AAPL", "MSFT"]), open_client(provider.address), store, threads=2)
+    assert kept(store)["AAPL"].error == 'HTTP 500 "database is down" after 3 tries'
+    assert kept(store)["AAPL"].body == '{"error":"database is down"}'
+    assert kept(store)["MSFT"].error.startswith("results.ticker is AAPL, not MSFT: an answer for another ticker")
+
+
+@pytest.mark.parametrize(
+    ("canned", "kind"),
+    [
+        (Canned(401, b'{"error":"Unknown API Key"}'), KeyRejectedError),
+        (Canned(403, b'{"message":"plan"}'), PlanRefusedError),
+        (Canned(403, b'{"message":"today\'s data before end of day"}'), NotYetReleasedError),
+    ],
+)
+def test_a_permanent_error_stops_the_batch_after_storing(
+    provider: LocalProvider, store: AnswerStore, canned: Canned, kind: type[PolygonError]
+) -> None:
+    provider.always["T20"] = canned
+    calls = details([f"T{number}" for number in range(400)])
+    with pytest.raises(kind) as caught:
+        collect(calls, open_client(provider.address), store, threads=4)
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)  # noqa: S301 - our own bytes
+    assert len(provider.asked) < 100
+    assert sorted(kept(store)) == sorted(set(symbols_asked(provider)) - {"T20"})
+
+    del provider.always["T20"]
+    asked = len(provider.asked)
+    report = collect(calls, open_client(provider.address), store, threads=4)
+    assert report.asked == 400 - (asked - 1)
+
+
+def test_a_stop_cuts_the_others_waiting_short(provider: LocalProvider, store: AnswerStore) -> None:
+    """Without the stop, AAPL would be asked again after a hundred seconds of real waiting."""
+    provider.always["AAPL"] = Canned(503, headers={"Retry-After": "100"})
+    provider.always["MSFT"] = Canned(401)
+    waiting = threading.Event()
+
+    def on_request(name: str) -> None:
+        if name == "MSFT":
+            waiting.wait(5)
+        else:
+            waiting.set()
+
+    provider.on_request = on_request
+    client = open_client(provider.address, clock=SYSTEM_CLOCK)
+    with pytest.raises(KeyRejectedError):
+        collect(details(["AAPL", "MSFT"]), client, store, threads=2)
+    assert symbols_asked(provider) == ["AAPL", "MSFT"]
+    assert kept(store) == {}
+
+
+def test_grouped_closes_are_stored(provider: LocalProvider, store: AnswerStore) -> None:
+    provider.always["2024-12-13"] = Canned(body=grouped_body(bar("AAPL")).encode())
+    report = collect([grouped_daily(DAY)], open_client(provider.address), store, threads=4)
+    assert (report.completed, report.failed) == (1, 0)
+    assert collect([grouped_daily(DAY)], open_client(provider.address), store, threads=4).kept == 1
+
+
+@pytest.mark.parametrize(
+    ("canned", "kind"),
+    [
+        (Canned(500), ServerFailedError),
+        (Canned(how="reset"), UnreachableError),
+        (Canned(404, b"{}"), RequestRefusedError),
+        (Canned(body=grouped_body(results=None).encode()), BodyInvalidError),
+        (Canned(body=grouped_body(bar("AAPL"), adjusted=True).encode()), BodyInvalidError),
+        (Canned(body=grouped_body(bar("AAPL", t=1734037200000)).encode()), BodyInvalidError),
+    ],
+)
+def test_closes_that_fail_raise_and_are_asked_for_again(
+    provider: LocalProvider, store: AnswerStore, canned: Canned, kind: type[PolygonError]
+) -> None:
+    provider.always["2024-12-13"] = canned
+    with pytest.raises(kind):
+        collect([grouped_daily(DAY), *details(["AAPL"])], open_client(provider.address), store, threads=2)
+    assert not kept(store, "grouped_daily")["2024-12-13"].completed
+    assert kept(store)["AAPL"].completed
+
+    provider.always["2024-12-13"] = Canned(body=grouped_body(bar("AAPL")).encode())
+    assert collect([grouped_daily(DAY)], open_client(provider.address), store, threads=2).completed == 1
+
+
+@pytest.fixture
+def stop_by_signal() -> Iterator[None]:
+    def stop(*_: object) -> None:
+        raise TaskStoppedError
+
+    before = signal.signal(signal.SIGUSR1, stop)
+    yield
+    signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.mark.usefixtures("stop_by_signal")
+def test_a_task_that_is_stopped_keeps_what_it_fetched(provider: LocalProvider, store: AnswerStore) -> None:
+    def on_request(name: str) -> None:
+        if name == "T70":
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+    provider.on_request = on_request
+    calls = details([f"T{number}" for number in range(2000)])
+    with pytest.raises(TaskStoppedError):
+        collect(calls, open_client(provider.address, tries=1), store, threads=4)
+    answered = set(symbols_asked(provider))
+    assert 70 <= len(answered) < 2000
+    assert set(kept(store)) == answered
+
+    provider.on_request = lambda name: None
+    report = collect(calls, open_client(provider.address), store, threads=4)
+    assert (report.asked, report.kept) == (2000 - len(answered), len(answered))
+    assert len(provider.asked) == 2000
+
+
+def test_an_object_that_could_not_be_stored_is_stored_at_the_end(
+    provider: LocalProvider, store: AnswerStore, objects: MemoryObjects
+) -> None:
+    failures = iter([OSError("the lake is away")])
+
+    def on_put(key: str) -> None:
+        for failure in failures:
+            raise failure
+
+    objects.on_put = on_put
+    with pytest.raises(OSError, match="the lake is away"):
+        collect(details([f"T{number}" for number in range(60)]), open_client(provider.address), store, threads=4)
+    assert set(kept(store)) == set(symbols_asked(provider))
+
+
+def test_an_error_of_ours_in_a_thread_is_not_swallowed(
+    provider: LocalProvider, store: AnswerStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(call: collecting.Call, body: str) -> None:
+        raise ZeroDivisionError(call.path)
+
+    monkeypatch.setattr(collecting, "_check", check)
+    with pytest.raises(ZeroDivisionError):
+        collect(details(SYMBOLS), open_client(provider.address), store, threads=2)
+
+
+def test_a_slow_batch_is_stored_as_it_goes(
+    provider: LocalProvider, store: AnswerStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collecting, "FLUSH_SECONDS", 0.0)
+    report = collect(details(SYMBOLS), open_client(provider.address), store, threads=1)
+    assert len(report.keys) == 4
+
+
+def test_the_key_is_in_no_stored_object(provider: LocalProvider, store: AnswerStore, objects: MemoryObjects) -> None:
+    echo = json.dumps({"error": f"bad key {KEY}"}).encode()
+    provider.always["AAPL"] = Canned(500, echo)
+    provider.always["MSFT"] = Canned(404, echo)
+    provider.always["NVDA"] = Canned(body=echo)
+    provider.always["BRK.B"] = Canned(body=details_body("BRK.B", description=f"key {KEY}"))
+    collect(details(SYMBOLS), open_client(provider.address), store, threads=4)
+    stored = "".join(gzip.decompress(body).decode() for body in objects.bodies.values())
+    assert stored.count("[API key]") >= 4
+    assert KEY not in stored
+    assert json.dumps(KEY)[1:-1] not in stored
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.lists(st.sampled_from(BROKEN), max_size=4), min_size=1, max_size=8))
+def test_whatever_happens_each_call_ends_once(faults: list[list[Canned]]) -> None:
+    """Completed when an attempt of three succeeds, else failed; and a second run asks the failed ones only."""
+    with serve() as provider:
+        store = AnswerStore(MemoryObjects())  # type: ignore[arg-type]
+        symbols = [f"T{number}" for number in range(len(faults))]
+        for symbol, script in zip(symbols, faults, strict=True):
+            provider.scripts[symbol].extend(script)
+        report = collect(details(symbols), open_client(provider.address), store, threads=4)
+        failing = {symbol for symbol, script in zip(symbols, faults, strict=True) if len(script) >= 3}
+        assert {symbol for symbol, answer in kept(store).items() if not answer.completed} == failing
+        assert (report.completed, report.failed) == (len(symbols) - len(failing), len(failing))
+        assert report.requests == len(provider.asked) == sum(min(len(script) + 1, 3) for script in faults)
+        report = collect(details(symbols), open_client(provider.address), store, threads=4)
+        assert (report.asked, report.failed) == (len(failing), 0)
