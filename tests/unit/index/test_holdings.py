@@ -233,7 +233,7 @@ class TestRealFile:
         lines = read_holdings(REAL_FILE).lines
 
         # Prices are rounded to the cent, values are not.
-        half_cent = Decimal("0.005")
+        half_cent = Decimal("0.0051")
         assert [
             line for line in lines if abs(line.quantity * line.price - line.market_value) > line.quantity * half_cent
         ] == []

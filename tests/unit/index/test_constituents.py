@@ -1,0 +1,180 @@
+"""The lines of the index on a session, from the project's own tables."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from datetime import date
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mag7.index.constituents import Line, list_lines
+from mag7.index.holdings import read_holdings
+from mag7.index.membership import MembershipUnknownError, load_membership
+from mag7.index.seven import SEVEN, seven_lines
+from mag7.index.symbols import load_symbols
+from mag7.sessions import is_session, list_sessions, next_session, previous_session
+
+FIRST, GOLDEN = date(2020, 11, 30), date(2024, 12, 13)
+SESSIONS = list_sessions(FIRST, load_membership().last_session)
+REFERENCE = Path(os.environ.get("REFERENCE_DATA") or Path(__file__).parents[4] / "shared/data")
+REAL_FILE = REFERENCE / "IVV_holdings_2024-12-06.csv"
+
+
+def tickers(session: date) -> set[str]:
+    return {line.ticker for line in list_lines(session)}
+
+
+def find(ticker: str, session: date) -> Line:
+    (line,) = [line for line in list_lines(session) if line.ticker == ticker]
+    return line
+
+
+class TestCounts:
+    def test_503_lines_of_500_companies_on_the_day_of_the_holdings(self) -> None:
+        lines = list_lines(date(2024, 12, 6))
+
+        assert len(lines) == 503
+        assert len({line.issuer for line in lines}) == 500
+        assert {line.ticker for line in lines if not line.main_line} == {"FOX", "GOOG", "NWS"}
+
+    def test_every_session_since_2020_11_30_has_the_indexs_size(self) -> None:
+        counts = Counter((len(list_lines(s)), len({line.issuer for line in list_lines(s)})) for s in SESSIONS)
+
+        assert set(counts) == {(505, 500), (504, 500), (504, 501), (503, 500)}
+        assert sum(counts.values()) == len(SESSIONS)
+        # Amentum stood beside Jacobs for one session before another line left.
+        assert [s for s in SESSIONS if len({line.issuer for line in list_lines(s)}) == 501] == [date(2024, 9, 30)]
+
+    def test_the_table_reaches_from_the_first_session_past_the_golden_day(self) -> None:
+        assert SESSIONS[0] == FIRST
+        assert SESSIONS[-1] > GOLDEN
+
+    @pytest.mark.parametrize("offset", [-1, 1])
+    def test_outside_the_table_nothing_is_assumed(self, offset: int) -> None:
+        outside = previous_session(FIRST) if offset < 0 else next_session(SESSIONS[-1])
+
+        with pytest.raises(MembershipUnknownError, match=rf"members of {outside} are not known.*covers 2020-11-30 to"):
+            list_lines(outside)
+
+    @pytest.mark.reference
+    @pytest.mark.skipif(not REAL_FILE.exists(), reason="REFERENCE_DATA names no folder with the real holdings file")
+    def test_the_lines_are_those_that_the_fund_held(self) -> None:
+        holdings = read_holdings(REAL_FILE)
+
+        assert [line.symbol for line in list_lines(holdings.as_of)] == sorted(line.symbol for line in holdings.lines)
+
+
+class TestCompanies:
+    @given(st.sampled_from(SESSIONS))
+    def test_each_company_has_one_main_line_and_each_line_its_own_symbol(self, session: date) -> None:
+        lines = list_lines(session)
+
+        assert set(Counter(line.issuer for line in lines if line.main_line).values()) == {1}
+        assert {line.issuer for line in lines} == {line.issuer for line in lines if line.main_line}
+        assert len({line.symbol for line in lines}) == len({line.ticker for line in lines}) == len(lines)
+        assert [line.ticker for line in lines] == sorted(line.ticker for line in lines)
+
+    @pytest.mark.parametrize(
+        ("session", "pairs"),
+        [
+            ("2020-11-30", {"GOOGL GOOG", "FOXA FOX", "NWSA NWS", "WBD DISCK", "UAA UA"}),
+            ("2022-04-08", {"GOOGL GOOG", "FOXA FOX", "NWSA NWS", "WBD DISCK", "UAA UA"}),
+            ("2022-04-11", {"GOOGL GOOG", "FOXA FOX", "NWSA NWS", "UAA UA"}),
+            ("2022-06-21", {"GOOGL GOOG", "FOXA FOX", "NWSA NWS"}),
+        ],
+    )
+    def test_companies_with_two_lines(self, session: str, pairs: set[str]) -> None:
+        lines = list_lines(date.fromisoformat(session))
+        mains = {line.issuer: line.ticker for line in lines if line.main_line}
+
+        assert {f"{mains[line.issuer]} {line.ticker}" for line in lines if not line.main_line} == pairs
+
+    def test_an_issuer_is_its_cik_or_a_key_of_ours(self) -> None:
+        for session in (FIRST, GOLDEN):
+            for line in list_lines(session):
+                assert line.issuer == line.cik or (line.cik is None and line.issuer.startswith("X-"))
+        assert find("GOOGL", GOLDEN).cik == "0001652044"
+        assert find("TWTR", FIRST).issuer == "X-twitter"
+        assert sum(line.cik is None for line in list_lines(GOLDEN)) == 34
+
+    def test_the_cik_of_a_line_listed_under_a_later_symbol_is_known(self) -> None:
+        assert [find(ticker, GOLDEN).cik for ticker in ("FI", "MMC", "BK")] == [
+            "0000798354",
+            "0000062709",
+            "0001390777",
+        ]
+
+
+class TestChanges:
+    def test_tesla_joined_on_2020_12_21(self) -> None:
+        assert "TSLA" not in tickers(date(2020, 12, 18))
+        assert "TSLA" in tickers(date(2020, 12, 21))
+
+    def test_the_seven_are_there_before_they_join(self) -> None:
+        assert [line.ticker for line in seven_lines(FIRST)] == list(SEVEN)
+        assert all(line.main_line for line in seven_lines(FIRST))
+
+    @pytest.mark.parametrize(
+        ("session", "joined", "left"),
+        [
+            ("2020-12-21", {"TSLA"}, {"AIV"}),
+            ("2022-12-19", {"FSLR"}, {"FBHS"}),
+            ("2023-10-18", {"HUBB", "LULU"}, {"ATVI", "OGN"}),
+            ("2023-12-18", {"BLDR", "JBL", "UBER"}, {"ALK", "SEDG", "SEE"}),
+            ("2024-09-30", {"AMTM"}, set()),
+            ("2024-10-01", set(), {"BBWI"}),
+        ],
+    )
+    def test_changes_on_their_sessions(self, session: str, joined: set[str], left: set[str]) -> None:
+        day = date.fromisoformat(session)
+        before = tickers(previous_session(day))
+
+        assert (tickers(day) - before, before - tickers(day)) == (joined, left)
+
+    def test_membership_changes_only_where_a_dated_row_says_so(self) -> None:
+        stays = load_membership().stays
+        dated = {stay.member_from for stay in stays} | {next_session(s.member_to) for s in stays if s.member_to}
+
+        changed = [after for after in SESSIONS[1:] if tickers(after) != tickers(previous_session(after))]
+        assert changed
+        assert set(changed) <= dated
+
+    def test_every_stay_begins_and_ends_on_a_session(self) -> None:
+        for stay in load_membership().stays:
+            assert stay.member_from < FIRST or is_session(stay.member_from), stay
+            assert stay.member_to is None or is_session(stay.member_to), stay
+
+
+class TestSymbols:
+    @pytest.mark.parametrize(
+        ("ticker", "last", "old", "new"),
+        [
+            ("META", "2022-06-08", "FB", "META"),
+            ("WBD", "2022-04-08", "DISCA", "WBD"),
+            ("ELV", "2022-06-27", "ANTM", "ELV"),
+            ("CPAY", "2024-03-22", "FLT", "CPAY"),
+        ],
+    )
+    def test_a_rename_takes_place_between_two_sessions(self, ticker: str, last: str, old: str, new: str) -> None:
+        session = date.fromisoformat(last)
+
+        assert find(ticker, session).symbol == old
+        assert find(ticker, next_session(session)).symbol == new
+        assert find(ticker, session).issuer == find(ticker, next_session(session)).issuer
+
+    def test_symbol_periods_follow_each_other_without_a_gap(self) -> None:
+        for ticker, periods in load_symbols().items():
+            assert periods[0].first is None, ticker
+            assert periods[-1].last is None, ticker
+            assert periods[-1].symbol == ticker
+            for earlier, later in pairwise(periods):
+                assert earlier.last is not None
+                assert later.first == next_session(earlier.last)
+
+    def test_a_line_that_was_never_renamed_is_its_ticker(self) -> None:
+        assert find("BRK.B", GOLDEN).symbol == "BRK.B"

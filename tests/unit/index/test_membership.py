@@ -1,0 +1,145 @@
+"""What the membership table and the symbol history refuse when they are loaded."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mag7.index.membership import MEMBERSHIP_COLUMNS, MembershipTable, read_membership
+from mag7.index.symbols import load_symbols, normalize_symbol
+from mag7.index.tables import FactTableInvalidError
+
+APPLE = "AAPL,Apple,0000320193,0000320193,Information Technology,true,2001-01-02,,"
+TWITTER = "TWTR,Twitter,X-twitter,,Unknown,true,2018-06-07,2022-10-31,"
+GOOGL = "GOOGL,Alphabet,X-alphabet,,Unknown,true,2006-04-03,,"
+GOOG = "GOOG,Alphabet,X-alphabet,,Unknown,false,2014-04-03,,"
+
+
+def load(folder: Path, *rows: str, columns: str = ",".join(MEMBERSHIP_COLUMNS)) -> MembershipTable:
+    table, span = folder / "members.csv", folder / "span.csv"
+    table.write_text("\n".join([columns, *rows]) + "\n")
+    span.write_text("first_session,last_session,source\n2020-11-30,2024-12-13,test\n")
+    read_membership.cache_clear()
+    return read_membership(table, span)
+
+
+class TestMembership:
+    def test_both_ends_of_a_stay_are_included(self, tmp_path: Path) -> None:
+        table = load(tmp_path, APPLE, TWITTER)
+
+        assert [stay.ticker for stay in table.on(date(2022, 10, 31))] == ["AAPL", "TWTR"]
+        assert [stay.ticker for stay in table.on(date(2022, 11, 1))] == ["AAPL"]
+
+    def test_a_line_may_leave_and_come_back(self, tmp_path: Path) -> None:
+        again = TWITTER.replace("2018-06-07,2022-10-31", "2023-01-03,")
+        table = load(tmp_path, again, TWITTER)
+
+        assert [len(table.on(date(2022, month, 1))) for month in (10, 12)] == [1, 0]
+        assert len(table.on(date(2023, 1, 3))) == 1
+
+    @pytest.mark.parametrize(
+        ("rows", "message"),
+        [
+            pytest.param([TWITTER, TWITTER], r"members.csv line 3 .*repeats line 2", id="row twice"),
+            pytest.param(
+                [TWITTER, TWITTER.replace("2018-06-07,2022-10-31", "2022-10-31,")],
+                r"line 3 .*: overlaps the stay in members.csv line 2",
+                id="overlap by a day",
+            ),
+            pytest.param([APPLE, APPLE.replace("2001", "2010")], r"line 3 .*: overlaps", id="overlap of an open stay"),
+            pytest.param(
+                [TWITTER.replace("2018-06-07,2022-10-31", "2022-10-31,2018-06-07")],
+                r"line 2 .*: member_to is before member_from",
+                id="ends before it begins",
+            ),
+            pytest.param(
+                [GOOGL, GOOG.replace("false", "true")], r"X-alphabet has 2 main lines on 2014-04-03", id="two mains"
+            ),
+            pytest.param([GOOG], r"X-alphabet has 0 main lines on 2014-04-03", id="no main"),
+            pytest.param(
+                [GOOGL.replace("2006-04-03,", "2006-04-03,2023-06-30"), GOOG],
+                r"X-alphabet has 0 main lines on 2023-07-01",
+                id="main leaves first",
+            ),
+            pytest.param(
+                [TWITTER, TWITTER.replace("2018-06-07,2022-10-31", "2023-01-03,").replace("Twitter,X", "X Corp,X")],
+                r"TWTR has another company",
+                id="another company",
+            ),
+            pytest.param(
+                [APPLE.replace("0000320193", "320193")], r"cik is '320193', but must be 10 digits", id="short cik"
+            ),
+            pytest.param(
+                [APPLE.replace("0000320193,0000320193", "X-apple,0000320193")],
+                r"issuer is 'X-apple'",
+                id="issuer not cik",
+            ),
+            pytest.param([TWITTER.replace("X-twitter", "twitter")], r"issuer is 'twitter'", id="issuer of no form"),
+            pytest.param([APPLE.replace("true", "yes")], r"main_line is 'yes', but must be true or false", id="flag"),
+            pytest.param([APPLE.replace("2001-01-02", "1/2/2001")], r"member_from is '1/2/2001'", id="date"),
+            pytest.param([APPLE.replace("Apple", "")], r"company is empty", id="no company"),
+            pytest.param([APPLE + ",more"], r"has 10 values, but must have 9", id="too many values"),
+        ],
+    )
+    def test_a_contradictory_row_is_refused_by_name(self, tmp_path: Path, rows: list[str], message: str) -> None:
+        with pytest.raises(FactTableInvalidError, match=message):
+            load(tmp_path, *rows)
+
+    def test_unknown_columns_are_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(FactTableInvalidError, match=r"must have the columns ticker,company.*, not ticker,weight"):
+            load(tmp_path, columns="ticker,weight")
+
+    @given(st.data())
+    def test_two_stays_load_exactly_when_they_do_not_meet(
+        self, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+    ) -> None:
+        days = st.dates(date(2020, 1, 1), date(2020, 3, 31))
+        first, second = sorted(data.draw(st.tuples(days, st.integers(0, 40))) for _ in range(2))
+        stays = [(start, start + timedelta(days=length)) for start, length in (first, second)]
+        rows = [TWITTER.replace("2018-06-07,2022-10-31", f"{start},{end}") for start, end in stays]
+
+        if stays[0][1] < stays[1][0]:
+            table = load(tmp_path_factory.mktemp("members"), *rows)
+            assert [(stay.member_from, stay.member_to) for stay in table.stays] == stays
+        else:
+            with pytest.raises(FactTableInvalidError):
+                load(tmp_path_factory.mktemp("members"), *rows)
+
+
+class TestSymbolHistory:
+    def load(self, folder: Path, *rows: str) -> None:
+        path = folder / "symbols.csv"
+        path.write_text("\n".join(["ticker,symbol,first_session,last_session,source", *rows]) + "\n")
+        load_symbols.cache_clear()
+        load_symbols(path)
+
+    @pytest.mark.parametrize(
+        ("rows", "message"),
+        [
+            (["META,FB,,2022-06-09,x", "META,META,2022-06-09,,x"], "overlaps the period of FB, which ends 2022-06-09"),
+            (["META,FB,,,x", "META,META,2022-06-09,,x"], "overlaps the period of FB, which ends never"),
+            (["META,FB,2022-06-09,2022-06-08,x"], "last_session is before first_session"),
+            (["META,,,2022-06-08,x"], "symbol is empty"),
+        ],
+    )
+    def test_a_contradictory_row_is_refused_by_name(self, tmp_path: Path, rows: list[str], message: str) -> None:
+        with pytest.raises(FactTableInvalidError, match=rf"symbols.csv line .*{message}"):
+            self.load(tmp_path, *rows)
+
+
+class TestSymbolForms:
+    @pytest.mark.parametrize("written", ["BRKB", "BRK.B", "BRK/B", "BRK-B", "BRK B", " brkb "])
+    def test_share_classes_are_written_with_a_point(self, written: str) -> None:
+        assert normalize_symbol(written) == "BRK.B"
+
+    @pytest.mark.parametrize("symbol", ["GOOGL", "GOOG", "FOXA", "NWSA", "BF.B", "BKR", "B", "BX"])
+    def test_other_symbols_stay(self, symbol: str) -> None:
+        assert normalize_symbol(symbol) == symbol
+
+    @given(st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ", min_size=1, max_size=5))
+    def test_it_does_nothing_twice(self, symbol: str) -> None:
+        assert normalize_symbol(normalize_symbol(symbol)) == normalize_symbol(symbol)
