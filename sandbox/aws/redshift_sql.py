@@ -72,6 +72,8 @@ def prepare(
     tree = tree.transform(_fill(parameters))
     for name in tree.find_all(exp.Identifier):
         name.set("quoted", True if name.name.startswith("#") else name.args.get("quoted"))
+    if isinstance(tree, exp.Alter):
+        _check_alter(tree)
     if isinstance(tree, exp.Create):
         tree = _define(tree, temporary, describe)
     target = _find_target(tree) if kind != "query" else None
@@ -146,6 +148,13 @@ def _define(tree: Any, temporary: set[str], describe: Callable[[str, str], str])
             for column in tree.this.find_all(exp.ColumnDef):
                 limit_column(column)
     return tree
+
+
+def _check_alter(tree: Any) -> None:
+    # DuckDB cannot add a check to a table that exists, so a new text column could not be held to its length.
+    for column in tree.args["actions"]:
+        if isinstance(column, exp.ColumnDef) and column.kind.this.name in TEXT_TYPES:
+            raise RedshiftError(f"the sandbox cannot add the text column {column.name}: create the table anew")
 
 
 def _copy_definition(tree: Any, target: Any, like: Any, describe: Callable[[str, str], str]) -> Any:

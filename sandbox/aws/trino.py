@@ -78,8 +78,8 @@ def parse_query(sql: str) -> exp.Query:
         raise QueryError(
             f"NOT_SUPPORTED: {kind} is not run by the sandbox: use a query, or the Glue API for the catalog"
         )
-    _refuse_functions(sql, tree)
     _refuse_syntax(sql, tree)
+    _refuse_functions(sql, tree)
     return tree
 
 
