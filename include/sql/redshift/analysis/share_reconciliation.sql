@@ -1,4 +1,4 @@
--- On which sessions does the stored share differ by more than 0.01 percentage points from what its lines make?
+-- On which sessions does the stored share differ by more than 0.01 percentage points from that of its lines?
 -- The other side rests on constituent_market_caps alone: close x share count of the main lines, once an
 -- issuer. A session without lines is listed too. No row means that every stored share can be recomputed.
 WITH companies AS (
