@@ -9,7 +9,7 @@ the provider has not released the day, `collect_closes` asks again every 15 minu
 **Running it by hand.** Trigger it with a logical date: that session is collected. Without a date the last closed
 session is taken. A date that is no closed session fails in `resolve_session`, which names the sessions on both
 sides. Any run may be repeated: calls that were answered are not made again (set `collect_again` to make them),
-and a repeat changes no row. A date before 2020-11-30 is outside the DAG: no task runs.
+and a repeat changes no row. Sessions before 2020-11-30 are not covered.
 
 **When it fails.** The failing task's last log line says what happened and what to do. Nothing a reader sees has
 changed unless `publish` ran; everything fetched is kept.
@@ -30,7 +30,7 @@ environment variables of `mag7.settings`.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pendulum
@@ -52,7 +52,10 @@ if TYPE_CHECKING:
     from mag7.tasks.collect import Batch, Counts
     from mag7.tasks.window import Window
 
-START = pendulum.datetime(2020, 11, 30, tz="UTC")
+START = pendulum.datetime(
+    2000, 1, 1, tz="UTC"
+)  # before FIRST: Airflow runs no task of an earlier date, and says success
+FIRST = date(2020, 11, 30)
 POOL = "polygon"
 POLL = 1  # seconds between two looks at a Glue run, a query or a load; each look is one cheap API call
 CONCENTRATION = Asset(name="mag7_concentration", uri="mag7://warehouse/concentration_metrics")
@@ -67,7 +70,7 @@ WAREHOUSE: dict[str, Any] = {
 def resolve_session() -> Window:
     """Find the session of this run; every later task takes it from here."""
     context = get_current_context()
-    return session.resolve_session(context["dag_run"], first=START.date())
+    return session.resolve_session(context["dag_run"], first=FIRST)
 
 
 @task

@@ -41,9 +41,7 @@ def _serve(stack: Stack) -> int:
         "AIRFLOW__CORE__PARALLELISM": SQLITE_PARALLELISM,
         "AIRFLOW__API__HOST": "127.0.0.1",
     }
-    print(
-        f"Airflow: http://127.0.0.1:8080 (user {USER}, password {PASSWORD}), ready in about half a minute; ctrl-C ends it"
-    )
+    print(f"Airflow: http://127.0.0.1:8080, user {USER}, password {PASSWORD}; ready in half a minute; ctrl-C ends it")
     # A session of its own: standalone's children are signalled as one group, none is left on its port.
     process = subprocess.Popen(airflow_command("standalone"), cwd=ROOT, env=environment, start_new_session=True)
     try:

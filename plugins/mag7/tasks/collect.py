@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, TypedDict, cast
 
 from mag7.index.constituents import Line, list_lines
 from mag7.index.seven import seven_lines
@@ -169,9 +169,11 @@ def _list_unpriced(store: AnswerStore, session: date, lines: tuple[Line, ...]) -
     return unpriced
 
 
-def add_counts(counts: Iterable[Counts]) -> Counts:
-    """Add up what several tasks counted."""
-    found = list(counts)
+def add_counts(counts: Iterable[Counts | Iterable[Counts]]) -> Counts:
+    """Add up what several tasks counted; a mapped task's counts come as one sequence."""
+    found: list[Counts] = []
+    for item in counts:
+        found.extend([cast("Counts", item)] if isinstance(item, Mapping) else item)
     return {
         "asked": sum(item["asked"] for item in found),
         "kept": sum(item["kept"] for item in found),

@@ -25,10 +25,10 @@ log = logging.getLogger(__name__)
 SUMMARY = "summary"
 
 
-def summarise(window: Window, counts: Sequence[Counts]) -> dict[str, int]:
+def summarise(window: Window, counts: Sequence[Counts | Sequence[Counts]]) -> dict[str, int]:
     """Report every published session with its figures, then drop what the run staged; returns rows by table.
 
-    ``counts`` is what each collecting task counted.
+    ``counts`` is what each collecting task counted; a mapped task's is a sequence.
     """
     store = open_store(read_settings())
     rows: dict[str, int] = read_report(store, window["run"], WAREHOUSE)["rows"]
