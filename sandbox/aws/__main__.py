@@ -43,7 +43,7 @@ def serve(port: int, state: Path, ready_file: Path | None) -> None:
     athena, redshift = AthenaEngine(store, files), RedshiftEngine(store, files, state)
     actions = glue.list_actions() | athena.list_actions() | redshift.list_actions()
     server.app = Application(actions, WebHdfs(store), gate, lambda: save_state(state, gate))
-    threading.Thread(target=server.serve_forever, name="server", daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.05,), name="server", daemon=True).start()
     if ready_file is not None:
         beside = ready_file.with_name(f"{ready_file.name}.new")
         beside.write_text(json.dumps({"port": server.port, "pid": os.getpid()}))

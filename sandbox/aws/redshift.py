@@ -122,6 +122,8 @@ class Session:
         """Run one statement; raise RedshiftError or a DuckDB error."""
         statement = prepare(call.sql, parameters, self._temporary, self._describe)
         if statement.kind == "lock":
+            for table in statement.writes:
+                self._describe(*table.split("."))  # a table that is missing cannot be locked
             self._locks.lock(self.transaction, statement.writes)
         elif statement.kind in {"commit", "rollback"}:
             self.end(committed=statement.kind == "commit")

@@ -57,9 +57,10 @@ def prepare(
     it. describe(schema, table) gives the DuckDB CREATE TABLE of an existing table, for LIKE. Raises RedshiftError for
     what Redshift refuses and for what the sandbox does not know.
     """
-    word, _, rest = sql.strip().rstrip(";").strip().partition(" ")
+    sql = re.sub(r"^(\s*--[^\n]*(\n|$)|\s*/\*.*?\*/)*", "", sql, flags=re.DOTALL).strip().rstrip(";").strip()
+    word, _, rest = re.sub(r"\s+", " ", sql).partition(" ")
     if word.upper() == "LOCK":
-        names = re.sub(r"(?i)^\s*TABLE\s+", "", rest).split(",")
+        names = re.sub(r"(?i)^TABLE ", "", rest).split(",")
         return Statement("lock", "", writes=tuple(_full_name(*_split_name(name)) for name in names))
     if word.upper() == "VACUUM":
         return Statement("nothing", "")
@@ -68,7 +69,7 @@ def prepare(
     tree = _parse(sql)
     kind = next((kind for node, kind in KINDS.items() if isinstance(tree, node)), None)
     if kind is None:
-        raise RedshiftError(f"{word.upper()} is not supported by the sandbox: {sql.strip()[:80]}")
+        raise RedshiftError(f"{word.upper()} is not supported by the sandbox: {sql[:80]}")
     tree = tree.transform(_fill(parameters))
     for name in tree.find_all(exp.Identifier):
         name.set("quoted", True if name.name.startswith("#") else name.args.get("quoted"))
@@ -90,7 +91,7 @@ def _parse(sql: str) -> Any:
     try:
         trees = [tree for tree in sqlglot.parse(sql, read="redshift") if tree]
     except sqlglot.errors.SqlglotError as error:
-        raise RedshiftError(f'syntax error: {str(error).splitlines()[0]} in "{sql.strip()[:80]}"') from error
+        raise RedshiftError(f'syntax error: {str(error).splitlines()[0]} in "{sql[:80]}"') from error
     if len(trees) != 1:
         raise RedshiftError("cannot insert multiple commands into a prepared statement")
     return trees[0]

@@ -300,6 +300,11 @@ class TestDefinitions:
     def test_unknown_statements_are_refused(self, warehouse: Warehouse, sql: str) -> None:
         assert warehouse.fail(sql).startswith("ERROR: ")
 
+    def test_a_column_of_numbers_can_be_added_one_of_text_cannot(self, warehouse: Warehouse) -> None:
+        warehouse.run(f"ALTER TABLE {warehouse.schema}.caps ADD COLUMN weight DOUBLE PRECISION")
+        error = warehouse.fail(f"ALTER TABLE {warehouse.schema}.caps ADD COLUMN note VARCHAR(5)")
+        assert "cannot add the text column note" in error
+
     @pytest.mark.parametrize("sql", ["VACUUM", "VACUUM FULL public.x", "ANALYZE", "ANALYZE public.x"])
     def test_maintenance_does_nothing(self, warehouse: Warehouse, sql: str) -> None:
         assert not warehouse.run(sql)["HasResultSet"]
@@ -407,6 +412,11 @@ class TestTransactions:
         stop.set()
         reader.join(30)
         assert seen == {500}
+
+    @pytest.mark.parametrize("form", ["LOCK {0}", "-- why\nLOCK TABLE\n{0}, {0};", "/* a\nb */ lock {0}"])
+    def test_lock_is_known_in_every_form(self, warehouse: Warehouse, form: str) -> None:
+        warehouse.run([form.format(f"{warehouse.schema}.caps"), self.insert(warehouse, "A")])
+        assert "does not exist" in warehouse.fail([form.format(f"{warehouse.schema}.none")])
 
     def test_a_cancelled_statement_is_aborted(self, warehouse: Warehouse) -> None:
         call = self.start(warehouse, [self.insert(warehouse, "A"), self.slow(4000)], 1)

@@ -107,16 +107,16 @@ def test_saving_while_requests_run(launch: Launch) -> None:
     s3 = sandbox.client("s3")
     s3.create_bucket(Bucket=BUCKET)
     saver = subprocess.Popen([sys.executable, "-c", SAVE_OFTEN, f"{sandbox.url}/sandbox/save"])
-    for number in range(300):
+    for number in range(100):
         s3.put_object(Bucket=BUCKET, Key=f"k/{number}", Body=b"x" * 1000)
     assert saver.wait(60) == 0
     sandbox.stop()
-    assert launch().client("s3").list_objects_v2(Bucket=BUCKET)["KeyCount"] == 300
+    assert launch().client("s3").list_objects_v2(Bucket=BUCKET)["KeyCount"] == 100
 
 
 SAVE_OFTEN = """
 import sys, urllib.request
-for _ in range(20):
+for _ in range(8):
     urllib.request.urlopen(urllib.request.Request(sys.argv[1], method="POST")).read()
 """
 
