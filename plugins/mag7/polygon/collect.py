@@ -6,11 +6,10 @@ import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
-from queue import Empty, SimpleQueue
 from urllib.parse import quote, unquote, urlsplit
 
 from mag7.polygon.answers import ANSWERS_AN_OBJECT, Answer, AnswerStore
@@ -114,10 +113,15 @@ class _Outcome:
 
 
 class _Keeper:
-    """Takes outcomes as they come in, stores them by endpoint and date, and remembers what must be raised."""
+    """Holds outcomes until they are stored by endpoint and date, and remembers what must be raised.
+
+    Threads add, one thread stores. An answer leaves only when its object is written: whatever interrupts the storing
+    thread, the answer is still here, and writing the same answers once more makes the same object.
+    """
 
     def __init__(self, store: AnswerStore) -> None:
         self._store = store
+        self._lock = threading.Lock()
         self._waiting: dict[tuple[str, date], list[Answer]] = defaultdict(list)
         self._stored_at = time.monotonic()
         self.keys: list[str] = []
@@ -125,95 +129,95 @@ class _Keeper:
         self.failed = 0
         self.raised: PolygonError | None = None
 
-    def take(self, outcome: _Outcome) -> None:
-        if isinstance(outcome.error, _STOPPING) or (outcome.error and outcome.call.endpoint == GROUPED_DAILY):
-            self.raised = self.raised or outcome.error
-        if outcome.answer is None:
-            return
-        if outcome.answer.completed:
-            self.completed += 1
-        else:
-            self.failed += 1
-        group = (outcome.call.endpoint, outcome.call.trading_date)
-        self._waiting[group].append(outcome.answer)
-        if len(self._waiting[group]) >= ANSWERS_AN_OBJECT:
-            self._store_group(group)
+    def add(self, outcome: _Outcome) -> bool:
+        """Take an outcome; returns whether an object is full."""
+        with self._lock:
+            if isinstance(outcome.error, _STOPPING) or (outcome.error and outcome.call.endpoint == GROUPED_DAILY):
+                self.raised = self.raised or outcome.error
+            if outcome.answer is None:
+                return False
+            if outcome.answer.completed:
+                self.completed += 1
+            else:
+                self.failed += 1
+            waiting = self._waiting[outcome.call.endpoint, outcome.call.trading_date]
+            waiting.append(outcome.answer)
+            return len(waiting) >= ANSWERS_AN_OBJECT
 
-    def store_overdue(self) -> None:
-        if time.monotonic() - self._stored_at > FLUSH_SECONDS:
+    def store_ripe(self) -> None:
+        """Store full objects, and all that waits when the last storing was long ago."""
+        if time.monotonic() - self._stored_at >= FLUSH_SECONDS:
             self.store_all()
+        for group, answers in self._snapshot():
+            self._store_answers(group, answers[: len(answers) // ANSWERS_AN_OBJECT * ANSWERS_AN_OBJECT])
 
     def store_all(self) -> None:
-        for group in list(self._waiting):
-            self._store_group(group)
+        """Store all that waits."""
         self._stored_at = time.monotonic()
+        for group, answers in self._snapshot():
+            self._store_answers(group, answers)
 
-    def _store_group(self, group: tuple[str, date]) -> None:
-        # Removed only when stored: if storing fails, the answers are still here for a last attempt.
-        self.keys += self._store.save(*group, self._waiting[group])
-        del self._waiting[group]
+    def _snapshot(self) -> list[tuple[tuple[str, date], list[Answer]]]:
+        with self._lock:
+            return [(group, list(answers)) for group, answers in self._waiting.items()]
+
+    def _store_answers(self, group: tuple[str, date], answers: list[Answer]) -> None:
+        self.keys += self._store.save(*group, answers)
+        with self._lock:
+            del self._waiting[group][: len(answers)]
 
 
 class _Batch:
-    """Worker threads that ask, and the calling thread that keeps what they bring."""
+    """Worker threads that ask, and the calling thread that stores what they bring."""
 
     def __init__(self, calls: list[Call], client: PolygonClient, keeper: _Keeper) -> None:
         self._todo = deque(calls)
         self._client = client
         self._keeper = keeper
         self._stop = threading.Event()
-        self._outcomes: SimpleQueue[_Outcome | None] = SimpleQueue()
-        self._working = 0
+        self._wake = threading.Event()
 
     def run(self, threads: int) -> None:
         """Make every call and store every outcome, whatever ends the batch."""
         executor = ThreadPoolExecutor(threads, "polygon")
+        workers: list[Future[None]] = []
         try:
-            self._working = threads
-            workers = [executor.submit(self._work) for _ in range(threads)]
-            while self._working:
-                self._take(FLUSH_SECONDS)
-                self._keeper.store_overdue()
+            for _ in range(threads):
+                workers.append(executor.submit(self._work))
+                workers[-1].add_done_callback(lambda _: self._wake.set())
+            while not all(worker.done() for worker in workers):
+                self._wake.wait(FLUSH_SECONDS)
+                self._wake.clear()
+                self._keeper.store_ripe()
             self._keeper.store_all()
         except BaseException:
             # SIGTERM arrives here as an exception too: store what is here, then what was under way.
             self._stop.set()
-            self._rescue(seconds=0.0)
-            self._rescue(seconds=GRACE_SECONDS)
+            self._keeper.store_all()
+            wait(workers, GRACE_SECONDS)
+            self._keeper.store_all()
             raise
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
         for worker in workers:
             worker.result()
 
-    def _rescue(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while self._working and self._take(max(until - time.monotonic(), 0.0)):
-            pass
-        self._keeper.store_all()
-
-    def _take(self, seconds: float) -> bool:
-        try:
-            outcome = self._outcomes.get(timeout=seconds)
-        except Empty:
-            return False
-        if outcome is None:
-            self._working -= 1
-        else:
-            self._keeper.take(outcome)
-        return True
-
     def _work(self) -> None:
         try:
-            while not self._stop.is_set() and self._todo:
-                self._outcomes.put(self._ask(self._todo.popleft()))
-        except (CollectionStoppedError, IndexError):
+            while not self._stop.is_set() and (call := self._next_call()):
+                if self._keeper.add(self._ask(call)):
+                    self._wake.set()
+        except CollectionStoppedError:
             return
         except BaseException:
             self._stop.set()
             raise
-        finally:
-            self._outcomes.put(None)
+
+    def _next_call(self) -> Call | None:
+        try:
+            return self._todo.popleft()
+        except IndexError:
+            return None
 
     def _ask(self, call: Call) -> _Outcome:
         try:

@@ -32,6 +32,7 @@ from tests.unit.polygon.local_provider import (
     DAY,
     KEY,
     Canned,
+    FakeClock,
     LocalProvider,
     MemoryObjects,
     bar,
@@ -105,10 +106,11 @@ def test_what_is_completed_is_not_asked_again(provider: LocalProvider, store: An
     assert symbols_asked(provider) == sorted([*SYMBOLS, "TSLA"])
 
 
-def test_asked_again_everything_is_asked(provider: LocalProvider, store: AnswerStore) -> None:
-    client = open_client(provider.address)
+def test_asked_again_everything_is_asked(provider: LocalProvider, store: AnswerStore, clock: FakeClock) -> None:
+    client = open_client(provider.address, clock)
     collect(details(SYMBOLS), client, store, threads=2)
     provider.always["AAPL"] = Canned(body=details_body("AAPL", name="Apple Inc."))
+    clock.seconds += 1
     report = collect(details(SYMBOLS), client, store, threads=2, again=True)
     assert (report.asked, report.kept) == (4, 0)
     assert "Apple Inc." in kept(store)["AAPL"].body
@@ -317,15 +319,18 @@ def test_an_error_of_ours_in_a_thread_is_not_swallowed(
 
     monkeypatch.setattr(collecting, "_check", check)
     with pytest.raises(ZeroDivisionError):
-        collect(details(SYMBOLS), open_client(provider.address), store, threads=2)
+        collect(details([f"T{number}" for number in range(400)]), open_client(provider.address), store, threads=2)
+    assert len(provider.asked) < 20
 
 
 def test_a_slow_batch_is_stored_as_it_goes(
     provider: LocalProvider, store: AnswerStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(collecting, "FLUSH_SECONDS", 0.0)
-    report = collect(details(SYMBOLS), open_client(provider.address), store, threads=1)
-    assert len(report.keys) == 4
+    monkeypatch.setattr(collecting, "FLUSH_SECONDS", 0.001)
+    symbols = [f"T{number}" for number in range(45)]
+    report = collect(details(symbols), open_client(provider.address), store, threads=1)
+    assert len(report.keys) > 1
+    assert set(kept(store)) == set(symbols)
 
 
 def test_the_key_is_in_no_stored_object(provider: LocalProvider, store: AnswerStore, objects: MemoryObjects) -> None:
