@@ -164,16 +164,20 @@ class GlueEngine:
                 _kill(run)
 
     def _execute(self, run: JobRun) -> None:
-        with tempfile.TemporaryDirectory(dir=self._work, prefix="glue-", ignore_cleanup_errors=True) as home:
-            try:
-                command, env = self._prepare(run, Path(home))
-                state, error = self._watch(run, Path(home), command, env)
-            except (ApiError, OSError) as failure:
-                state, error = "FAILED", f"{type(failure).__name__}: {failure}"
-            self._keep_logs(run, Path(home))
-        with self._lock:
-            run.completed = time.time()
-            run.state, run.error = ("STOPPED", None) if run.state == "STOPPING" else (state, error)
+        state = "FAILED"
+        error: str | None = "internal error of the sandbox: see its standard error"
+        try:
+            with tempfile.TemporaryDirectory(dir=self._work, prefix="glue-", ignore_cleanup_errors=True) as home:
+                try:
+                    command, env = self._prepare(run, Path(home))
+                    state, error = self._watch(run, Path(home), command, env)
+                except (ApiError, OSError) as failure:
+                    error = f"{type(failure).__name__}: {failure}"
+                self._keep_logs(run, Path(home))
+        finally:
+            with self._lock:
+                run.completed = time.time()
+                run.state, run.error = ("STOPPED", None) if run.state == "STOPPING" else (state, error)
 
     def _prepare(self, run: JobRun, home: Path) -> tuple[list[str], dict[str, str]]:
         arguments = run.arguments

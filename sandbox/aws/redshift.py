@@ -243,7 +243,11 @@ class RedshiftEngine:
             return self._databases[name]
 
     def _execute(self, batch: Batch) -> None:
-        session = batch.session = Session(self._open(batch.database), self._store, self._files)
+        try:
+            session = batch.session = Session(self._open(batch.database), self._store, self._files)
+        except duckdb.Error as failure:
+            batch.finish("FAILED", _explain(failure))
+            return
         batch.status = "STARTED"
         with contextlib.closing(session.connection):
             error = self._run_parts(batch, session)
