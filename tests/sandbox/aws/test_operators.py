@@ -1,6 +1,8 @@
 """The provider's own hooks, which its operators stand on, against the sandbox."""
 
+import os
 import uuid
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +11,9 @@ from tests.sandbox.aws.running import BUCKET, Sandbox
 
 
 @pytest.fixture
-def endpoint(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
+def endpoint(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sandbox:
     settings = {
+        "AIRFLOW_HOME": os.environ.get("AIRFLOW_HOME", str(tmp_path)),
         "AWS_ENDPOINT_URL": sandbox.url,
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "test",
