@@ -43,12 +43,8 @@ def provision_sandbox(settings: Settings, region: str) -> None:
         )
 
     s3 = client("s3")
-    _tolerate(
-        ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"),
-        s3.create_bucket,
-        Bucket=settings.bucket,
-        CreateBucketConfiguration={"LocationConstraint": region},
-    )
+    if settings.bucket not in {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}:
+        s3.create_bucket(Bucket=settings.bucket, CreateBucketConfiguration={"LocationConstraint": region})
     store = ObjectStore(s3, settings.bucket)
     upload_scripts(store)
     _create_roles(client("iam"))

@@ -63,6 +63,10 @@ def restore_state(state: Path) -> None:
     for name, regions in held.items():
         for region, backend in regions.items():
             BACKENDS[name][ACCOUNT][region] = backend
+    # moto keeps the owners of bucket names beside its backends; without them a second create would empty a bucket.
+    for partition, backend in held["s3"].items():
+        for bucket in backend.buckets:
+            s3_backends.bucket_accounts[bucket] = (partition, ACCOUNT)
 
 
 def _header() -> bytes:

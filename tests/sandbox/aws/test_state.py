@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
 from sandbox.aws.state import FILE
 from tests.sandbox.aws.running import BUCKET, ROOT, Sandbox, is_alive, wait_for
@@ -55,6 +56,10 @@ def run_sql(sandbox: Sandbox, sql: str) -> str:
 
 
 def check(sandbox: Sandbox) -> None:
+    with pytest.raises(ClientError, match="BucketAlready"):
+        sandbox.client("s3", region="us-west-2").create_bucket(
+            Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "us-west-2"}
+        )
     found = sandbox.client("s3").get_object(Bucket=BUCKET, Key="a/b.json")
     assert (found["Body"].read(), found["Metadata"]) == (b"{}" * 4000, {"source": "simulated"})
     glue = sandbox.client("glue")
