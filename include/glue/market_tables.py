@@ -16,7 +16,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from pyspark.errors import AnalysisException, PySparkException
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
+from pyspark.errors import AnalysisException
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as sf
@@ -61,7 +62,6 @@ _PARTS = (
 _SPARK_TYPES = {"double": "double", "integer": "int", "bigint": "bigint", "boolean": "boolean", "date": "date"}
 _VARCHAR = re.compile(r"varchar\((\d+)\)")
 _SESSION_FOLDER = re.compile(r"trading_date(?:=|%3D)(\d{4}-\d{2}-\d{2})/")
-_ERROR_FILE = re.compile(r"(?:reading file|in file|file:) ?(\S+market_data\.json)")
 _TABLES_AT_ONCE = 3
 
 
@@ -79,6 +79,10 @@ class DocumentMissingError(MarketTablesError):
 
 class DocumentInvalidError(MarketTablesError):
     """A document is not the one of its session, or does not have the shape that the tables are made from."""
+
+
+class FolderNotMovedError(MarketTablesError):
+    """The file system refused to move or copy a folder."""
 
 
 @dataclass(frozen=True)
@@ -159,35 +163,66 @@ def read_documents(spark: SparkSession, window: Window) -> DataFrame:
     Raises DocumentMissingError, or DocumentInvalidError where one is malformed or is not that of its folder.
     """
     paths = [window.document_path(session) for session in window.sessions]
+    documents = _open_documents(spark, paths).cache()
+    try:
+        _require_valid(_describe_documents(documents), paths)
+    except Py4JJavaError as failed:
+        documents.unpersist()
+        raise DocumentInvalidError(_explain_malformed(spark, paths, failed)) from None
+    except DocumentInvalidError:
+        documents.unpersist()  # Spark would give these rows to whoever reads the same paths next
+        raise
+    return documents
+
+
+def _open_documents(spark: SparkSession, paths: Sequence[str]) -> DataFrame:
     reader = spark.read.schema(DOCUMENT_SCHEMA).option("multiLine", True).option("mode", "FAILFAST")
     try:
-        found = reader.option("allowNonNumericNumbers", False).json(paths)
+        found = reader.option("allowNonNumericNumbers", False).json(list(paths))
     except AnalysisException as refused:
         if refused.getErrorClass() != "PATH_NOT_FOUND":
             raise
         path = (refused.getMessageParameters() or {}).get("path", refused)
         raise DocumentMissingError(f"there is no document at {path}; run build_market_data of this run again") from None
-    documents = found.withColumn("path", sf.col("_metadata.file_path")).cache()
-    _require_valid(documents, window)
-    return documents
+    return found.withColumn("path", sf.col("_metadata.file_path"))
 
 
-def _require_valid(documents: DataFrame, window: Window) -> None:
+def _describe_documents(documents: DataFrame) -> list[dict[str, Any]]:
+    """Collect what tells a right document from a wrong one."""
     day = sf.col("trading_date")
     bar_dates = sf.transform(sf.map_values("companies"), lambda company: company.trading_data.date)
+    described = documents.select(
+        "path",
+        "trading_date",
+        "schema_version",
+        sf.array_distinct(sf.filter(bar_dates, lambda of_bar: ~of_bar.eqNullSafe(day))).alias("other_bar_dates"),
+        *[sf.col(part).isNull().alias(part) for part in _PARTS],
+    )
+    return [row.asDict() for row in described.collect()]
+
+
+def _explain_malformed(spark: SparkSession, paths: Sequence[str], failed: Py4JJavaError) -> str:
+    """Say which document is malformed, which Spark does not, and why."""
+    culprits = [path for path in paths if len(paths) == 1 or _is_malformed(spark, path)]
+    cause = failed.java_exception
+    while cause.getCause() is not None:
+        cause = cause.getCause()
+    reason = " ".join(str(cause.getMessage()).split())[:300]
+    return f"{', '.join(culprits)} does not have the shape that the tables are made from: {reason}"
+
+
+def _is_malformed(spark: SparkSession, path: str) -> bool:
     try:
-        rows = documents.select(
-            "path",
-            "trading_date",
-            "schema_version",
-            sf.array_distinct(sf.filter(bar_dates, lambda of_bar: ~of_bar.eqNullSafe(day))).alias("other_bar_dates"),
-            *[sf.col(part).isNull().alias(part) for part in _PARTS],
-        ).collect()
-    except PySparkException as failed:
-        raise DocumentInvalidError(_explain_malformed(str(failed))) from failed
-    faults = [fault for row in rows for fault in _list_faults(row.asDict())]
-    if len(rows) != len(window.sessions):
-        faults.append(f"{len(window.sessions)} files hold {len(rows)} documents instead of one each")
+        _open_documents(spark, [path]).collect()
+    except Py4JJavaError:
+        return True
+    return False
+
+
+def _require_valid(described: Sequence[dict[str, Any]], paths: Sequence[str]) -> None:
+    faults = [fault for row in described for fault in _list_faults(row)]
+    if len(described) != len(paths):
+        faults.append(f"{len(paths)} files hold {len(described)} documents instead of one each: {', '.join(paths)}")
     if faults:
         raise DocumentInvalidError(f"{'; '.join(faults)}; run build_market_data of this run again")
 
@@ -206,12 +241,6 @@ def _list_faults(row: dict[str, Any]) -> list[str]:
     if absent := [part for part in _PARTS if row[part]]:
         faults.append(f"{path} lacks {', '.join(absent)}")
     return faults
-
-
-def _explain_malformed(message: str) -> str:
-    file = _ERROR_FILE.search(message)
-    which = file[1] if file else "a document of the window"
-    return f"{which} does not have the shape that the tables are made from: {' '.join(message.split())[:500]}"
 
 
 def build_tables(documents: DataFrame, tables: Iterable[Table], folder: Path = Path()) -> dict[str, DataFrame]:
@@ -274,8 +303,9 @@ def write_table(frame: DataFrame, table: Table, form: Form, window: Window) -> N
     written = store.list_names(f"{scratch}/session=*")
     empty = [session for session in window.sessions if f"session={session.isoformat()}" not in written]
     if empty:
-        schema_only = frame.sparkSession.createDataFrame([], frame.select(*[sf.col(f"`{n}`") for n in inside]).schema)
-        schema_only.coalesce(1).write.mode("overwrite").option("compression", "snappy").parquet(f"{scratch}/empty")
+        # Without a row there is nothing to compute: Spark writes one file that holds the schema alone.
+        nothing = rows.where(sf.lit(False)).select(*[sf.col(f"`{name}`") for name in inside])
+        nothing.write.mode("overwrite").option("compression", "snappy").parquet(f"{scratch}/empty")
     for session in window.sessions:
         target = f"{root}/trading_date={session.isoformat()}"
         store.delete(target)
@@ -284,10 +314,6 @@ def write_table(frame: DataFrame, table: Table, form: Form, window: Window) -> N
         else:
             store.move(f"{scratch}/session={session.isoformat()}", target)
     store.delete(scratch)
-
-
-class FolderNotMovedError(MarketTablesError):
-    """The file system refused to move or copy a folder."""
 
 
 class Folders:
@@ -331,5 +357,7 @@ def run_pipeline(spark: SparkSession, form: Form, window: Window, folder: Path =
     spark.conf.set("spark.sql.ansi.enabled", "true")
     tables = read_tables(folder)
     documents = read_documents(spark, window)
-    write_tables(build_tables(documents, tables, folder), tables, form, window)
-    documents.unpersist()
+    try:
+        write_tables(build_tables(documents, tables, folder), tables, form, window)
+    finally:
+        documents.unpersist()
