@@ -82,7 +82,7 @@ class DocumentInvalidError(MarketTablesError):
 
 
 class FolderNotMovedError(MarketTablesError):
-    """The file system refused to move or copy a folder."""
+    """The file system refused to move a folder or to copy a file."""
 
 
 @dataclass(frozen=True)
@@ -310,14 +310,15 @@ def write_table(frame: DataFrame, table: Table, form: Form, window: Window) -> N
         target = f"{root}/trading_date={session.isoformat()}"
         store.delete(target)
         if session in empty:
-            store.copy(f"{scratch}/empty", target)
+            (name,) = store.list_names(f"{scratch}/empty/part-*")
+            store.copy(f"{scratch}/empty/{name}", f"{target}/{name}")
         else:
             store.move(f"{scratch}/session={session.isoformat()}", target)
     store.delete(scratch)
 
 
 class Folders:
-    """Folders of Spark's file system: list, move, copy and delete."""
+    """Folders of Spark's file system, and the files in them: list, move, copy and delete."""
 
     def __init__(self, spark: SparkSession) -> None:
         self._hadoop = spark._jvm.org.apache.hadoop.fs
@@ -344,7 +345,7 @@ class Folders:
             raise FolderNotMovedError(f"{source} could not be moved to {target}; run this job again")
 
     def copy(self, source: str, target: str) -> None:
-        """Copy a folder's files to a place that is free; raises FolderNotMovedError."""
+        """Copy a file into a folder, which need not exist; raises FolderNotMovedError."""
         system, path = self._open(source)
         copied = self._hadoop.FileUtil.copy(system, path, system, self._hadoop.Path(target), False, self._configuration)
         if not copied:
