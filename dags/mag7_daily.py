@@ -30,21 +30,17 @@ environment variables of `mag7.settings`.
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pendulum
-from airflow.providers.amazon.aws.operators.athena import AthenaOperator
-from airflow.providers.amazon.aws.operators.redshift_data import RedshiftDataOperator
 from airflow.sdk import Asset, Param, dag, get_current_context, task, task_group
 
-from mag7.lake.checks import list_checks
 from mag7.paths import SQL
-from mag7.tasks import check, collect, document, publish, session, summary, templates, transform
-from mag7.tasks.reports import report_failure
-from mag7.tasks.retries import PassingFaultsPolicy
+from mag7.tasks import collect, document, publish, session, summary
+from mag7.tasks.groups import check_window, default_args, load_window, transform_window
+from mag7.tasks.templates import MACROS
 from mag7.timetables import SessionTimetable
-from mag7.warehouse.load import batch_statements
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.xcom_arg import XComArg
@@ -52,18 +48,11 @@ if TYPE_CHECKING:
     from mag7.tasks.collect import Batch, Counts
     from mag7.tasks.window import Window
 
-START = pendulum.datetime(
-    2000, 1, 1, tz="UTC"
-)  # before FIRST: Airflow runs no task of an earlier date, and says success
 FIRST = date(2020, 11, 30)
+# Long before FIRST: of an earlier date Airflow runs no task and calls that a success, so no date may be earlier.
+START = pendulum.datetime(2000, 1, 1, tz="UTC")
 POOL = "polygon"
-POLL = 1  # seconds between two looks at a Glue run, a query or a load; each look is one cheap API call
 CONCENTRATION = Asset(name="mag7_concentration", uri="mag7://warehouse/concentration_metrics")
-WAREHOUSE: dict[str, Any] = {
-    "workgroup_name": "{{ setting('redshift_workgroup') }}",
-    "database": "{{ setting('redshift_database') }}",
-    "poll_interval": POLL,
-}
 
 
 @task
@@ -108,59 +97,6 @@ def collect_session(window: Window) -> list[XComArg]:
     return [closes, details, look_back]
 
 
-@task_group(group_id="transform")
-def transform_window(window: Window) -> XComArg:
-    """Run both Glue jobs into staging and make the staged tables readable."""
-    jobs = [
-        transform.GlueRunOperator(
-            task_id=job.replace("-", "_"),
-            job_name=job,
-            script_args=templates.template_glue_arguments(job),
-            params={"window": "check_coverage"},
-            job_poll_interval=POLL,
-            waiter_delay=POLL,
-            stop_job_run_on_kill=True,
-        )
-        for job in ("processing-pipeline", "analytics-pipeline")
-    ]
-    staged = task(transform.register_staging)(window)
-    window >> jobs >> staged
-    return staged
-
-
-@task_group(group_id="check")
-def check_window(window: Window, staged: XComArg) -> XComArg:
-    """Run every check on the staged tables; only sessions that pass go on."""
-    run_checks = AthenaOperator.partial(
-        task_id="run_check",
-        database="{{ staging_database() }}",
-        workgroup="{{ setting('athena_workgroup') }}",
-        output_location="s3://{{ setting('bucket') }}/athena-results/",
-        sleep_time=POLL,
-        log_query=False,
-        params={"window": "check_coverage"},
-        map_index_template="{{ task.query.split('Check: ')[-1].splitlines()[0] }}",
-    ).expand(query=[f"athena/checks/{name}.sql" for name in list_checks()])
-    staged >> run_checks
-    return task(check.judge_checks)(window, run_checks.output)
-
-
-@task_group(group_id="load")
-def load_window(window: XComArg) -> XComArg:
-    """Load every table and session of the window in one transaction, then reconcile with the lake."""
-    accepted = {"window": "check.judge_checks"}
-    load_tables = RedshiftDataOperator(task_id="load_tables", sql=batch_statements(), params=accepted, **WAREHOUSE)
-    count_window = RedshiftDataOperator(
-        task_id="count_window",
-        sql="redshift/load/count_window.sql",
-        return_sql_result=True,
-        params=accepted,
-        **WAREHOUSE,
-    )
-    task(publish.write_manifests)(window) >> load_tables >> count_window
-    return task(publish.reconcile)(window, count_window.output)
-
-
 @dag(
     dag_id="mag7_daily",
     doc_md=__doc__,
@@ -178,16 +114,8 @@ def load_window(window: XComArg) -> XComArg:
         )
     },
     template_searchpath=[str(SQL)],
-    user_defined_macros=templates.MACROS,
-    default_args={
-        "owner": "market-data",
-        "retries": 2,
-        "retry_delay": timedelta(seconds=30),
-        "retry_exponential_backoff": 2.0,
-        "retry_policy": PassingFaultsPolicy(),
-        "execution_timeout": timedelta(hours=2),
-        "on_failure_callback": report_failure,
-    },
+    user_defined_macros=MACROS,
+    default_args=default_args(),
 )
 def mag7_daily() -> None:
     """Wire the daily run: collect, build, check, publish, load."""

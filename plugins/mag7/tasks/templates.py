@@ -46,6 +46,11 @@ def setting(name: str) -> str | float | int:
     return value
 
 
+def check_name(query: str) -> str:
+    """Give a check's first line, the sentence that must hold, as the name that people see."""
+    return query.strip().splitlines()[0].removeprefix("-- Check: ")
+
+
 def staging_database() -> str:
     """Name the catalog database of staged tables."""
     return STAGING_DATABASE
@@ -91,5 +96,16 @@ def _window(context: Context) -> Window:
 
 MACROS: dict[str, Callable[..., Any]] = {
     function.__name__: function
-    for function in (sessions, run, manifest, setting, staging_database, database, schema, copy_role, glue_argument)
+    for function in (
+        sessions,
+        run,
+        manifest,
+        setting,
+        staging_database,
+        database,
+        schema,
+        copy_role,
+        check_name,
+        glue_argument,
+    )
 }

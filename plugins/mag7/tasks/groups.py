@@ -1,0 +1,94 @@
+"""Task groups that every DAG over a window of sessions is built from: transform, check, load; and its default args."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, cast
+
+from airflow.providers.amazon.aws.operators.athena import AthenaOperator
+from airflow.providers.amazon.aws.operators.redshift_data import RedshiftDataOperator
+from airflow.sdk import task, task_group
+
+from mag7.lake.checks import list_checks
+from mag7.tasks import check, publish, transform
+from mag7.tasks.reports import report_failure
+from mag7.tasks.retries import PassingFaultsPolicy
+from mag7.tasks.templates import template_glue_arguments
+from mag7.warehouse.load import batch_statements
+
+Handed = Any
+"""What a task hands on: an XComArg while a DAG is wired, its value when a task runs; TaskFlow types it as either."""
+
+GLUE_JOBS = ("processing-pipeline", "analytics-pipeline")
+POLL_SECONDS = 1
+"""Between two looks at a Glue run or a load; each look is one cheap API call."""
+
+QUICK_POLL_SECONDS = 0.2
+"""Between two looks at a check, which takes a fraction of a second on files this small."""
+
+
+def default_args() -> dict[str, Any]:
+    """Give the arguments that every task of every DAG starts from."""
+    return {
+        "owner": "market-data",
+        "retries": 2,
+        "retry_delay": timedelta(seconds=30),
+        "retry_exponential_backoff": 2.0,
+        "retry_policy": PassingFaultsPolicy(),
+        "execution_timeout": timedelta(hours=2),
+        "on_failure_callback": report_failure,
+    }
+
+
+@task_group(group_id="transform")
+def transform_window(window: Handed) -> Handed:
+    """Run both Glue jobs into staging and make the staged tables readable; ``check_coverage`` returned the window."""
+    jobs = [
+        transform.GlueRunOperator(
+            task_id=job.replace("-", "_"),
+            job_name=job,
+            script_args=template_glue_arguments(job),
+            params={"window": "check_coverage"},
+            job_poll_interval=POLL_SECONDS,
+            waiter_delay=POLL_SECONDS,
+            stop_job_run_on_kill=True,
+        )
+        for job in GLUE_JOBS
+    ]
+    staged = task(transform.register_staging)(window)
+    window >> jobs >> staged
+    return staged
+
+
+@task_group(group_id="check")
+def check_window(window: Handed, staged: Handed) -> Handed:
+    """Run every check on the staged tables; only sessions that pass go on."""
+    run_check = AthenaOperator.partial(
+        task_id="run_check",
+        database="{{ staging_database() }}",
+        workgroup="{{ setting('athena_workgroup') }}",
+        output_location="s3://{{ setting('bucket') }}/athena-results/",
+        sleep_time=QUICK_POLL_SECONDS,
+        log_query=False,
+        params={"window": "check_coverage"},
+        map_index_template="{{ check_name(task.query) }}",
+    ).expand(query=[f"athena/checks/{name}.sql" for name in list_checks()])
+    staged >> run_check
+    return task(check.judge_checks)(window, cast("Handed", run_check.output))
+
+
+@task_group(group_id="load")
+def load_window(window: Handed) -> Handed:
+    """Load every table and session of a published window in one transaction, then reconcile with the lake."""
+    warehouse: dict[str, Any] = {
+        "workgroup_name": "{{ setting('redshift_workgroup') }}",
+        "database": "{{ setting('redshift_database') }}",
+        "poll_interval": POLL_SECONDS,
+        "params": {"window": "publish_sessions"},
+    }
+    load_tables = RedshiftDataOperator(task_id="load_tables", sql=batch_statements(), **warehouse)
+    count_window = RedshiftDataOperator(
+        task_id="count_window", sql="redshift/load/count_window.sql", return_sql_result=True, **warehouse
+    )
+    task(publish.write_manifests)(window) >> load_tables >> count_window
+    return task(publish.reconcile)(window, cast("Handed", count_window.output))
