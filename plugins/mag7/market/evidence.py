@@ -13,7 +13,7 @@ from mag7.index.symbols import symbol_on
 from mag7.market.caps import Evidence, FailedLine, LookBack, price_line
 from mag7.market.shares import CountUnavailableError, accept_count, needs_previous_close
 from mag7.polygon.answers import Answer
-from mag7.polygon.bodies import DailyBar, TickerDetails, parse_grouped_daily, parse_ticker_details
+from mag7.polygon.bodies import GroupedDaily, TickerDetails, parse_grouped_daily, parse_ticker_details
 from mag7.polygon.errors import BodyInvalidError
 from mag7.sessions import previous_session
 
@@ -48,15 +48,16 @@ class EvidenceReader:
 
     def read_line(self, session: date, line: Line, *, single_line: bool) -> Evidence:
         """Read one line's evidence for a session."""
-        bars, bar_failure, bars_key = self._bars(session)
+        grouped, grouped_failure, bars_key = self._bars(session)
         details, details_failure, details_key = self._details(line, line.symbol, session)
-        bar = bars.get(line.symbol)
+        bar = grouped.bars.get(line.symbol)
+        bar_failure = grouped_failure or grouped.unusable.get(line.symbol)
         keys = [key for key in (bars_key, details_key) if key]
         previous_close = None
         if details is not None and bar is not None and needs_previous_close(details, bar.close):
             earlier, _, earlier_key = self._bars(previous_session(session))
-            if line.symbol in earlier:
-                previous_close = earlier[line.symbol].close
+            if line.symbol in earlier.bars:
+                previous_close = earlier.bars[line.symbol].close
                 keys += [earlier_key] if earlier_key else []
         evidence = Evidence(
             line, details, details_failure, bar, bar_failure, previous_close=previous_close, answers=tuple(keys)
@@ -70,7 +71,7 @@ class EvidenceReader:
 
     def previous_close_wanted(self, session: date, lines: Iterable[Line]) -> bool:
         """Whether any line's market_cap disagrees with its own session's close, so that yesterday's is needed."""
-        bars, _, _ = self._bars(session)
+        bars = self._bars(session)[0].bars
         for line in lines:
             details, _, _ = self._details(line, line.symbol, session)
             if details and line.symbol in bars and needs_previous_close(details, bars[line.symbol].close):
@@ -82,10 +83,10 @@ class EvidenceReader:
             day = previous_session(session, count_back)
             symbol = symbol_on(line.ticker, day)
             details, _, details_key = self._details(line, symbol, day)
-            bars, _, bars_key = self._bars(day)
-            if details is None or symbol not in bars:
+            grouped, _, bars_key = self._bars(day)
+            if details is None or symbol not in grouped.bars:
                 continue
-            close = bars[symbol].close
+            close = grouped.bars[symbol].close
             try:
                 accepted = accept_count(line, details, close, None, single_line=single_line)
             except CountUnavailableError:
@@ -109,11 +110,11 @@ class EvidenceReader:
             return None, _another_issuer(line, symbol, day, details.cik), answer.key
         return details, None, answer.key
 
-    def _parse_bars(self, day: date) -> tuple[dict[str, DailyBar], str | None, str | None]:
+    def _parse_bars(self, day: date) -> tuple[GroupedDaily, str | None, str | None]:
         answer = self._answers.grouped(day)
         if answer is None or not answer.completed:
             reason = "never asked for" if answer is None else answer.error or "not answered"
-            return {}, f"the closes of {day} are missing: {reason}", None
+            return GroupedDaily({}, {}), f"the closes of {day} are missing: {reason}", None
         return parse_grouped_daily(answer.body, day), None, answer.key
 
 

@@ -105,12 +105,21 @@ def parse_ticker_details(body: str, symbol: str) -> TickerDetails:
     )
 
 
-def parse_grouped_daily(body: str, session: date) -> dict[str, DailyBar]:
-    """Parse every ticker's bar of one session, by ticker.
+@dataclass(frozen=True)
+class GroupedDaily:
+    """Every ticker's bar of one session, and why some tickers' bars cannot be used: by ticker, both."""
 
-    Raises BodyInvalidError for a body without results (a holiday, or a day not yet there), adjusted prices, a bar of
-    another day (the New York date of its time; the provider stamps the end of the window), a ticker that appears
-    twice, and a price that is not positive.
+    bars: Mapping[str, DailyBar]
+    unusable: Mapping[str, str]
+
+
+def parse_grouped_daily(body: str, session: date) -> GroupedDaily:
+    """Parse every ticker's bar of one session.
+
+    The answer holds the whole market: a ticker's price that is not positive, or its second bar, spoils that ticker
+    only. Raises BodyInvalidError for a body without results (a holiday, or a day not yet there) or without one usable
+    bar, adjusted prices, an entry without a ticker, and a bar of another day (the New York date of its time; the
+    provider stamps the end of the window).
     """
     subject = f"grouped daily of {session.isoformat()}"
     content = parse_object(body, subject)
@@ -126,26 +135,33 @@ def parse_grouped_daily(body: str, session: date) -> dict[str, DailyBar]:
     return _parse_bars(results, subject, session)
 
 
-def _parse_bars(results: list[Any], subject: str, session: date) -> dict[str, DailyBar]:
+def _parse_bars(results: list[Any], subject: str, session: date) -> GroupedDaily:
     bars: dict[str, DailyBar] = {}
-    times_seen: set[int] = set()
+    unusable: dict[str, str] = {}
+    days_checked: set[int] = set()
     for position, result in enumerate(results):
         fields = _Fields(result, subject, f"results[{position}]")
-        bar = _parse_bar(fields)
-        if bar.timestamp_ms not in times_seen:
-            _check_day(fields, bar, session)
-            times_seen.add(bar.timestamp_ms)
-        if bar.ticker in bars:
-            fields.refuse("T", f"is {bar.ticker}, a second bar of one ticker")
-        bars[bar.ticker] = bar
-    return bars
+        ticker = fields.text("T")
+        if not ticker:
+            fields.refuse("T", "is missing")
+        fields.place = f"{fields.place} ({ticker})"
+        moment = fields.required("t", fields.whole)
+        if moment not in days_checked:
+            _check_day(fields, moment, session)
+            days_checked.add(moment)
+        try:
+            if ticker in bars or ticker in unusable:
+                fields.refuse("T", f"is {ticker}, a second bar of one ticker")
+            bars[ticker] = _parse_bar(fields, ticker, moment)
+        except BodyInvalidError as invalid:
+            bars.pop(ticker, None)
+            unusable[ticker] = invalid.reason
+    if not bars:
+        raise BodyInvalidError(subject, next(iter(unusable.values())))
+    return GroupedDaily(bars, unusable)
 
 
-def _parse_bar(fields: _Fields) -> DailyBar:
-    ticker = fields.text("T")
-    if not ticker:
-        fields.refuse("T", "is missing")
-    fields.place = f"{fields.place} ({ticker})"
+def _parse_bar(fields: _Fields, ticker: str, moment: int) -> DailyBar:
     return DailyBar(
         ticker=ticker,
         open=fields.price("o"),
@@ -154,18 +170,18 @@ def _parse_bar(fields: _Fields) -> DailyBar:
         close=fields.price("c"),
         volume=fields.required("v", fields.amount),
         vwap=fields.positive("vw"),
-        timestamp_ms=fields.required("t", fields.whole),
+        timestamp_ms=moment,
     )
 
 
-def _check_day(fields: _Fields, bar: DailyBar, session: date) -> None:
+def _check_day(fields: _Fields, milliseconds: int, session: date) -> None:
     try:
-        moment = datetime.fromtimestamp(bar.timestamp_ms / 1000, tz=UTC)
+        moment = datetime.fromtimestamp(milliseconds / 1000, tz=UTC)
     except (ValueError, OverflowError, OSError):
-        fields.refuse("t", f"is {bar.timestamp_ms}, not a time in milliseconds")
+        fields.refuse("t", f"is {milliseconds}, not a time in milliseconds")
     day = moment.astimezone(NEW_YORK).date()
     if day != session:
-        fields.refuse("t", f"is {bar.timestamp_ms}, that is {day} in New York, not {session}")
+        fields.refuse("t", f"is {milliseconds}, that is {day} in New York, not {session}")
 
 
 def _check_status(content: Mapping[str, Any], subject: str) -> None:

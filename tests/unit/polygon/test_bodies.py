@@ -131,7 +131,7 @@ def test_details_that_are_not_of_the_ticker_are_refused(body: str, says: str) ->
 
 
 def test_bars_are_read_by_ticker() -> None:
-    bars = parse_grouped_daily(grouped_body(bar("AAPL"), bar("BRK.B", c=452.11, vw=None)), DAY)
+    bars = parse_grouped_daily(grouped_body(bar("AAPL"), bar("BRK.B", c=452.11, vw=None)), DAY).bars
     assert set(bars) == {"AAPL", "BRK.B"}
     assert bars["AAPL"].close == Decimal("248.13")
     assert bars["AAPL"].volume == Decimal("33155300.5")
@@ -153,7 +153,7 @@ def test_delayed_is_good_data() -> None:
     ids=["16:00 EDT", "midnight EST", "before daylight saving", "after daylight saving"],
 )
 def test_the_session_is_the_new_york_date_of_the_bar(moment: int, session: date) -> None:
-    assert parse_grouped_daily(grouped_body(bar("AAPL", t=moment)), session)["AAPL"].timestamp_ms == moment
+    assert parse_grouped_daily(grouped_body(bar("AAPL", t=moment)), session).bars["AAPL"].timestamp_ms == moment
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_the_session_is_the_new_york_date_of_the_bar(moment: int, session: date)
         (grouped_body(bar("AAPL"), adjusted=0), "adjusted is 0, not false"),
         (grouped_body(bar("AAPL"), status="NOT_AUTHORIZED"), "status is NOT_AUTHORIZED"),
         (grouped_body(bar("AAPL"), status=["OK"]), "status is"),
-        (grouped_body(bar("AAPL"), bar("MSFT"), bar("AAPL")), r"results\[2\] \(AAPL\).T is AAPL, a second bar"),
+        (grouped_body(bar("AAPL"), bar("AAPL")), r"results\[1\] \(AAPL\).T is AAPL, a second bar"),
         (grouped_body(bar("AAPL", c=0)), r"\(AAPL\).c is 0, not more than zero"),
         (grouped_body(bar("AAPL", l=-1.5)), r"\(AAPL\).l is -1.5, less than zero"),
         (grouped_body(bar("AAPL", o="247.82")), r"\(AAPL\).o is a string"),
@@ -183,6 +183,22 @@ def test_the_session_is_the_new_york_date_of_the_bar(moment: int, session: date)
 def test_a_grouped_day_that_cannot_be_trusted_is_refused(body: str, says: str) -> None:
     with pytest.raises(BodyInvalidError, match=says):
         parse_grouped_daily(body, DAY)
+
+
+@pytest.mark.parametrize(
+    ("results", "says"),
+    [
+        ([bar("ZVZZT", c=0)], "c is 0, not more than zero"),
+        ([bar("ZVZZT", v=None)], "v is missing"),
+        ([bar("ZVZZT"), bar("ZVZZT")], "a second bar of one ticker"),
+        ([bar("ZVZZT", c=0), bar("ZVZZT")], "a second bar of one ticker"),
+    ],
+)
+def test_one_tickers_bad_bar_spoils_that_ticker_only(results: list[dict[str, Any]], says: str) -> None:
+    day = parse_grouped_daily(grouped_body(bar("AAPL"), *results, bar("MSFT")), DAY)
+    assert set(day.bars) == {"AAPL", "MSFT"}
+    assert set(day.unusable) == {"ZVZZT"}
+    assert says in day.unusable["ZVZZT"]
 
 
 @given(st.text() | json_values.map(json.dumps))
@@ -210,8 +226,10 @@ def test_details_are_either_typed_or_refused(fields: dict[str, Any]) -> None:
 def test_bars_are_either_typed_or_refused(changes: list[dict[str, Any]]) -> None:
     body = grouped_body(*({**bar(f"T{number}"), **change} for number, change in enumerate(changes)))
     try:
-        bars = parse_grouped_daily(body, DAY)
+        day = parse_grouped_daily(body, DAY)
     except BodyInvalidError:
         return
-    assert len(bars) == len(changes) > 0
+    bars = day.bars
+    assert len(bars) + len(day.unusable) == len(changes)
+    assert len(bars) > 0
     assert all(found.close > 0 and found.volume >= 0 for found in bars.values())
