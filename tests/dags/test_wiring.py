@@ -1,0 +1,132 @@
+"""The order that matters: what must have happened before a task may run, and which window it works on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.dags.test_policy import last_part
+
+if TYPE_CHECKING:
+    from airflow.sdk import DAG
+
+Wires = dict[str, set[str]]
+
+
+@pytest.fixture
+def daily(dags: dict[str, DAG]) -> DAG:
+    return dags["mag7_daily"]
+
+
+def before(dag: DAG, task_id: str) -> set[str]:
+    """Every task that has ended well when a task begins, by the last part of its id."""
+    return {last_part(found) for found in dag.get_task(task_id).get_flat_relative_ids(upstream=True)}
+
+
+def window_task(task: Any) -> str:
+    """The task whose window a task works on: the first argument of a function, the parameter of a template."""
+    if task.params and "window" in task.params:
+        return str(dict(task.params)["window"])
+    return str(task.op_args[0].operator.task_id)
+
+
+def test_every_task_follows_the_resolved_session(daily: DAG) -> None:
+    assert [task.task_id for task in daily.tasks if not task.upstream_task_ids] == ["resolve_session"]
+
+
+def test_every_path_ends_in_the_report_of_refusals(daily: DAG) -> None:
+    assert [task.task_id for task in daily.tasks if not task.downstream_task_ids] == ["report_refusals"]
+    assert before(daily, "report_refusals") == {last_part(task_id) for task_id in daily.task_ids} - {"report_refusals"}
+
+
+@pytest.mark.parametrize(
+    ("task_id", "needed"),
+    [
+        ("collect.collect_look_back", {"collect_closes", "collect_details"}),
+        ("build_market_data", {"collect_closes", "collect_details", "collect_look_back"}),
+        ("check_coverage", {"build_market_data"}),
+        ("transform.processing_pipeline", {"check_coverage"}),
+        ("transform.analytics_pipeline", {"check_coverage"}),
+        ("transform.register_staging", {"processing_pipeline", "analytics_pipeline"}),
+        ("check.run_check", {"register_staging"}),
+        ("check.judge_checks", {"run_check"}),
+        ("publish_sessions", {"judge_checks"}),
+        ("load.write_manifests", {"publish_sessions"}),
+        ("load.load_tables", {"publish_sessions", "write_manifests"}),
+        ("load.count_window", {"load_tables"}),
+        ("load.reconcile", {"count_window"}),
+        ("summarise", {"reconcile"}),
+    ],
+)
+def test_nothing_starts_before_what_it_reads(daily: DAG, task_id: str, needed: set[str]) -> None:
+    assert needed <= before(daily, task_id)
+
+
+@pytest.mark.parametrize("task_id", ["collect.collect_closes", "collect.collect_details"])
+def test_closes_and_details_are_asked_side_by_side(daily: DAG, task_id: str) -> None:
+    assert before(daily, task_id) <= {"resolve_session", "plan_batches"}
+
+
+def test_the_glue_jobs_run_side_by_side(daily: DAG) -> None:
+    assert before(daily, "transform.processing_pipeline") == before(daily, "transform.analytics_pipeline")
+
+
+def test_only_judged_sessions_are_published_and_loaded(daily: DAG) -> None:
+    windows = {task_id: window_task(daily.get_task(task_id)) for task_id in published_and_after(daily)}
+
+    # publish_sessions hands on what it was given.
+    assert set(windows.values()) <= {"check.judge_checks", "publish_sessions"}
+    assert windows["publish_sessions"] == "check.judge_checks"
+
+
+def published_and_after(daily: DAG) -> list[str]:
+    return [task_id for task_id in daily.task_ids if task_id == "publish_sessions" or task_id.startswith("load.")]
+
+
+def test_only_covered_sessions_are_transformed_and_checked(daily: DAG) -> None:
+    staging = [task_id for task_id in daily.task_ids if task_id.startswith(("transform.", "check."))]
+
+    assert len(staging) == 5
+    assert {window_task(daily.get_task(task_id)) for task_id in staging} == {"check_coverage"}
+
+
+def test_refusals_are_reported_for_the_whole_window_that_was_asked_for(daily: DAG) -> None:
+    assert window_task(daily.get_task("report_refusals")) == "resolve_session"
+
+
+def test_a_template_takes_its_window_from_a_task_that_has_run(daily: DAG) -> None:
+    templated = [task for task in daily.tasks if task.params and "window" in task.params]
+
+    assert len(templated) == 5
+    for task in templated:
+        assert window_task(task) in task.get_flat_relative_ids(upstream=True), task.task_id
+
+
+def test_the_gate_is_given_every_checks_query_id_in_order(daily: DAG) -> None:
+    window, query_ids = daily.get_task("check.judge_checks").op_args
+
+    assert (window.operator.task_id, query_ids.operator.task_id) == ("check_coverage", "check.run_check")
+    assert query_ids.operator.is_mapped
+
+
+def test_reconcile_is_given_the_rows_that_were_counted(daily: DAG) -> None:
+    _, counted = daily.get_task("load.reconcile").op_args
+
+    assert counted.operator.task_id == "load.count_window"
+
+
+def test_the_summary_adds_up_what_every_collecting_task_counted(daily: DAG) -> None:
+    _, counts = daily.get_task("summarise").op_args
+
+    assert {last_part(count.operator.task_id) for count in counts} == {
+        "collect_closes",
+        "collect_details",
+        "collect_look_back",
+    }
+
+
+def test_the_asset_event_comes_from_a_reconciled_session(daily: DAG) -> None:
+    events = {task.task_id: [asset.name for asset in task.outlets] for task in daily.tasks if task.outlets}
+
+    assert events == {"summarise": ["mag7_concentration"]}
