@@ -89,7 +89,7 @@ class TestDag:
 
     @pytest.mark.xfail(
         strict=True,
-        reason="mag7_daily's table has no row for plan_batches, build_market_data, run_check, publish_sessions, summarise",
+        reason="no row yet for plan_batches, build_market_data, run_check, publish_sessions, summarise",
     )
     def test_says_of_every_task_what_its_failure_means(self, dag: DAG) -> None:
         rows = [row.strip("| ").split("|") for row in (dag.doc_md or "").splitlines() if row.startswith("|")][2:]
