@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ POOL = {
     "polygon": {"slots": 4, "description": "mapped tasks that ask the market data provider", "include_deferred": False}
 }
 PREPARE_SECONDS = 300.0
+_TASK_STARTS = re.compile(r"\[DAG TEST\] starting task_id=(\S+)")
 
 
 class AirflowCommandError(Exception):
@@ -68,18 +70,39 @@ def airflow_command(*arguments: str) -> list[str]:
     return [str(Path(sys.executable).parent / "airflow"), *arguments]
 
 
-def run_dag(stack: Stack, dag_id: str, day: str, conf: Mapping[str, object], log: Path) -> int:
-    """Run ``airflow dags test`` for a date; its whole output goes to a log file. Returns the exit code."""
-    with log.open("wb") as output:
-        finished = subprocess.run(
-            airflow_command("dags", "test", dag_id, day, "-c", json.dumps(conf)),
-            cwd=ROOT,
-            env=stack.environment(),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-    return finished.returncode
+def _stay_silent(task_id: str) -> None:
+    """Tell nobody."""
+
+
+def run_dag(
+    stack: Stack,
+    dag_id: str,
+    day: str,
+    conf: Mapping[str, object],
+    *,
+    log: Path,
+    say: Callable[[str], None] = _stay_silent,
+) -> int:
+    """Run ``airflow dags test`` for a date; its whole output goes to a log file. Returns the exit code.
+
+    ``say`` is told each task's id as it starts, a mapped task's once.
+    """
+    command = airflow_command("dags", "test", dag_id, day, "-c", json.dumps(conf))
+    told: set[str] = set()
+    with (
+        log.open("w") as output,
+        subprocess.Popen(
+            command, cwd=ROOT, env=stack.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process,
+    ):
+        for line in process.stdout or ():
+            output.write(line)
+            output.flush()
+            started = _TASK_STARTS.search(line)
+            if started and started[1] not in told:
+                told.add(started[1])
+                say(started[1])
+    return process.returncode
 
 
 def find_run(stack: Stack, dag_id: str, since: datetime) -> str | None:

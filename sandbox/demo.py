@@ -92,7 +92,7 @@ def demonstrate(stack: Stack, day: str, *, again: bool, started: float) -> Outco
     prepare_airflow(stack)
     log = stack.folder / f"dags-test-{day}.log"
     began = datetime.now(UTC)
-    run_dag(stack, DAG, day, {"collect_again": again}, log)
+    run_dag(stack, DAG, day, {"collect_again": again}, log=log, say=lambda task: _say(f"  {task}"))
     run_id = find_run(stack, DAG, began)
     tasks = list_task_runs(stack, DAG, run_id) if run_id else []
     store = _open_store(environment)
