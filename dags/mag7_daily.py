@@ -93,7 +93,9 @@ def collect_session(window: Window) -> list[XComArg]:
     """Collect everything that a session's document rests on; hands on what each task counted."""
     closes, details = collect_closes(window), collect_details.expand(batch=plan_batches(window))
     look_back = collect_look_back(window)
-    [closes, details] >> look_back
+    # Details wait for the closes: before the day's release they rest on yesterday, and a provider that refuses the
+    # first call need not refuse five hundred.
+    closes >> details >> look_back
     return [closes, details, look_back]
 
 

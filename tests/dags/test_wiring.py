@@ -63,9 +63,8 @@ def test_nothing_starts_before_what_it_reads(daily: DAG, task_id: str, needed: s
     assert needed <= before(daily, task_id)
 
 
-@pytest.mark.parametrize("task_id", ["collect.collect_closes", "collect.collect_details"])
-def test_closes_and_details_are_asked_side_by_side(daily: DAG, task_id: str) -> None:
-    assert before(daily, task_id) <= {"resolve_session", "plan_batches"}
+def test_details_are_asked_once_the_day_is_released(daily: DAG) -> None:
+    assert before(daily, "collect.collect_details") == {"resolve_session", "plan_batches", "collect_closes"}
 
 
 def test_the_glue_jobs_run_side_by_side(daily: DAG) -> None:
