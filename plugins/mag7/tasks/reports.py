@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import TYPE_CHECKING, Any
 
 from mag7.errors import Mag7Error
 from mag7.lake.keys import report_key, run_segment
 from mag7.lake.objects import ObjectStore
+from mag7.settings import SettingInvalidError, SettingMissingError, read_settings
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+log = logging.getLogger(__name__)
 
 FAILURE = "failure"
 
@@ -33,24 +37,22 @@ def clear_reports(store: ObjectStore, run: str) -> None:
 
 
 def report_failure(context: Context) -> None:
-    """Leave a failed task's error as the run's failure report; Airflow calls this as on_failure_callback.
+    """Say a failed task's error as the last word of its log, and leave it as the run's failure report.
 
-    The first failure of a run is its cause: a later one does not replace it. Where the lake itself cannot be
-    written to, Airflow logs that as the callback's own error beside the task's.
+    Airflow calls this as on_failure_callback. The first failure of a run is its cause: a later one does not replace
+    its report. Where the settings do not say where the lake is, there is no report.
     """
-    from mag7.settings import read_settings
     from mag7.tasks.connections import open_store
 
     ti, dag_run = context["ti"], context["dag_run"]
-    run = run_segment(ti.dag_id, dag_run.run_id)
     error = context.get("exception")
-    store = open_store(read_settings())
-    if any(True for _ in store.list(report_key(run, FAILURE))):
-        return
-    kind = type(error).__name__ if error else "unknown"
-    write_report(
-        store,
-        run,
-        FAILURE,
-        {"task": ti.task_id, "error": kind, "message": str(error), "ours": isinstance(error, Mag7Error)},
-    )
+    kind, message = type(error).__name__, str(error)
+    report = {"task": ti.task_id, "error": kind, "message": message or kind, "ours": isinstance(error, Mag7Error)}
+    if not isinstance(error, SettingMissingError | SettingInvalidError):
+        _leave_failure(open_store(read_settings()), run_segment(ti.dag_id, dag_run.run_id), report)
+    log.error("%s failed: %s", ti.task_id, report["message"])
+
+
+def _leave_failure(store: ObjectStore, run: str, report: dict[str, Any]) -> None:
+    if not any(True for _ in store.list(report_key(run, FAILURE))):
+        write_report(store, run, FAILURE, report)

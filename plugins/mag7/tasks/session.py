@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mag7.lake.keys import run_segment
 from mag7.sessions import session_asked_for
 from mag7.settings import read_settings
-from mag7.tasks.connections import open_store
+from mag7.tasks.connections import find_api_key, open_store
 from mag7.tasks.reports import clear_reports
 from mag7.tasks.window import Window, make_window
 
@@ -20,12 +20,13 @@ log = logging.getLogger(__name__)
 
 
 def resolve_session(dag_run: DagRunProtocol, first: date) -> Window:
-    """Resolve the run's session, and check the settings before anything is asked or written.
+    """Resolve the run's session, and check settings and key before anything is asked or written.
 
     ``first`` is the first session that the DAG covers. A date that is asked for and is no closed session is an
     error; only a trigger without a date takes the last closed session.
     """
     settings = read_settings()
+    find_api_key()
     session = session_asked_for(dag_run.logical_date, dag_run.run_after, first=first)
     run = run_segment(dag_run.dag_id, dag_run.run_id)
     clear_reports(open_store(settings), run)
