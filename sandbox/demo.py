@@ -19,6 +19,7 @@ from typing import Any
 
 import boto3
 
+from mag7.errors import Mag7Error
 from mag7.lake.keys import run_segment
 from mag7.lake.objects import ObjectMissingError, ObjectStore
 from mag7.settings import read_settings
@@ -31,6 +32,7 @@ from sandbox.stack import REGION, ROOT, FolderInUseError, Stack, run_stack
 
 DAG = "mag7_daily"
 GOLDEN_DAY = "2024-12-13"
+FIRST_SESSION = "2020-11-30"
 SUMMARY_FILE = "summary.json"
 STAGES = {
     "resolve_session": "resolve",
@@ -40,6 +42,7 @@ STAGES = {
     "summarise": "summary",
     "report_refusals": "summary",
 }
+PUBLISHING_TASK = "publish_sessions"
 LAST_TASK = "report_refusals"
 
 
@@ -64,8 +67,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with run_stack(options.home, os.environ) as stack:
             outcome = demonstrate(stack, day, again=options.again, started=started)
-    except (FolderInUseError, ServerNotReadyError, ProvisioningError, AirflowCommandError) as error:
+    except FolderInUseError as error:
         return _fail(str(error))
+    except (ServerNotReadyError, ProvisioningError, AirflowCommandError, Mag7Error) as error:
+        outcome = _refuse(day, str(error), options.home, started)
     options.home.mkdir(parents=True, exist_ok=True)
     summary_file.write_text(json.dumps(outcome.summary, indent=1))
     return 0 if outcome.published else 1
@@ -97,10 +102,11 @@ def demonstrate(stack: Stack, day: str, *, again: bool, started: float) -> Outco
     tasks = list_task_runs(stack, DAG, run_id) if run_id else []
     store = _open_store(environment)
     if not any(task.state for task in tasks):
-        return _refuse(day, _explain_no_task(log), log, started)
+        return _refuse(day, _explain_no_task(day, log), log, started)
     segment = run_segment(DAG, run_id or "")
     if not _succeeded(tasks):
-        return _refuse(day, _explain_failure(store, segment, tasks), log, started)
+        published = any(task.task_id == PUBLISHING_TASK and task.start for task in tasks)
+        return _refuse(day, _explain_failure(store, segment, tasks), log, started, published=published)
     return _summarise(stack, store, segment, tasks, started)
 
 
@@ -109,11 +115,12 @@ def _succeeded(tasks: Sequence[TaskRun]) -> bool:
     return any(task.task_id == LAST_TASK for task in tasks) and all(task.state == "success" for task in tasks)
 
 
-def _explain_no_task(log: Path) -> str:
+def _explain_no_task(day: str, log: Path) -> str:
     last = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-1:]
+    said = f" (Airflow's last words: {last[0][:300]})" if last else ""
     return (
-        "no task ran: a date before the DAG's start (2020-11-30) is outside it; choose a later session"
-        f" (Airflow said: {' '.join(last)[:300]})"
+        f"no task ran for {day}: Airflow runs none for a date before the DAG's start, yet calls that a success;"
+        f" ask for a session from {FIRST_SESSION} on{said}"
     )
 
 
@@ -122,11 +129,12 @@ def _explain_failure(store: ObjectStore, segment: str, tasks: Sequence[TaskRun])
         return str(read_report(store, segment, FAILURE)["message"])
     except ObjectMissingError:
         failed = [task.task_id for task in tasks if task.state == "failed"]
-        return f"the tasks {', '.join(failed) or 'of the run'} failed without leaving a report"
+        return f"{', '.join(failed) or 'the run'} failed without leaving a report: its error is at the log's end"
 
 
-def _refuse(day: str, reason: str, log: Path, started: float) -> Outcome:
-    _say(f"\nREFUSED {day}: {reason}\n\nNothing that anyone reads has changed. The whole log: {log}")
+def _refuse(day: str, reason: str, logs: Path, started: float, *, published: bool = False) -> Outcome:
+    changed = "The session was being published: run it again" if published else "Nothing that anyone reads has changed"
+    _say(f"\nREFUSED {day}: {reason}\n\n{changed}. The whole log: {logs}")
     return Outcome({"trading_date": day, "refused": reason, "seconds": round(time.monotonic() - started, 1)}, False)
 
 

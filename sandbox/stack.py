@@ -17,6 +17,9 @@ from sandbox.processes import run_server
 ROOT = Path(__file__).resolve().parents[1]
 SIMULATED = "simulated"
 REGION = "us-west-2"
+RETRY_SECONDS = "2"
+"""Somebody sits and waits for a demonstration: longer waits between a task's tries are cut to this."""
+
 OFFICIAL_HOSTS = ("api.polygon.io", "api.massive.com")
 
 
@@ -55,6 +58,7 @@ class Stack:
                 "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
                 "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
                 "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+                "AIRFLOW__CORE__MAX_TASK_RETRY_DELAY": RETRY_SECONDS,
                 "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.airflow_home / 'airflow.db'}",
                 "AIRFLOW__LOGGING__NAMESPACE_LEVELS": _QUIET,
                 "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
