@@ -73,8 +73,8 @@ def prepare(
     tree = tree.transform(_fill(parameters))
     for name in tree.find_all(exp.Identifier):
         name.set("quoted", True if name.name.startswith("#") else name.args.get("quoted"))
-    if isinstance(tree, exp.Alter):
-        _check_alter(tree)
+    if isinstance(tree, exp.Alter) and any(isinstance(action, exp.ColumnDef) for action in tree.args["actions"]):
+        return Statement(kind, _add_column(tree, describe), _names([tree.this], None, temporary), (), tree)
     if isinstance(tree, exp.Create):
         tree = _define(tree, temporary, describe)
     target = _find_target(tree) if kind != "query" else None
@@ -151,11 +151,49 @@ def _define(tree: Any, temporary: set[str], describe: Callable[[str, str], str])
     return tree
 
 
-def _check_alter(tree: Any) -> None:
-    # DuckDB cannot add a check to a table that exists, so a new text column could not be held to its length.
-    for column in tree.args["actions"]:
-        if isinstance(column, exp.ColumnDef) and column.kind.this.name in TEXT_TYPES:
-            raise RedshiftError(f"the sandbox cannot add the text column {column.name}: create the table anew")
+def _add_column(tree: Any, describe: Callable[[str, str], str]) -> str:
+    """Write ADD COLUMN for DuckDB: a new table takes the old one's rows, as a check cannot be added to one that exists.
+
+    A text column is held to its length by such a check.
+    """
+    column, target = _check_new_column(tree), tree.this
+    definition = sqlglot.parse_one(describe(target.db.lower(), target.name.lower()), read="duckdb")
+    held = [part for part in definition.this.expressions if isinstance(part, exp.ColumnDef)]
+    if column.name.lower() in {part.name.lower() for part in held}:
+        raise RedshiftError(f'column "{column.name}" of relation "{target.name}" already exists')
+    limit_column(column)
+    rest = [part for part in definition.this.expressions if not isinstance(part, exp.ColumnDef)]
+    definition.this.set("expressions", [*held, column, *rest])
+    definition.this.set("this", target.copy())
+    before = exp.table_(f"{target.name}__before", db=target.args.get("db"), quoted=True)
+    names = ", ".join(part.this.sql("duckdb") for part in held)
+    into, source = target.sql("duckdb"), before.sql("duckdb")
+    return "; ".join(
+        [
+            f"ALTER TABLE {into} RENAME TO {before.this.sql('duckdb')}",
+            definition.sql(dialect="duckdb"),
+            f"INSERT INTO {into} ({names}) SELECT {names} FROM {source}",  # noqa: S608 - names of this table
+            f"DROP TABLE {source}",
+        ]
+    )
+
+
+def _check_new_column(tree: Any) -> Any:
+    """Refuse what Redshift refuses in ADD COLUMN, and drop what says how the column is stored."""
+    column, *more = tree.args["actions"]
+    if more or column.args.get("exists"):
+        raise RedshiftError("syntax error: ADD COLUMN takes one column and knows no IF NOT EXISTS")
+    kinds = [constraint.kind for constraint in column.find_all(exp.ColumnConstraint)]
+    defaults = [kind.this for kind in kinds if isinstance(kind, exp.DefaultColumnConstraint)]
+    required = any(isinstance(kind, exp.NotNullColumnConstraint) and not kind.args.get("allow_null") for kind in kinds)
+    if required and (not defaults or isinstance(defaults[0], exp.Null)):
+        raise RedshiftError("ALTER TABLE ADD COLUMN defined as NOT NULL must have a non-null default expression")
+    for constraint in list(column.find_all(exp.ColumnConstraint)):
+        if isinstance(constraint.kind, exp.EncodeColumnConstraint):
+            constraint.pop()
+        elif not isinstance(constraint.kind, exp.DefaultColumnConstraint | exp.NotNullColumnConstraint):
+            raise RedshiftError(f"ALTER TABLE ADD COLUMN cannot take {constraint.sql('redshift')}")
+    return column
 
 
 def _copy_definition(tree: Any, target: Any, like: Any, describe: Callable[[str, str], str]) -> Any:

@@ -300,10 +300,48 @@ class TestDefinitions:
     def test_unknown_statements_are_refused(self, warehouse: Warehouse, sql: str) -> None:
         assert warehouse.fail(sql).startswith("ERROR: ")
 
-    def test_a_column_of_numbers_can_be_added_one_of_text_cannot(self, warehouse: Warehouse) -> None:
-        warehouse.run(f"ALTER TABLE {warehouse.schema}.caps ADD COLUMN weight DOUBLE PRECISION")
-        error = warehouse.fail(f"ALTER TABLE {warehouse.schema}.caps ADD COLUMN note VARCHAR(5)")
-        assert "cannot add the text column note" in error
+    def test_added_columns_come_last_keep_the_rows_and_their_own_rules(self, warehouse: Warehouse) -> None:
+        table = f"{warehouse.schema}.caps"
+        warehouse.run(warehouse.copy("caps", warehouse.put("a.parquet", **caps())))
+        warehouse.run(f"CREATE VIEW {warehouse.schema}.names AS SELECT ticker FROM {table}")
+        warehouse.run(
+            [
+                f"ALTER TABLE {table} ADD COLUMN note VARCHAR(5)",
+                f"ALTER TABLE {table} ADD weight DOUBLE PRECISION",
+                f"ALTER TABLE {table} ADD COLUMN origin VARCHAR(8) DEFAULT 'weighted' NOT NULL ENCODE zstd",
+            ]
+        )
+        assert warehouse.rows(f"SELECT * FROM {table} ORDER BY ticker") == [
+            ["2024-12-13", "AAPL", 3.75e12, 15_115_823_000, None, None, "weighted"],
+            ["2024-12-13", "NVDA", 3.29e12, 24_490_000_000, None, None, "weighted"],
+        ]
+        assert warehouse.rows(f"SELECT * FROM {warehouse.schema}.names ORDER BY 1") == [["AAPL"], ["NVDA"]]
+        assert "character varying(5) in column note" in warehouse.fail(f"UPDATE {table} SET note = 'ééé'")
+        assert "character varying(10) in column ticker" in warehouse.fail(f"UPDATE {table} SET ticker = 'éééééé'")
+        assert "NULL value into column origin" in warehouse.fail(f"UPDATE {table} SET origin = NULL")
+        warehouse.run(f"INSERT INTO {table} (trading_date, ticker) VALUES ('2024-12-13', 'MSFT')")
+        assert warehouse.rows(f"SELECT origin FROM {table} WHERE ticker = 'MSFT'") == [["weighted"]]
+
+    @pytest.mark.parametrize(
+        ("column", "complaint"),
+        [
+            ("COLUMN IF NOT EXISTS note VARCHAR(5)", "no IF NOT EXISTS"),
+            ("COLUMN a INTEGER, ADD COLUMN b INTEGER", "one column"),
+            ("COLUMN a INTEGER NOT NULL", "must have a non-null default expression"),
+            ("COLUMN a INTEGER NOT NULL DEFAULT NULL", "must have a non-null default expression"),
+            ("COLUMN a INTEGER PRIMARY KEY", "cannot take PRIMARY KEY"),
+            ("COLUMN ticker VARCHAR(5)", 'column "ticker" of relation "caps" already exists'),
+            ("COLUMN a JSONB", "is not supported"),
+        ],
+    )
+    def test_add_column_refuses_what_redshift_refuses(self, warehouse: Warehouse, column: str, complaint: str) -> None:
+        assert complaint in warehouse.fail(f"ALTER TABLE {warehouse.schema}.caps ADD {column}")
+
+    def test_a_column_added_in_a_failing_batch_is_gone(self, warehouse: Warehouse) -> None:
+        table = f"{warehouse.schema}.caps"
+        warehouse.fail([f"ALTER TABLE {table} ADD COLUMN note VARCHAR(5)", "SELECT 1 FROM nowhere"])
+        assert "note" in warehouse.fail(f"SELECT note FROM {table}")
+        warehouse.run([f"ALTER TABLE {table} ADD COLUMN note VARCHAR(5)", f"SELECT note FROM {table}"])
 
     @pytest.mark.parametrize("sql", ["VACUUM", "VACUUM FULL public.x", "ANALYZE", "ANALYZE public.x"])
     def test_maintenance_does_nothing(self, warehouse: Warehouse, sql: str) -> None:
