@@ -175,4 +175,4 @@ def test_nothing_of_the_library_reads_the_environment_but_its_edge() -> None:
         )
     }
 
-    assert readers == {"settings.py", "tasks/connections.py"}
+    assert readers == {"settings.py", "tasks/polygon_hook.py"}

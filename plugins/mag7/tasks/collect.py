@@ -17,7 +17,8 @@ from mag7.polygon.collect import Call, collect, grouped_daily, ticker_details
 from mag7.polygon.errors import NotYetReleasedError
 from mag7.sessions import previous_session
 from mag7.settings import Settings, read_settings
-from mag7.tasks.connections import open_polygon, open_store
+from mag7.tasks.connections import open_store
+from mag7.tasks.polygon_hook import PolygonHook
 from mag7.tasks.window import Window, list_window
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Collector:
     def __init__(self, settings: Settings, *, again: bool) -> None:
         self._threads = settings.threads
         self._again = again
-        self._client = open_polygon(settings)
+        self._client = PolygonHook().get_conn(settings)
         self.store = AnswerStore(open_store(settings))
 
     def ask(self, calls: Iterable[Call]) -> Counts:

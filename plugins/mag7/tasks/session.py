@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from mag7.lake.keys import run_segment
 from mag7.sessions import session_asked_for
 from mag7.settings import read_settings
-from mag7.tasks.connections import find_api_key, open_store
+from mag7.tasks.connections import open_store
+from mag7.tasks.polygon_hook import PolygonHook
 from mag7.tasks.reports import clear_reports
 from mag7.tasks.window import Window, make_window
 
@@ -26,7 +27,7 @@ def resolve_session(dag_run: DagRunProtocol, first: date) -> Window:
     error; only a trigger without a date takes the last closed session.
     """
     settings = read_settings()
-    find_api_key()
+    PolygonHook().find_api_key()
     session = session_asked_for(dag_run.logical_date, dag_run.run_after, first=first)
     run = run_segment(dag_run.dag_id, dag_run.run_id)
     clear_reports(open_store(settings), run)
