@@ -1,0 +1,251 @@
+"""Which calls a session's tasks make: all of them once, earlier sessions' only for what cannot be priced otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+
+import pytest
+
+from mag7.index.constituents import list_lines
+from mag7.polygon.answers import AnswerStore
+from mag7.polygon.collect import grouped_daily, ticker_details
+from mag7.polygon.errors import KeyRejectedError, NotYetReleasedError, PlanRefusedError, ServerFailedError
+from mag7.tasks import collect
+from mag7.tasks.window import Window, make_window
+from tests.unit.tasks.conftest import (
+    DAY,
+    RUN,
+    FakeProvider,
+    details_body,
+    grouped_body,
+    keep,
+    keep_bars,
+    keep_details,
+    make_line,
+)
+
+Index = Callable[..., None]
+LOOK_BACK_DAYS = ["2024-12-12", "2024-12-06", "2024-11-13", "2024-09-16"]
+"""1, 5, 21 and 63 sessions before 2024-12-13."""
+
+
+class TestPlanBatches:
+    def test_every_symbol_of_the_golden_day_is_in_one_batch(self, window: Window) -> None:
+        batches = collect.plan_batches(window)
+        symbols = [symbol for batch in batches for symbol in batch["symbols"]]
+
+        assert sorted(symbols) == sorted(line.symbol for line in list_lines(DAY))
+        assert len(symbols) == len(set(symbols)) == 503
+        assert {"BRK.B", "BF.B"} <= set(symbols)
+
+    @pytest.mark.parametrize("count", [10, 12, 20])
+    def test_a_session_is_divided_into_as_many_equal_batches_as_set(
+        self, window: Window, monkeypatch: pytest.MonkeyPatch, count: int
+    ) -> None:
+        monkeypatch.setenv("MAG7_BATCHES", str(count))
+        sizes = [len(batch["symbols"]) for batch in collect.plan_batches(window)]
+
+        assert len(sizes) == count
+        assert max(sizes[:-1]) - min(sizes[:-1]) == 0
+        assert 0 < sizes[-1] <= sizes[0]
+
+    def test_without_a_setting_there_are_ten_to_twenty(self, window: Window) -> None:
+        assert 10 <= len(collect.plan_batches(window)) <= 20
+
+    def test_tesla_is_asked_for_before_it_joined_the_index(self) -> None:
+        day = date(2020, 12, 18)
+        batches = collect.plan_batches(make_window(RUN, [day]))
+        symbols = {symbol for batch in batches for symbol in batch["symbols"]}
+
+        assert "TSLA" not in {line.symbol for line in list_lines(day)}
+        assert symbols - {line.symbol for line in list_lines(day)} == {"TSLA"}
+
+    def test_the_symbol_is_the_dates(self) -> None:
+        window = make_window(RUN, [date(2022, 6, 8), date(2022, 6, 9)])
+        symbols = {(batch["session"], symbol) for batch in collect.plan_batches(window) for symbol in batch["symbols"]}
+
+        assert {pair for pair in symbols if pair[1] in {"FB", "META"}} == {("2022-06-08", "FB"), ("2022-06-09", "META")}
+
+    def test_each_batch_says_what_it_asks_for(self, window: Window) -> None:
+        first = collect.plan_batches(window)[0]
+
+        assert first["label"] == f"2024-12-13 {first['symbols'][0]} to {first['symbols'][-1]}"
+        assert first["session"] == "2024-12-13"
+
+
+class TestCloses:
+    def test_are_one_call_a_session(self, provider: FakeProvider) -> None:
+        days = [date(2024, 12, 12), DAY]
+        for day in days:
+            provider.say(grouped_daily(day), grouped_body(day, AAPL=248.13))
+        result = collect.collect_closes(make_window(RUN, days), again=False)
+
+        assert result.is_done
+        assert result.xcom_value == {"asked": 2, "kept": 0, "failed": 0, "requests": 2}
+        assert provider.take_asked() == [("bars", "2024-12-13"), ("bars", "2024-12-12")]
+
+    def test_are_waited_for_while_the_day_is_not_released(self, provider: FakeProvider, window: Window) -> None:
+        path = grouped_daily(DAY).path
+        provider.errors[path] = NotYetReleasedError(path, "before end of day", status=403)
+
+        assert not collect.collect_closes(window, again=False).is_done
+
+        del provider.errors[path]
+        provider.say(grouped_daily(DAY), grouped_body(DAY, AAPL=248.13))
+        assert collect.collect_closes(window, again=False).is_done
+
+    @pytest.mark.parametrize("kind", [PlanRefusedError, KeyRejectedError, ServerFailedError])
+    def test_fail_on_any_other_refusal(self, provider: FakeProvider, window: Window, kind: type) -> None:
+        path = grouped_daily(DAY).path
+        provider.errors[path] = kind(path, "no", status=403)
+
+        with pytest.raises(kind):
+            collect.collect_closes(window, again=False)
+
+    def test_are_asked_again_only_when_told_to(self, provider: FakeProvider, window: Window) -> None:
+        provider.say(grouped_daily(DAY), grouped_body(DAY, AAPL=248.13))
+        counts = [collect.collect_closes(window, again=again).xcom_value for again in (False, False, True)]
+
+        assert [(count["asked"], count["kept"], count["requests"]) for count in counts] == [
+            (1, 0, 1),
+            (0, 1, 0),
+            (1, 0, 1),
+        ]
+
+
+BATCH: collect.Batch = {"label": "x", "session": "2024-12-13", "symbols": ["BF.B", "BRK.B", "GONE"]}
+
+
+class TestDetails:
+    def test_one_failing_line_does_not_stop_the_others(self, provider: FakeProvider, answers: AnswerStore) -> None:
+        for symbol in ("BF.B", "BRK.B"):
+            provider.say(ticker_details(symbol, DAY), details_body(symbol))
+        failing = ticker_details("BF.B", DAY).path
+        provider.errors[failing] = ServerFailedError(failing, "HTTP 500", status=500, tries=5)
+
+        assert collect.collect_details(BATCH, again=False) == {"asked": 3, "kept": 0, "failed": 1, "requests": 3}
+        kept = {path: answer.status for path, answer in answers.load("ticker_details", DAY).items()}
+        assert kept == {
+            "/v3/reference/tickers/BF.B?date=2024-12-13": 500,
+            "/v3/reference/tickers/BRK.B?date=2024-12-13": 200,
+            "/v3/reference/tickers/GONE?date=2024-12-13": 404,
+        }
+
+    def test_only_what_failed_is_asked_again(self, provider: FakeProvider) -> None:
+        for symbol in ("BF.B", "BRK.B"):
+            provider.say(ticker_details(symbol, DAY), details_body(symbol))
+        failing = ticker_details("BF.B", DAY).path
+        provider.errors[failing] = ServerFailedError(failing, "HTTP 500", status=500)
+        collect.collect_details(BATCH, again=False)
+        provider.errors.clear()
+        provider.take_asked()
+
+        assert collect.collect_details(BATCH, again=False) == {"asked": 1, "kept": 2, "failed": 0, "requests": 1}
+        assert provider.take_asked() == [("BF.B", "2024-12-13")]
+
+
+class TestLookBack:
+    def test_asks_nothing_where_every_line_is_priced(
+        self, index: Index, answers: AnswerStore, provider: FakeProvider, window: Window
+    ) -> None:
+        index(make_line("AAA"), make_line("BBB"))
+        keep_bars(answers, AAA=10, BBB=20)
+        keep_details(answers, "AAA", weighted_shares_outstanding=100, market_cap=1000)
+        keep_details(answers, "BBB", weighted_shares_outstanding=100)
+
+        assert collect.collect_look_back(window) == {"asked": 0, "kept": 0, "failed": 0, "requests": 0}
+        assert provider.take_asked() == []
+
+    def test_asks_yesterdays_closes_once_where_market_cap_disagrees(
+        self, index: Index, answers: AnswerStore, provider: FakeProvider, window: Window
+    ) -> None:
+        index(make_line("AAA"), make_line("BBB"))
+        keep_bars(answers, AAA=10, BBB=20)
+        keep_details(answers, "AAA", weighted_shares_outstanding=100, market_cap=900)
+        keep_details(answers, "BBB", weighted_shares_outstanding=100, market_cap=1900)
+        provider.say(grouped_daily(date(2024, 12, 12)), grouped_body(date(2024, 12, 12), AAA=9, BBB=19))
+
+        assert collect.collect_look_back(window)["requests"] == 1
+        assert provider.take_asked() == [("bars", "2024-12-12")]
+
+    def test_asks_1_5_21_and_63_sessions_back_for_the_unpriced_line_only(
+        self, index: Index, answers: AnswerStore, provider: FakeProvider, window: Window
+    ) -> None:
+        index(make_line("AAA"), make_line("NEW"))
+        keep_bars(answers, AAA=10, NEW=20)
+        keep_details(answers, "AAA", weighted_shares_outstanding=100, market_cap=1000)
+        keep_details(answers, "NEW")
+        for day in LOOK_BACK_DAYS:
+            provider.say(grouped_daily(date.fromisoformat(day)), grouped_body(date.fromisoformat(day), AAA=9, NEW=19))
+        collect.collect_look_back(window)
+
+        assert provider.take_asked() == [(name, day) for day in LOOK_BACK_DAYS for name in ("bars", "NEW")]
+
+    def test_stops_at_the_first_session_that_knows_a_count(
+        self, index: Index, answers: AnswerStore, provider: FakeProvider, window: Window
+    ) -> None:
+        index(make_line("NEW"))
+        keep_bars(answers, NEW=20)
+        keep(answers, ticker_details("NEW", DAY), None)
+        for day in map(date.fromisoformat, LOOK_BACK_DAYS):
+            provider.say(grouped_daily(day), grouped_body(day, NEW=19))
+        provider.say(
+            ticker_details("NEW", date(2024, 12, 6)),
+            details_body("NEW", weighted_shares_outstanding=7, market_cap=133),
+        )
+        collect.collect_look_back(window)
+
+        assert {day for _, day in provider.take_asked()} == {"2024-12-12", "2024-12-06"}
+
+    def test_a_line_without_a_bar_is_looked_back_for_its_cap(
+        self, index: Index, answers: AnswerStore, provider: FakeProvider, window: Window
+    ) -> None:
+        """It stays unpriced, but coverage then counts it with what it was worth."""
+        index(make_line("AAA"), make_line("HALT"))
+        keep_bars(answers, AAA=10)
+        for symbol in ("AAA", "HALT"):
+            keep_details(answers, symbol, weighted_shares_outstanding=100, market_cap=1000)
+        yesterday = date(2024, 12, 12)
+        provider.say(grouped_daily(yesterday), grouped_body(yesterday, AAA=10, HALT=10))
+        provider.say(
+            ticker_details("HALT", yesterday), details_body("HALT", weighted_shares_outstanding=9, market_cap=90)
+        )
+        collect.collect_look_back(window)
+
+        assert provider.take_asked() == [("bars", "2024-12-12"), ("HALT", "2024-12-12")]
+
+    def test_an_earlier_session_is_asked_by_its_own_symbol(
+        self, index: Index, answers: AnswerStore, provider: FakeProvider
+    ) -> None:
+        day, yesterday = date(2022, 6, 9), date(2022, 6, 8)
+        index(make_line("META"))
+        keep_bars(answers, day, META=184)
+        keep_details(answers, "META", day)
+        provider.say(grouped_daily(yesterday), grouped_body(yesterday, FB=196.64))
+        provider.say(ticker_details("FB", yesterday), details_body("FB", weighted_shares_outstanding=2_700_000_000))
+        collect.collect_look_back(make_window(RUN, [day]))
+
+        assert provider.take_asked() == [("bars", "2022-06-08"), ("FB", "2022-06-08")]
+
+    def test_what_an_earlier_session_said_is_not_asked_twice(
+        self, index: Index, answers: AnswerStore, provider: FakeProvider, window: Window
+    ) -> None:
+        index(make_line("NEW"))
+        keep_bars(answers, NEW=20)
+        keep_details(answers, "NEW")
+        for day in map(date.fromisoformat, LOOK_BACK_DAYS):
+            provider.say(grouped_daily(day), grouped_body(day, NEW=19))
+        first = collect.collect_look_back(window)
+        again = collect.collect_look_back(window)
+
+        assert (first["requests"], first["kept"]) == (8, 0)
+        assert (again["requests"], again["kept"]) == (0, 8)
+
+
+def test_counts_of_plain_and_mapped_tasks_add_up() -> None:
+    one: collect.Counts = {"asked": 1, "kept": 2, "failed": 0, "requests": 4}
+    other: collect.Counts = {"asked": 10, "kept": 0, "failed": 3, "requests": 15}
+
+    assert collect.add_counts([one, [one, other], []]) == {"asked": 12, "kept": 4, "failed": 3, "requests": 23}
+    assert collect.add_counts([]) == {"asked": 0, "kept": 0, "failed": 0, "requests": 0}

@@ -1,0 +1,155 @@
+"""Building the document from kept answers, and the gate on coverage."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+
+from mag7.lake.objects import ObjectMissingError, ObjectStore
+from mag7.market.concentration import NothingPricedError
+from mag7.polygon.answers import AnswerStore, MixedSourcesError
+from mag7.polygon.collect import grouped_daily, ticker_details
+from mag7.tasks.document import COVERAGE, SessionRefusedError, build_market_data, check_coverage, refusal_sentence
+from mag7.tasks.reports import read_report, write_report
+from mag7.tasks.window import Window, make_window
+from tests.unit.tasks.conftest import (
+    DAY,
+    RUN,
+    details_body,
+    grouped_body,
+    keep,
+    keep_bars,
+    keep_details,
+    make_line,
+)
+
+Index = Callable[..., None]
+KEY = f"staging/{RUN}/market_data/trading_date=2024-12-13/market_data.json"
+
+
+@pytest.fixture
+def priced(index: Index, answers: AnswerStore) -> AnswerStore:
+    """Two lines of the index, both priced."""
+    index(make_line("AAPL"), make_line("XYZ"))
+    keep_bars(answers, AAPL=248.13, XYZ=10)
+    keep_details(answers, "AAPL", weighted_shares_outstanding=100, market_cap=24813, name="Apple Inc.")
+    keep_details(answers, "XYZ", weighted_shares_outstanding=50, market_cap=500)
+    return answers
+
+
+def read_document(store: ObjectStore) -> dict[str, Any]:
+    return json.loads(store.get(KEY))
+
+
+class TestBuild:
+    def test_writes_the_document_into_staging(self, priced: AnswerStore, store: ObjectStore, window: Window) -> None:
+        assert build_market_data(window) == {"2024-12-13": KEY}
+        document = read_document(store)
+
+        assert (document["trading_date"], document["source"]) == ("2024-12-13", "polygon")
+        assert document["concentration_metrics"]["sp500_total_market_cap"] == 25313
+        assert document["companies"]["AAPL"]["market_cap"] == 24813
+
+    def test_its_time_is_that_of_the_newest_answer_used(
+        self, priced: AnswerStore, store: ObjectStore, window: Window
+    ) -> None:
+        late = datetime(2024, 12, 14, 6, 30, tzinfo=UTC)
+        body = details_body("XYZ", weighted_shares_outstanding=50, market_cap=500)
+        keep(priced, ticker_details("XYZ", DAY), body, time=late)
+        keep(priced, ticker_details("OTHER", DAY), details_body("OTHER"), time=late.replace(hour=23))
+        build_market_data(window)
+
+        assert datetime.fromisoformat(read_document(store)["data_collection_time"]) == late
+
+    def test_says_what_coverage_forbids(
+        self, index: Index, priced: AnswerStore, store: ObjectStore, window: Window
+    ) -> None:
+        index(make_line("AAPL"), make_line("XYZ"), make_line("NVDA"))
+        build_market_data(window)
+        (reasons,) = read_report(store, RUN, COVERAGE).values()
+
+        assert reasons[0] == (
+            "NVDA (NVDA Corp), one of the seven, could not be priced: no bar for NVDA in the grouped call"
+        )
+        assert reasons[1].startswith("only 2 of 3 companies are priced (66.67 %)")
+        assert {failed["ticker"] for failed in read_document(store)["sp500_details"]["failed_tickers"]} == {"NVDA"}
+
+    def test_bounds_come_from_the_settings(
+        self, index: Index, priced: AnswerStore, store: ObjectStore, window: Window, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        index(make_line("AAPL"), make_line("XYZ"), make_line("ABC"))
+        monkeypatch.setenv("MAG7_MINIMUM_COMPANIES_PCT", "66")
+        monkeypatch.setenv("MAG7_MINIMUM_CAP_PCT", "60")
+        build_market_data(window)
+
+        assert read_report(store, RUN, COVERAGE) == {"2024-12-13": []}
+
+    def test_refuses_to_mix_two_sources(self, priced: AnswerStore, window: Window, store: ObjectStore) -> None:
+        body = details_body("XYZ", weighted_shares_outstanding=50, market_cap=500)
+        later = datetime(2024, 12, 14, 7, tzinfo=UTC)
+        keep(priced, ticker_details("XYZ", DAY), body, time=later, source="simulated")
+
+        with pytest.raises(MixedSourcesError, match=r"(?s)(polygon.*simulated|simulated.*polygon)"):
+            build_market_data(window)
+        with pytest.raises(ObjectMissingError):
+            store.get(KEY)
+
+    def test_an_answer_of_another_source_that_is_not_used_does_no_harm(
+        self, priced: AnswerStore, store: ObjectStore, window: Window
+    ) -> None:
+        keep(priced, ticker_details("ZZZ", DAY), details_body("ZZZ"), source="simulated")
+        build_market_data(window)
+
+        assert read_document(store)["source"] == "polygon"
+
+    def test_says_so_where_nothing_was_collected(self, index: Index, window: Window) -> None:
+        index(make_line("AAPL"))
+
+        with pytest.raises(NothingPricedError):
+            build_market_data(window)
+
+    def test_a_window_gets_a_document_a_session(self, priced: AnswerStore, store: ObjectStore) -> None:
+        before = date(2024, 12, 12)
+        keep(priced, grouped_daily(before), grouped_body(before, AAPL=247, XYZ=10))
+        for symbol, count, cap in (("AAPL", 100, 24700), ("XYZ", 50, 500)):
+            keep_details(priced, symbol, before, weighted_shares_outstanding=count, market_cap=cap)
+        keys = build_market_data(make_window(RUN, [before, DAY]))
+
+        assert list(keys) == ["2024-12-12", "2024-12-13"]
+        assert json.loads(store.get(keys["2024-12-12"]))["concentration_metrics"]["sp500_total_market_cap"] == 25200
+
+    def test_a_second_build_writes_the_same_bytes(
+        self, priced: AnswerStore, store: ObjectStore, window: Window
+    ) -> None:
+        build_market_data(window)
+        first = store.get(KEY)
+        build_market_data(window)
+
+        assert store.get(KEY) == first
+
+
+class TestCoverageGate:
+    DAYS = (date(2024, 12, 12), DAY)
+
+    def test_passes_on_the_sessions_that_nothing_forbids(self, store: ObjectStore) -> None:
+        write_report(store, RUN, COVERAGE, {"2024-12-12": ["too little is priced"], "2024-12-13": []})
+
+        assert check_coverage(make_window(RUN, self.DAYS)) == {"run": RUN, "sessions": ["2024-12-13"]}
+
+    def test_fails_with_every_reason_where_none_is_left(self, store: ObjectStore) -> None:
+        write_report(store, RUN, COVERAGE, {"2024-12-12": ["no NVDA", "too little"], "2024-12-13": ["no TSLA"]})
+
+        with pytest.raises(SessionRefusedError) as refused:
+            check_coverage(make_window(RUN, self.DAYS))
+        assert str(refused.value) == (
+            "2024-12-12 refused: no NVDA; too little. 2024-12-13 refused: no TSLA. Nothing was published, what was"
+            " fetched is kept: mend the cause, then run it again"
+        )
+        assert not refused.value.transient
+
+    def test_a_session_without_a_refusal_is_not_in_the_sentence(self) -> None:
+        assert "2024-12-13" not in refusal_sentence({"2024-12-12": ["no NVDA"], "2024-12-13": []})

@@ -1,0 +1,93 @@
+"""The small reports that a run leaves in the lake."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from mag7.lake.objects import ObjectMissingError, ObjectStore
+from mag7.settings import SettingMissingError
+from mag7.tasks.document import SessionRefusedError
+from mag7.tasks.reports import FAILURE, clear_reports, read_report, report_failure, write_report
+from tests.unit.tasks.conftest import RUN
+
+RUN_ID = "manual__2024-12-13T00:00:00"
+
+
+def context_of(task_id: str, error: BaseException | None) -> Any:
+    ti = SimpleNamespace(dag_id="mag7_daily", task_id=task_id)
+    return {"ti": ti, "dag_run": SimpleNamespace(run_id=RUN_ID), "exception": error}
+
+
+def test_a_report_is_read_back_and_replaced(store: ObjectStore) -> None:
+    write_report(store, RUN, "coverage", {"2024-12-13": []})
+    write_report(store, RUN, "coverage", {"2024-12-13": ["no NVDA"]})
+
+    assert read_report(store, RUN, "coverage") == {"2024-12-13": ["no NVDA"]}
+
+
+def test_a_missing_report_is_named(store: ObjectStore) -> None:
+    with pytest.raises(ObjectMissingError, match=f"{RUN}/reports/coverage.json"):
+        read_report(store, RUN, "coverage")
+
+
+def test_clearing_takes_one_runs_reports_and_nothing_beside_them(store: ObjectStore) -> None:
+    for name in ("coverage", "checks"):
+        write_report(store, RUN, name, {})
+    write_report(store, f"{RUN}-2", "coverage", {})
+    store.put(f"staging/{RUN}/market_data/x.json", b"{}")
+    clear_reports(store, RUN)
+
+    assert [stored.key for stored in store.list("staging/")] == [
+        f"staging/{RUN}-2/reports/coverage.json",
+        f"staging/{RUN}/market_data/x.json",
+    ]
+
+
+def test_a_failed_task_leaves_its_error(store: ObjectStore) -> None:
+    report_failure(context_of("check.judge_checks", SessionRefusedError("NVDA is 38.67 % of the index")))
+
+    assert read_report(store, RUN, FAILURE) == {
+        "task": "check.judge_checks",
+        "error": "SessionRefusedError",
+        "message": "NVDA is 38.67 % of the index",
+        "ours": True,
+    }
+
+
+def test_the_first_failure_is_the_cause_and_stays(store: ObjectStore) -> None:
+    report_failure(context_of("collect.collect_details", SessionRefusedError("first")))
+    report_failure(context_of("collect.collect_closes", RuntimeError("second")))
+
+    assert read_report(store, RUN, FAILURE)["message"] == "first"
+
+
+def test_an_error_that_is_not_ours_says_so(store: ObjectStore) -> None:
+    report_failure(context_of("load.load_tables", ValueError("what pyarrow said")))
+    report = read_report(store, RUN, FAILURE)
+
+    assert (report["error"], report["message"], report["ours"]) == ("ValueError", "what pyarrow said", False)
+
+
+def test_an_error_without_a_message_is_named_by_its_kind(store: ObjectStore) -> None:
+    report_failure(context_of("load.load_tables", TimeoutError()))
+
+    assert read_report(store, RUN, FAILURE)["message"] == "TimeoutError"
+
+
+def test_the_error_is_the_last_word_of_the_tasks_log(store: ObjectStore, caplog: pytest.LogCaptureFixture) -> None:
+    report_failure(context_of("check_coverage", SessionRefusedError("no NVDA")))
+
+    assert caplog.records[-1].getMessage() == "check_coverage failed: no NVDA"
+    assert caplog.records[-1].levelname == "ERROR"
+
+
+def test_a_setting_that_hides_the_lake_leaves_no_report_but_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv("MAG7_BUCKET")
+    report_failure(context_of("resolve_session", SettingMissingError("MAG7_BUCKET", "name it")))
+
+    assert "MAG7_BUCKET" in caplog.records[-1].getMessage()

@@ -1,0 +1,100 @@
+"""Which session a run is for, and what is checked before anything is asked or written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+import pytest
+
+from mag7.lake.objects import ObjectStore
+from mag7.sessions import NotASessionError, SessionNotClosedError, SessionTooEarlyError
+from mag7.settings import SettingMissingError
+from mag7.tasks.polygon_hook import KeyNotFoundError
+from mag7.tasks.reports import FAILURE, write_report
+from mag7.tasks.session import resolve_session
+from mag7.tasks.window import list_window, make_window
+
+FIRST = date(2020, 11, 30)
+
+
+@dataclass
+class Run:
+    """What a task sees of its DAG run."""
+
+    logical_date: datetime | None
+    run_after: datetime = datetime(2025, 1, 10, 12, tzinfo=UTC)
+    dag_id: str = "mag7_daily"
+    run_id: str = "manual__2024-12-13T00:00:00+00:00"
+
+
+def asked(day: str) -> Run:
+    return Run(datetime.fromisoformat(day).replace(tzinfo=UTC))
+
+
+def test_a_date_is_its_session() -> None:
+    window = resolve_session(asked("2024-12-13"), first=FIRST)
+
+    assert window == {"run": "mag7_daily-manual__2024-12-13T0000000000", "sessions": ["2024-12-13"]}
+
+
+def test_a_trigger_without_a_date_takes_the_last_closed_session() -> None:
+    # 2025-01-09 was a day of mourning: closed at short notice.
+    assert resolve_session(Run(None), first=FIRST)["sessions"] == ["2025-01-08"]
+
+
+@pytest.mark.parametrize(
+    ("day", "error", "said"),
+    [
+        ("2024-12-25", NotASessionError, "2024-12-24 or 2024-12-26"),
+        ("2024-12-14", NotASessionError, "2024-12-13 or 2024-12-16"),
+        ("2025-01-10", SessionNotClosedError, "2025-01-08"),
+        ("2020-11-27", SessionTooEarlyError, "2020-11-30"),
+    ],
+)
+def test_a_date_that_cannot_be_is_refused_by_name(day: str, error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        resolve_session(asked(day), first=FIRST)
+
+
+@pytest.mark.parametrize("variable", ["MAG7_BUCKET", "MAG7_BUCKET_OWNER", "MAG7_COPY_ROLE"])
+def test_a_missing_setting_stops_the_run_at_its_first_task(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.delenv(variable)
+
+    with pytest.raises(SettingMissingError, match=variable):
+        resolve_session(asked("2024-12-13"), first=FIRST)
+
+
+def test_a_missing_key_stops_the_run_at_its_first_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("POLYGON_API_KEY")
+
+    with pytest.raises(KeyNotFoundError, match="polygon_default"):
+        resolve_session(asked("2024-12-13"), first=FIRST)
+
+
+def test_an_earlier_attempts_reports_of_the_same_run_are_gone_others_stay(store: ObjectStore) -> None:
+    window = resolve_session(asked("2024-12-13"), first=FIRST)
+    for run in (window["run"], "mag7_daily-another"):
+        write_report(store, run, FAILURE, {"message": "old"})
+    resolve_session(asked("2024-12-13"), first=FIRST)
+
+    assert [stored.key for stored in store.list("staging/")] == ["staging/mag7_daily-another/reports/failure.json"]
+
+
+@pytest.mark.parametrize("run_id", ["x' OR 1=1 --", "../../raw", "a/b\nc", "Ünïcode 🚀"])
+def test_a_run_id_becomes_one_harmless_segment(run_id: str) -> None:
+    run = asked("2024-12-13")
+    run.run_id = run_id
+    segment = resolve_session(run, first=FIRST)["run"]
+
+    assert segment.startswith("mag7_daily-")
+    assert set(segment) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
+    assert segment.split("/") == [segment]
+
+
+def test_a_window_passes_between_tasks_as_text() -> None:
+    days = [date(2024, 12, 12), date(2024, 12, 13)]
+    window = make_window("run", days)
+
+    assert window == {"run": "run", "sessions": ["2024-12-12", "2024-12-13"]}
+    assert list_window(window) == days
