@@ -5,6 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 DATE ?= 2024-12-13
 AGAIN ?=
+PORT ?= 8080
 export PYTHONPATH := $(CURDIR):$(CURDIR)/plugins
 
 .PHONY: help setup demo test test-slow lint ui bench sandbox-reset lock format
@@ -15,7 +16,7 @@ help: ## list the targets
 
 setup: $(VENV)/installed ## make .venv with the locked packages
 
-$(VENV)/installed: requirements.txt requirements-dev.txt constraints.txt
+$(VENV)/installed: requirements.txt requirements-sandbox.txt requirements-dev.txt constraints.txt
 	@test -n "$(PYTHON)" || { echo "make: no python3 found: install Python 3.11"; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "make: this project needs Python 3.11, but $(PYTHON) is $$("$(PYTHON)" -V 2>&1): install it, or name one with PYTHON=/path/to/python3.11"; exit 1; }
 	@"$(PYTHON)" -m venv $(VENV) || { echo "make: python3 -m venv failed: on Debian install python3.11-venv"; exit 1; }
@@ -43,8 +44,8 @@ format: setup ## let ruff and sqlfluff mend what they can
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/sqlfluff fix include/sql
 
-ui: setup ## Airflow's web interface on the local sandbox; ctrl-C ends it
-	@$(RUN) -m sandbox.ui
+ui: setup ## Airflow's web page on the local sandbox, without Docker (PORT=8080); ctrl-C ends it
+	@$(RUN) -m sandbox.ui --port "$(PORT)"
 
 bench: setup ## the benchmarks; figures also go to .sandbox/bench.json
 	@$(RUN) -m bench

@@ -1,0 +1,122 @@
+"""Brings Airflow to the state in which its services can start: keys, user, database, pool, connections.
+
+Usage: python -m sandbox.initialize --keys FOLDER
+
+Run once by docker-compose before the other services, and by `make ui`. May be repeated: keys stay, the connections
+are set anew from the environment. Where AWS_ENDPOINT_URL names a sandbox, that is provisioned too; a real account
+is left alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mag7.errors import Mag7Error
+from mag7.settings import SettingMissingError, read_settings
+from sandbox.airflow_home import POOL, PREPARE_SECONDS, AirflowCommandError
+from sandbox.provision import ProvisioningError, provision_sandbox
+from sandbox.stack import REGION, ROOT
+from sandbox.trigger import DEVELOPMENT_PASSWORD, PASSWORD_VARIABLE, USER
+
+FERNET_KEY = "fernet.key"
+JWT_SECRET = "jwt.secret"  # noqa: S105 - a file's name
+PASSWORDS = "passwords.json"
+KEY_VARIABLE = "POLYGON_API_KEY"
+
+
+def make_keys(folder: Path, password: str) -> None:
+    """Write the keys that Airflow's processes share, unless they are there, and the password of the one user."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, key in (
+        (FERNET_KEY, base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()),
+        (JWT_SECRET, secrets.token_urlsafe(48)),
+    ):
+        if not (folder / name).exists():
+            _write_private(folder / name, key)
+    _write_private(folder / PASSWORDS, json.dumps({USER: password}))
+
+
+def _write_private(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(text)
+
+
+def describe_connections(environ: Mapping[str, str]) -> dict[str, dict[str, object]]:
+    """Describe the connections that the DAGs use; the sandbox takes any key, an account its own credentials.
+
+    Raises SettingMissingError where there is no API key.
+    """
+    region, endpoint = environ.get("AWS_DEFAULT_REGION") or REGION, environ.get("AWS_ENDPOINT_URL", "").strip()
+    key = environ.get(KEY_VARIABLE, "").strip()
+    if not key:
+        raise SettingMissingError(KEY_VARIABLE, "give the market data provider's key")
+    aws: dict[str, object] = {"conn_type": "aws", "extra": {"region_name": region}}
+    if endpoint:
+        aws = {
+            "conn_type": "aws",
+            "login": "sandbox",
+            "password": "sandbox",
+            "extra": {"region_name": region, "endpoint_url": endpoint},
+        }
+    polygon: dict[str, object] = {"conn_type": "http", "password": key}
+    return {"aws_default": aws, "polygon_default": polygon}
+
+
+def prepare_database(environ: Mapping[str, str]) -> None:
+    """Migrate Airflow's database, and write the pool and the connections into it; raises AirflowCommandError."""
+    connections = describe_connections(environ)
+    with tempfile.TemporaryDirectory() as folder:
+        pools_file, connections_file = Path(folder) / "pools.json", Path(folder) / "connections.json"
+        pools_file.write_text(json.dumps(POOL))
+        connections_file.write_text(json.dumps(connections))
+        run_airflow(environ, "db", "migrate")
+        run_airflow(environ, "pools", "import", str(pools_file))
+        run_airflow(environ, "connections", "import", "--overwrite", str(connections_file))
+
+
+def run_airflow(environ: Mapping[str, str], *command: str) -> None:
+    """Run an Airflow command; raises AirflowCommandError with its last lines where it fails."""
+    finished = subprocess.run(
+        [sys.executable, "-m", "airflow", *command],
+        cwd=ROOT,
+        env=dict(environ),
+        capture_output=True,
+        text=True,
+        timeout=PREPARE_SECONDS,
+        check=False,
+    )
+    if finished.returncode:
+        last = " | ".join((finished.stdout + finished.stderr).strip().splitlines()[-3:])
+        raise AirflowCommandError(f"airflow {' '.join(command)} ended with code {finished.returncode}: {last}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Prepare everything; one line a step, one clear line where a step fails. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m sandbox.initialize", description="Prepare Airflow's services.")
+    parser.add_argument("--keys", type=Path, required=True, help="folder of the keys that the services share")
+    options = parser.parse_args(arguments)
+    try:
+        settings = read_settings()
+        make_keys(options.keys, os.environ.get(PASSWORD_VARIABLE) or DEVELOPMENT_PASSWORD)
+        prepare_database(os.environ)
+        print("Airflow's database, pool and connections are there", flush=True)
+        if settings.sandboxed:
+            provision_sandbox(settings, os.environ.get("AWS_DEFAULT_REGION") or REGION)
+            print("the AWS sandbox is provisioned", flush=True)
+    except (Mag7Error, ProvisioningError, AirflowCommandError, OSError) as error:
+        print(f"initialize: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
