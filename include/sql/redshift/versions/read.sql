@@ -1,0 +1,7 @@
+{# What was applied, oldest first. #}
+SELECT
+    version,
+    file_name,
+    digest
+FROM {{ schema() }}.schema_version
+ORDER BY version

@@ -1,0 +1,392 @@
+"""Migrations on the sandbox's warehouse: forward, once, all or nothing, and never against rows that are there."""
+
+# ruff: noqa: S608 - the tests write SQL
+
+from __future__ import annotations
+
+import re
+import threading
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlglot
+from sqlglot import exp
+
+from mag7.lake.tables import list_tables
+from mag7.warehouse.migrations import (
+    Applied,
+    Migration,
+    MigrationChangedError,
+    MigrationFailedError,
+    SchemaDiffersError,
+    SchemaNewerError,
+    list_migrations,
+    migrate,
+    read_applied,
+)
+from mag7.warehouse.schema import list_faults, list_schema_files, read_columns, render, render_file
+from mag7.warehouse.statements import StatementFailedError, StatementTooSlowError, Warehouse
+from tests.sandbox.aws.running import Sandbox, start_sandbox, wait_for
+
+TABLES = {table.name for table in list_tables()}
+DIVIDEND = """
+-- The dividend of the session; NULL before it was collected.
+ALTER TABLE {{ schema() }}.daily_trading ADD COLUMN dividend DOUBLE PRECISION;
+ALTER TABLE {{ schema() }}.daily_trading ADD COLUMN venue VARCHAR(16) NOT NULL DEFAULT 'XNYS; XNAS';
+"""
+SPLITS = "CREATE TABLE IF NOT EXISTS {{ schema() }}.splits (ticker VARCHAR(10) NOT NULL, ratio DOUBLE PRECISION);"
+BROKEN = "ALTER TABLE {{ schema() }}.failed_collections ADD COLUMN tries INTEGER; SELECT 1 FROM nowhere;"
+BAR = (
+    "INSERT INTO {0}.daily_trading VALUES ('2024-12-13', 'AAPL', 247.8, 249.3, 246.2, 248.1, 33155290, NULL, 17340660)"
+)
+FORBIDDEN = exp.Drop | exp.Delete | exp.TruncateTable | exp.Merge | exp.Commit | exp.Rollback | exp.Transaction
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    running = start_sandbox(tmp_path_factory.mktemp("aws"))
+    yield running
+    assert running.stop() == 0
+
+
+@pytest.fixture
+def warehouse(sandbox: Sandbox) -> Warehouse:
+    return make_warehouse(sandbox)
+
+
+def make_warehouse(sandbox: Sandbox) -> Warehouse:
+    """A schema of its own, not made yet."""
+    return Warehouse(sandbox.client("redshift-data"), "market-analysis", "dev", f"s{uuid.uuid4().hex[:8]}", 60)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two migrations after the first version."""
+    (tmp_path / "0002_add_dividend.sql").write_text(DIVIDEND)
+    (tmp_path / "0003_add_splits.sql").write_text(SPLITS)
+    return tmp_path
+
+
+def look(warehouse: Warehouse) -> dict[str, Any]:
+    """Everything that a setup could change: definitions with lengths and NOT NULL, and every row."""
+    schema = warehouse.schema
+    columns = warehouse.ask(
+        "SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns"
+        f" WHERE table_schema = '{schema}' ORDER BY table_name, ordinal_position"
+    )
+    tables = sorted({row[0] for row in columns})
+    checks = warehouse.ask(
+        "SELECT table_name, expression FROM duckdb_constraints()"
+        f" WHERE schema_name = '{schema}' AND constraint_type = 'CHECK'"
+    )
+    rows = {table: sorted(warehouse.ask(f"SELECT * FROM {schema}.{table}"), key=repr) for table in tables}
+    return {"columns": columns, "checks": sorted(checks), "rows": rows}
+
+
+def definitions(warehouse: Warehouse) -> tuple[Any, Any]:
+    found = look(warehouse)
+    return found["columns"], found["checks"]
+
+
+def versions(warehouse: Warehouse) -> list[int]:
+    return [row.version for row in read_applied(warehouse, read_columns(warehouse))]
+
+
+def count(warehouse: Warehouse, table: str = "daily_trading") -> int:
+    return int(warehouse.ask(f"SELECT COUNT(*) FROM {warehouse.schema}.{table}")[0][0])
+
+
+class TestForward:
+    def test_a_new_warehouse_gets_what_is_declared(self, warehouse: Warehouse) -> None:
+        known = list_migrations()
+        assert migrate(warehouse, known) == list(known)
+        columns = read_columns(warehouse)
+        assert set(columns) == TABLES | {"schema_version"}
+        assert list_faults(columns) == []
+        for table in list_tables():
+            assert list(columns[table.name]) == [column.name for column in table.columns]
+
+    def test_the_versions_are_recorded(self, warehouse: Warehouse, folder: Path) -> None:
+        known = list_migrations(folder)
+        migrate(warehouse, known)
+        rows = warehouse.ask(f"SELECT * FROM {warehouse.schema}.schema_version ORDER BY version")
+        assert [row[:3] for row in rows] == [(m.version, m.file_name, m.digest) for m in known]
+        assert [row[1] for row in rows] == ["schema", "0002_add_dividend.sql", "0003_add_splits.sql"]
+        assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d", row[3]) for row in rows)
+
+    def test_a_second_time_changes_nothing(self, warehouse: Warehouse, folder: Path) -> None:
+        known = list_migrations(folder)
+        migrate(warehouse, known)
+        warehouse.run([BAR.format(warehouse.schema).replace("17340660", "17340660, 0.25, 'XNAS'")])
+        before = look(warehouse)
+        assert migrate(warehouse, known) == []
+        assert look(warehouse) == before
+
+    def test_an_older_warehouse_gets_the_columns_and_keeps_its_rows(self, warehouse: Warehouse, folder: Path) -> None:
+        known = list_migrations(folder)
+        migrate(warehouse, known[:1])
+        warehouse.run([BAR.format(warehouse.schema)])
+        assert [m.version for m in migrate(warehouse, known)] == [2, 3]
+        (row,) = warehouse.ask(f"SELECT * FROM {warehouse.schema}.daily_trading")
+        assert row[:2] == ("2024-12-13", "AAPL")
+        assert row[8:] == (17340660, None, "XNYS; XNAS")
+
+    def test_a_new_and_a_migrated_warehouse_are_equal(self, sandbox: Sandbox, folder: Path) -> None:
+        known = list_migrations(folder)
+        fresh, older = make_warehouse(sandbox), make_warehouse(sandbox)
+        migrate(fresh, known)
+        for last in range(1, len(known) + 1):
+            migrate(older, known[:last])
+        assert definitions(older) == definitions(fresh)
+        assert len(definitions(fresh)[1]) > 20  # the texts' lengths
+
+    def test_the_tables_of_a_time_before_the_versions_are_taken_over(self, sandbox: Sandbox, folder: Path) -> None:
+        fresh, before = make_warehouse(sandbox), make_warehouse(sandbox)
+        before.run([render(path.read_text(), before.schema) for path in list_schema_files()])
+        before.run([BAR.format(before.schema)])
+        for one in (fresh, before):
+            migrate(one, list_migrations(folder))
+        assert definitions(before) == definitions(fresh)
+        assert count(before) == 1
+
+    def test_a_table_before_the_versions_that_lacks_columns_gets_them(self, warehouse: Warehouse, folder: Path) -> None:
+        schema = warehouse.schema
+        old = "trading_date DATE NOT NULL, ticker VARCHAR(10) NOT NULL, company_name VARCHAR(255)"
+        warehouse.run([f"CREATE SCHEMA {schema}", f"CREATE TABLE {schema}.company_details ({old})"])
+        warehouse.run([f"INSERT INTO {schema}.company_details VALUES ('2024-12-13', 'AAPL', 'Apple')"])
+        migrate(warehouse, list_migrations(folder))
+        assert list_faults(read_columns(warehouse)) == []
+        (row,) = warehouse.ask(f"SELECT * FROM {schema}.company_details")
+        assert row == ("2024-12-13", "AAPL", "Apple", *[None] * 6)
+
+    @pytest.mark.parametrize(
+        "columns",
+        [
+            "trading_date VARCHAR(10), ticker VARCHAR(10), company_name VARCHAR(255)",
+            "trading_date DATE, company_name VARCHAR(255), ticker VARCHAR(10)",
+            "id INTEGER",
+        ],
+    )
+    def test_a_table_of_another_make_is_left_alone(self, warehouse: Warehouse, columns: str) -> None:
+        schema = warehouse.schema
+        warehouse.run([f"CREATE SCHEMA {schema}", f"CREATE TABLE {schema}.company_details ({columns})"])
+        with pytest.raises(SchemaDiffersError, match=r"company_details was not made by this project: .* Rename"):
+            migrate(warehouse, list_migrations())
+        assert set(read_columns(warehouse)) == {"company_details", "schema_version"}
+        assert versions(warehouse) == []
+
+
+class TestInterrupted:
+    def test_the_migrations_before_a_failing_one_stay_and_the_next_run_goes_on(
+        self, warehouse: Warehouse, folder: Path
+    ) -> None:
+        (folder / "0003_add_splits.sql").write_text(BROKEN)
+        migrate(warehouse, list_migrations()[:1])
+        warehouse.run([BAR.format(warehouse.schema)])
+        with pytest.raises(MigrationFailedError, match=r'0003_add_splits.sql .*"nowhere" does not exist.*rolled back'):
+            migrate(warehouse, list_migrations(folder))
+        assert versions(warehouse) == [1, 2]
+        assert "tries" not in read_columns(warehouse)["failed_collections"]  # not half of the failing one
+        (folder / "0003_add_splits.sql").write_text(SPLITS)
+        assert [m.version for m in migrate(warehouse, list_migrations(folder))] == [3]
+        assert (versions(warehouse), count(warehouse)) == ([1, 2, 3], 1)
+
+    @pytest.mark.parametrize("sent", [False, True], ids=["before sending", "after sending"])
+    @pytest.mark.parametrize("after", range(4))
+    def test_a_setup_that_dies_at_any_step_can_be_run_again(
+        self, sandbox: Sandbox, folder: Path, after: int, sent: bool
+    ) -> None:
+        class Dying:
+            """Stands for the client of a process that is killed at its nth batch."""
+
+            left = after
+
+            def __init__(self, client: Any) -> None:
+                self._client = client
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(self._client, name)
+
+            def batch_execute_statement(self, **given: Any) -> Any:
+                answer = self._client.batch_execute_statement(**given) if self.left or sent else None
+                if self.left == 0:
+                    raise KeyboardInterrupt
+                self.left -= 1
+                return answer
+
+        known, whole = list_migrations(folder), make_warehouse(sandbox)
+        died = make_warehouse(sandbox)
+        migrate(whole, known)
+        with pytest.raises(KeyboardInterrupt):
+            migrate(replace(died, client=Dying(died.client)), known)
+        migrate(died, known)
+        assert definitions(died) == definitions(whole)
+        assert versions(died) == [1, 2, 3]
+
+
+class TestRefused:
+    def test_a_newer_warehouse(self, warehouse: Warehouse, folder: Path) -> None:
+        migrate(warehouse, list_migrations(folder))
+        before = look(warehouse)
+        with pytest.raises(SchemaNewerError, match=r"at version 3, .* up to 1: update the checkout"):
+            migrate(warehouse, list_migrations())
+        assert look(warehouse) == before
+
+    def test_a_file_that_changed_after_it_was_applied(self, warehouse: Warehouse, folder: Path) -> None:
+        migrate(warehouse, list_migrations(folder)[:2])
+        (folder / "0002_add_dividend.sql").write_text(DIVIDEND.replace("16", "32"))
+        before = look(warehouse)
+        with pytest.raises(MigrationChangedError, match=r"version 2 .*0002_add_dividend.sql.* restore the file"):
+            migrate(warehouse, list_migrations(folder))
+        assert look(warehouse) == before
+
+    def test_a_table_that_somebody_renamed(self, warehouse: Warehouse) -> None:
+        migrate(warehouse, list_migrations())
+        warehouse.run([f"ALTER TABLE {warehouse.schema}.daily_trading RENAME TO prices"])
+        with pytest.raises(SchemaDiffersError, match=r"the table daily_trading is missing"):
+            migrate(warehouse, list_migrations())
+
+
+class TestTogether:
+    def test_two_setups_at_once_apply_each_migration_once(self, sandbox: Sandbox, folder: Path) -> None:
+        known = list_migrations(folder)
+        for start in (0, 0, 1, 1, 2):
+            warehouse, barrier = make_warehouse(sandbox), threading.Barrier(2)
+            if start:
+                migrate(warehouse, known[:start])
+
+            def work(client: Any, warehouse: Warehouse = warehouse, barrier: threading.Barrier = barrier) -> Any:
+                barrier.wait(30)
+                return migrate(replace(warehouse, client=client), known)
+
+            with ThreadPoolExecutor(2) as threads:
+                done = list(threads.map(work, [sandbox.client("redshift-data") for _ in range(2)]))
+            assert sorted(m.version for each in done for m in each) == list(range(start + 1, 4))
+            assert versions(warehouse) == [1, 2, 3]
+
+    def test_a_migration_waits_for_a_load_that_is_under_way(self, sandbox: Sandbox, folder: Path) -> None:
+        warehouse, known = make_warehouse(sandbox), list_migrations(folder)
+        migrate(warehouse, known[:1])
+        schema = warehouse.schema
+        lock = render_file("load/lock.sql", schema)
+        slow = "SELECT SUM(HASH(a.range)) FROM range(60000000) a"
+        load = sandbox.client("redshift-data").batch_execute_statement(
+            WorkgroupName="market-analysis",
+            Database="dev",
+            Sqls=[
+                lock,
+                slow,
+                f"CREATE TEMP TABLE incoming (LIKE {schema}.daily_trading)",
+                BAR.format(schema).replace(f"{schema}.daily_trading", "incoming"),
+                f"INSERT INTO {schema}.daily_trading SELECT * FROM incoming",
+            ],
+        )["Id"]
+        describe = warehouse.client.describe_statement
+        wait_for(lambda: describe(Id=load)["SubStatements"][0]["Status"], {"SUBMITTED", "PICKED", "STARTED"})
+        migrate(warehouse, known)
+        assert warehouse.client.describe_statement(Id=load)["Status"] == "FINISHED"
+        assert count(warehouse) == 1
+
+    def test_a_statement_that_waits_too_long_is_cancelled(self, sandbox: Sandbox) -> None:
+        warehouse = make_warehouse(sandbox)
+        with pytest.raises(StatementTooSlowError, match=r"within 0 s and was cancelled"):
+            replace(warehouse, seconds=0.1).run(["SELECT SUM(HASH(a.range)) FROM range(4000000000) a"])
+
+
+def test_the_claim_is_refused_by_the_column_when_the_version_is_not_the_next(warehouse: Warehouse) -> None:
+    migrate(warehouse, list_migrations())
+    for version in (1, 3):
+        claim = render_file("versions/claim.sql", warehouse.schema, version=version, file_name="x.sql", digest="0")
+        with pytest.raises(StatementFailedError, match=r"Cannot insert a NULL value into column .?version"):
+            warehouse.run([claim])
+
+
+def test_the_tables_are_the_declaration_with_its_lengths_and_nulls(warehouse: Warehouse) -> None:
+    migrate(warehouse, list_migrations())
+    columns, checks = definitions(warehouse)
+    for table in list_tables():
+        nullable = {row[1]: row[3] == "YES" for row in columns if row[0] == table.name}
+        assert nullable == {column.name: column.nullable for column in table.columns}
+        limits = {
+            found[1]: int(found[2])
+            for name, text in checks
+            if name == table.name and (found := re.search(r'strlen\("?(\w+)"?\)\s*<=\s*(\d+)', text))
+        }
+        assert limits == {c.name: c.varchar_bytes for c in table.columns if c.varchar_bytes}
+
+
+def parse(migration: Migration) -> list[exp.Expression]:
+    return [
+        tree
+        for statement in migration.statements
+        for tree in sqlglot.parse(render(statement, "market_data"), read="redshift")
+        if tree
+    ]
+
+
+def find_losses(migration: Migration) -> list[str]:
+    """The statements of a migration that could lose a row or end its transaction."""
+    losses = []
+    for tree in parse(migration):
+        actions = tree.args.get("actions") or [] if isinstance(tree, exp.Alter) else []
+        unknown = not isinstance(tree, exp.Create | exp.Alter | exp.Comment | exp.Grant | exp.Update)
+        guarded = not isinstance(tree, exp.Create) or tree.args.get("exists") or tree.args.get("replace")
+        only_adds = all(isinstance(action, exp.ColumnDef) for action in actions)
+        if unknown or not guarded or not only_adds or tree.find(FORBIDDEN):
+            losses.append(tree.sql("redshift"))
+        if isinstance(tree, exp.Create) and tree.args.get("replace") and tree.kind != "VIEW":
+            losses.append(tree.sql("redshift"))
+    return losses
+
+
+@pytest.mark.parametrize("migration", list_migrations(), ids=lambda migration: migration.file_name)
+def test_no_migration_can_lose_a_row(migration: Migration) -> None:
+    assert parse(migration)
+    assert find_losses(migration) == []
+    assert all(len(sqlglot.parse(render(text, "x"), read="redshift")) == 1 for text in migration.statements)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DROP TABLE {{ schema() }}.daily_trading",
+        "DELETE FROM {{ schema() }}.daily_trading",
+        "TRUNCATE {{ schema() }}.daily_trading",
+        "ALTER TABLE {{ schema() }}.daily_trading DROP COLUMN vwap",
+        "ALTER TABLE {{ schema() }}.daily_trading RENAME COLUMN vwap TO average",
+        "ALTER TABLE {{ schema() }}.daily_trading RENAME TO prices",
+        "ALTER TABLE {{ schema() }}.company_details ALTER COLUMN currency TYPE VARCHAR(8)",
+        "CREATE TABLE {{ schema() }}.splits (ticker VARCHAR(10))",
+        "COMMIT",
+        "VACUUM",
+    ],
+)
+def test_a_statement_that_could_lose_rows_is_seen(statement: str) -> None:
+    assert find_losses(Migration(2, "0002_x.sql", "", (statement,))) != []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        *[part for part in DIVIDEND.split(";\n") if part.strip()],
+        SPLITS,
+        "CREATE OR REPLACE VIEW {{ schema() }}.days AS SELECT trading_date FROM {{ schema() }}.daily_trading",
+        "UPDATE {{ schema() }}.daily_trading SET vwap = NULL WHERE vwap = 0",
+    ],
+)
+def test_a_statement_that_only_adds_is_let_through(statement: str) -> None:
+    assert find_losses(Migration(2, "0002_x.sql", "", (statement,))) == []
+
+
+def test_what_was_applied_is_read_in_order(warehouse: Warehouse, folder: Path) -> None:
+    assert read_applied(warehouse, {}) == ()
+    known = list_migrations(folder)
+    migrate(warehouse, known)
+    assert read_applied(warehouse, read_columns(warehouse)) == tuple(
+        Applied(m.version, m.file_name, m.digest) for m in known
+    )
