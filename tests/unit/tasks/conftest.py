@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
+from functools import cache, partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -34,8 +35,8 @@ if "AIRFLOW_HOME" not in os.environ:
 
 
 @pytest.fixture(autouse=True)
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An account with an empty lake, settings as on AWS, and the Airflow connection that leads there."""
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings as on AWS, and the Airflow connection that leads there."""
     for name in [name for name in os.environ if name.startswith(("AWS_", "MAG7_", "POLYGON_", "AIRFLOW_CONN_"))]:
         monkeypatch.delenv(name)
     for name, value in {
@@ -48,8 +49,17 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "POLYGON_API_KEY": "key-of-the-tests",
     }.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def aws(environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An account with an empty lake; hooks share a client a service, since making one takes a third of a second."""
+    from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+
+    open_client = cache(partial(boto3.client, region_name="us-east-1"))
+    monkeypatch.setattr(AwsBaseHook, "get_conn", lambda hook: open_client(hook.client_type))
     with mock_aws():
-        boto3.client("s3", region_name="us-east-1").create_bucket(Bucket=BUCKET)
+        open_client("s3").create_bucket(Bucket=BUCKET)
         yield
 
 
@@ -119,7 +129,7 @@ def shorten(path: str) -> tuple[str, str]:
 
 
 @pytest.fixture
-def provider(monkeypatch: pytest.MonkeyPatch) -> FakeProvider:
+def provider(aws: None, monkeypatch: pytest.MonkeyPatch) -> FakeProvider:
     """The provider that collecting tasks open."""
     fake = FakeProvider()
     monkeypatch.setattr("mag7.tasks.polygon_hook.PolygonHook.get_conn", lambda hook, settings: fake)

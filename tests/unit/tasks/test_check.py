@@ -41,7 +41,7 @@ class FakeAthena:
 
 
 @pytest.fixture
-def judge(monkeypatch: pytest.MonkeyPatch) -> Any:
+def judge(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Judge a window with the rows that some checks return; the others return none."""
 
     def judge(rows_by_check: dict[str, list[Rows]], window: Any = BOTH) -> Any:

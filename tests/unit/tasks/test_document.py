@@ -27,6 +27,8 @@ from tests.unit.tasks.conftest import (
     make_line,
 )
 
+pytestmark = pytest.mark.usefixtures("aws")
+
 Index = Callable[..., None]
 KEY = f"staging/{RUN}/market_data/trading_date=2024-12-13/market_data.json"
 

@@ -15,6 +15,8 @@ from mag7.tasks.reports import FAILURE, write_report
 from mag7.tasks.session import resolve_session
 from mag7.tasks.window import list_window, make_window
 
+pytestmark = pytest.mark.usefixtures("aws")
+
 FIRST = date(2020, 11, 30)
 
 

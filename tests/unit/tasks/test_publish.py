@@ -1,0 +1,183 @@
+"""Publishing, the COPY manifests, and the reconciliation's reading of what the Data API returned."""
+
+from __future__ import annotations
+
+import io
+import json
+from datetime import date
+from typing import Any
+
+import boto3
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mag7.lake.catalog import create_catalog
+from mag7.lake.keys import analytics_key, staged_document_key, staged_table_prefix
+from mag7.lake.objects import ObjectStore
+from mag7.lake.publish import StagingIncompleteError
+from mag7.lake.tables import Table, get_table, list_tables
+from mag7.tasks.publish import WAREHOUSE, publish_sessions, reconcile, tally_file, write_manifests
+from mag7.tasks.reports import read_report
+from mag7.tasks.transform import register_staging
+from mag7.warehouse.reconcile import ReconciliationError
+from tests.unit.tasks.conftest import DAY, RUN
+
+BEFORE = date(2024, 12, 12)
+BOTH: Any = {"run": RUN, "sessions": ["2024-12-12", "2024-12-13"]}
+ONE: Any = {"run": RUN, "sessions": ["2024-12-13"]}
+
+
+def parquet(table: Table, *money: float | None) -> bytes:
+    """A flat file with a row for each amount of the money column; the other columns are empty."""
+    schema = table.arrow_schema(partitioned=False)
+    column = table.money_column
+    columns = [
+        pa.array(money if name == column else [None] * len(money), schema.field(name).type) for name in schema.names
+    ]
+    written = io.BytesIO()
+    pq.write_table(pa.Table.from_arrays(columns, schema=schema), written)
+    return written.getvalue()
+
+
+@pytest.fixture
+def flat(store: ObjectStore) -> ObjectStore:
+    """Published flat files of one session: three rows a table, none in failed_collections."""
+    for table in list_tables():
+        amounts = () if table.name == "failed_collections" else (1.5, 2.5, 4.0)
+        store.put(analytics_key(table.name, DAY), parquet(table, *amounts))
+    return store
+
+
+def record(table: str, rows: int, total: dict[str, Any], day: str = "2024-12-13") -> list[dict[str, Any]]:
+    """A row of count_window.sql as the Data API gives it: one typed cell a column."""
+    return [{"stringValue": table}, {"stringValue": day}, {"longValue": rows}, total]
+
+
+def counted(**changes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What RedshiftDataOperator returns for a warehouse that agrees, but for the given tables."""
+    names = [table.name for table in list_tables() if table.name != "failed_collections"]
+    records = {name: record(name, 3, {"doubleValue": 8.0}) for name in names}
+    return [{"Records": [row for row in {**records, **changes}.values() if row], "TotalNumRows": len(names)}]
+
+
+class TestReconcile:
+    def test_counts_rows_by_table_and_reports_them(self, flat: ObjectStore) -> None:
+        rows = reconcile(ONE, counted())
+
+        assert rows == {table.name: 0 if table.name == "failed_collections" else 3 for table in list_tables()}
+        assert list(rows) == [table.name for table in list_tables()]
+        assert read_report(flat, RUN, WAREHOUSE) == {"rows": rows}
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            (
+                {"daily_trading": record("daily_trading", 6, {"doubleValue": 16.0})},
+                "3 rows in the lake, 6 in the wareh",
+            ),
+            (
+                {"daily_trading": record("daily_trading", 3, {"doubleValue": 8.01})},
+                "total 8.0 in the lake, 8.01 in the",
+            ),
+            (
+                {"daily_trading": record("daily_trading", 3, {"isNull": True})},
+                "total 8.0 in the lake, 0.0 in the wareh",
+            ),
+            ({"daily_trading": []}, "3 rows in the lake, 0 in the warehouse"),
+            (
+                {"failed_collections": record("failed_collections", 1, {"doubleValue": 0.0})},
+                "failed_collections of 2024-12-13: 0 rows in the lake, 1 in the warehouse",
+            ),
+        ],
+        ids=["twice", "total", "null", "absent", "left over"],
+    )
+    def test_a_difference_fails_by_name_and_leaves_no_report(
+        self, flat: ObjectStore, change: dict[str, Any], said: str
+    ) -> None:
+        with pytest.raises(ReconciliationError, match=said):
+            reconcile(ONE, counted(**change))
+        assert list(flat.list(f"staging/{RUN}/reports/")) == []
+
+    @pytest.mark.parametrize("total", [{"doubleValue": 8.0}, {"longValue": 8}, {"stringValue": "8.0"}])
+    def test_a_number_may_come_as_any_cell(self, flat: ObjectStore, total: dict[str, Any]) -> None:
+        assert reconcile(ONE, counted(daily_trading=record("daily_trading", 3, total)))["daily_trading"] == 3
+
+    def test_an_order_of_adding_doubles_is_no_difference(self, flat: ObjectStore) -> None:
+        nearly = record("daily_trading", 3, {"doubleValue": 8.000000000000002})
+
+        assert reconcile(ONE, counted(daily_trading=nearly))["daily_trading"] == 3
+
+    def test_another_sessions_rows_are_a_difference(self, flat: ObjectStore) -> None:
+        stray = counted()
+        stray[0]["Records"].append(record("daily_trading", 3, {"doubleValue": 8.0}, "2024-12-12"))
+
+        with pytest.raises(ReconciliationError, match="daily_trading of 2024-12-12: 0 rows in the lake, 3"):
+            reconcile(ONE, stray)
+
+
+class TestTally:
+    def test_adds_the_money_column_without_what_is_missing(self, store: ObjectStore) -> None:
+        table = get_table("constituent_market_caps")
+        store.put(analytics_key(table.name, DAY), parquet(table, 1.25, None, 2.5))
+        tally = tally_file(store, table, DAY)
+
+        assert (tally.rows, tally.total) == (3, 3.75)
+
+    @pytest.mark.parametrize("amounts", [(), (None,)])
+    def test_nothing_to_add_is_zero(self, store: ObjectStore, amounts: tuple[None, ...]) -> None:
+        table = get_table("daily_trading")
+        store.put(analytics_key(table.name, DAY), parquet(table, *amounts))
+
+        assert tally_file(store, table, DAY).total == 0.0
+
+
+class TestManifests:
+    def test_name_exactly_the_windows_files_and_their_sizes(self, flat: ObjectStore) -> None:
+        # A key that begins alike must not be taken for the session's file.
+        flat.put(f"{analytics_key('daily_trading', DAY)}.old", b"stray")
+
+        assert write_manifests(ONE) == 6
+        for table in list_tables():
+            manifest = json.loads(flat.get(f"staging/{RUN}/manifests/{table.name}.json"))
+            key = analytics_key(table.name, DAY)
+            assert manifest == {
+                "entries": [
+                    {"url": f"s3://lake/{key}", "mandatory": True, "meta": {"content_length": len(flat.get(key))}}
+                ]
+            }
+
+
+class TestPublish:
+    @pytest.fixture
+    def staged(self, store: ObjectStore) -> ObjectStore:
+        create_catalog(boto3.client("glue", region_name="us-east-1"), store.bucket)
+        for session in (BEFORE, DAY):
+            store.put(staged_document_key(RUN, session), session.isoformat().encode())
+            for table in list_tables():
+                for form in ("processed", "analytics"):
+                    key = f"{staged_table_prefix(RUN, form, table.name, session)}part-0.parquet"
+                    store.put(key, f"{form} {table.name} {session}".encode())
+        return store
+
+    def test_copies_the_accepted_sessions_only_and_hands_the_window_on(self, staged: ObjectStore) -> None:
+        assert publish_sessions(ONE) == ONE
+
+        published = [entry.key for prefix in ("processed/", "analytics/", "raw/") for entry in staged.list(prefix)]
+        assert len(published) == 2 * 6 + 1
+        assert all("2024-12-13" in key for key in published)
+        assert staged.get("raw/magnificent7/trading_date=2024-12-13/market_data.json") == b"2024-12-13"
+
+    def test_staging_becomes_readable_a_partition_a_table_and_session(self, staged: ObjectStore) -> None:
+        assert register_staging(BOTH) == 12
+
+        glue = boto3.client("glue", region_name="us-east-1")
+        found = glue.get_partitions(DatabaseName="market_data_staging", TableName="daily_trading")["Partitions"]
+        assert sorted(entry["Values"] for entry in found) == [[RUN, "2024-12-12"], [RUN, "2024-12-13"]]
+
+    def test_nothing_is_published_where_a_staged_file_is_missing(self, staged: ObjectStore) -> None:
+        staged.delete([f"{staged_table_prefix(RUN, 'analytics', 'failed_collections', DAY)}part-0.parquet"])
+
+        with pytest.raises(StagingIncompleteError, match="failed_collections"):
+            publish_sessions(ONE)
+        assert [*staged.list("processed/"), *staged.list("analytics/"), *staged.list("raw/")] == []

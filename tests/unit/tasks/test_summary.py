@@ -1,0 +1,147 @@
+"""The end of a run: what people and programs are told, and the last word on refused sessions."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import boto3
+import pytest
+
+from mag7.lake.catalog import create_catalog
+from mag7.lake.objects import ObjectStore
+from mag7.tasks.check import CHECKS
+from mag7.tasks.document import COVERAGE, SessionRefusedError
+from mag7.tasks.publish import WAREHOUSE
+from mag7.tasks.reports import read_report, write_report
+from mag7.tasks.summary import SUMMARY, report_refusals, summarise, summarise_session, tabulate_session
+from tests.unit.tasks.conftest import DAY, RUN
+
+KEY = "raw/magnificent7/trading_date=2024-12-13/market_data.json"
+PASSED = [{"name": "keys_unique", "passed": True}]
+CALLS = {"asked": 1, "kept": 0, "failed": 0, "requests": 2}
+
+
+def company(ranking: int, ticker: str, cap: float, of_index: float | None) -> dict[str, Any]:
+    return {
+        "ranking": ranking,
+        "ticker": ticker,
+        "name": ticker,
+        "market_cap": cap,
+        "pct_of_mag7": 50.0,
+        "pct_of_sp500": of_index,
+        "in_index": of_index is not None,
+    }
+
+
+def make_document(**changes: Any) -> dict[str, Any]:
+    """The parts of a published document that a summary is made of, in numbers that are easy to tell apart."""
+    metrics = {
+        "mag7_pct_of_sp500": 33.286,
+        "line_sum_mag7_pct": 31.905,
+        "total_mag7_market_cap": 18045592174.5,
+        "sp500_total_market_cap": 54209000000.0,
+        "line_sum_market_cap": 56560392349.61,
+        "companies_priced": 499,
+        "coverage_pct": 99.9,
+        "quality": "partial",
+    }
+    return {
+        "trading_date": "2024-12-13",
+        "source": "simulated",
+        "concentration_metrics": {**metrics, **changes},
+        "rankings": {"by_market_cap": [company(1, "AAPL", 3750689160990.0, 6.9), company(2, "TSLA", 1.0, None)]},
+        "sp500_details": {"failed_tickers": [{"ticker": "XYZ", "reason": "HTTP 500 after 5 tries"}]},
+    }
+
+
+@pytest.fixture
+def published(store: ObjectStore) -> ObjectStore:
+    """A run that went through: its document, its reports, and what it staged."""
+    create_catalog(boto3.client("glue", region_name="us-east-1"), store.bucket)
+    store.put(KEY, json.dumps(make_document()).encode())
+    write_report(store, RUN, WAREHOUSE, {"rows": {"daily_trading": 7}})
+    write_report(store, RUN, CHECKS, {"checks": PASSED, "refused": {}})
+    for folder in ("market_data", "processed/daily_trading", "analytics/daily_trading", "manifests"):
+        store.put(f"staging/{RUN}/{folder}/file", b"staged")
+    return store
+
+
+class TestSummarise:
+    def test_reports_figures_checks_rows_and_requests(self, published: ObjectStore, window: Any) -> None:
+        assert summarise(window, [CALLS, [CALLS, CALLS]]) == {"daily_trading": 7}
+        report = read_report(published, RUN, SUMMARY)
+
+        assert (report["checks"], report["rows_loaded"], report["calls"]) == (PASSED, {"daily_trading": 7}, 6)
+        (session,) = report["sessions"]
+        assert session == {
+            "trading_date": "2024-12-13",
+            "source": "simulated",
+            "mag7_pct_of_sp500": 33.286,
+            "line_sum_mag7_pct": 31.905,
+            "total_mag7_market_cap": 18045592174.5,
+            "sp500_total_market_cap": 54209000000.0,
+            "line_sum_market_cap": 56560392349.61,
+            "companies": 499,
+            "coverage_pct": 99.9,
+            "quality": "partial",
+            "ranking": make_document()["rankings"]["by_market_cap"],
+            "failed_collections": [{"ticker": "XYZ", "reason": "HTTP 500 after 5 tries"}],
+        }
+
+    def test_drops_what_was_staged_but_not_the_reports_nor_another_runs(
+        self, published: ObjectStore, window: Any
+    ) -> None:
+        published.put(f"staging/{RUN}-2/processed/daily_trading/file", b"another run's")
+        summarise(window, [])
+
+        assert [stored.key for stored in published.list("staging/")] == [
+            f"staging/{RUN}-2/processed/daily_trading/file",
+            *(f"staging/{RUN}/reports/{name}.json" for name in (CHECKS, SUMMARY, WAREHOUSE)),
+        ]
+
+    def test_a_second_time_says_the_same(self, published: ObjectStore, window: Any) -> None:
+        first = (summarise(window, [CALLS]), read_report(published, RUN, SUMMARY))
+
+        assert (summarise(window, [CALLS]), read_report(published, RUN, SUMMARY)) == first
+
+
+class TestTable:
+    def test_shows_caps_parts_and_both_figures(self, published: ObjectStore) -> None:
+        lines = tabulate_session(summarise_session(published, DAY)).splitlines()
+
+        assert lines[0] == "session 2024-12-13, source simulated, quality partial"
+        assert lines[2].split() == ["1", "AAPL", "3,750,689,160,990.00", "50.00", "%", "6.90", "%"]
+        assert lines[3].endswith("not in it")
+        assert lines[4].endswith("by company: 33.2860 %")
+        assert lines[5].endswith("(two-line companies counted twice): 31.9050 %")
+        assert len({len(line) for line in lines[1:4]}) == 1  # columns stand under each other
+
+    def test_a_line_sum_that_is_missing_is_not_shown_as_zero(self, store: ObjectStore) -> None:
+        store.put(KEY, json.dumps(make_document(line_sum_mag7_pct=None, line_sum_market_cap=None)).encode())
+
+        assert "not available, a line is missing" in tabulate_session(summarise_session(store, DAY))
+
+
+class TestRefusals:
+    def test_a_run_that_refused_nothing_ends_well(self, published: ObjectStore, window: Any) -> None:
+        write_report(published, RUN, COVERAGE, {"2024-12-13": []})
+        report_refusals(window)
+
+    @pytest.mark.parametrize(
+        ("coverage", "checks"),
+        [
+            ({"2024-12-12": ["no NVDA"], "2024-12-13": []}, {}),
+            ({"2024-12-12": [], "2024-12-13": []}, {"2024-12-12": ["no NVDA"]}),
+        ],
+        ids=["by coverage", "by a check"],
+    )
+    def test_one_refused_session_fails_the_run_whose_others_were_published(
+        self, store: ObjectStore, window: Any, coverage: dict[str, Any], checks: dict[str, Any]
+    ) -> None:
+        write_report(store, RUN, COVERAGE, coverage)
+        write_report(store, RUN, CHECKS, {"checks": PASSED, "refused": checks})
+
+        with pytest.raises(SessionRefusedError, match="2024-12-12 refused: no NVDA") as refused:
+            report_refusals(window)
+        assert "2024-12-13 refused" not in str(refused.value)

@@ -1,0 +1,101 @@
+"""A Glue run that fails shows its own error and the end of its log in the task's log."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import boto3
+import pytest
+from airflow.providers.amazon.aws.operators.glue import GlueJobOperator
+from airflow.sdk.exceptions import AirflowException
+
+from mag7.tasks.transform import TAIL, GlueRunFailedError, GlueRunOperator
+
+RUN_ID = "jr_0123"
+
+
+class FakeHook:
+    """The hook as far as a failed run needs it."""
+
+    def __init__(self, run: dict[str, Any]) -> None:
+        self.conn = self
+        self.run = run
+
+    def get_job_run(self, **which: str) -> dict[str, Any]:
+        assert which == {"JobName": "processing-pipeline", "RunId": RUN_ID}
+        return {"JobRun": self.run}
+
+
+@pytest.fixture
+def run_failing(aws: None, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Execute the operator where the provider's own part fails, with a run or before there is one."""
+
+    def run_failing(run: dict[str, Any] | None) -> None:
+        operator = GlueRunOperator(task_id="processing_pipeline", job_name="processing-pipeline")
+
+        def fail(self: GlueRunOperator, context: Any) -> None:
+            self._job_run_id = RUN_ID if run else None
+            raise AirflowException("the provider's words")
+
+        monkeypatch.setattr(GlueJobOperator, "execute", fail)
+        monkeypatch.setattr(GlueRunOperator, "hook", FakeHook(run or {}))
+        operator.execute({})
+
+    return run_failing
+
+
+def write_log(group: str, lines: list[str]) -> None:
+    logs = boto3.client("logs", region_name="us-east-1")
+    logs.create_log_group(logGroupName=group)
+    logs.create_log_stream(logGroupName=group, logStreamName=RUN_ID)
+    now = int(time.time() * 1000)  # older events than two weeks are refused
+    logs.put_log_events(
+        logGroupName=group,
+        logStreamName=RUN_ID,
+        logEvents=[{"timestamp": now + number, "message": line} for number, line in enumerate(lines)],
+    )
+
+
+def test_the_error_is_the_jobs_own_and_says_what_to_do(run_failing: Any) -> None:
+    with pytest.raises(GlueRunFailedError) as failed:
+        run_failing({"JobRunState": "FAILED", "ErrorMessage": "column close is missing"})
+
+    assert str(failed.value) == (
+        "Glue job processing-pipeline, run jr_0123, ended FAILED: column close is missing."
+        " Clear this task to run it again"
+    )
+    assert failed.value.transient
+    assert str(failed.value.__cause__) == "the provider's words"
+
+
+def test_a_run_without_an_error_message_points_to_the_log(run_failing: Any) -> None:
+    with pytest.raises(GlueRunFailedError, match=r"ended TIMEOUT: it gave no error message, see the log above"):
+        run_failing({"JobRunState": "TIMEOUT"})
+
+
+def test_the_last_lines_of_both_logs_are_shown(run_failing: Any, caplog: pytest.LogCaptureFixture) -> None:
+    write_log("/aws-glue/jobs/output", [f"step {number}" for number in range(TAIL + 5)])
+    write_log("/aws-glue/jobs/error", ["Traceback", "ValueError: close\n"])
+    with caplog.at_level(logging.INFO, logger="mag7"), pytest.raises(GlueRunFailedError):
+        run_failing({"JobRunState": "FAILED"})
+
+    output, error = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert output.splitlines()[1:] == [f"step {number}" for number in range(5, TAIL + 5)]
+    assert error.splitlines() == ["last lines of /aws-glue/jobs/error, run jr_0123:", "Traceback", "ValueError: close"]
+
+
+def test_a_log_that_does_not_exist_hides_nothing(run_failing: Any, caplog: pytest.LogCaptureFixture) -> None:
+    write_log("/aws-glue/jobs/error", ["what happened"])
+    with caplog.at_level(logging.INFO, logger="mag7"), pytest.raises(GlueRunFailedError, match="FAILED"):
+        run_failing({"JobRunState": "FAILED"})
+
+    said = [record.getMessage() for record in caplog.records if record.name.startswith("mag7")]
+    assert said[0] == "/aws-glue/jobs/output has no log of run jr_0123"
+    assert said[1].endswith("what happened")
+
+
+def test_a_run_that_never_started_keeps_the_providers_error(run_failing: Any) -> None:
+    with pytest.raises(AirflowException, match="the provider's words"):
+        run_failing(None)
