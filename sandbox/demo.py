@@ -43,6 +43,7 @@ STAGES = {
     "report_refusals": "summary",
 }
 PUBLISHING_TASK = "publish_sessions"
+RAN = ("success", "failed")
 LAST_TASK = "report_refusals"
 
 
@@ -105,7 +106,7 @@ def demonstrate(stack: Stack, day: str, *, again: bool, started: float) -> Outco
         return _refuse(day, _explain_no_task(day, log), log, started)
     segment = run_segment(DAG, run_id or "")
     if not _succeeded(tasks):
-        published = any(task.task_id == PUBLISHING_TASK and task.start for task in tasks)
+        published = any(task.task_id == PUBLISHING_TASK and task.state in RAN for task in tasks)
         return _refuse(day, _explain_failure(store, segment, tasks), log, started, published=published)
     return _summarise(stack, store, segment, tasks, started)
 
