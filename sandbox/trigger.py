@@ -17,6 +17,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 USER = "admin"
@@ -30,7 +31,11 @@ ENDED = ("success", "failed")
 
 
 class AirflowRefusedError(Exception):
-    """Airflow refused a call, or cannot be reached."""
+    """Airflow refused a call, with a status, or cannot be reached, without one."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class AirflowApi:
@@ -53,7 +58,7 @@ class AirflowApi:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             said = error.read().decode(errors="replace")[:300]
-            raise AirflowRefusedError(f"Airflow refused {method} {path}: {error.code} {said}") from None
+            raise AirflowRefusedError(f"Airflow refused {method} {path}: {error.code} {said}", error.code) from None
         except OSError as error:
             raise AirflowRefusedError(f"Airflow does not answer at {self._url}: {error}") from None
 
@@ -75,10 +80,18 @@ class AirflowApi:
         self.call("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
 
     def trigger(self, dag_id: str, day: str, conf: Mapping[str, Any]) -> str:
-        """Ask for a run of a date; returns the run's id."""
+        """Ask for a run of a date; returns the run's id. A DAG has one run a date, so a second is refused."""
         run_id = f"manual__{day}__{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
         body = {"dag_run_id": run_id, "logical_date": f"{day}T00:00:00Z", "conf": dict(conf)}
-        return str(self.call("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)["dag_run_id"])
+        try:
+            return str(self.call("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)["dag_run_id"])
+        except AirflowRefusedError as refused:
+            if refused.status != HTTPStatus.CONFLICT:
+                raise
+            raise AirflowRefusedError(
+                f"{dag_id} has a run for {day} already: clear that run to repeat it, or take another session",
+                refused.status,
+            ) from None
 
     def wait(self, dag_id: str, run_id: str, seconds: float = WAIT_SECONDS) -> str:
         """Wait until a run has ended and give its state, or the state it was left in when the time was over."""

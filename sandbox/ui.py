@@ -25,6 +25,7 @@ from types import FrameType
 from typing import NoReturn
 
 import boto3
+import psutil  # type: ignore[import-untyped]  # it carries no types
 
 from mag7.errors import Mag7Error
 from mag7.lake.keys import document_key
@@ -42,7 +43,7 @@ Services = dict[str, subprocess.Popen[bytes]]
 DAG = "mag7_daily"
 FIRST_SESSIONS = ("2024-12-11", "2024-12-12", "2024-12-13")
 START_SECONDS = 180.0
-STOP_SECONDS = 20.0
+STOP_SECONDS = 10.0
 POSTGRES_PARALLELISM, SQLITE_PARALLELISM = "8", "2"
 
 
@@ -152,7 +153,7 @@ def _run_services(port: int, home: Path, environment: Mapping[str, str]) -> Iter
     try:
         for name, arguments in list_services(port).items():
             with (home / f"{name}.log").open("wb") as output:
-                # A session of its own: its children are signalled as one group, and ctrl-C reaches it in its turn.
+                # A session of its own: its children are found by it, and ctrl-C reaches it in its turn.
                 services[name] = subprocess.Popen(
                     [sys.executable, "-m", "airflow", name, *arguments],
                     cwd=ROOT,
@@ -163,7 +164,7 @@ def _run_services(port: int, home: Path, environment: Mapping[str, str]) -> Iter
                 )
         yield services
     finally:
-        end_groups(services.values())
+        end_sessions(services.values())
 
 
 def list_services(port: int) -> dict[str, list[str]]:
@@ -176,23 +177,32 @@ def list_services(port: int) -> dict[str, list[str]]:
     }
 
 
-def end_groups(processes: Iterable[subprocess.Popen[bytes]]) -> None:
-    """End processes that each lead a session, and everything in their groups."""
-    held = list(processes)
-    for process in held:
-        _signal_group(process, signal.SIGTERM)
+def end_sessions(leaders: Iterable[subprocess.Popen[bytes]]) -> None:
+    """End processes that each lead a session, and then whatever else is left in their sessions.
+
+    A session, not a process group: every task that the scheduler runs makes a group of its own.
+    """
+    held = list(leaders)
+    for leader in held:
+        leader.terminate()
     deadline = time.monotonic() + STOP_SECONDS
-    for process in held:
+    for leader in held:
         with suppress(subprocess.TimeoutExpired):
-            process.wait(max(0.0, deadline - time.monotonic()))
-        # Also what outlived its leader: a leader that ended may have left its children behind.
-        _signal_group(process, signal.SIGKILL)
-        process.wait(STOP_SECONDS)
+            leader.wait(max(0.0, deadline - time.monotonic()))
+        for pid in list_session(leader.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        leader.wait(STOP_SECONDS)
 
 
-def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
+def list_session(leader: int) -> list[int]:
+    """List the processes of the session that a process leads or led."""
+    found = []
+    for pid in psutil.pids():
+        with suppress(ProcessLookupError, PermissionError):
+            if os.getsid(pid) == leader:
+                found.append(pid)
+    return found
 
 
 def _wait_until_healthy(services: Services, port: int, home: Path) -> None:
