@@ -8,7 +8,7 @@ AGAIN ?=
 PORT ?= 8080
 export PYTHONPATH := $(CURDIR):$(CURDIR)/plugins
 
-.PHONY: help setup demo test test-slow lint ui bench sandbox-reset lock format
+.PHONY: help setup demo test test-slow lint ui up down bench sandbox-reset lock format
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -46,6 +46,13 @@ format: setup ## let ruff and sqlfluff mend what they can
 
 ui: setup ## Airflow's web page on the local sandbox, without Docker (PORT=8080); ctrl-C ends it
 	@$(RUN) -m sandbox.ui --port "$(PORT)"
+
+up: ## the same with Docker, built and healthy when it returns
+	@"$(PYTHON)" -m sandbox.docker_check
+	docker compose up --build --detach --wait
+
+down: ## end what `make up` started; its data stays (docker compose down --volumes forgets it)
+	docker compose down
 
 bench: setup ## the benchmarks; figures also go to .sandbox/bench.json
 	@$(RUN) -m bench
