@@ -17,6 +17,7 @@ changed unless `publish` ran; everything fetched is kept.
 | task | fails when | what to do |
 |---|---|---|
 | resolve_session | no session, not closed, a setting is missing | trigger a date that it names; set the variable |
+| resolve_session | scripts, tables or columns of this checkout are missing | run `mag7_setup`, then this again |
 | collect_* | wrong key, plan without access, provider not reachable | mend the connection `polygon_default`, clear it |
 | check_coverage | one of the seven or too many others are missing | read the reasons; run with `collect_again` |
 | transform.* | a Glue run failed: its error and log tail are in the log | clear the task |
@@ -39,6 +40,7 @@ from airflow.sdk import Asset, Param, dag, get_current_context, task, task_group
 from mag7.paths import SQL
 from mag7.tasks import collect, document, publish, session, summary
 from mag7.tasks.groups import check_window, default_args, load_window, transform_window
+from mag7.tasks.setup import require_setup
 from mag7.tasks.templates import MACROS
 from mag7.timetables import SessionTimetable
 
@@ -57,9 +59,11 @@ CONCENTRATION = Asset(name="mag7_concentration", uri="mag7://warehouse/concentra
 
 @task
 def resolve_session() -> Window:
-    """Find the session of this run; every later task takes it from here."""
+    """Find the session of this run, which every later task takes from here; go no further where setup is missing."""
     context = get_current_context()
-    return session.resolve_session(context["dag_run"], first=FIRST)
+    window = session.resolve_session(context["dag_run"], first=FIRST)
+    require_setup()
+    return window
 
 
 @task

@@ -27,7 +27,8 @@ from mag7.tasks.reports import FAILURE, read_report
 from mag7.tasks.summary import SUMMARY, tabulate_session
 from sandbox.airflow_home import AirflowCommandError, TaskRun, find_run, list_task_runs, prepare_airflow, run_dag
 from sandbox.processes import ServerNotReadyError
-from sandbox.provision import ProvisioningError, provision_sandbox
+from sandbox.provision import ProvisioningError
+from sandbox.setup import set_up_sandbox
 from sandbox.stack import REGION, ROOT, FolderInUseError, Stack, run_stack
 
 DAG = "mag7_daily"
@@ -94,8 +95,9 @@ def demonstrate(stack: Stack, day: str, *, again: bool, started: float) -> Outco
     """Run the DAG for a date on a running stack and report it."""
     _say(f"{DAG} for {day}, source {stack.source}, sandbox {stack.folder}")
     environment = stack.environment()
-    provision_sandbox(read_settings(environment), REGION)
     prepare_airflow(stack)
+    if set_up_sandbox(environment, stack.folder / "setup.log"):
+        _say("set up by mag7_setup")
     log = stack.folder / f"dags-test-{day}.log"
     began = datetime.now(UTC)
     run_dag(stack, DAG, day, {"collect_again": again}, log=log, say=lambda task: _say(f"  {task}"))

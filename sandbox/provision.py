@@ -1,27 +1,25 @@
-"""Brings the sandbox to the state that the DAGs need: bucket, roles, workgroup, Glue jobs, catalog, schema."""
+"""Makes the sandbox what infrastructure code makes of an account: bucket, roles, Athena workgroup, Glue jobs.
+
+The rest, which belongs to a version of the checkout, is mag7_setup's: scripts, catalog, the warehouse's schema.
+"""
 
 from __future__ import annotations
 
-import time
+from functools import partial
 from typing import Any
 
 import boto3
 from botocore.exceptions import ClientError
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from mag7.lake.catalog import create_catalog
+from mag7.lake import catalog, scripts
 from mag7.lake.keys import script_prefix
 from mag7.lake.objects import ObjectStore
-from mag7.lake.scripts import digest_scripts, upload_scripts
-from mag7.paths import SQL
 from mag7.settings import Settings
-from mag7.tasks.templates import MACROS
-from mag7.warehouse.schema import list_schema_files
+from mag7.tasks.setup import Place
+from mag7.warehouse import migrations
 
-GLUE_JOBS = ("processing-pipeline", "analytics-pipeline")
 GLUE_ROLE = "mag7-glue"
 COPY_ROLE = "mag7-redshift-copy"
-STATEMENT_SECONDS = 60.0
 SCANNED_BYTES = 1_000_000_000
 CONCURRENT_RUNS = 4
 
@@ -30,29 +28,35 @@ class ProvisioningError(Exception):
     """The sandbox could not be brought to the state that the DAGs need."""
 
 
+def open_sandbox(settings: Settings, region: str) -> Place:
+    """Open the sandbox without Airflow: its bucket and clients of its services."""
+    session = boto3.Session(
+        aws_access_key_id="sandbox",
+        aws_secret_access_key="sandbox",  # noqa: S106 - moto takes any key
+        region_name=region,
+    )
+    open_client = partial(session.client, endpoint_url=settings.endpoint_url)
+    return Place(settings, ObjectStore(open_client("s3"), settings.bucket), open_client)
+
+
 def provision_sandbox(settings: Settings, region: str) -> None:
-    """Create what is missing; a second time changes nothing."""
+    """Provision the infrastructure, and set up what mag7_setup does; a second time changes nothing."""
+    provision_infrastructure(settings, region)
+    place = open_sandbox(settings, region)
+    scripts.upload_scripts(place.store)
+    catalog.create_catalog(place.open_client("glue"), settings.bucket)
+    migrations.migrate(place.warehouse, migrations.list_migrations())
 
-    def client(service: str) -> Any:
-        return boto3.client(
-            service,
-            endpoint_url=settings.endpoint_url,
-            region_name=region,
-            aws_access_key_id="sandbox",
-            aws_secret_access_key="sandbox",  # noqa: S106 - moto takes any key
-        )
 
-    s3 = client("s3")
+def provision_infrastructure(settings: Settings, region: str) -> None:
+    """Create what is missing of bucket, roles, Glue jobs and workgroup; a second time changes nothing."""
+    open_client = open_sandbox(settings, region).open_client
+    s3 = open_client("s3")
     if settings.bucket not in {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}:
         s3.create_bucket(Bucket=settings.bucket, CreateBucketConfiguration={"LocationConstraint": region})
-    store = ObjectStore(s3, settings.bucket)
-    upload_scripts(store)
-    _create_roles(client("iam"))
-    glue = client("glue")
-    _create_jobs(glue, settings)
-    create_catalog(glue, settings.bucket)
-    _create_workgroup(client("athena"), settings)
-    _create_schema(client("redshift-data"), settings)
+    _create_roles(open_client("iam"))
+    _create_jobs(open_client("glue"), settings)
+    _create_workgroup(open_client("athena"), settings)
 
 
 def _tolerate(codes: tuple[str, ...], call: Any, **arguments: Any) -> None:
@@ -70,8 +74,8 @@ def _create_roles(iam: Any) -> None:
 
 
 def _create_jobs(glue: Any, settings: Settings) -> None:
-    for job in GLUE_JOBS:
-        script = f"s3://{settings.bucket}/{script_prefix(digest_scripts())}{job.replace('-', '_')}.py"
+    for job in scripts.GLUE_JOBS:
+        script = f"s3://{settings.bucket}/{script_prefix(scripts.digest_scripts())}{job.replace('-', '_')}.py"
         definition = {
             "Role": f"arn:aws:iam::123456789012:role/{GLUE_ROLE}",
             "Command": {"Name": "glueetl", "ScriptLocation": script, "PythonVersion": "3"},
@@ -98,23 +102,3 @@ def _create_workgroup(athena: Any, settings: Settings) -> None:
             "BytesScannedCutoffPerQuery": SCANNED_BYTES,
         },
     )
-
-
-def _create_schema(redshift: Any, settings: Settings) -> None:
-    templates = Environment(loader=FileSystemLoader(SQL), undefined=StrictUndefined, autoescape=False)  # noqa: S701
-    templates.globals.update(MACROS)
-    statements = [templates.from_string(path.read_text()).render() for path in list_schema_files()]
-    started = redshift.batch_execute_statement(
-        WorkgroupName=settings.redshift_workgroup, Database=settings.redshift_database, Sqls=statements
-    )
-    deadline = time.monotonic() + STATEMENT_SECONDS
-    while (described := redshift.describe_statement(Id=started["Id"]))["Status"] not in {
-        "FINISHED",
-        "FAILED",
-        "ABORTED",
-    }:
-        if time.monotonic() > deadline:
-            raise ProvisioningError(f"the warehouse's schema was not made within {STATEMENT_SECONDS:.0f} s")
-        time.sleep(0.05)
-    if described["Status"] != "FINISHED":
-        raise ProvisioningError(f"the warehouse's schema could not be made: {described.get('Error')}")

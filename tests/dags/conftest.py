@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from airflow.sdk import DAG
 
 ROOT = Path(__file__).parents[2]
-DAG_IDS = ("mag7_daily",)
+SESSION_DAG_IDS = ("mag7_daily",)
+DAG_IDS = (*SESSION_DAG_IDS, "mag7_setup")
 """Named, so that a DAG file that stops defining its DAG is missed."""
 
 if "AIRFLOW_HOME" not in os.environ:
@@ -100,7 +101,7 @@ def dags() -> Iterator[dict[str, DAG]]:
         yield dict(bag.dags)
 
 
-@pytest.fixture(params=DAG_IDS)
+@pytest.fixture(params=SESSION_DAG_IDS)
 def dag(request: pytest.FixtureRequest, dags: dict[str, DAG]) -> DAG:
-    """One DAG after the other."""
+    """One DAG of sessions after the other."""
     return dags[request.param]

@@ -8,7 +8,7 @@ from typing import Any
 
 from mag7.errors import Mag7Error
 from mag7.lake.keys import DATABASE, STAGING_DATABASE
-from mag7.lake.tables import Table, list_tables
+from mag7.lake.tables import Column, Table, list_tables
 
 BATCH = 100
 """Partitions a BatchCreatePartition or BatchDeletePartition call may name: 100 and 25 are the service's limits."""
@@ -25,6 +25,14 @@ _PARTITION_KEYS = {
 }
 
 
+# What GetTable tells and UpdateTable takes; what is left out of an update is lost.
+_TABLE_INPUT = ("Name", "Description", "Owner", "Retention", "PartitionKeys", "TableType", "Parameters")
+
+
+class CatalogDiffersError(Mag7Error):
+    """A table of the catalog has a column of another type than the declared one."""
+
+
 class PartitionNotRegisteredError(Mag7Error):
     """The catalog refused a partition."""
 
@@ -38,14 +46,72 @@ class Partition:
 
 
 def create_catalog(glue: Any, bucket: str) -> list[str]:
-    """Create what is missing of the two databases and their six tables each; returns the names of what was made."""
+    """Create what is missing of the two databases, their six tables each and the tables' columns.
+
+    Nothing that is there is changed or taken away, so a run that is under way notices nothing. Returns the names of
+    what was made; raises CatalogDiffersError where a column has another type.
+    """
     made = []
     for database in (DATABASE, STAGING_DATABASE):
         made += _create_database(glue, database)
+        held = _read_tables(glue, database)
         root = f"s3://{bucket}/{'processed' if database == DATABASE else 'staging'}"
         for table in list_tables():
-            made += _create_table(glue, database, table, f"{root}/{table.name}/")
+            if table.name in held:
+                made += _add_columns(glue, database, table, held[table.name])
+            else:
+                made += _create_table(glue, database, table, f"{root}/{table.name}/")
     return made
+
+
+def list_catalog_faults(glue: Any) -> list[str]:
+    """Say, one phrase each, which databases, tables and columns the catalog lacks."""
+    faults = []
+    for database in (DATABASE, STAGING_DATABASE):
+        try:
+            held = _read_tables(glue, database)
+        except glue.exceptions.EntityNotFoundException:
+            faults.append(f"the catalog database {database} is missing")
+            continue
+        for table in list_tables():
+            if table.name not in held:
+                faults.append(f"the catalog table {database}.{table.name} is missing")
+                continue
+            missing = _list_missing(database, table, held[table.name])
+            faults += [
+                f"the catalog table {database}.{table.name} lacks the column {column.name}" for column in missing
+            ]
+    return faults
+
+
+def _read_tables(glue: Any, database: str) -> dict[str, dict[str, Any]]:
+    pages = glue.get_paginator("get_tables").paginate(DatabaseName=database)
+    return {table["Name"]: table for page in pages for table in page["TableList"]}
+
+
+def _list_missing(database: str, table: Table, held: Mapping[str, Any]) -> list[Column]:
+    """List a table's columns that its definition in the catalog lacks; raises CatalogDiffersError for another type."""
+    types = {column["Name"]: column["Type"] for column in held["StorageDescriptor"]["Columns"]}
+    for column in table.partitioned_columns:
+        if types.get(column.name, column.glue_type) != column.glue_type:
+            raise CatalogDiffersError(
+                f"{database}.{table.name}.{column.name} is {types[column.name]} in the catalog, not"
+                f" {column.glue_type}: another program made that table; rename it or its database, then run it again"
+            )
+    return [column for column in table.partitioned_columns if column.name not in types]
+
+
+def _add_columns(glue: Any, database: str, table: Table, held: Mapping[str, Any]) -> list[str]:
+    """Add missing columns at the end; Parquet is read by name, so files of before give NULL."""
+    missing = _list_missing(database, table, held)
+    if not missing:
+        return []
+    storage = held["StorageDescriptor"]
+    columns = [*storage["Columns"], *({"Name": column.name, "Type": column.glue_type} for column in missing)]
+    kept = {name: held[name] for name in _TABLE_INPUT if name in held}
+    definition = {**kept, "StorageDescriptor": {**storage, "Columns": columns}}
+    glue.update_table(DatabaseName=database, TableInput=definition)
+    return [f"{database}.{table.name}.{column.name}" for column in missing]
 
 
 def _create_database(glue: Any, name: str) -> list[str]:

@@ -10,6 +10,9 @@ from mag7.lake.keys import script_prefix
 from mag7.lake.objects import ObjectStore
 from mag7.paths import GLUE, SQL
 
+GLUE_JOBS = ("processing-pipeline", "analytics-pipeline")
+"""The jobs by name; each runs the script of its name, underscores for hyphens."""
+
 SHARED_MODULES = ("market_tables.py",)
 """Modules that both job scripts import; Glue gets them by --extra-py-files."""
 
@@ -29,13 +32,18 @@ def digest_scripts() -> str:
     return digest.hexdigest()[:16]
 
 
-def upload_scripts(store: ObjectStore) -> int:
-    """Upload what is not in the bucket yet; returns how many objects were written, 0 for a known version."""
+def list_missing_scripts(store: ObjectStore) -> dict[str, Path]:
+    """List the files of this version that are not in the bucket: file name to its path in this checkout."""
     prefix = script_prefix(digest_scripts())
     present = {stored.key for stored in store.list(prefix)}
-    missing = {name: path for name, path in list_script_files().items() if prefix + name not in present}
+    return {name: path for name, path in list_script_files().items() if prefix + name not in present}
+
+
+def upload_scripts(store: ObjectStore) -> int:
+    """Upload what is not in the bucket yet; returns how many objects were written, 0 for a known version."""
+    missing = list_missing_scripts(store)
     for name, path in missing.items():
-        store.put(prefix + name, path.read_bytes(), "text/plain; charset=utf-8")
+        store.put(script_prefix(digest_scripts()) + name, path.read_bytes(), "text/plain; charset=utf-8")
     return len(missing)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from mag7.lake.objects import ObjectStore
@@ -20,3 +22,17 @@ def open_client(service: str) -> Any:
     from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 
     return AwsBaseHook(AWS_CONNECTION, client_type=service).get_conn()
+
+
+def open_service(service: str, hook: Any, session: Any) -> Any:
+    """Open a boto3 client of an AWS service on a session of a hook."""
+    address = hook.conn_config.get_service_endpoint_url(service)
+    return session.client(service, endpoint_url=address, config=hook.config, verify=hook.verify)
+
+
+def share_session() -> Callable[[str], Any]:
+    """Give what ``open_client`` does, for several services: the costly part, reading AWS's endpoints, is done once."""
+    from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+
+    hook: Any = AwsBaseHook(AWS_CONNECTION, client_type="s3")
+    return partial(open_service, hook=hook, session=hook.get_session())

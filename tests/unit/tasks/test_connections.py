@@ -7,7 +7,7 @@ from moto import mock_aws
 
 from mag7.lake.objects import ObjectStore
 from mag7.settings import read_settings
-from mag7.tasks.connections import open_client, open_store
+from mag7.tasks.connections import open_client, open_store, share_session
 
 
 def test_the_lake_is_the_bucket_of_the_settings_behind_aws_default() -> None:
@@ -26,3 +26,12 @@ def test_a_service_is_opened_behind_aws_default() -> None:
 
     assert client.meta.service_model.service_name == "athena"
     assert client.meta.region_name == "us-east-1"
+
+
+def test_services_on_one_session_are_those_opened_alone() -> None:
+    shared = share_session()
+
+    for service in ("s3", "glue", "redshift-data"):
+        one, alone = shared(service), open_client(service)
+        assert one.meta.service_model.service_name == service
+        assert (one.meta.region_name, one.meta.endpoint_url) == (alone.meta.region_name, alone.meta.endpoint_url)

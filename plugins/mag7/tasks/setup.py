@@ -1,0 +1,178 @@
+"""Setting up: bringing lake, catalog and warehouse to what this checkout needs, and saying what they lack.
+
+What is made once for an account and not by a checkout (bucket, roles, Glue jobs, workgroups) is only looked for.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from mag7.errors import Mag7Error
+from mag7.lake import catalog, scripts
+from mag7.lake.objects import ObjectStore
+from mag7.settings import Settings, read_settings
+from mag7.tasks.connections import share_session
+from mag7.tasks.reports import clear_reports
+from mag7.tasks.templates import REDSHIFT_SCHEMA
+from mag7.warehouse import migrations
+from mag7.warehouse.schema import list_faults, read_columns
+from mag7.warehouse.statements import StatementFailedError, Warehouse
+
+log = logging.getLogger(__name__)
+
+NO_BUCKET = ("NoSuchBucket", "404")
+
+OpenClient = Callable[[str], Any]
+"""Opens a boto3 client of a service by its name."""
+
+
+class InfrastructureMissingError(Mag7Error):
+    """Something that infrastructure code makes is not there."""
+
+
+class SetupMissingError(Mag7Error):
+    """Lake, catalog or warehouse are not what this checkout needs."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a setup works: settings, the lake's bucket, and clients of the services."""
+
+    settings: Settings
+    store: ObjectStore
+    open_client: OpenClient
+
+    @property
+    def warehouse(self) -> Warehouse:
+        """The warehouse's schema."""
+        settings = self.settings
+        client = self.open_client("redshift-data")
+        return Warehouse(client, settings.redshift_workgroup, settings.redshift_database, REDSHIFT_SCHEMA)
+
+
+def open_place() -> Place:
+    """Open the place that settings and the Airflow connection aws_default name."""
+    settings, open_client = read_settings(), share_session()
+    return Place(settings, ObjectStore(open_client("s3"), settings.bucket, settings.bucket_owner or None), open_client)
+
+
+def check_infrastructure(run: str) -> None:
+    """Raise InfrastructureMissingError naming everything that is missing; ``run`` is the run's path segment."""
+    place = open_place()
+    if missing := list_missing_infrastructure(place):
+        raise InfrastructureMissingError(
+            f"missing: {'; '.join(missing)}. Create that with the infrastructure code (sandbox/provision.py shows each"
+            " piece), then run mag7_setup again"
+        )
+    clear_reports(place.store, run)
+
+
+def upload_scripts() -> int:
+    """Upload this checkout's Glue scripts and their SQL; returns how many objects were written."""
+    count = scripts.upload_scripts(open_place().store)
+    log.info("Glue scripts %s: %d objects uploaded", scripts.digest_scripts(), count)
+    return count
+
+
+def create_catalog() -> list[str]:
+    """Create missing databases, tables and columns of the catalog; returns their names."""
+    place = open_place()
+    made = catalog.create_catalog(place.open_client("glue"), place.settings.bucket)
+    log.info("catalog: %s", ", ".join(made) or "nothing was missing")
+    return made
+
+
+def migrate_schema() -> list[str]:
+    """Apply the migrations that the warehouse lacks; returns their file names."""
+    known = migrations.list_migrations()
+    done = [migration.file_name for migration in migrations.migrate(open_place().warehouse, known)]
+    log.info("warehouse schema version %d: %s", known[-1].version, ", ".join(done) or "nothing was missing")
+    return done
+
+
+def require_setup() -> None:
+    """Raise SetupMissingError where a run of this checkout would fail later for want of mag7_setup.
+
+    Raises SchemaNewerError or MigrationChangedError where mag7_setup would not help.
+    """
+    if gaps := list_gaps(open_place()):
+        raise SetupMissingError(f"{'; '.join(gaps)}: run mag7_setup, then run this again")
+
+
+def list_gaps(place: Place) -> list[str]:
+    """Say, one phrase each, what mag7_setup would still have to make: one listing, four look-ups."""
+    from botocore.exceptions import ClientError
+
+    try:
+        missing = scripts.list_missing_scripts(place.store)
+    except ClientError as refused:
+        if refused.response["Error"]["Code"] not in NO_BUCKET:
+            raise
+        return [f"the bucket {place.settings.bucket} is missing"]
+    gaps = []
+    if missing:
+        gaps.append(f"{len(missing)} of this checkout's Glue scripts ({scripts.digest_scripts()}) are not uploaded")
+    return gaps + catalog.list_catalog_faults(place.open_client("glue")) + _list_schema_gaps(place.warehouse)
+
+
+def _list_schema_gaps(warehouse: Warehouse) -> list[str]:
+    known, columns = migrations.list_migrations(), read_columns(warehouse)
+    applied = migrations.read_applied(warehouse, columns)
+    if migrations.list_pending(known, applied):
+        newest = applied[-1].version if applied else "none"
+        return [f"the warehouse's schema version is {newest}, this checkout needs {known[-1].version}"]
+    return [f"in the warehouse {fault}" for fault in list_faults(columns)]
+
+
+def list_missing_infrastructure(place: Place) -> list[str]:
+    """Say, one phrase each, what infrastructure code must make before mag7_setup can work."""
+    settings, glue = place.settings, place.open_client("glue")
+    group, workgroup = settings.athena_workgroup, settings.redshift_workgroup
+    looks: dict[str, Callable[[], Any]] = {
+        f"the bucket {settings.bucket}": lambda: _look_at_bucket(place),
+        **{f"the Glue job {job}": partial(glue.get_job, JobName=job) for job in scripts.GLUE_JOBS},
+        f"the Athena workgroup {group}": lambda: (
+            place.open_client("athena").get_work_group(WorkGroup=group).get("WorkGroup")
+        ),
+        f"the Redshift workgroup {workgroup} with the database {settings.redshift_database}": lambda: (
+            [read_columns(place.warehouse)]
+        ),
+        f"the role {settings.copy_role} that Redshift assumes": lambda: _look_at_role(place),
+    }
+    return [missing for name, look in looks.items() if (missing := _find_missing(name, look))]
+
+
+def _find_missing(name: str, look: Callable[[], Any]) -> str:
+    """Name what a look does not find, with the service's reason; nothing where it is there."""
+    from botocore.exceptions import ClientError
+
+    try:
+        return "" if look() else name
+    except (ClientError, StatementFailedError) as refused:
+        return f"{name} ({_shorten(refused)})"
+
+
+def _look_at_bucket(place: Place) -> Any:
+    owner = {"ExpectedBucketOwner": place.settings.bucket_owner} if place.settings.bucket_owner else {}
+    return place.open_client("s3").head_bucket(Bucket=place.settings.bucket, **owner)
+
+
+def _look_at_role(place: Place) -> bool:
+    """Whether the role is there; one that may not be looked at counts as there, with a warning."""
+    from botocore.exceptions import ClientError
+
+    try:
+        place.open_client("iam").get_role(RoleName=place.settings.copy_role.rpartition("/")[2])
+    except ClientError as refused:
+        if refused.response["Error"]["Code"] == "NoSuchEntity":
+            return False
+        log.warning("whether the role %s is there cannot be seen: %s", place.settings.copy_role, _shorten(refused))
+    return True
+
+
+def _shorten(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,58 @@
+"""Setting the sandbox up with mag7_setup, as an operator would on AWS, but only where something is missing."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mag7.errors import Mag7Error
+from mag7.settings import read_settings
+from mag7.tasks.setup import Place, list_gaps
+from sandbox.airflow_home import airflow_command
+from sandbox.provision import ProvisioningError, open_sandbox, provision_infrastructure
+from sandbox.stack import REGION, ROOT
+
+DAG = "mag7_setup"
+SETUP_SECONDS = 300.0
+_FAILURE = re.compile(r"\b\w+ failed: (.*)")
+
+
+def set_up_sandbox(environment: Mapping[str, str], log: Path) -> bool:
+    """Provision the infrastructure, then run mag7_setup where the sandbox lacks what this checkout needs.
+
+    What the sandbox holds is asked itself, as every daily run asks it: a note of an earlier setup could be wrong.
+    Airflow must be prepared; its output goes to ``log``. Returns whether it ran; raises ProvisioningError with the
+    setup's own words where something is still missing after it.
+    """
+    settings = read_settings(environment)
+    provision_infrastructure(settings, REGION)
+    place = open_sandbox(settings, REGION)
+    if not _list_gaps(place):
+        return False
+    today = datetime.now(UTC).date().isoformat()
+    with log.open("wb") as output:
+        finished = subprocess.run(
+            airflow_command("dags", "test", DAG, today),
+            cwd=ROOT,
+            env=dict(environment),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            timeout=SETUP_SECONDS,
+            check=False,
+        )
+    if gaps := _list_gaps(place):
+        reasons = _FAILURE.findall(log.read_text(errors="replace"))
+        why = reasons[0] if reasons else f"it ended with code {finished.returncode}; {'; '.join(gaps)}"
+        raise ProvisioningError(f"{DAG} did not set the sandbox up: {why} (its log: {log})")
+    return True
+
+
+def _list_gaps(place: Place) -> list[str]:
+    """List what is missing; a state that no setup mends, such as a newer schema, ends the command in its own words."""
+    try:
+        return list_gaps(place)
+    except Mag7Error as error:
+        raise ProvisioningError(str(error)) from error
