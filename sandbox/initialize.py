@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mag7.errors import Mag7Error
-from mag7.settings import SettingMissingError, read_settings
+from mag7.settings import read_settings
 from sandbox.airflow_home import POOL, PREPARE_SECONDS, AirflowCommandError
 from sandbox.provision import ProvisioningError, provision_sandbox
 from sandbox.stack import REGION, ROOT
@@ -31,6 +31,10 @@ FERNET_KEY = "fernet.key"
 JWT_SECRET = "jwt.secret"  # noqa: S105 - a file's name
 PASSWORDS = "passwords.json"
 KEY_VARIABLE = "POLYGON_API_KEY"
+
+
+class KeyMissingError(Exception):
+    """There is no key for the market data API."""
 
 
 def make_keys(folder: Path, password: str) -> None:
@@ -53,12 +57,14 @@ def _write_private(path: Path, text: str) -> None:
 def describe_connections(environ: Mapping[str, str]) -> dict[str, dict[str, object]]:
     """Describe the connections that the DAGs use; the sandbox takes any key, an account its own credentials.
 
-    Raises SettingMissingError where there is no API key.
+    Raises KeyMissingError where there is no API key.
     """
     region, endpoint = environ.get("AWS_DEFAULT_REGION") or REGION, environ.get("AWS_ENDPOINT_URL", "").strip()
     key = environ.get(KEY_VARIABLE, "").strip()
     if not key:
-        raise SettingMissingError(KEY_VARIABLE, "give the market data provider's key")
+        raise KeyMissingError(
+            f"the environment variable {KEY_VARIABLE} is not set: give the market data provider's key"
+        )
     aws: dict[str, object] = {"conn_type": "aws", "extra": {"region_name": region}}
     if endpoint:
         aws = {
@@ -112,7 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if settings.sandboxed:
             provision_sandbox(settings, os.environ.get("AWS_DEFAULT_REGION") or REGION)
             print("the AWS sandbox is provisioned", flush=True)
-    except (Mag7Error, ProvisioningError, AirflowCommandError, OSError) as error:
+    except (Mag7Error, KeyMissingError, ProvisioningError, AirflowCommandError, OSError) as error:
         print(f"initialize: {error}", file=sys.stderr)
         return 1
     return 0

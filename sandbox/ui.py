@@ -32,7 +32,7 @@ from mag7.lake.keys import document_key
 from mag7.lake.objects import ObjectStore
 from mag7.settings import read_settings
 from sandbox.airflow_home import AirflowCommandError
-from sandbox.initialize import FERNET_KEY, JWT_SECRET, PASSWORDS, make_keys, prepare_database
+from sandbox.initialize import FERNET_KEY, JWT_SECRET, PASSWORDS, KeyMissingError, make_keys, prepare_database
 from sandbox.postgres import PostgresNotReadyError, find_programs, run_postgres
 from sandbox.processes import ServerNotReadyError
 from sandbox.provision import ProvisioningError, provision_sandbox
@@ -44,6 +44,7 @@ DAG = "mag7_daily"
 FIRST_SESSIONS = ("2024-12-11", "2024-12-12", "2024-12-13")
 START_SECONDS = 180.0
 STOP_SECONDS = 10.0
+KILL_SECONDS = 5.0
 POSTGRES_PARALLELISM, SQLITE_PARALLELISM = "8", "2"
 
 
@@ -74,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except (
         *(PortInUseError, FolderInUseError, ServerNotReadyError, ProvisioningError),
-        *(AirflowCommandError, AirflowRefusedError, PostgresNotReadyError, Mag7Error),
+        *(AirflowCommandError, AirflowRefusedError, PostgresNotReadyError, KeyMissingError, Mag7Error),
     ) as error:
         print(f"ui: {error}", file=sys.stderr)
         return 1
@@ -189,19 +190,22 @@ def end_sessions(leaders: Iterable[subprocess.Popen[bytes]]) -> None:
     for leader in held:
         with suppress(subprocess.TimeoutExpired):
             leader.wait(max(0.0, deadline - time.monotonic()))
-        for pid in list_session(leader.pid):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        gone_by = time.monotonic() + KILL_SECONDS
+        while (left := list_session(leader.pid)) and time.monotonic() < gone_by:
+            for pid in left:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.05)
         leader.wait(STOP_SECONDS)
 
 
 def list_session(leader: int) -> list[int]:
-    """List the processes of the session that a process leads or led."""
+    """List the processes of the session that a process leads or led; zombies have ended."""
     found = []
-    for pid in psutil.pids():
-        with suppress(ProcessLookupError, PermissionError):
-            if os.getsid(pid) == leader:
-                found.append(pid)
+    for process in psutil.process_iter():
+        with suppress(ProcessLookupError, PermissionError, psutil.Error):
+            if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(int(process.pid))
     return found
 
 

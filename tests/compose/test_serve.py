@@ -1,0 +1,142 @@
+"""A server of the sandbox behind the address that a container gives it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+import pytest
+
+from sandbox.postgres import find_free_port
+from tests.compose.compose_file import ROOT
+
+READY_SECONDS = 90.0
+END_SECONDS = 60.0
+# moto sends what carries no signature away; any signature will do.
+SIGNED = {"Authorization": "AWS4-HMAC-SHA256 Credential=sandbox/20241213/us-east-1/s3/aws4_request"}
+
+
+@contextmanager
+def serving(*arguments: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    port = find_free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sandbox.serve", *arguments, "--port", str(port)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "plugins")])},
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        wait_until_answering(f"http://127.0.0.1:{port}/sandbox/health", process)
+        yield f"http://127.0.0.1:{port}", process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def ask(url: str, method: str = "GET", body: bytes | None = None) -> Answer:
+    target = urlsplit(url)
+    connection = HTTPConnection(target.netloc, timeout=60)
+    connection.request(method, url.removeprefix(f"http://{target.netloc}"), body, SIGNED)
+    with connection.getresponse() as answer:
+        return Answer(answer.status, dict(answer.getheaders()), answer.read())
+
+
+def wait_until_answering(address: str, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()
+        try:
+            assert ask(address).status == 200
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    pytest.fail(f"{address} does not answer")
+
+
+def end(process: subprocess.Popen[str]) -> tuple[int, str]:
+    process.terminate()
+    _, said = process.communicate(timeout=END_SECONDS)
+    return process.returncode, said
+
+
+def test_market_answers_whole_and_keeps_its_source() -> None:
+    with serving("polygon") as (url, process):
+        path = "/v2/aggs/grouped/locale/us/market/stocks/2024-12-13?adjusted=false&include_otc=false&apiKey=any"
+        answer = ask(url + path)
+        assert answer.headers["X-Market-Source"] == "simulated"
+        assert len(json.loads(answer.body)["results"]) > 500
+        assert ask(f"{url}/no/such/path").status == 404
+        assert end(process) == (0, "")
+
+
+def test_server_behind_it_is_reachable_from_this_machine_only_and_ends_with_it() -> None:
+    with serving("polygon") as (_, process):
+        inner = psutil.Process(process.pid).children()
+        assert len(inner) == 1
+        listening = [c.laddr for c in inner[0].net_connections() if c.status == psutil.CONN_LISTEN]
+        assert [address.ip for address in listening] == ["127.0.0.1"]
+        end(process)
+        assert not inner[0].is_running()
+
+
+def test_aws_keeps_what_it_holds_over_an_end(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with serving("aws", "--state", str(state)) as (url, process):
+        assert [ask(url + path, "PUT", b"").status for path in ("/kept", "/kept/key")] == [200, 200]
+        ask(f"{url}/kept/key", "PUT", b"value")
+        assert end(process)[0] == 0
+    with serving("aws", "--state", str(state)) as (url, process):
+        assert ask(f"{url}/kept/key").body == b"value"
+        assert end(process)[0] == 0
+
+
+def test_ends_with_a_clear_line_when_the_server_behind_it_is_gone() -> None:
+    with serving("polygon") as (url, process):
+        psutil.Process(process.pid).children()[0].send_signal(signal.SIGKILL)
+        deadline = time.monotonic() + END_SECONDS
+        while process.poll() is None and time.monotonic() < deadline:
+            with suppress(OSError, HTTPException):  # health checks go on asking
+                ask(f"{url}/sandbox/health")
+        _, said = process.communicate(timeout=END_SECONDS)
+        assert process.returncode == 1
+        assert "has ended" in said
+
+
+def test_port_in_use_is_one_clear_line() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        run = subprocess.run(
+            [sys.executable, "-m", "sandbox.serve", "polygon", "--port", str(other.getsockname()[1])],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "plugins")])},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=READY_SECONDS,
+            check=False,
+        )
+    assert run.returncode == 1
+    assert len(run.stderr.splitlines()) == 1
+    assert "address already in use" in run.stderr
