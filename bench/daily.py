@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -30,11 +31,15 @@ class RunFailedError(Exception):
 
 @dataclass(frozen=True)
 class Run:
-    """One demonstration: which one, seconds in all and by stage (tasks only), and calls to the provider."""
+    """One demonstration: which one, seconds in all and by stage (tasks only), and calls to the provider.
+
+    ``cpu_seconds`` is the processor time of all its processes: what stays the same on a busy machine.
+    """
 
     name: str
     session: str
     seconds: float
+    cpu_seconds: float
     stages: Mapping[str, float]
     calls: int
 
@@ -57,6 +62,7 @@ def measure_runs() -> list[Run]:
 
 def demonstrate(name: str, session: str, home: Path) -> Run:
     """Run one session as ``make demo`` does, on the offline market, and read its summary."""
+    before = _cpu_seconds()
     done = subprocess.run(
         [sys.executable, "-m", "sandbox.demo", "--date", session, "--home", str(home)],
         cwd=ROOT,
@@ -71,7 +77,14 @@ def demonstrate(name: str, session: str, home: Path) -> Run:
             f"the {name} run of {session} ended with code {done.returncode}: {done.stdout[-500:]} {done.stderr[-500:]}"
         )
     summary = json.loads((home / "summary.json").read_text())
-    return Run(name, session, summary["seconds"], summary["stages"], summary["calls"])
+    cpu = round(_cpu_seconds() - before, 1)
+    return Run(name, session, summary["seconds"], cpu, summary["stages"], summary["calls"])
+
+
+def _cpu_seconds() -> float:
+    """Give the processor time of every process that this one started and saw end, theirs included."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def summarise(runs: list[Run]) -> dict[str, Any]:
@@ -80,6 +93,7 @@ def summarise(runs: list[Run]) -> dict[str, Any]:
     return {
         "daily_seconds": warm.seconds,
         "stages": {**warm.stages, "outside tasks": round(warm.seconds - sum(warm.stages.values()), 2)},
+        "daily_cpu_seconds": warm.cpu_seconds,
         "daily_calls": warm.calls,
         "daily_first_seconds": first.seconds,
         "daily_repeat_seconds": repeat.seconds,
@@ -90,11 +104,11 @@ def print_table(runs: list[Run]) -> None:
     """Print each run's seconds in all and by stage."""
     stages = list(runs[1].stages)
     print("the daily run, seconds in all, by stage, and outside tasks (servers, schema, start of Airflow)")
-    print("run     session       all  " + "".join(f"{stage:>10}" for stage in stages) + "   outside  calls")
+    print("run     session       all    cpu  " + "".join(f"{stage:>10}" for stage in stages) + "   outside  calls")
     for run in runs:
         outside = run.seconds - sum(run.stages.values())
         print(
-            f"{run.name:<7} {run.session} {run.seconds:6.1f}  "
+            f"{run.name:<7} {run.session} {run.seconds:6.1f} {run.cpu_seconds:6.1f}  "
             + "".join(f"{run.stages.get(stage, 0.0):10.2f}" for stage in stages)
             + f"{outside:10.2f}{run.calls:7d}"
         )
