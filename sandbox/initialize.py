@@ -3,8 +3,8 @@
 Usage: python -m sandbox.initialize --keys FOLDER
 
 Run once by docker-compose before the other services, and by `make ui`. May be repeated: keys stay, the connections
-are set anew from the environment. Where AWS_ENDPOINT_URL names a sandbox, that is provisioned too; a real account
-is left alone.
+are set anew from the environment. Where AWS_ENDPOINT_URL names a sandbox, mag7_setup is run where that lacks anything;
+for a real account somebody triggers it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from pathlib import Path
 from mag7.errors import Mag7Error
 from mag7.settings import read_settings
 from sandbox.airflow_home import POOL, PREPARE_SECONDS, AirflowCommandError
-from sandbox.provision import ProvisioningError, provision_sandbox
+from sandbox.provision import ProvisioningError
+from sandbox.setup import set_up_sandbox
 from sandbox.stack import REGION, ROOT
 from sandbox.trigger import DEVELOPMENT_PASSWORD, PASSWORD_VARIABLE, USER
 
@@ -115,9 +116,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         make_keys(options.keys, os.environ.get(PASSWORD_VARIABLE) or DEVELOPMENT_PASSWORD)
         prepare_database(os.environ)
         print("Airflow's database, pool and connections are there", flush=True)
-        if settings.sandboxed:
-            provision_sandbox(settings, os.environ.get("AWS_DEFAULT_REGION") or REGION)
-            print("the AWS sandbox is provisioned", flush=True)
+        logs = Path(os.environ.get("AIRFLOW_HOME") or tempfile.gettempdir()) / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        if settings.sandboxed and set_up_sandbox(os.environ, logs / "mag7_setup.log"):
+            print("mag7_setup has set the sandbox up", flush=True)
     except (Mag7Error, KeyMissingError, ProvisioningError, AirflowCommandError, OSError) as error:
         print(f"initialize: {error}", file=sys.stderr)
         return 1

@@ -35,7 +35,8 @@ from sandbox.airflow_home import AirflowCommandError
 from sandbox.initialize import FERNET_KEY, JWT_SECRET, PASSWORDS, KeyMissingError, make_keys, prepare_database
 from sandbox.postgres import PostgresNotReadyError, find_programs, run_postgres
 from sandbox.processes import ServerNotReadyError
-from sandbox.provision import ProvisioningError, provision_sandbox
+from sandbox.provision import ProvisioningError
+from sandbox.setup import set_up_sandbox
 from sandbox.stack import REGION, ROOT, FolderInUseError, Stack, run_stack
 from sandbox.trigger import DEVELOPMENT_PASSWORD, USER, AirflowApi, AirflowRefusedError
 
@@ -106,10 +107,11 @@ def run_airflow_services(stack: Stack, home: Path, port: int) -> Iterator[Servic
     home.mkdir(exist_ok=True)
     with ExitStack() as held:
         environment = describe_environment(stack, home, port) | _choose_database(held, home)
-        provision_sandbox(read_settings(environment), REGION)
         make_keys(home / "keys", DEVELOPMENT_PASSWORD)
         _say("preparing Airflow's database")
         prepare_database(environment)
+        if set_up_sandbox(environment, home / "mag7_setup.log"):
+            _say("mag7_setup has set the sandbox up")
         services = held.enter_context(_run_services(port, home, environment))
         _wait_until_healthy(services, port, home)
         _say(f"Airflow: http://localhost:{port}  user {USER}, password {DEVELOPMENT_PASSWORD}\nlogs: {home}")

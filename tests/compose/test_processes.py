@@ -180,7 +180,7 @@ def test_page_connections_and_pool_are_there(processes: Processes, api: AirflowA
     assert {connection["connection_id"] for connection in connections} == {"aws_default", "polygon_default"}
     assert api.call("GET", "/api/v2/pools/polygon")["slots"] > 1
     assert api.call("GET", "/api/v2/importErrors")["total_entries"] == 0
-    assert {dag["dag_id"] for dag in api.call("GET", "/api/v2/dags")["dags"]} >= {DAG}
+    assert {dag["dag_id"] for dag in api.call("GET", "/api/v2/dags")["dags"]} >= {DAG, "mag7_setup"}
 
 
 def test_run_triggered_by_the_rest_api_with_a_param_succeeds(processes: Processes, api: AirflowApi) -> None:
