@@ -6,10 +6,12 @@ the index the seven make up, checks the result, publishes it in the lake and loa
 **When it runs.** Once a session, 8 h 30 min after the actual close (early closes too), never on a holiday. While
 the provider has not released the day, `collect_closes` asks again every 15 minutes without holding a worker.
 
-**Running it by hand.** Trigger it with a logical date: that session is collected. Without a date the last closed
-session is taken. A date that is no closed session fails in `resolve_session`, which names the sessions on both
-sides. Any run may be repeated: calls that were answered are not made again (set `collect_again` to make them),
-and a repeat changes no row. Sessions before 2020-11-30 are not covered.
+**Running it by hand.** Trigger it without a logical date and with `trading_date`: that session is collected, again if
+it was before; without a `trading_date` the last closed session is taken. (With a logical date it is that date's
+session, but Airflow allows one run a logical date.) A date that is no closed session fails in `resolve_session`, which
+names the sessions on both sides. Calls that were answered are not made again (set `collect_again` to make them), and a
+repeat changes no row. Any task of a run may be cleared, with what comes after it. Sessions before 2020-11-30 are not
+covered.
 
 **When it fails.** The failing task's last log line says what happened and what to do. Nothing a reader sees has
 changed unless `publish` ran; everything fetched is kept.
@@ -61,7 +63,7 @@ CONCENTRATION = Asset(name="mag7_concentration", uri="mag7://warehouse/concentra
 def resolve_session() -> Window:
     """Find the session of this run, which every later task takes from here; go no further where setup is missing."""
     context = get_current_context()
-    window = session.resolve_session(context["dag_run"], first=FIRST)
+    window = session.resolve_session(context["dag_run"], FIRST, context["params"]["trading_date"])
     require_setup()
     return window
 
@@ -112,12 +114,19 @@ def collect_session(window: Window) -> list[XComArg]:
     max_active_runs=1,
     tags=["mag7", "daily"],
     params={
+        "trading_date": Param(
+            None,
+            type=["null", "string"],
+            format="date",
+            title="Session",
+            description="Session to run or to repeat, whatever the logical date; empty: the logical date's",
+        ),
         "collect_again": Param(
             False,
             type="boolean",
             title="Collect again",
             description="Ask the provider again for calls already answered",
-        )
+        ),
     },
     template_searchpath=[str(SQL)],
     user_defined_macros=MACROS,

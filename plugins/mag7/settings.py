@@ -6,6 +6,7 @@ Airflow connection ``polygon_default`` or from POLYGON_API_KEY and lives only in
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
@@ -20,19 +21,18 @@ SANDBOX_ROLE = "arn:aws:iam::123456789012:role/mag7-redshift-copy"
 class SettingMissingError(Mag7Error):
     """A setting without a default for this place is not set."""
 
-    def __init__(self, variable: str, why: str) -> None:
-        super().__init__(f"the environment variable {variable} is not set: {why}")
-
 
 class SettingInvalidError(Mag7Error):
     """A setting's text cannot be read as what it should be."""
 
-    def __init__(self, variable: str, text: str, wanted: str) -> None:
-        super().__init__(f"the environment variable {variable} is {text!r}, but must be {wanted}")
+
+def _setting(variable: str, default: Any, meaning: str, *, least: float = 0, most: float = math.inf) -> Any:
+    metadata = {"variable": variable, "meaning": meaning, "kind": type(default), "least": least, "most": most}
+    return field(default=default, metadata=metadata)
 
 
-def _setting(variable: str, default: Any, meaning: str) -> Any:
-    return field(default=default, metadata={"variable": variable, "meaning": meaning, "kind": type(default)})
+def _percent(variable: str, default: float, meaning: str) -> Any:
+    return _setting(variable, default, f"{meaning}, per cent", most=100)
 
 
 @dataclass(frozen=True)
@@ -48,17 +48,20 @@ class Settings:
     redshift_database: str = _setting("MAG7_REDSHIFT_DATABASE", "dev", "Redshift database")
     polygon_base_url: str = _setting("POLYGON_BASE_URL", "https://api.polygon.io", "the market data API's address")
     polygon_source: str = _setting("POLYGON_SOURCE", "", "what to call answers of an unofficial address")
-    calls_per_minute: float = _setting("POLYGON_CALLS_PER_MINUTE", 5400.0, "the key's rate limit; 0 turns it off")
-    connect_timeout: float = _setting("POLYGON_CONNECT_TIMEOUT", 5.0, "seconds to wait for a connection")
-    read_timeout: float = _setting("POLYGON_READ_TIMEOUT", 20.0, "seconds to wait for an answer")
-    tries: int = _setting("POLYGON_TRIES", 5, "attempts at one call before it counts as failed")
-    threads: int = _setting("MAG7_THREADS", 16, "calls under way at once inside a batch")
-    batches: int = _setting("MAG7_BATCHES", 12, "mapped batches of ticker details, 10 to 20")
-    minimum_companies_pct: float = _setting("MAG7_MINIMUM_COMPANIES_PCT", 99.0, "least companies priced, per cent")
-    minimum_cap_pct: float = _setting("MAG7_MINIMUM_CAP_PCT", 99.5, "least market capitalization priced, per cent")
-    minimum_mag7_pct: float = _setting("MAG7_MINIMUM_MAG7_PCT", 10.0, "least believable share of the index, per cent")
-    maximum_mag7_pct: float = _setting("MAG7_MAXIMUM_MAG7_PCT", 60.0, "largest believable share, per cent")
-    maximum_company_pct: float = _setting("MAG7_MAXIMUM_COMPANY_PCT", 20.0, "largest believable company, per cent")
+    calls_per_minute: float = _setting("POLYGON_CALLS_PER_MINUTE", 5400.0, "the key's whole rate limit; 0 turns it off")
+    slots: int = _setting("MAG7_POLYGON_SLOTS", 4, "slots of the Airflow pool polygon, which share the limit", least=1)
+    connect_timeout: float = _setting("POLYGON_CONNECT_TIMEOUT", 5.0, "seconds to wait for a connection", least=0.1)
+    read_timeout: float = _setting("POLYGON_READ_TIMEOUT", 20.0, "seconds to wait for an answer", least=0.1)
+    tries: int = _setting("POLYGON_TRIES", 5, "attempts at one call before it counts as failed", least=1)
+    threads: int = _setting("MAG7_THREADS", 16, "calls under way at once inside a batch", least=1, most=1000)
+    batches: int = _setting(
+        "MAG7_BATCHES", 12, "mapped batches of ticker details; 10 to 20 work well", least=1, most=100
+    )
+    minimum_companies_pct: float = _percent("MAG7_MINIMUM_COMPANIES_PCT", 99.0, "least companies priced")
+    minimum_cap_pct: float = _percent("MAG7_MINIMUM_CAP_PCT", 99.5, "least market capitalization priced")
+    minimum_mag7_pct: float = _percent("MAG7_MINIMUM_MAG7_PCT", 10.0, "least believable share of the index")
+    maximum_mag7_pct: float = _percent("MAG7_MAXIMUM_MAG7_PCT", 60.0, "largest believable share of the index")
+    maximum_company_pct: float = _percent("MAG7_MAXIMUM_COMPANY_PCT", 20.0, "largest believable part of one company")
     minimum_mag7_company_cap: float = _setting("MAG7_MINIMUM_COMPANY_CAP", 1e11, "least cap of one of the seven, USD")
 
     @property
@@ -73,13 +76,21 @@ def _read(item: Field[Any], environ: Mapping[str, str]) -> Any:
     if not text:
         return item.default
     kind: Callable[[str], Any] = item.metadata["kind"]
+    if kind is str:
+        return text
+    least, most = item.metadata["least"], item.metadata["most"]
+    wanted = f"a number from {least:g}{'' if most == math.inf else f' to {most:g}'}: {item.metadata['meaning']}"
     try:
         value = kind(text)
     except ValueError:
-        raise SettingInvalidError(variable, text, f"a number: {item.metadata['meaning']}") from None
-    if kind is not str and value < 0:
-        raise SettingInvalidError(variable, text, f"zero or more: {item.metadata['meaning']}")
+        raise _invalid(variable, text, wanted) from None
+    if not (math.isfinite(value) and least <= value <= most):
+        raise _invalid(variable, text, wanted)
     return value
+
+
+def _invalid(variable: str, text: str, wanted: str) -> SettingInvalidError:
+    return SettingInvalidError(f"the environment variable {variable} is {text!r}, but must be {wanted}")
 
 
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
@@ -91,12 +102,10 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         values["copy_role"] = values["copy_role"] or SANDBOX_ROLE
     for name, why in _NEEDED_ON_AWS.items():
         if not values["endpoint_url"] and not values[name]:
-            raise SettingMissingError(_variable(name), why)
-    if not 1 <= values["batches"] <= 100:
-        raise SettingInvalidError("MAG7_BATCHES", str(values["batches"]), "between 1 and 100 (10 to 20 work well)")
-    for name in ("threads", "tries"):
-        if values[name] < 1:
-            raise SettingInvalidError(_variable(name), str(values[name]), "1 or more")
+            raise SettingMissingError(f"the environment variable {_variable(name)} is not set: {why}")
+    if values["minimum_mag7_pct"] >= values["maximum_mag7_pct"]:
+        lower, upper = _variable("minimum_mag7_pct"), _variable("maximum_mag7_pct")
+        raise _invalid(lower, str(values["minimum_mag7_pct"]), f"below {upper}, {values['maximum_mag7_pct']:g}")
     return Settings(**values)
 
 

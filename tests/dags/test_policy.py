@@ -13,9 +13,9 @@ from airflow.providers.amazon.aws.operators.athena import AthenaOperator
 from airflow.providers.amazon.aws.operators.redshift_data import RedshiftDataOperator
 from airflow.sdk import TriggerRule
 
+from mag7.tasks.operators import GlueRunOperator
 from mag7.tasks.reports import report_failure
 from mag7.tasks.retries import PassingFaultsPolicy
-from mag7.tasks.transform import GlueRunOperator
 from mag7.timetables import SessionTimetable
 from sandbox.airflow_home import POOL
 from tests.dags.conftest import ROOT

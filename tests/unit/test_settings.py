@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from mag7.settings import SANDBOX_BUCKET, SettingInvalidError, SettingMissingError, read_settings
@@ -34,9 +36,16 @@ def test_aws_with_everything_given():
         ("MAG7_BATCHES", "0"),
         ("MAG7_BATCHES", "101"),
         ("POLYGON_READ_TIMEOUT", "-1"),
+        ("POLYGON_READ_TIMEOUT", "0"),
+        ("POLYGON_CALLS_PER_MINUTE", "inf"),
+        ("MAG7_POLYGON_SLOTS", "0"),
+        ("MAG7_MINIMUM_CAP_PCT", "nan"),
+        ("MAG7_MAXIMUM_COMPANY_PCT", "500"),
+        ("MAG7_MINIMUM_MAG7_PCT", "70"),
         ("MAG7_MINIMUM_CAP_PCT", "99,5"),
     ],
 )
 def test_a_setting_that_cannot_be_read_is_named(variable: str, text: str):
-    with pytest.raises(SettingInvalidError, match=f"{variable} is {text!r}, but must be"):
+    with pytest.raises(SettingInvalidError, match=f"{variable} is '{text}") as invalid:
         read_settings({**SANDBOX, variable: text})
+    assert str(pickle.loads(pickle.dumps(invalid.value))) == str(invalid.value)  # noqa: S301 - our own bytes

@@ -11,8 +11,7 @@ from mag7.lake.keys import DATABASE, STAGING_DATABASE
 from mag7.lake.tables import Column, Table, list_tables
 
 BATCH = 100
-"""Partitions a BatchCreatePartition or BatchDeletePartition call may name: 100 and 25 are the service's limits."""
-DELETE_BATCH = 25
+"""Partitions that a BatchCreatePartition call may name: the service's limit."""
 
 _PARQUET = {
     "InputFormat": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetInputFormat",
@@ -164,13 +163,3 @@ def register_partitions(glue: Any, database: str, table: Table, partitions: Iter
 
 def _describe_partition(table: Table, partition: Partition) -> dict[str, Any]:
     return {"Values": list(partition.values), "StorageDescriptor": _describe_storage(table, partition.location)}
-
-
-def drop_partitions(glue: Any, database: str, values_by_table: Mapping[str, Iterable[tuple[str, ...]]]) -> None:
-    """Make partitions invisible; one that does not exist is no error."""
-    for table, all_values in values_by_table.items():
-        values = [{"Values": list(item)} for item in all_values]
-        for start in range(0, len(values), DELETE_BATCH):
-            glue.batch_delete_partition(
-                DatabaseName=database, TableName=table, PartitionsToDelete=values[start : start + DELETE_BATCH]
-            )

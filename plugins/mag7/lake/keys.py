@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from datetime import date
 
@@ -11,8 +12,13 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def run_segment(dag_id: str, run_id: str) -> str:
-    """Name a DAG run in one path segment, from letters, digits, dot, underscore and hyphen only."""
-    return _UNSAFE.sub("", f"{dag_id}-{run_id}")
+    """Name a DAG run in one path segment, from letters, digits, dot, underscore and hyphen only.
+
+    Where characters had to go, a digest keeps two runs apart whose names differ in nothing else.
+    """
+    name = f"{dag_id}-{run_id}"
+    safe = _UNSAFE.sub("", name)
+    return safe if safe == name else f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def answers_prefix(endpoint: str, trading_date: date) -> str:

@@ -22,7 +22,7 @@ class StoredObject:
 
 
 class ObjectStore:
-    """The lake's bucket behind five verbs.
+    """The lake's bucket behind six verbs.
 
     ``client`` is a boto3 S3 client (typed Any: boto3 ships no types). ``owner`` is the account id that must own
     the bucket, sent as ExpectedBucketOwner with every request; None where an endpoint override stands in for AWS.
@@ -45,6 +45,13 @@ class ObjectStore:
             raise ObjectMissingError(f"{self.uri(key)} does not exist; run the task that writes it again") from missing
         body: bytes = answer["Body"].read()
         return body
+
+    def size(self, key: str) -> int:
+        """Return an object's size in bytes; raises ObjectMissingError where there is none."""
+        for stored in self.list(key):
+            if stored.key == key:
+                return stored.size
+        raise ObjectMissingError(f"{self.uri(key)} does not exist; run the task that writes it again")
 
     def put(self, key: str, body: bytes, content_type: str = "application/octet-stream") -> None:
         """Write an object, replacing what stood there."""

@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from mag7.errors import Mag7Error
-from mag7.lake.catalog import Partition, drop_partitions, register_partitions
+from mag7.lake.catalog import Partition, register_partitions
 from mag7.lake.keys import (
     DATABASE,
     STAGING_DATABASE,
@@ -18,7 +18,6 @@ from mag7.lake.keys import (
     processed_prefix,
     staged_document_key,
     staged_table_prefix,
-    staging_prefix,
 )
 from mag7.lake.objects import ObjectStore, StoredObject
 from mag7.lake.tables import list_tables
@@ -104,16 +103,3 @@ def _delete_strays(store: ObjectStore, found: StagedFile) -> None:
     kept = processed_key(found.table, found.session)
     strays = [stored.key for stored in store.list(processed_prefix(found.table, found.session)) if stored.key != kept]
     store.delete(strays)
-
-
-def clear_staging(store: ObjectStore, glue: Any, run: str, sessions: Sequence[date]) -> int:
-    """Drop a finished run's staged tables and documents; its reports stay. Returns the number of objects deleted."""
-    values = [(run, session.isoformat()) for session in sessions]
-    drop_partitions(glue, STAGING_DATABASE, {table.name: values for table in list_tables()})
-    keys = [
-        stored.key
-        for folder in (*FORMS, "market_data", "manifests")
-        for stored in store.list(f"{staging_prefix(run)}/{folder}/")
-    ]
-    store.delete(keys)
-    return len(keys)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from mag7.lake.checks import CheckResult, judge_window, list_checks, read_violations, tabulate_results
 from mag7.settings import read_settings
 from mag7.tasks.connections import open_client, open_store
-from mag7.tasks.document import SessionRefusedError, refusal_sentence
+from mag7.tasks.refusals import SessionRefusedError, refusal_sentence
 from mag7.tasks.reports import write_report
 from mag7.tasks.window import Window, list_window, make_window
 

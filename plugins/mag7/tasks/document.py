@@ -6,7 +6,6 @@ import logging
 from datetime import date
 from decimal import Decimal
 
-from mag7.errors import Mag7Error
 from mag7.index.constituents import list_lines
 from mag7.lake.keys import staged_document_key
 from mag7.market.concentration import CoverageBounds, NothingPricedError, list_refusals
@@ -16,16 +15,13 @@ from mag7.polygon.answers import AnswerStore, require_one_source
 from mag7.settings import Settings, read_settings
 from mag7.tasks.collect import AnswerBook, list_seven_outside
 from mag7.tasks.connections import open_store
+from mag7.tasks.refusals import SessionRefusedError, refusal_sentence
 from mag7.tasks.reports import read_report, write_report
 from mag7.tasks.window import Window, list_window, make_window
 
 log = logging.getLogger(__name__)
 
 COVERAGE = "coverage"
-
-
-class SessionRefusedError(Mag7Error):
-    """No session of the window can be published; what readers see stays as it was."""
 
 
 def build_market_data(window: Window) -> dict[str, str]:
@@ -75,12 +71,6 @@ def check_coverage(window: Window) -> Window:
     if not accepted:
         raise SessionRefusedError(refusal_sentence(refusals))
     return make_window(window["run"], accepted)
-
-
-def refusal_sentence(refusals: dict[str, list[str]]) -> str:
-    """Put refused sessions and their reasons into one line that ends with what to do."""
-    parts = [f"{session} refused: {'; '.join(reasons)}" for session, reasons in refusals.items() if reasons]
-    return f"{'. '.join(parts)}. Nothing was published, what was fetched is kept: mend the cause, then run it again"
 
 
 def _log_figures(figures: SessionFigures) -> None:

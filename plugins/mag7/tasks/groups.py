@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, cast
 
-from airflow.providers.amazon.aws.operators.athena import AthenaOperator
-from airflow.providers.amazon.aws.operators.redshift_data import RedshiftDataOperator
 from airflow.sdk import task, task_group
 
 from mag7.lake.checks import list_checks
+from mag7.lake.scripts import GLUE_JOBS
 from mag7.tasks import check, publish, transform
+from mag7.tasks.operators import CheckOperator, GlueRunOperator, WarehouseOperator
 from mag7.tasks.reports import report_failure
 from mag7.tasks.retries import PassingFaultsPolicy
 from mag7.tasks.templates import template_glue_arguments
@@ -19,9 +19,11 @@ from mag7.warehouse.load import batch_statements
 Handed = Any
 """What a task hands on: an XComArg while a DAG is wired, its value when a task runs; TaskFlow types it as either."""
 
-GLUE_JOBS = ("processing-pipeline", "analytics-pipeline")
 POLL_SECONDS = 1
 """Between two looks at a Glue run or a load; each look is one cheap API call."""
+
+GLUE_RUNS, LOADS = 2, 1
+"""How many runs of one DAG may have the same Glue job, or a load, under way at once: a backfill starts ten."""
 
 QUICK_POLL_SECONDS = 0.2
 """Between two looks at a check, which takes a fraction of a second on files this small."""
@@ -44,7 +46,7 @@ def default_args() -> dict[str, Any]:
 def transform_window(window: Handed) -> Handed:
     """Run both Glue jobs into staging and make the staged tables readable; ``check_coverage`` returned the window."""
     jobs = [
-        transform.GlueRunOperator(
+        GlueRunOperator(
             task_id=job.replace("-", "_"),
             job_name=job,
             script_args=template_glue_arguments(job),
@@ -52,6 +54,7 @@ def transform_window(window: Handed) -> Handed:
             job_poll_interval=POLL_SECONDS,
             waiter_delay=POLL_SECONDS,
             stop_job_run_on_kill=True,
+            max_active_tis_per_dag=GLUE_RUNS,
         )
         for job in GLUE_JOBS
     ]
@@ -63,7 +66,7 @@ def transform_window(window: Handed) -> Handed:
 @task_group(group_id="check")
 def check_window(window: Handed, staged: Handed) -> Handed:
     """Run every check on the staged tables; only sessions that pass go on."""
-    run_check = AthenaOperator.partial(
+    run_check = CheckOperator.partial(
         task_id="run_check",
         database="{{ staging_database() }}",
         workgroup="{{ setting('athena_workgroup') }}",
@@ -86,8 +89,10 @@ def load_window(window: Handed) -> Handed:
         "poll_interval": POLL_SECONDS,
         "params": {"window": "publish_sessions"},
     }
-    load_tables = RedshiftDataOperator(task_id="load_tables", sql=batch_statements(), **warehouse)
-    count_window = RedshiftDataOperator(
+    load_tables = WarehouseOperator(
+        task_id="load_tables", sql=batch_statements(), max_active_tis_per_dag=LOADS, **warehouse
+    )
+    count_window = WarehouseOperator(
         task_id="count_window", sql="redshift/load/count_window.sql", return_sql_result=True, **warehouse
     )
     task(publish.write_manifests)(window) >> load_tables >> count_window

@@ -45,12 +45,16 @@ class PolygonHook(BaseHook):
         self.polygon_conn_id = polygon_conn_id
 
     def get_conn(self, settings: Settings | None = None) -> PolygonClient:
-        """Open a client; its rate limiter is shared by everything in this process that asks the same address."""
+        """Open a client that keeps to one pool slot's part of the key's rate limit.
+
+        The limiter is shared by everything in this process that asks the same address.
+        """
         settings = settings or read_settings()
+        rate = settings.calls_per_minute / settings.slots
         return PolygonClient(
             settings.polygon_base_url,
             self.find_api_key(),
-            limiter=shared_limiter(settings.polygon_base_url, settings.calls_per_minute or None),
+            limiter=shared_limiter(settings.polygon_base_url, rate or None),
             connect_timeout=settings.connect_timeout,
             read_timeout=settings.read_timeout,
             tries=settings.tries,

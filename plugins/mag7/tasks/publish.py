@@ -38,8 +38,7 @@ def write_manifests(window: Window) -> int:
         files = []
         for session in list_window(window):
             key = analytics_key(table.name, session)
-            size = next(stored.size for stored in store.list(key) if stored.key == key)
-            files.append((store.uri(key), size))
+            files.append((store.uri(key), store.size(key)))
         store.put(manifest_key(window["run"], table.name), encode_manifest(files), "application/json")
     return len(list_tables())
 

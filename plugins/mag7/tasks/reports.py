@@ -39,8 +39,8 @@ def clear_reports(store: ObjectStore, run: str) -> None:
 def report_failure(context: Context) -> None:
     """Say a failed task's error as the last word of its log, and leave it as the run's failure report.
 
-    Airflow calls this as on_failure_callback. The first failure of a run is its cause: a later one does not replace
-    its report. Where the settings do not say where the lake is, there is no report.
+    Airflow calls this as on_failure_callback. The newest failure of a run is the one that it stopped at. Where the
+    settings do not say where the lake is, there is no report.
     """
     from mag7.tasks.connections import open_store
 
@@ -48,11 +48,11 @@ def report_failure(context: Context) -> None:
     error = context.get("exception")
     kind, message = type(error).__name__, str(error)
     report = {"task": ti.task_id, "error": kind, "message": message or kind, "ours": isinstance(error, Mag7Error)}
-    if not isinstance(error, SettingMissingError | SettingInvalidError):
-        _leave_failure(open_store(read_settings()), run_segment(ti.dag_id, dag_run.run_id), report)
     log.error("%s failed: %s", ti.task_id, report["message"])
+    if not isinstance(error, SettingMissingError | SettingInvalidError):
+        write_report(open_store(read_settings()), run_segment(ti.dag_id, dag_run.run_id), FAILURE, report)
 
 
-def _leave_failure(store: ObjectStore, run: str, report: dict[str, Any]) -> None:
-    if not any(True for _ in store.list(report_key(run, FAILURE))):
-        write_report(store, run, FAILURE, report)
+def drop_failure(store: ObjectStore, run: str) -> None:
+    """Delete the failure report of a run that was mended and went on to its end."""
+    store.delete([report_key(run, FAILURE)])

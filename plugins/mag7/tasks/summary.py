@@ -10,14 +10,14 @@ from typing import Any
 
 from mag7.lake.keys import document_key
 from mag7.lake.objects import ObjectStore
-from mag7.lake.publish import clear_staging
 from mag7.settings import read_settings
 from mag7.tasks.check import CHECKS
 from mag7.tasks.collect import Counts, add_counts
-from mag7.tasks.connections import open_client, open_store
-from mag7.tasks.document import COVERAGE, SessionRefusedError, refusal_sentence
+from mag7.tasks.connections import open_store
+from mag7.tasks.document import COVERAGE
 from mag7.tasks.publish import WAREHOUSE
-from mag7.tasks.reports import read_report, write_report
+from mag7.tasks.refusals import SessionRefusedError, refusal_sentence
+from mag7.tasks.reports import drop_failure, read_report, write_report
 from mag7.tasks.window import Window, list_window
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ SUMMARY = "summary"
 
 
 def summarise(window: Window, counts: Sequence[Counts | Sequence[Counts]]) -> dict[str, int]:
-    """Report every published session with its figures, then drop what the run staged; returns rows by table.
+    """Report every published session with its figures; returns rows by table.
 
     ``counts`` is what each collecting task counted; a mapped task's is a sequence.
     """
@@ -42,7 +42,7 @@ def summarise(window: Window, counts: Sequence[Counts | Sequence[Counts]]) -> di
     )
     for session in sessions:
         log.info("%s", tabulate_session(session))
-    clear_staging(store, open_client("glue"), window["run"], list_window(window))
+    drop_failure(store, window["run"])
     return rows
 
 
@@ -92,5 +92,6 @@ def report_refusals(window: Window) -> None:
     checks: dict[str, list[str]] = read_report(store, window["run"], CHECKS)["refused"]
     refused = {session: reasons for session, reasons in {**coverage, **checks}.items() if reasons}
     if refused:
-        raise SessionRefusedError(refusal_sentence(refused))
+        published = [session for session in window["sessions"] if session not in refused]
+        raise SessionRefusedError(refusal_sentence(refused, published))
     log.info("no session of this run was refused")

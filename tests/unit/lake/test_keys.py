@@ -18,12 +18,17 @@ from mag7.lake import keys
         (keys.answers_prefix("splits", date(2024, 1, 2)), "raw/polygon/splits/trading_date=2024-01-02/"),
         (
             keys.run_segment("mag7_daily", "manual__2024-12-13T00:00:00+00:00"),
-            "mag7_daily-manual__2024-12-13T0000000000",
+            "mag7_daily-manual__2024-12-13T0000000000-acee8169",
         ),
     ],
 )
 def test_keys_are_those_of_the_lake(key: str, expected: str):
     assert key == expected
+
+
+@given(st.text(max_size=20), st.text(max_size=20))
+def test_two_runs_never_share_a_segment(first: str, second: str):
+    assert (keys.run_segment("d", first) == keys.run_segment("d", second)) == (first == second)
 
 
 @given(st.text(max_size=50))

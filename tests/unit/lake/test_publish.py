@@ -10,7 +10,7 @@ import pytest
 from mag7.lake.catalog import create_catalog
 from mag7.lake.keys import analytics_key, document_key, processed_key, staged_document_key, staged_table_prefix
 from mag7.lake.objects import ObjectStore
-from mag7.lake.publish import FORMS, StagingIncompleteError, clear_staging, publish_sessions, register_staging
+from mag7.lake.publish import FORMS, StagingIncompleteError, publish_sessions, register_staging
 from mag7.lake.tables import list_tables
 
 RUN = "mag7_daily-r1"
@@ -78,16 +78,8 @@ def test_a_file_missing_or_twice_publishes_nothing(store: ObjectStore, catalog: 
     assert list(store.list("raw/magnificent7/")) == []
 
 
-def test_staging_is_registered_by_run_and_cleared_without_touching_another(store: ObjectStore, catalog: Any):
+def test_staging_is_registered_by_run(store: ObjectStore, catalog: Any):
     stage(store, DAY)
     assert register_staging(store, catalog, RUN, [DAY]) == 6
     register_staging(store, catalog, RUN, [DAY])
     assert list_partitions(catalog, "market_data_staging", "daily_trading") == [[RUN, "2024-12-13"]]
-    store.put("staging/another-run/market_data/x", b"theirs")
-    store.put(f"staging/{RUN}/reports/summary.json", b"{}")
-    assert clear_staging(store, catalog, RUN, [DAY]) == 13
-    assert list_partitions(catalog, "market_data_staging", "daily_trading") == []
-    assert [item.key for item in store.list("staging/")] == [
-        "staging/another-run/market_data/x",
-        f"staging/{RUN}/reports/summary.json",
-    ]

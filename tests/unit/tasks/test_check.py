@@ -10,7 +10,7 @@ from mag7.lake.checks import CheckMalformedError, list_checks
 from mag7.lake.objects import ObjectStore
 from mag7.tasks import check
 from mag7.tasks.check import CHECKS, judge_checks
-from mag7.tasks.document import SessionRefusedError
+from mag7.tasks.refusals import SessionRefusedError
 from mag7.tasks.reports import read_report
 from tests.unit.tasks.conftest import RUN
 

@@ -13,7 +13,8 @@ from mag7.lake.objects import ObjectMissingError, ObjectStore
 from mag7.market.concentration import NothingPricedError
 from mag7.polygon.answers import AnswerStore, MixedSourcesError
 from mag7.polygon.collect import grouped_daily, ticker_details
-from mag7.tasks.document import COVERAGE, SessionRefusedError, build_market_data, check_coverage, refusal_sentence
+from mag7.tasks.document import COVERAGE, build_market_data, check_coverage
+from mag7.tasks.refusals import SessionRefusedError, refusal_sentence
 from mag7.tasks.reports import read_report, write_report
 from mag7.tasks.window import Window, make_window
 from tests.unit.tasks.conftest import (

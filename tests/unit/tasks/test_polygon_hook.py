@@ -73,7 +73,8 @@ def test_the_client_follows_the_settings_and_does_not_show_the_key(
     monkeypatch.setenv("POLYGON_BASE_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("POLYGON_SOURCE", "replay")
     monkeypatch.setenv("POLYGON_TRIES", "3")
-    monkeypatch.setenv("POLYGON_CALLS_PER_MINUTE", "60.6")
+    monkeypatch.setenv("POLYGON_CALLS_PER_MINUTE", "242.4")
+    monkeypatch.setenv("MAG7_POLYGON_SLOTS", "4")
     with caplog.at_level(logging.DEBUG):
         client = PolygonHook().get_conn()
 

@@ -9,11 +9,11 @@ import pytest
 
 from mag7.lake.objects import ObjectMissingError, ObjectStore
 from mag7.settings import SettingMissingError
-from mag7.tasks.document import SessionRefusedError
-from mag7.tasks.reports import FAILURE, clear_reports, read_report, report_failure, write_report
+from mag7.tasks.refusals import SessionRefusedError
+from mag7.tasks.reports import FAILURE, clear_reports, drop_failure, read_report, report_failure, write_report
 from tests.unit.tasks.conftest import RUN
 
-RUN_ID = "manual__2024-12-13T00:00:00"
+RUN_ID = RUN.removeprefix("mag7_daily-")
 
 
 def context_of(task_id: str, error: BaseException | None) -> Any:
@@ -57,11 +57,32 @@ def test_a_failed_task_leaves_its_error(store: ObjectStore) -> None:
     }
 
 
-def test_the_first_failure_is_the_cause_and_stays(store: ObjectStore) -> None:
-    report_failure(context_of("collect.collect_details", SessionRefusedError("first")))
-    report_failure(context_of("collect.collect_closes", RuntimeError("second")))
+def test_the_newest_failure_is_what_the_run_stopped_at(store: ObjectStore) -> None:
+    report_failure(context_of("collect.collect_details", SessionRefusedError("mended since")))
+    report_failure(context_of("check_coverage", SessionRefusedError("no NVDA")))
 
-    assert read_report(store, RUN, FAILURE)["message"] == "first"
+    assert read_report(store, RUN, FAILURE)["message"] == "no NVDA"
+
+
+def test_a_run_that_was_mended_keeps_no_failure(store: ObjectStore) -> None:
+    report_failure(context_of("check_coverage", SessionRefusedError("no NVDA")))
+    drop_failure(store, RUN)
+
+    with pytest.raises(ObjectMissingError):
+        read_report(store, RUN, FAILURE)
+
+
+def test_the_error_is_said_even_where_the_lake_cannot_be_written(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError("AccessDenied")
+
+    monkeypatch.setattr(ObjectStore, "put", refuse)
+    with pytest.raises(PermissionError):
+        report_failure(context_of("check_coverage", SessionRefusedError("no NVDA")))
+
+    assert "check_coverage failed: no NVDA" in caplog.messages
 
 
 def test_an_error_that_is_not_ours_says_so(store: ObjectStore) -> None:
@@ -88,6 +109,6 @@ def test_a_setting_that_hides_the_lake_leaves_no_report_but_is_said(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.delenv("MAG7_BUCKET")
-    report_failure(context_of("resolve_session", SettingMissingError("MAG7_BUCKET", "name it")))
+    report_failure(context_of("resolve_session", SettingMissingError("MAG7_BUCKET is not set: name it")))
 
     assert "MAG7_BUCKET" in caplog.records[-1].getMessage()

@@ -19,10 +19,10 @@ from mag7.polygon.errors import (
 )
 from mag7.sessions import NotASessionError
 from mag7.settings import SettingMissingError
-from mag7.tasks.document import SessionRefusedError
+from mag7.tasks.operators import GlueRunFailedError
 from mag7.tasks.polygon_hook import KeyNotFoundError
+from mag7.tasks.refusals import SessionRefusedError
 from mag7.tasks.retries import PassingFaultsPolicy
-from mag7.tasks.transform import GlueRunFailedError
 
 LASTING: list[Mag7Error] = [
     KeyNotFoundError("polygon_default"),

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
+from mag7.index.membership import MembershipUnknownError
 from mag7.lake.objects import ObjectStore
 from mag7.sessions import NotASessionError, SessionNotClosedError, SessionTooEarlyError
 from mag7.settings import SettingMissingError
@@ -37,7 +38,20 @@ def asked(day: str) -> Run:
 def test_a_date_is_its_session() -> None:
     window = resolve_session(asked("2024-12-13"), first=FIRST)
 
-    assert window == {"run": "mag7_daily-manual__2024-12-13T0000000000", "sessions": ["2024-12-13"]}
+    assert window == {"run": "mag7_daily-manual__2024-12-13T0000000000-acee8169", "sessions": ["2024-12-13"]}
+
+
+def test_the_session_that_the_form_asks_for_wins_over_the_logical_date() -> None:
+    assert resolve_session(Run(None), FIRST, "2024-12-12")["sessions"] == ["2024-12-12"]
+    assert resolve_session(asked("2024-12-13"), FIRST, "2024-12-12")["sessions"] == ["2024-12-12"]
+    with pytest.raises(NotASessionError, match="2024-12-24"):
+        resolve_session(Run(None), FIRST, "2024-12-25")
+
+
+def test_a_session_of_unknown_membership_is_refused_before_anything_is_asked() -> None:
+    late = Run(None, run_after=datetime(2026, 11, 21, 12, tzinfo=UTC))
+    with pytest.raises(MembershipUnknownError):
+        resolve_session(late, FIRST, "2026-11-20")
 
 
 def test_a_trigger_without_a_date_takes_the_last_closed_session() -> None:

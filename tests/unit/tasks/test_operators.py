@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -11,7 +12,14 @@ import pytest
 from airflow.providers.amazon.aws.operators.glue import GlueJobOperator
 from airflow.sdk.exceptions import AirflowException
 
-from mag7.tasks.transform import TAIL, GlueRunFailedError, GlueRunOperator
+from mag7.tasks.operators import (
+    TAIL,
+    GlueRunFailedError,
+    GlueRunOperator,
+    GlueScriptRefusedError,
+    RepeatableJobMixin,
+    WarehouseOperator,
+)
 
 RUN_ID = "jr_0123"
 
@@ -92,8 +100,65 @@ def test_a_log_that_does_not_exist_hides_nothing(run_failing: Any, caplog: pytes
         run_failing({"JobRunState": "FAILED"})
 
     said = [record.getMessage() for record in caplog.records if record.name.startswith("mag7")]
-    assert said[0] == "/aws-glue/jobs/output has no log of run jr_0123"
+    assert said[0].startswith("the log of run jr_0123 in /aws-glue/jobs/output cannot be read")
     assert said[1].endswith("what happened")
+
+
+def test_what_the_script_refused_is_not_tried_again(run_failing: Any) -> None:
+    with pytest.raises(GlueScriptRefusedError, match="Clear build_market_data") as refused:
+        run_failing({"JobRunState": "FAILED", "ErrorMessage": "DocumentInvalidError: no companies"})
+
+    assert not refused.value.transient
+
+
+class FakeStateStore(dict[str, str]):
+    """What Airflow keeps of a task instance between tries and clears."""
+
+    def set(self, key: str, value: str) -> None:
+        self[key] = value
+
+    def delete(self, key: str) -> None:
+        self.pop(key, None)
+
+
+class FakeDataApi:
+    """A Data API that counts submissions and finishes them at once."""
+
+    def __init__(self) -> None:
+        self.conn = self
+        self.submitted = 0
+
+    def execute_query(self, **_: Any) -> Any:
+        self.submitted += 1
+        return SimpleNamespace(statement_id=f"s{self.submitted}", session_id=None)
+
+    def describe_statement(self, Id: str) -> dict[str, str]:  # noqa: N803 - boto3's name
+        return {"Id": Id, "Status": "FINISHED"}
+
+    def wait_for_results(self, statement_id: str, poll_interval: float) -> None:
+        assert poll_interval > 0
+
+
+def test_a_cleared_load_is_loaded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    api, kept = FakeDataApi(), FakeStateStore()
+    monkeypatch.setattr(WarehouseOperator, "hook", api)
+    for _ in range(2):  # the second time as after a clear: the same run, the same stored state
+        WarehouseOperator(task_id="load_tables", sql="SELECT 1", poll_interval=1).execute({"task_state_store": kept})
+
+    assert api.submitted == 2
+
+
+def test_a_try_after_a_lost_worker_finds_its_statement(monkeypatch: pytest.MonkeyPatch) -> None:
+    api, kept = FakeDataApi(), FakeStateStore(redshift_statement_id="s0")
+    monkeypatch.setattr(WarehouseOperator, "hook", api)
+    WarehouseOperator(task_id="load_tables", sql="SELECT 1", poll_interval=1).execute({"task_state_store": kept})
+
+    assert api.submitted == 0
+
+
+def test_both_glue_and_warehouse_tasks_forget_what_succeeded() -> None:
+    assert issubclass(GlueRunOperator, RepeatableJobMixin)
+    assert issubclass(WarehouseOperator, RepeatableJobMixin)
 
 
 def test_a_run_that_never_started_keeps_the_providers_error(run_failing: Any) -> None:

@@ -1,0 +1,108 @@
+"""The Amazon provider's operators where this project needs a little more of them."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.amazon.aws.operators.athena import AthenaOperator
+from airflow.providers.amazon.aws.operators.glue import GlueJobOperator
+from airflow.providers.amazon.aws.operators.redshift_data import RedshiftDataOperator
+from airflow.sdk.exceptions import AirflowException
+
+from mag7.errors import Mag7Error
+from mag7.settings import read_settings
+from mag7.tasks.connections import open_client
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+log = logging.getLogger(__name__)
+
+LOG_GROUPS = ("/aws-glue/jobs/output", "/aws-glue/jobs/error")
+TAIL = 40
+"""Log events of each group that a failed run shows in the task's log."""
+
+SCRIPT_REFUSALS = ("SessionListError", "DocumentMissingError", "DocumentInvalidError")
+"""Errors of include/glue that the same documents would raise again."""
+
+
+class GlueRunFailedError(Mag7Error):
+    """A Glue run ended in another state than SUCCEEDED; another try may work, as a worker can be lost."""
+
+    transient = True
+
+
+class GlueScriptRefusedError(Mag7Error):
+    """A Glue run ended because its script refused what it was given; it would refuse it again."""
+
+
+class RepeatableJobMixin:
+    """Forgets a job's id once it has succeeded, so that clearing the task starts the job anew.
+
+    The provider's durable operators keep the id for the DAG run and take a job that succeeded for done, even when the
+    task was cleared because its input changed. Until success the id stays: a try after a lost worker finds its job.
+    """
+
+    external_id_key: str
+
+    def execute(self, context: Context) -> Any:
+        """Run the job, then forget it."""
+        result = super().execute(context)  # type: ignore[misc]
+        store = context.get("task_state_store")
+        if store is not None:
+            store.delete(self.external_id_key)
+        return result
+
+
+class WarehouseOperator(RepeatableJobMixin, RedshiftDataOperator):
+    """RedshiftDataOperator that really runs its statements again when its task is cleared."""
+
+
+class CheckOperator(AthenaOperator):
+    """AthenaOperator whose results only ever go to a bucket of the expected owner."""
+
+    def execute(self, context: Context) -> str | None:
+        """Run the query."""
+        owner = read_settings().bucket_owner
+        if owner:
+            self.result_configuration["ExpectedBucketOwner"] = owner
+        query_id: str | None = super().execute(context)
+        return query_id
+
+
+class GlueRunOperator(RepeatableJobMixin, GlueJobOperator):
+    """GlueJobOperator that, when the run fails, shows the run's error and the tail of its log in the task's log."""
+
+    def execute(self, context: Context) -> str | None:
+        """Start the run and wait for it; raises GlueRunFailedError or GlueScriptRefusedError with the job's error."""
+        try:
+            run_id: str | None = super().execute(context)
+        except AirflowException as failed:
+            if self._job_run_id is None:
+                raise
+            error = self._describe_failure(self._job_run_id)
+            self._show_log_tail(self._job_run_id)
+            raise error from failed
+        return run_id
+
+    def _describe_failure(self, run_id: str) -> GlueRunFailedError | GlueScriptRefusedError:
+        run: dict[str, Any] = self.hook.conn.get_job_run(JobName=self.job_name, RunId=run_id)["JobRun"]
+        reason = run.get("ErrorMessage") or "it gave no error message, see the log above"
+        happened = f"Glue job {self.job_name}, run {run_id}, ended {run['JobRunState']}: {reason}."
+        if any(name in reason for name in SCRIPT_REFUSALS):
+            return GlueScriptRefusedError(f"{happened} Clear build_market_data and everything after it")
+        return GlueRunFailedError(f"{happened} Clear this task to run it again")
+
+    def _show_log_tail(self, run_id: str) -> None:
+        from botocore.exceptions import ClientError
+
+        logs = open_client("logs")
+        for group in LOG_GROUPS:
+            try:
+                events = logs.get_log_events(logGroupName=group, logStreamName=run_id, limit=TAIL)["events"]
+            except ClientError as unreadable:
+                log.warning("the log of run %s in %s cannot be read: %s", run_id, group, unreadable)
+                continue
+            lines = "\n".join(event["message"].rstrip() for event in events)
+            log.error("last lines of %s, run %s:\n%s", group, run_id, lines)

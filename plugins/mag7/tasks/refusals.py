@@ -1,0 +1,29 @@
+"""How a run says that sessions were refused: which, why, and what became of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from mag7.errors import Mag7Error
+
+REASONS_SHOWN = 5
+
+
+class SessionRefusedError(Mag7Error):
+    """Sessions of the window cannot be published; what readers see of them stays as it was."""
+
+
+def refusal_sentence(refusals: Mapping[str, Sequence[str]], published: Sequence[str] = ()) -> str:
+    """Put refused sessions and their first reasons into one line that ends with what to do.
+
+    ``refusals`` may name sessions without a reason: those are not refused. ``published`` are the others.
+    """
+    parts = [f"{session} refused: {_shorten(reasons)}" for session, reasons in refusals.items() if reasons]
+    rest = f"{', '.join(published)} published, of the refused nothing" if published else "Nothing was published"
+    return f"{'. '.join(parts)}. {rest}, what was fetched is kept: mend the cause, then run it again"
+
+
+def _shorten(reasons: Sequence[str]) -> str:
+    more = len(reasons) - REASONS_SHOWN
+    shown = "; ".join(reasons[:REASONS_SHOWN])
+    return f"{shown}; and {more} more" if more > 0 else shown
