@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from airflow.sdk.definitions.param import process_params
 from jinja2 import StrictUndefined, UndefinedError
 
 from mag7.lake.checks import list_checks
 from mag7.lake.scripts import digest_scripts
 from mag7.lake.tables import list_tables
+from mag7.tasks.templates import window_task
 from tests.dags.test_policy import last_part
 
 if TYPE_CHECKING:
@@ -55,11 +57,12 @@ def instances(dag: DAG) -> Iterator[Any]:
             yield task.unmap({name: value})
 
 
-def render(dag: DAG, operator: Any) -> tuple[dict[str, Any], FakeTaskInstance]:
-    """Render an operator's fields as Airflow does before it executes a task."""
+def render(dag: DAG, operator: Any, conf: dict[str, Any] | None = None) -> tuple[dict[str, Any], FakeTaskInstance]:
+    """Render an operator's fields as Airflow does before it executes a task of a run with a conf."""
     ti = FakeTaskInstance()
     operator.resolve_template_files()
-    context = {"ti": ti, "params": dict(operator.params), "task": operator, "dag": dag, "run_id": "manual"}
+    params = process_params(dag, operator, conf, suppress_exception=False)
+    context = {"ti": ti, "params": params, "task": operator, "dag": dag, "run_id": "manual"}
     environment = dag.get_template_env()
     assert environment.undefined is StrictUndefined
     operator.render_template_fields(context, environment)
@@ -91,7 +94,17 @@ def test_every_field_of_every_operator_renders(dag: DAG) -> None:
         for name, value in fields.items():
             if value is not None:
                 assert not TEMPLATE_MARKS.search(str(value)), f"{operator.task_id}.{name}: {value}"
-        assert ti.pulled == {operator.params["window"]}
+        assert ti.pulled == {window_task(operator.task_id)}
+
+
+def test_a_runs_conf_cannot_change_what_a_template_works_on(dag: DAG) -> None:
+    conf = dict.fromkeys(("window", "run", "sessions", "task", "ti", "window_task"), "resolve_session")
+    for operator, overridden in zip(instances(dag), instances(dag), strict=True):
+        fields, ti = render(dag, operator)
+        fields_with_conf, ti_with_conf = render(dag, overridden, conf)
+
+        assert fields_with_conf == fields
+        assert ti_with_conf.pulled == ti.pulled == {window_task(operator.task_id)}
 
 
 def test_an_unknown_name_is_an_error_not_an_empty_text(daily: DAG) -> None:

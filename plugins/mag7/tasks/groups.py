@@ -50,7 +50,6 @@ def transform_window(window: Handed) -> Handed:
             task_id=job.replace("-", "_"),
             job_name=job,
             script_args=template_glue_arguments(job),
-            params={"window": "check_coverage"},
             job_poll_interval=POLL_SECONDS,
             waiter_delay=POLL_SECONDS,
             stop_job_run_on_kill=True,
@@ -73,7 +72,6 @@ def check_window(window: Handed, staged: Handed) -> Handed:
         output_location="s3://{{ setting('bucket') }}/athena-results/",
         sleep_time=QUICK_POLL_SECONDS,
         log_query=False,
-        params={"window": "check_coverage"},
         map_index_template="{{ check_name(task.query) }}",
     ).expand(query=[f"athena/checks/{name}.sql" for name in list_checks()])
     staged >> run_check
@@ -87,7 +85,6 @@ def load_window(window: Handed) -> Handed:
         "workgroup_name": "{{ setting('redshift_workgroup') }}",
         "database": "{{ setting('redshift_database') }}",
         "poll_interval": POLL_SECONDS,
-        "params": {"window": "publish_sessions"},
     }
     load_tables = WarehouseOperator(
         task_id="load_tables", sql=batch_statements(), max_active_tis_per_dag=LOADS, **warehouse

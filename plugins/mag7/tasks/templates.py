@@ -1,7 +1,4 @@
-"""The functions that SQL templates may call; Airflow gives them to Jinja when it renders an operator's fields.
-
-An operator names the task whose window its SQL works on in ``params={"window": "<task id>"}``.
-"""
+"""The functions that SQL templates may call; Airflow gives them to Jinja when it renders an operator's fields."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import pass_context
 
+from mag7.errors import Mag7Error
 from mag7.lake.keys import DATABASE, STAGING_DATABASE, manifest_key, staging_prefix
 from mag7.lake.scripts import script_arguments
 from mag7.settings import read_settings
@@ -19,7 +17,24 @@ if TYPE_CHECKING:
     from jinja2.runtime import Context
 
 REDSHIFT_SCHEMA = "market_data"
-GLUE_ARGUMENTS = ("--scriptLocation", "--extra-py-files", "--extra-files", "--bucket", "--staging", "--sessions")
+
+WINDOW_TASKS = {"transform": "check_coverage", "check": "check_coverage", "load": "publish_sessions"}
+"""By task group, the task that returned the window its templates work on.
+
+Named here and not in an operator's params, which a run's conf overrides: a load must never delete a refused session.
+"""
+
+
+class WindowUnnamedError(Mag7Error):
+    """A template asks for the window of a task whose task group has none."""
+
+
+def window_task(task_id: str) -> str:
+    """Name the task that returned the window of a templated task; raises WindowUnnamedError."""
+    group = task_id.rpartition(".")[0].rpartition(".")[2]
+    if group not in WINDOW_TASKS:
+        raise WindowUnnamedError(f"the templates of {task_id} have no window: add its task group to WINDOW_TASKS")
+    return WINDOW_TASKS[group]
 
 
 @pass_context
@@ -29,9 +44,21 @@ def sessions(context: Context) -> str:
 
 
 @pass_context
+def session_names(context: Context) -> str:
+    """Give the window's sessions as ISO dates, comma separated: by name, never a range."""
+    return ",".join(_window(context)["sessions"])
+
+
+@pass_context
 def run(context: Context) -> str:
     """Give the run's path segment: letters, digits, dot, underscore and hyphen only, so safe inside quotes."""
     return _window(context)["run"]
+
+
+@pass_context
+def staging(context: Context) -> str:
+    """Give the key of the run's staging folder."""
+    return staging_prefix(_window(context)["run"])
 
 
 @pass_context
@@ -71,26 +98,19 @@ def copy_role() -> str:
     return read_settings().copy_role
 
 
-@pass_context
-def glue_argument(context: Context, job: str, name: str) -> str:
-    """Give one argument of a Glue run: this checkout's scripts, or the window's sessions by name, never a range."""
-    settings, window = read_settings(), _window(context)
-    arguments = {
-        **script_arguments(settings.bucket, f"{job.replace('-', '_')}.py"),
-        "--bucket": settings.bucket,
-        "--staging": staging_prefix(window["run"]),
-        "--sessions": ",".join(window["sessions"]),
-    }
-    return arguments[name]
-
-
 def template_glue_arguments(job: str) -> dict[str, str]:
-    """Write a Glue job's script_args as templates, rendered when its task runs."""
-    return {name: f"{{{{ glue_argument('{job}', '{name}') }}}}" for name in GLUE_ARGUMENTS}
+    """Write a Glue job's script_args as templates: this checkout's scripts, the run's folder and its sessions."""
+    bucket = "{{ setting('bucket') }}"
+    return {
+        **script_arguments(bucket, f"{job.replace('-', '_')}.py"),
+        "--bucket": bucket,
+        "--staging": "{{ staging() }}",
+        "--sessions": "{{ session_names() }}",
+    }
 
 
 def _window(context: Context) -> Window:
-    window: Window = context["ti"].xcom_pull(task_ids=context["params"]["window"])
+    window: Window = context["ti"].xcom_pull(task_ids=window_task(context["task"].task_id))
     return window
 
 
@@ -98,7 +118,9 @@ MACROS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (
         sessions,
+        session_names,
         run,
+        staging,
         manifest,
         setting,
         staging_database,
@@ -106,6 +128,5 @@ MACROS: dict[str, Callable[..., Any]] = {
         schema,
         copy_role,
         check_name,
-        glue_argument,
     )
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,29 +12,33 @@ from jinja2 import Environment, StrictUndefined
 
 from mag7.lake.keys import run_segment
 from mag7.lake.scripts import script_arguments
-from mag7.tasks.templates import GLUE_ARGUMENTS, MACROS, template_glue_arguments
+from mag7.tasks.templates import MACROS, WindowUnnamedError, template_glue_arguments, window_task
 
 RUN = "mag7_daily-scheduled__2024-12-13T000000"
 
 
 def render(template: str, window: dict[str, Any] | None = None) -> str:
-    """Render with the functions, as an operator whose window is that of the task ``gate``."""
+    """Render with the functions, as an operator of the load."""
 
     class Ti:
         def xcom_pull(self, task_ids: str) -> dict[str, Any]:
-            assert task_ids == "gate"
+            assert task_ids == "publish_sessions"
             return window or {"run": RUN, "sessions": ["2024-12-12", "2024-12-13"]}
 
     environment = Environment(undefined=StrictUndefined, autoescape=False)  # noqa: S701 - as in Airflow
     environment.globals.update(MACROS)
-    return environment.from_string(template).render(ti=Ti(), params={"window": "gate"})
+    return environment.from_string(template).render(
+        ti=Ti(), task=SimpleNamespace(task_id="load.load_tables"), params={"window": "resolve_session"}
+    )
 
 
 @pytest.mark.parametrize(
     ("template", "text"),
     [
         ("{{ sessions() }}", "DATE '2024-12-12', DATE '2024-12-13'"),
+        ("{{ session_names() }}", "2024-12-12,2024-12-13"),
         ("{{ run() }}", RUN),
+        ("{{ staging() }}", f"staging/{RUN}"),
         ("{{ manifest('daily_trading') }}", f"s3://lake/staging/{RUN}/manifests/daily_trading.json"),
         ("{{ setting('maximum_company_pct') }}", "20.0"),
         ("{{ setting('redshift_workgroup') }}", "market-analysis"),
@@ -56,6 +61,25 @@ def test_an_unknown_setting_is_an_error() -> None:
         render("{{ setting('maximum_everything') }}")
 
 
+@pytest.mark.parametrize(
+    ("task_id", "window"),
+    [
+        ("transform.processing_pipeline", "check_coverage"),
+        ("check.run_check", "check_coverage"),
+        ("load.load_tables", "publish_sessions"),
+        ("outer.load.count_window", "publish_sessions"),
+    ],
+)
+def test_the_window_is_that_of_the_task_group(task_id: str, window: str) -> None:
+    assert window_task(task_id) == window
+
+
+@pytest.mark.parametrize("task_id", ["load", "resolve_session", "collect.collect_closes", "load.other.step"])
+def test_a_template_without_a_window_is_an_error(task_id: str) -> None:
+    with pytest.raises(WindowUnnamedError, match=f"the templates of {task_id} have no window"):
+        window_task(task_id)
+
+
 @given(run_id=st.text(max_size=60))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 def test_no_run_id_leaves_its_quotes(run_id: str) -> None:
@@ -75,7 +99,6 @@ def test_nothing_but_a_date_becomes_a_date_literal(session: str) -> None:
 def test_glue_arguments_name_the_scripts_of_this_version_and_the_windows_sessions() -> None:
     arguments = {name: render(text) for name, text in template_glue_arguments("analytics-pipeline").items()}
 
-    assert tuple(arguments) == GLUE_ARGUMENTS
     assert arguments == {
         **script_arguments("lake", "analytics_pipeline.py"),
         "--bucket": "lake",
