@@ -18,13 +18,18 @@ changed unless `publish` ran; everything fetched is kept.
 
 | task | fails when | what to do |
 |---|---|---|
-| resolve_session | no session, not closed, a setting is missing | trigger a date that it names; set the variable |
+| resolve_session | no session, not closed; a setting or the key is missing | trigger a date that it names; set it |
 | resolve_session | scripts, tables or columns of this checkout are missing | run `mag7_setup`, then this again |
+| plan_batches | the membership table is broken | mend include/data, clear it |
 | collect_* | wrong key, plan without access, provider not reachable | mend the connection `polygon_default`, clear it |
+| build_market_data | kept answers are of two sources, or damaged | collect again from one of them |
 | check_coverage | one of the seven or too many others are missing | read the reasons; run with `collect_again` |
 | transform.* | a Glue run failed: its error and log tail are in the log | clear the task |
+| run_check | Athena could not run a check | read its reason; clear it |
 | judge_checks | a check objects to the session: it is refused | read the table in the log; mend the cause; run again |
-| load, reconcile | the load was rolled back, or differs from the lake | clear `load.load_tables` |
+| publish_sessions | S3 or the catalog refused a write | clear it: it starts over |
+| load.* | the load was rolled back, or differs from the lake | clear `write_manifests` and what follows |
+| summarise | a report of the run is missing | clear the task that writes it |
 | report_refusals | a session of the window was refused | as for the gate that refused it |
 
 **Connections and settings.** `aws_default`, `polygon_default` (the key is its password); pool `polygon`; the

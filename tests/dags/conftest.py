@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +20,6 @@ ROOT = Path(__file__).parents[2]
 SESSION_DAG_IDS = ("mag7_daily",)
 DAG_IDS = (*SESSION_DAG_IDS, "mag7_setup")
 """Named, so that a DAG file that stops defining its DAG is missed."""
-
-if "AIRFLOW_HOME" not in os.environ:
-    # Airflow reads it when it is first imported and makes a folder there: not in anybody's home.
-    os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-")
-    atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
 
 @dataclass(frozen=True)

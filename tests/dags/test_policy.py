@@ -87,10 +87,6 @@ class TestDag:
         for name in (*dag.params, "polygon_default", "aws_default"):
             assert f"`{name}`" in manual
 
-    @pytest.mark.xfail(
-        strict=True,
-        reason="no row yet for plan_batches, build_market_data, run_check, publish_sessions, summarise",
-    )
     def test_says_of_every_task_what_its_failure_means(self, dag: DAG) -> None:
         rows = [row.strip("| ").split("|") for row in (dag.doc_md or "").splitlines() if row.startswith("|")][2:]
         patterns = [pattern.strip() for row in rows for pattern in row[0].split(",")]

@@ -64,7 +64,7 @@ class PolygonHook(BaseHook):
 
     def find_api_key(self) -> str:
         """Find the key and have Airflow mask it in every log; raises KeyNotFoundError."""
-        key = self._read_password() or os.environ.get(KEY_VARIABLE, "").strip()
+        key = (self._read_password() or "").strip() or os.environ.get(KEY_VARIABLE, "").strip()
         if not key:
             raise KeyNotFoundError(self.polygon_conn_id)
         mask_secret(key)

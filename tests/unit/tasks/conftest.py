@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
-import shutil
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
@@ -27,11 +24,6 @@ from mag7.polygon.errors import PolygonError
 BUCKET = "lake"
 DAY = date(2024, 12, 13)
 RUN = "mag7_daily-manual__2024-12-13T000000"
-
-if "AIRFLOW_HOME" not in os.environ:
-    # Airflow reads it when it is first imported and makes a folder there: not in anybody's home.
-    os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-")
-    atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
