@@ -51,14 +51,15 @@ def accept_count(
     second line in the index. Raises CountUnavailableError with the reason.
     """
     weighted, market_cap = details.weighted_shares_outstanding, details.market_cap
-    for name, value in (("weighted_shares_outstanding", weighted), ("market_cap", market_cap)):
-        if value is not None and value <= 0:
-            raise CountUnavailableError(f"the provider's {name} of {line.symbol} is {value}, not above zero")
-    if market_cap is not None:
+    # A market_cap behind which not one whole share stands says nothing of the company.
+    if market_cap is not None and market_cap >= close / 2:
         return _accept_with_market_cap(weighted, market_cap, close, previous_close)
     if weighted is not None:
-        return AcceptedCount(weighted, Origin.WEIGHTED_ALONE, ("market_cap_missing",))
-    return _accept_share_class(line, details, single_line=single_line)
+        present = market_cap is not None or "market_cap" in details.unusable
+        return AcceptedCount(
+            weighted, Origin.WEIGHTED_ALONE, ("market_cap_unusable" if present else "market_cap_missing",)
+        )
+    return _accept_share_class(line, details, close, single_line=single_line)
 
 
 def needs_previous_close(details: TickerDetails, close: Decimal) -> bool:
@@ -78,26 +79,25 @@ def _accept_with_market_cap(
     if weighted is not None and any(_agrees(weighted, price, market_cap) for price in closes):
         return AcceptedCount(weighted, Origin.WEIGHTED)
     behind = int((market_cap / close).to_integral_value(ROUND_HALF_UP))
-    if behind < 1:
-        raise CountUnavailableError(f"market_cap {market_cap} over close {close} is less than one share")
     return AcceptedCount(behind, Origin.BEHIND_MARKET_CAP, ("count_behind_market_cap",))
 
 
-def _accept_share_class(line: Line, details: TickerDetails, *, single_line: bool) -> AcceptedCount:
+def _accept_share_class(line: Line, details: TickerDetails, close: Decimal, *, single_line: bool) -> AcceptedCount:
     count = details.share_class_shares_outstanding
+    if count is not None and single_line and has_single_class(line, details):
+        return AcceptedCount(count, Origin.SHARE_CLASS, ("share_class_count",))
+    reasons = [_why_unusable(details, name) for name in ("market_cap", "weighted_shares_outstanding")]
+    if details.market_cap is not None:
+        reasons[0] = f"market_cap is {details.market_cap}, less than one share at {close}"
     if count is None:
-        raise CountUnavailableError(
-            f"the provider's answer for {line.symbol} has neither market_cap nor weighted_shares_outstanding nor"
-            " share_class_shares_outstanding"
-        )
-    if count <= 0:
-        raise CountUnavailableError(f"the provider's share_class_shares_outstanding of {line.symbol} is {count}")
-    if not (single_line and has_single_class(line, details)):
-        raise CountUnavailableError(
-            f"the provider's answer for {line.symbol} counts one share class only ({count}),"
-            " and the company has more than one"
-        )
-    return AcceptedCount(count, Origin.SHARE_CLASS, ("share_class_count",))
+        reasons.append(_why_unusable(details, "share_class_shares_outstanding"))
+    else:
+        reasons.append(f"share_class_shares_outstanding counts one class only ({count}) and the company has several")
+    raise CountUnavailableError(f"the provider's answer for {line.symbol} holds no usable count: {'; '.join(reasons)}")
+
+
+def _why_unusable(details: TickerDetails, name: str) -> str:
+    return details.unusable.get(name, f"{name} is missing")
 
 
 def has_single_class(line: Line, details: TickerDetails) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, NoReturn, TypeVar
@@ -30,7 +30,8 @@ class TickerDetails:
     """What the provider says of a ticker on a date; everything but the ticker can be missing.
 
     ``market_cap`` is in ``currency``; the counts are shares: ``weighted_shares_outstanding`` as if every class were
-    converted into this one, ``share_class_shares_outstanding`` of this class alone.
+    converted into this one, ``share_class_shares_outstanding`` of this class alone. ``unusable`` says by the
+    provider's field name why a field that was there counts as missing.
     """
 
     ticker: str
@@ -41,13 +42,7 @@ class TickerDetails:
     market_cap: Decimal | None
     weighted_shares_outstanding: int | None
     share_class_shares_outstanding: int | None
-    list_date: date | None
-    delisted_utc: str | None
-    kind: str | None
-    active: bool | None
-    primary_exchange: str | None
-    composite_figi: str | None
-    share_class_figi: str | None
+    unusable: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +73,10 @@ def parse_object(body: str, subject: str) -> dict[str, Any]:
 
 
 def parse_ticker_details(body: str, symbol: str) -> TickerDetails:
-    """Parse ticker details; raises BodyInvalidError naming the field, also where the answer is another ticker's."""
+    """Parse ticker details; a malformed field that does not say who the company is counts as missing.
+
+    Raises BodyInvalidError naming the field where the answer is another ticker's or its CIK is none.
+    """
     subject = f"ticker details of {symbol}"
     content = parse_object(body, subject)
     _check_status(content, subject)
@@ -86,22 +84,17 @@ def parse_ticker_details(body: str, symbol: str) -> TickerDetails:
     ticker = fields.text("ticker")
     if ticker != symbol:
         fields.refuse("ticker", f"is {_show(ticker)}, not {symbol}: an answer for another ticker")
+    unusable: dict[str, str] = {}
     return TickerDetails(
         ticker=symbol,
-        name=fields.text("name"),
+        name=fields.tolerate("name", fields.text, unusable),
         cik=fields.cik("cik"),
-        currency=fields.text("currency_name"),
-        description=fields.text("description"),
-        market_cap=fields.positive("market_cap"),
-        weighted_shares_outstanding=fields.count("weighted_shares_outstanding"),
-        share_class_shares_outstanding=fields.count("share_class_shares_outstanding"),
-        list_date=fields.day("list_date"),
-        delisted_utc=fields.text("delisted_utc"),
-        kind=fields.text("type"),
-        active=fields.flag("active"),
-        primary_exchange=fields.text("primary_exchange"),
-        composite_figi=fields.text("composite_figi"),
-        share_class_figi=fields.text("share_class_figi"),
+        currency=fields.tolerate("currency_name", fields.text, unusable),
+        description=fields.tolerate("description", fields.text, unusable),
+        market_cap=fields.tolerate("market_cap", fields.positive, unusable),
+        weighted_shares_outstanding=fields.tolerate("weighted_shares_outstanding", fields.count, unusable),
+        share_class_shares_outstanding=fields.tolerate("share_class_shares_outstanding", fields.count, unusable),
+        unusable=unusable,
     )
 
 
@@ -211,6 +204,14 @@ class _Fields:
             self.refuse(name, "is missing")
         return value
 
+    def tolerate(self, name: str, read: Callable[[str], _Value | None], unusable: dict[str, str]) -> _Value | None:
+        """Read a field; one that is malformed is None, and its reason is noted."""
+        try:
+            return read(name)
+        except BodyInvalidError as invalid:
+            unusable[name] = invalid.reason.removeprefix(f"{self.place}.")
+            return None
+
     def text(self, name: str) -> str | None:
         value = self._content.get(name)
         if value is None:
@@ -220,12 +221,6 @@ class _Fields:
         if not value.isascii() and _SURROGATE.search(value):
             self.refuse(name, "holds half a surrogate pair, which is no text")
         return value or None
-
-    def flag(self, name: str) -> bool | None:
-        value = self._content.get(name)
-        if value is not None and not isinstance(value, bool):
-            self.refuse(name, f"is {_kind(value)}, not true or false")
-        return value
 
     def amount(self, name: str) -> Decimal | None:
         value = self._content.get(name)
@@ -262,15 +257,6 @@ class _Fields:
         if number == 0:
             self.refuse(name, "is 0, not a number of shares")
         return number
-
-    def day(self, name: str) -> date | None:
-        text = self.text(name)
-        if text is None:
-            return None
-        try:
-            return date.fromisoformat(text)
-        except ValueError:
-            self.refuse(name, f"is {_show(text)}, not a date YYYY-MM-DD")
 
     def cik(self, name: str) -> str | None:
         text = self.text(name)

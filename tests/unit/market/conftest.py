@@ -29,7 +29,7 @@ class Make:
 
     def details(self, ticker: str, **changes: Any) -> TickerDetails:
         empty = dict.fromkeys(TickerDetails.__dataclass_fields__)
-        return TickerDetails(**{**empty, "ticker": ticker, "name": f"{ticker} Corp", **changes})
+        return TickerDetails(**{**empty, "ticker": ticker, "name": f"{ticker} Corp", "unusable": {}, **changes})
 
     def bar(self, ticker: str, close: str) -> DailyBar:
         price = Decimal(close)

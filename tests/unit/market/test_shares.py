@@ -17,7 +17,7 @@ LINE = Line("AAPL", "AAPL", "Apple Inc.", "0000320193", "0000320193", "Informati
 
 def details(**values: object) -> TickerDetails:
     empty = dict.fromkeys(TickerDetails.__dataclass_fields__)
-    return TickerDetails(**{**empty, "ticker": "AAPL", "name": "Apple Inc.", **values})  # type: ignore[arg-type]
+    return TickerDetails(**{**empty, "ticker": "AAPL", "name": "Apple Inc.", "unusable": {}, **values})  # type: ignore[arg-type]
 
 
 def test_weighted_count_that_agrees_is_taken_without_a_flag():
@@ -79,19 +79,63 @@ def test_microsoft_of_november_2024_rests_on_its_share_class_count():
 def test_share_class_count_is_refused_for_a_company_with_more_classes(symbol: str, name: str, single_line: bool):
     line = Line(symbol, symbol, "A company", "1", None, "Unknown", True)
     answer = details(name=name, share_class_shares_outstanding=100)
-    with pytest.raises(CountUnavailableError, match="more than one"):
+    with pytest.raises(CountUnavailableError, match="counts one class only"):
         accept_count(line, answer, Decimal(1), None, single_line=single_line)
 
 
-@pytest.mark.parametrize("field", ["weighted_shares_outstanding", "market_cap", "share_class_shares_outstanding"])
-def test_nothing_below_one_counts(field: str):
-    with pytest.raises(CountUnavailableError, match=r"is 0|0, not above"):
-        accept_count(LINE, details(**{field: 0}), Decimal(1), None, single_line=True)
+BAD_CAP = {"market_cap": "market_cap is 0, not more than zero"}
+BAD_WEIGHTED = {"weighted_shares_outstanding": "weighted_shares_outstanding is 1.5, not a whole number"}
 
 
-def test_an_answer_without_any_count_names_what_is_missing():
-    with pytest.raises(CountUnavailableError, match="neither market_cap nor weighted"):
-        accept_count(LINE, details(), Decimal(1), None, single_line=True)
+def test_a_bad_market_cap_leaves_the_weighted_count():
+    answer = details(weighted_shares_outstanding=5, unusable=BAD_CAP)
+    accepted = accept_count(LINE, answer, Decimal(1), None, single_line=True)
+    assert (accepted.count, accepted.origin) == (5, Origin.WEIGHTED_ALONE)
+    assert accepted.flags == ("market_cap_unusable",)
+
+
+def test_a_market_cap_of_less_than_a_share_leaves_the_weighted_count():
+    answer = details(weighted_shares_outstanding=5, market_cap=Decimal(3))
+    accepted = accept_count(LINE, answer, Decimal(10), None, single_line=True)
+    assert (accepted.count, accepted.flags) == (5, ("market_cap_unusable",))
+
+
+def test_a_bad_weighted_count_leaves_the_one_behind_market_cap():
+    answer = details(market_cap=Decimal(1000), unusable=BAD_WEIGHTED)
+    accepted = accept_count(LINE, answer, Decimal(10), None, single_line=True)
+    assert (accepted.count, accepted.origin) == (100, Origin.BEHIND_MARKET_CAP)
+
+
+def test_two_bad_fields_leave_the_share_class_count():
+    answer = details(share_class_shares_outstanding=7, unusable={**BAD_CAP, **BAD_WEIGHTED})
+    accepted = accept_count(LINE, answer, Decimal(10), None, single_line=True)
+    assert (accepted.count, accepted.origin) == (7, Origin.SHARE_CLASS)
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ({"unusable": BAD_CAP}, "market_cap is 0, not more than zero; weighted_shares_outstanding is missing; share"),
+        ({"unusable": BAD_WEIGHTED}, "market_cap is missing; weighted_shares_outstanding is 1.5, not a whole number;"),
+        ({"market_cap": Decimal(3)}, "market_cap is 3, less than one share at 10; weighted"),
+        ({}, "weighted_shares_outstanding is missing; share_class_shares_outstanding is missing"),
+    ],
+)
+def test_an_answer_without_a_usable_count_says_what_is_wrong_with_each(answer: dict[str, object], says: str):
+    with pytest.raises(CountUnavailableError) as unavailable:
+        accept_count(LINE, details(**answer), Decimal(10), None, single_line=True)
+    assert says in str(unavailable.value)
+
+
+@given(cap=st.integers(1, 10**14), cents=st.integers(1, 10**6), weighted=st.none() | st.integers(1, 10**12))
+def test_an_accepted_count_is_a_whole_share_at_least(cap: int, cents: int, weighted: int | None):
+    answer = details(market_cap=Decimal(cap) / 100, weighted_shares_outstanding=weighted)
+    try:
+        accepted = accept_count(LINE, answer, Decimal(cents) / 100, None, single_line=True)
+    except CountUnavailableError:
+        assert weighted is None
+        return
+    assert accepted.count >= 1
 
 
 @given(
