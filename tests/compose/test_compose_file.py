@@ -128,7 +128,7 @@ def test_image_is_pinned_and_had_from_somewhere(service: Service) -> None:
 def test_dockerfile_starts_from_the_pinned_image_installs_what_is_locked_and_does_not_end_as_root() -> None:
     text = (ROOT / "Dockerfile").read_text()
     version = importlib.util.find_spec("airflow") and __import__("airflow").__version__
-    assert f"FROM apache/airflow:{version}-python3.11 AS airflow\n" in text
+    assert f"FROM apache/airflow:{version}-python3.11 AS packages\n" in text
     assert all("-c constraints.txt" in line for line in text.splitlines() if "pip install" in line)
     assert re.findall(r"^USER (\S+)$", text, re.MULTILINE) == ["airflow"]
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
