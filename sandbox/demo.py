@@ -19,10 +19,9 @@ from typing import Any
 
 import boto3
 
-from mag7.errors import Mag7Error
 from mag7.lake.keys import run_segment
 from mag7.lake.objects import ObjectMissingError, ObjectStore
-from mag7.settings import read_settings
+from mag7.settings import SettingInvalidError, SettingMissingError, read_settings
 from mag7.tasks.reports import FAILURE, read_report
 from mag7.tasks.summary import SUMMARY, tabulate_session
 from sandbox.airflow_home import AirflowCommandError, TaskRun, find_run, list_task_runs, prepare_airflow, run_dag
@@ -43,6 +42,7 @@ STAGES = {
     "summarise": "summary",
     "report_refusals": "summary",
 }
+WRONG_SETTING = (SettingInvalidError, SettingMissingError)
 PUBLISHING_TASK = "publish_sessions"
 RAN = ("success", "failed")
 LAST_TASK = "report_refusals"
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             outcome = demonstrate(stack, day, again=options.again, started=started)
     except FolderInUseError as error:
         return _fail(str(error))
-    except (ServerNotReadyError, ProvisioningError, AirflowCommandError, Mag7Error) as error:
+    except (ServerNotReadyError, ProvisioningError, AirflowCommandError, *WRONG_SETTING) as error:
         outcome = _refuse(day, str(error), options.home, started)
     options.home.mkdir(parents=True, exist_ok=True)
     summary_file.write_text(json.dumps(outcome.summary, indent=1))
