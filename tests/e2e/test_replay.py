@@ -46,23 +46,24 @@ def record_details(folder: Path, ticker: str, day: str, count: int, market_cap: 
     place.write_text(json.dumps({"request_id": "recorded", "results": results, "status": "OK"}))
 
 
-class TestReplay:
-    @pytest.fixture(scope="class")
-    def replayed(self, tmp_path_factory: pytest.TempPathFactory) -> Command:
-        """The golden day from recorded answers for the seven, all served under one source."""
-        folder = tmp_path_factory.mktemp("recorded")
-        for ticker, (close, count) in RECORDED.items():
-            record_details(folder, ticker, GOLDEN_DAY, count, Decimal(close) * count)
-        flags = ["--port", "0", "--no-source-header", "--replay", str(folder)]
-        home = tmp_path_factory.mktemp("replaying")
-        with run_server("sandbox.polygon", flags, folder / "server", ROOT) as market:
-            environment = clean_environment() | {
-                "POLYGON_BASE_URL": market.url,
-                "POLYGON_API_KEY": "replay-key-31d2",
-                "POLYGON_SOURCE": "replay",
-            }
-            return run_command(home, "replay", environment=environment)
+@pytest.fixture(scope="module")
+def replayed(tmp_path_factory: pytest.TempPathFactory) -> Command:
+    """The golden day from recorded answers for the seven, all served under one source."""
+    folder = tmp_path_factory.mktemp("recorded")
+    for ticker, (close, count) in RECORDED.items():
+        record_details(folder, ticker, GOLDEN_DAY, count, Decimal(close) * count)
+    flags = ["--port", "0", "--no-source-header", "--replay", str(folder)]
+    home = tmp_path_factory.mktemp("replaying")
+    with run_server("sandbox.polygon", flags, folder / "server", ROOT) as market:
+        environment = clean_environment() | {
+            "POLYGON_BASE_URL": market.url,
+            "POLYGON_API_KEY": "replay-key-31d2",
+            "POLYGON_SOURCE": "replay",
+        }
+        return run_command(home, "replay", environment=environment)
 
+
+class TestReplay:
     def test_gives_the_recorded_figures(self, replayed: Command) -> None:
         assert replayed.code == 0, replayed.printed
         assert {task.state for task in replayed.tasks} == {"success"}
