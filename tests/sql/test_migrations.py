@@ -273,7 +273,7 @@ class TestTogether:
         warehouse, known = make_warehouse(sandbox), list_migrations(folder)
         migrate(warehouse, known[:1])
         schema = warehouse.schema
-        lock = render_file("load/lock.sql", schema)
+        lock = render_file("load/lock.sql", schema, list_tables=list_tables)
         slow = "SELECT SUM(HASH(a.range)) FROM range(60000000) a"
         load = sandbox.client("redshift-data").batch_execute_statement(
             WorkgroupName="market-analysis",

@@ -62,7 +62,7 @@ def test_the_load_locks_everything_first_and_fits_into_one_batch(render: Render)
         staging = f"{table.name}_staging"
         assert create.strip() == f"CREATE TEMPORARY TABLE {staging} (LIKE market_data.{table.name})"
         assert copy.split() == [
-            *("COPY", staging, "FROM", f"'s3://bucket/staging/{RUN}/manifests/{table.name}.json'"),
+            *("COPY", staging, "FROM", f"'s3://a-lake/staging/{RUN}/manifests/{table.name}.json'"),
             *("IAM_ROLE", f"'{ROLE}'", "FORMAT", "AS", "PARQUET", "MANIFEST"),
         ]
         assert delete.split() == [

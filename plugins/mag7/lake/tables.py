@@ -32,11 +32,15 @@ class ColumnTypeError(Mag7Error):
 
 @dataclass(frozen=True)
 class Column:
-    """A column; its type is one of double, integer, bigint, boolean, date and varchar(n), where n counts bytes."""
+    """A column; its type is one of double, integer, bigint, boolean, date and varchar(n), where n counts bytes.
+
+    ``positive`` says that zero or less is wrong wherever there is a value.
+    """
 
     name: str
     type: str
     nullable: bool
+    positive: bool
 
     @property
     def varchar_bytes(self) -> int | None:
@@ -81,6 +85,16 @@ class Table:
         """The columns that are never NULL."""
         return tuple(column for column in self.columns if not column.nullable)
 
+    @property
+    def positive_columns(self) -> tuple[Column, ...]:
+        """The columns in which zero or less is wrong."""
+        return tuple(column for column in self.columns if column.positive)
+
+    @property
+    def subject_column(self) -> str | None:
+        """The column that tells the rows of a session apart; None where a session has one row."""
+        return next((name for name in self.key if name != PARTITION_COLUMN), None)
+
     def arrow_schema(self, *, partitioned: bool) -> pa.Schema:
         """Give the schema of a file, in the partitioned form or in the flat one."""
         import pyarrow as pa
@@ -106,7 +120,8 @@ def list_tables() -> tuple[Table, ...]:
 
 
 def _read_column(table: str, entry: dict[str, str | bool]) -> Column:
-    column = Column(str(entry["name"]), str(entry["type"]), bool(entry["nullable"]))
+    positive = bool(entry.get("positive", False))
+    column = Column(str(entry["name"]), str(entry["type"]), bool(entry["nullable"]), positive)
     if column.type not in _GLUE_TYPES and column.varchar_bytes is None:
         raise ColumnTypeError(
             f"{table}.{column.name} has the type {column.type}; use varchar(n) or one of {', '.join(_GLUE_TYPES)}"

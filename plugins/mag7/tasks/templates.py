@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import pass_context
 
 from mag7.errors import Mag7Error
-from mag7.lake.keys import DATABASE, STAGING_DATABASE, manifest_key, staging_prefix
+from mag7.lake.keys import STAGING_DATABASE, manifest_key, staging_prefix
 from mag7.lake.scripts import script_arguments
+from mag7.lake.tables import list_tables
 from mag7.settings import read_settings
 from mag7.tasks.window import Window, list_window
 
@@ -56,6 +57,13 @@ def run(context: Context) -> str:
 
 
 @pass_context
+def in_window(context: Context, alias: str = "") -> str:
+    """Give the condition that a staged table's rows are the window's; it names the partitions that Athena reads."""
+    prefix = f"{alias}." if alias else ""
+    return f"{prefix}run = '{run(context)}' AND {prefix}trading_date IN ({sessions(context)})"
+
+
+@pass_context
 def staging(context: Context) -> str:
     """Give the key of the run's staging folder."""
     return staging_prefix(_window(context)["run"])
@@ -81,11 +89,6 @@ def check_name(query: str) -> str:
 def staging_database() -> str:
     """Name the catalog database of staged tables."""
     return STAGING_DATABASE
-
-
-def database() -> str:
-    """Name the catalog database of published tables."""
-    return DATABASE
 
 
 def schema() -> str:
@@ -120,11 +123,12 @@ MACROS: dict[str, Callable[..., Any]] = {
         sessions,
         session_names,
         run,
+        in_window,
         staging,
+        list_tables,
         manifest,
         setting,
         staging_database,
-        database,
         schema,
         copy_role,
         check_name,

@@ -38,11 +38,16 @@ def render(template: str, window: dict[str, Any] | None = None) -> str:
         ("{{ sessions() }}", "DATE '2024-12-12', DATE '2024-12-13'"),
         ("{{ session_names() }}", "2024-12-12,2024-12-13"),
         ("{{ run() }}", RUN),
+        ("{{ in_window() }}", f"run = '{RUN}' AND trading_date IN (DATE '2024-12-12', DATE '2024-12-13')"),
+        (
+            "{{ in_window('line') }}",
+            f"line.run = '{RUN}' AND line.trading_date IN (DATE '2024-12-12', DATE '2024-12-13')",
+        ),
         ("{{ staging() }}", f"staging/{RUN}"),
         ("{{ manifest('daily_trading') }}", f"s3://lake/staging/{RUN}/manifests/daily_trading.json"),
         ("{{ setting('maximum_company_pct') }}", "20.0"),
         ("{{ setting('redshift_workgroup') }}", "market-analysis"),
-        ("{{ staging_database() }} {{ database() }} {{ schema() }}", "market_data_staging market_data market_data"),
+        ("{{ staging_database() }} {{ schema() }}", "market_data_staging market_data"),
         ("{{ copy_role() }}", "arn:aws:iam::123456789012:role/copy"),
     ],
 )

@@ -7,8 +7,7 @@ WITH parts AS (
         100 * market_cap / SUM(market_cap) OVER (PARTITION BY trading_date) AS pct
     FROM {{ staging_database() }}.constituent_market_caps
     WHERE
-        run = '{{ run() }}'
-        AND trading_date IN ({{ sessions() }})
+        {{ in_window() }}
         AND main_line
 )
 

@@ -8,9 +8,7 @@ WITH covered AS (
         companies_expected,
         coverage_pct
     FROM {{ staging_database() }}.concentration_metrics
-    WHERE
-        run = '{{ run() }}'
-        AND trading_date IN ({{ sessions() }})
+    WHERE {{ in_window() }}
 )
 
 SELECT

@@ -7,9 +7,7 @@ WITH ranked AS (
         pct_of_mag7,
         pct_of_sp500
     FROM {{ staging_database() }}.magnificent7_metrics
-    WHERE
-        run = '{{ run() }}'
-        AND trading_date IN ({{ sessions() }})
+    WHERE {{ in_window() }}
 ),
 
 sums AS (
@@ -34,25 +32,21 @@ compared AS (
         ON
             ranked.trading_date = trading.trading_date
             AND ranked.ticker = trading.ticker
-            AND trading.run = '{{ run() }}'
-            AND trading.trading_date IN ({{ sessions() }})
+            AND {{ in_window('trading') }}
     LEFT JOIN {{ staging_database() }}.company_details AS details
         ON
             ranked.trading_date = details.trading_date
             AND ranked.ticker = details.ticker
-            AND details.run = '{{ run() }}'
-            AND details.trading_date IN ({{ sessions() }})
+            AND {{ in_window('details') }}
     LEFT JOIN {{ staging_database() }}.constituent_market_caps AS line
         ON
             ranked.trading_date = line.trading_date
             AND ranked.ticker = line.ticker
-            AND line.run = '{{ run() }}'
-            AND line.trading_date IN ({{ sessions() }})
+            AND {{ in_window('line') }}
     LEFT JOIN {{ staging_database() }}.concentration_metrics AS metrics
         ON
             ranked.trading_date = metrics.trading_date
-            AND metrics.run = '{{ run() }}'
-            AND metrics.trading_date IN ({{ sessions() }})
+            AND {{ in_window('metrics') }}
 )
 
 SELECT
@@ -72,8 +66,7 @@ FROM sums
 INNER JOIN {{ staging_database() }}.concentration_metrics AS metrics
     ON
         sums.trading_date = metrics.trading_date
-        AND metrics.run = '{{ run() }}'
-        AND metrics.trading_date IN ({{ sessions() }})
+        AND {{ in_window('metrics') }}
 WHERE NOT COALESCE(ABS(metrics.total_mag7_market_cap - sums.cap) <= 1e-9 * sums.cap, FALSE)
 UNION ALL
 SELECT

@@ -7,9 +7,7 @@ WITH ranked AS (
         market_cap,
         LAG(market_cap) OVER (PARTITION BY trading_date ORDER BY ranking) AS cap_before
     FROM {{ staging_database() }}.magnificent7_metrics
-    WHERE
-        run = '{{ run() }}'
-        AND trading_date IN ({{ sessions() }})
+    WHERE {{ in_window() }}
 ),
 
 listed AS (

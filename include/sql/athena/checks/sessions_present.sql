@@ -9,9 +9,7 @@ found AS (
         trading_date,
         COUNT(*) AS row_count
     FROM {{ staging_database() }}.concentration_metrics
-    WHERE
-        run = '{{ run() }}'
-        AND trading_date IN ({{ sessions() }})
+    WHERE {{ in_window() }}
     GROUP BY trading_date
 )
 

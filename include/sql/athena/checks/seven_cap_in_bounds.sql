@@ -1,25 +1,16 @@
 -- Check: the market cap of each of the seven is at least the bound of the settings.
 {% set least = setting('minimum_mag7_company_cap') | float %}
 WITH caps AS (
-    SELECT
-        trading_date,
-        ticker,
-        'company_details' AS table_name,
-        market_cap
-    FROM {{ staging_database() }}.company_details
-    WHERE
-        run = '{{ run() }}'
-        AND trading_date IN ({{ sessions() }})
-    UNION ALL
-    SELECT
-        trading_date,
-        ticker,
-        'magnificent7_metrics' AS table_name,
-        market_cap
-    FROM {{ staging_database() }}.magnificent7_metrics
-    WHERE
-        run = '{{ run() }}'
-        AND trading_date IN ({{ sessions() }})
+    {% for table in ('company_details', 'magnificent7_metrics') %}
+        SELECT
+            trading_date,
+            ticker,
+            '{{ table }}' AS table_name,
+            market_cap
+        FROM {{ staging_database() }}.{{ table }}
+        WHERE {{ in_window() }}
+        {{ 'UNION ALL' if not loop.last }}
+    {% endfor %}
 )
 
 SELECT

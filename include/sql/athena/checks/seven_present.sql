@@ -1,4 +1,5 @@
 -- Check: each table about the seven holds exactly seven companies, and concentration_metrics counts seven.
+{% set tables_of_the_seven = ('company_details', 'daily_trading', 'magnificent7_metrics') %}
 WITH wanted AS (
     SELECT
         asked.trading_date,
@@ -7,49 +8,30 @@ WITH wanted AS (
     CROSS JOIN
         (
             VALUES
-            ('company_details'), ('daily_trading'), ('magnificent7_metrics'), ('concentration_metrics')
+            {% for table in tables_of_the_seven %}
+                ('{{ table }}'),
+            {% endfor %}
+            ('concentration_metrics')
         ) AS named (table_name)
 ),
 
 found AS (
-    SELECT
-        'company_details' AS table_name,
-        trading_date,
-        COUNT(DISTINCT ticker) AS companies
-    FROM {{ staging_database() }}.company_details
-    WHERE
-        run = '{{ run() }}'
-        AND trading_date IN ({{ sessions() }})
-    GROUP BY trading_date
-    UNION ALL
-    SELECT
-        'daily_trading' AS table_name,
-        trading_date,
-        COUNT(DISTINCT ticker) AS companies
-    FROM {{ staging_database() }}.daily_trading
-    WHERE
-        run = '{{ run() }}'
-        AND trading_date IN ({{ sessions() }})
-    GROUP BY trading_date
-    UNION ALL
-    SELECT
-        'magnificent7_metrics' AS table_name,
-        trading_date,
-        COUNT(DISTINCT ticker) AS companies
-    FROM {{ staging_database() }}.magnificent7_metrics
-    WHERE
-        run = '{{ run() }}'
-        AND trading_date IN ({{ sessions() }})
-    GROUP BY trading_date
-    UNION ALL
+    {% for table in tables_of_the_seven %}
+        SELECT
+            '{{ table }}' AS table_name,
+            trading_date,
+            COUNT(DISTINCT ticker) AS companies
+        FROM {{ staging_database() }}.{{ table }}
+        WHERE {{ in_window() }}
+        GROUP BY trading_date
+        UNION ALL
+    {% endfor %}
     SELECT
         'concentration_metrics' AS table_name,
         trading_date,
         CAST(MIN(mag7_companies_count) AS BIGINT) AS companies
     FROM {{ staging_database() }}.concentration_metrics
-    WHERE
-        run = '{{ run() }}'
-        AND trading_date IN ({{ sessions() }})
+    WHERE {{ in_window() }}
     GROUP BY trading_date
 )
 

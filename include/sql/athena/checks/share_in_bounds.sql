@@ -2,23 +2,15 @@
 {% set least = setting('minimum_mag7_pct') | float %}
 {% set largest = setting('maximum_mag7_pct') | float %}
 WITH shares AS (
-    SELECT
-        trading_date,
-        'mag7_pct_of_sp500' AS subject,
-        mag7_pct_of_sp500 AS pct
-    FROM {{ staging_database() }}.concentration_metrics
-    WHERE
-        run = '{{ run() }}'
-        AND trading_date IN ({{ sessions() }})
-    UNION ALL
-    SELECT
-        trading_date,
-        'line_sum_mag7_pct' AS subject,
-        line_sum_mag7_pct AS pct
-    FROM {{ staging_database() }}.concentration_metrics
-    WHERE
-        run = '{{ run() }}'
-        AND trading_date IN ({{ sessions() }})
+    {% for column in ('mag7_pct_of_sp500', 'line_sum_mag7_pct') %}
+        SELECT
+            trading_date,
+            '{{ column }}' AS subject,
+            {{ column }} AS pct
+        FROM {{ staging_database() }}.concentration_metrics
+        WHERE {{ in_window() }}
+        {{ 'UNION ALL' if not loop.last }}
+    {% endfor %}
 )
 
 SELECT

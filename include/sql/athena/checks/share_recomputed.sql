@@ -8,9 +8,7 @@ WITH lines AS (
         "close" * share_count AS cap,
         ticker IN ('AAPL', 'MSFT', 'GOOGL', 'AMZN', 'NVDA', 'META', 'TSLA') AS in_seven
     FROM {{ staging_database() }}.constituent_market_caps
-    WHERE
-        run = '{{ run() }}'
-        AND trading_date IN ({{ sessions() }})
+    WHERE {{ in_window() }}
 ),
 
 companies AS (
@@ -52,9 +50,7 @@ compared AS (
     FROM {{ staging_database() }}.concentration_metrics AS metrics
     LEFT JOIN recomputed ON metrics.trading_date = recomputed.trading_date
     LEFT JOIN line_sums ON metrics.trading_date = line_sums.trading_date
-    WHERE
-        metrics.run = '{{ run() }}'
-        AND metrics.trading_date IN ({{ sessions() }})
+    WHERE {{ in_window('metrics') }}
 )
 
 SELECT

@@ -7,9 +7,7 @@ WITH lines AS (
         main_line,
         "close" * share_count AS cap
     FROM {{ staging_database() }}.constituent_market_caps
-    WHERE
-        run = '{{ run() }}'
-        AND trading_date IN ({{ sessions() }})
+    WHERE {{ in_window() }}
 ),
 
 companies AS (
@@ -53,9 +51,7 @@ compared AS (
     FROM {{ staging_database() }}.concentration_metrics AS metrics
     LEFT JOIN recomputed ON metrics.trading_date = recomputed.trading_date
     LEFT JOIN line_sums ON metrics.trading_date = line_sums.trading_date
-    WHERE
-        metrics.run = '{{ run() }}'
-        AND metrics.trading_date IN ({{ sessions() }})
+    WHERE {{ in_window('metrics') }}
 )
 
 SELECT

@@ -1,8 +1,5 @@
 {# One order for every load: two of them wait for each other instead of failing with error 1023. #}
 LOCK TABLE
-{{ schema() }}.concentration_metrics,
-{{ schema() }}.company_details,
-{{ schema() }}.daily_trading,
-{{ schema() }}.magnificent7_metrics,
-{{ schema() }}.failed_collections,
-{{ schema() }}.constituent_market_caps
+{% for table in list_tables() -%}
+    {{ schema() }}.{{ table.name }}{{ ',' if not loop.last }}
+{% endfor %}

@@ -1,0 +1,74 @@
+"""What sqlfluff calls in place of the functions of mag7.tasks.templates when it lints the SQL of this folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column, as far as the templates look at it."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, as far as the templates look at it."""
+
+    name: str
+    key: tuple[str, ...]
+    subject_column: str | None
+    money_column: str | None
+    required_columns: tuple[Column, ...]
+    positive_columns: tuple[Column, ...]
+
+
+def list_tables() -> tuple[Table, ...]:
+    """Give a table for each branch of the templates."""
+    one, two = Column("market_cap"), Column("close")
+    return (
+        Table("company_details", ("trading_date", "ticker"), "ticker", "market_cap", (one, two), (one, two)),
+        Table("failed_collections", ("trading_date",), None, None, (one,), ()),
+    )
+
+
+def in_window(alias: str = "") -> str:
+    """Give the condition of a staged table's rows."""
+    prefix = f"{alias}." if alias else ""
+    return f"{prefix}run = '{run()}' AND {prefix}trading_date IN ({sessions()})"
+
+
+def sessions() -> str:
+    """Give two sessions."""
+    return "DATE '2024-12-12', DATE '2024-12-13'"
+
+
+def run() -> str:
+    """Give a run's path segment."""
+    return "mag7_daily-manual__2024-12-13T000000"
+
+
+def staging_database() -> str:
+    """Name the catalog database of staged tables."""
+    return "market_data_staging"
+
+
+def schema() -> str:
+    """Name the warehouse schema."""
+    return "market_data"
+
+
+def setting(name: str) -> float:
+    """Give a number for any setting."""
+    return 20.0
+
+
+def manifest(table: str) -> str:
+    """Give a manifest's address."""
+    return f"s3://bucket/staging/run/manifests/{table}.json"
+
+
+def copy_role() -> str:
+    """Give a role's ARN."""
+    return "arn:aws:iam::123456789012:role/redshift-copy"
