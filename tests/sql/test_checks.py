@@ -372,7 +372,7 @@ def test_a_number_that_may_be_zero_was_decided_on() -> None:
     }
 
 
-@pytest.mark.parametrize("path", ["athena/checks/share_recomputed.sql", "redshift/analysis/share_reconciliation.sql"])
+@pytest.mark.parametrize("path", ["athena/recomputed_caps.jinja", "redshift/analysis/share_reconciliation.sql"])
 def test_the_seven_named_in_sql_are_the_seven(path: str) -> None:
     text = (CHECKS.parents[1] / Path(path)).read_text()
     assert ", ".join(f"'{ticker}'" for ticker in SEVEN) in text

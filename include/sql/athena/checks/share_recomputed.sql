@@ -1,25 +1,5 @@
 -- Check: both shares of the index agree with those recomputed from the lines of the seven that are in it.
--- The seven are named here, so that nothing is taken from the figures that are checked.
-WITH lines AS (
-    SELECT
-        trading_date,
-        issuer,
-        main_line,
-        "close" * share_count AS cap,
-        ticker IN ('AAPL', 'MSFT', 'GOOGL', 'AMZN', 'NVDA', 'META', 'TSLA') AS in_seven
-    FROM {{ staging_database() }}.constituent_market_caps
-    WHERE {{ in_window() }}
-),
-
-companies AS (
-    SELECT
-        trading_date,
-        issuer,
-        MAX(IF(main_line, cap)) AS cap,
-        MAX(IF(main_line AND in_seven, cap)) AS seven_cap
-    FROM lines
-    GROUP BY trading_date, issuer
-),
+WITH {% include 'athena/recomputed_caps.jinja' %},
 
 recomputed AS (
     SELECT

@@ -1,23 +1,6 @@
 -- Check: totals and company counts agree with the lines: close x share count, counted once an issuer.
 -- A sum of 503 doubles is exact to about 1e-13 of itself; 1e-9 leaves room for the order of addition only.
-WITH lines AS (
-    SELECT
-        trading_date,
-        issuer,
-        main_line,
-        "close" * share_count AS cap
-    FROM {{ staging_database() }}.constituent_market_caps
-    WHERE {{ in_window() }}
-),
-
-companies AS (
-    SELECT
-        trading_date,
-        issuer,
-        MAX(IF(main_line, cap)) AS cap
-    FROM lines
-    GROUP BY trading_date, issuer
-),
+WITH {% include 'athena/recomputed_caps.jinja' %},
 
 recomputed AS (
     SELECT
