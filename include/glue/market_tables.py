@@ -352,6 +352,26 @@ class Folders:
             raise FolderNotMovedError(f"{source} could not be copied to {target}; run this job again")
 
 
+def run_job(form: Form, argv: Sequence[str]) -> None:
+    """Run a Glue job from its command line, and commit it.
+
+    Arguments: --JOB_NAME, --bucket, --staging (the run's folder, such as staging/<run>) and --sessions (dates, comma
+    separated).
+    """
+    from awsglue.context import GlueContext
+    from awsglue.job import Job
+    from awsglue.utils import getResolvedOptions
+    from pyspark.context import SparkContext
+
+    arguments = getResolvedOptions(argv, ["JOB_NAME", "bucket", "staging", "sessions"])
+    glue = GlueContext(SparkContext.getOrCreate())
+    job = Job(glue)
+    job.init(arguments["JOB_NAME"], arguments)
+    staging = f"s3://{arguments['bucket']}/{arguments['staging'].strip('/')}"
+    run_pipeline(glue.spark_session, form, Window(staging, parse_sessions(arguments["sessions"])))
+    job.commit()
+
+
 def run_pipeline(spark: SparkSession, form: Form, window: Window, folder: Path = Path()) -> None:
     """Read a window's documents and write all six tables in one form."""
     # A value that does not fit its declared type stops the job instead of becoming NULL.
