@@ -29,8 +29,9 @@ from include.glue.market_tables import (
     run_pipeline,
 )
 from mag7.lake.scripts import list_script_files
-from mag7.lake.tables import get_table, list_tables
+from mag7.lake.tables import list_tables
 from mag7.market.document import compute_figures, encode_document, write_document
+from tests.declared import find_table, make_schema
 from tests.glue.documents import EVE, GOLDEN_DAY, QUOTES, Document, make_document, open_window, store_document
 from tests.unit.market.conftest import Make
 
@@ -71,7 +72,7 @@ def written(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def test_each_table_and_session_is_one_snappy_file_of_the_declared_types(written: Path, form: Form, table: str) -> None:
     folders = sorted(folder.name for folder in (written / form.folder / table).iterdir())
     assert folders == ["trading_date=2024-12-12", "trading_date=2024-12-13"]
-    declared = get_table(table).arrow_schema(partitioned=form is PARTITIONED)
+    declared = make_schema(find_table(table), partitioned=form is PARTITIONED)
     for session in (EVE, GOLDEN_DAY):
         file = pq.ParquetFile(find_file(written, form, table, session))
         assert file.schema_arrow.remove_metadata().equals(declared)

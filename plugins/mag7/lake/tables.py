@@ -6,13 +6,9 @@ import json
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from mag7.errors import Mag7Error
 from mag7.paths import GLUE
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 DECLARATION = GLUE / "table_columns.json"
 """The declaration is data, so that the Glue jobs, which import nothing of mag7, can read the same file."""
@@ -20,10 +16,6 @@ DECLARATION = GLUE / "table_columns.json"
 PARTITION_COLUMN = "trading_date"
 _VARCHAR = re.compile(r"varchar\((\d+)\)")
 _GLUE_TYPES = {"double": "double", "integer": "int", "bigint": "bigint", "boolean": "boolean", "date": "date"}
-
-
-class TableUndeclaredError(Mag7Error):
-    """A table is asked for that the declaration does not know."""
 
 
 class ColumnTypeError(Mag7Error):
@@ -53,24 +45,15 @@ class Column:
         """The type in the Glue Data Catalog; every text is a string there."""
         return "string" if self.varchar_bytes else _GLUE_TYPES[self.type]
 
-    @property
-    def arrow_type(self) -> pa.DataType:
-        """The type in a Parquet file, as pyarrow names it."""
-        import pyarrow as pa
-
-        types = {"double": pa.float64, "int": pa.int32, "bigint": pa.int64, "boolean": pa.bool_, "date": pa.date32}
-        return pa.string() if self.varchar_bytes else types[self.glue_type]()
-
 
 @dataclass(frozen=True)
 class Table:
-    """A table: what a row is, its columns in order, the columns that identify a row.
+    """A table: its columns in order, the columns that identify a row.
 
     ``money_column`` is the column whose sum reconciles two copies of the table, in USD; None where there is none.
     """
 
     name: str
-    row: str
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     money_column: str | None
@@ -95,13 +78,6 @@ class Table:
         """The column that tells the rows of a session apart; None where a session has one row."""
         return next((name for name in self.key if name != PARTITION_COLUMN), None)
 
-    def arrow_schema(self, *, partitioned: bool) -> pa.Schema:
-        """Give the schema of a file, in the partitioned form or in the flat one."""
-        import pyarrow as pa
-
-        columns = self.partitioned_columns if partitioned else self.columns
-        return pa.schema([(column.name, column.arrow_type) for column in columns])
-
 
 @lru_cache(maxsize=1)
 def list_tables() -> tuple[Table, ...]:
@@ -110,7 +86,6 @@ def list_tables() -> tuple[Table, ...]:
     return tuple(
         Table(
             name,
-            entry["row"],
             tuple(_read_column(name, column) for column in entry["columns"]),
             tuple(entry["key"]),
             entry["money_column"],
@@ -127,12 +102,3 @@ def _read_column(table: str, entry: dict[str, str | bool]) -> Column:
             f"{table}.{column.name} has the type {column.type}; use varchar(n) or one of {', '.join(_GLUE_TYPES)}"
         )
     return column
-
-
-def get_table(name: str) -> Table:
-    """Give a table by its name; raises TableUndeclaredError."""
-    for table in list_tables():
-        if table.name == name:
-            return table
-    known = ", ".join(table.name for table in list_tables())
-    raise TableUndeclaredError(f"there is no table {name}; declared in {DECLARATION.name} are {known}")

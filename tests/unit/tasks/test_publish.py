@@ -16,11 +16,12 @@ from mag7.lake.catalog import create_catalog
 from mag7.lake.keys import analytics_key, staged_document_key, staged_table_prefix
 from mag7.lake.objects import ObjectStore
 from mag7.lake.publish import StagingIncompleteError
-from mag7.lake.tables import Table, get_table, list_tables
+from mag7.lake.tables import Table, list_tables
 from mag7.tasks.publish import WAREHOUSE, publish_sessions, reconcile, tally_file, write_manifests
 from mag7.tasks.reports import read_report
 from mag7.tasks.transform import register_staging
 from mag7.warehouse.reconcile import ReconciliationError
+from tests.declared import find_table, make_schema
 from tests.unit.tasks.conftest import DAY, RUN
 
 BEFORE = date(2024, 12, 12)
@@ -30,7 +31,7 @@ ONE: Any = {"run": RUN, "sessions": ["2024-12-13"]}
 
 def parquet(table: Table, *money: float | None) -> bytes:
     """A flat file with a row for each amount of the money column; the other columns are empty."""
-    schema = table.arrow_schema(partitioned=False)
+    schema = make_schema(table, partitioned=False)
     column = table.money_column
     columns = [
         pa.array(money if name == column else [None] * len(money), schema.field(name).type) for name in schema.names
@@ -118,7 +119,7 @@ class TestReconcile:
 
 class TestTally:
     def test_adds_the_money_column_without_what_is_missing(self, store: ObjectStore) -> None:
-        table = get_table("constituent_market_caps")
+        table = find_table("constituent_market_caps")
         store.put(analytics_key(table.name, DAY), parquet(table, 1.25, None, 2.5))
         tally = tally_file(store, table, DAY)
 
@@ -126,7 +127,7 @@ class TestTally:
 
     @pytest.mark.parametrize("amounts", [(), (None,)])
     def test_nothing_to_add_is_zero(self, store: ObjectStore, amounts: tuple[None, ...]) -> None:
-        table = get_table("daily_trading")
+        table = find_table("daily_trading")
         store.put(analytics_key(table.name, DAY), parquet(table, *amounts))
 
         assert tally_file(store, table, DAY).total == 0.0

@@ -1,0 +1,20 @@
+"""The declared tables as tests look at them: one by its name, and as the schema of a Parquet file."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from mag7.lake.tables import Table, list_tables
+
+TYPES = {"double": pa.float64(), "int": pa.int32(), "bigint": pa.int64(), "boolean": pa.bool_(), "date": pa.date32()}
+
+
+def find_table(name: str) -> Table:
+    """Find a table by its name."""
+    return next(table for table in list_tables() if table.name == name)
+
+
+def make_schema(table: Table, *, partitioned: bool) -> pa.Schema:
+    """Make the schema of a file, in the partitioned form or in the flat one."""
+    columns = table.partitioned_columns if partitioned else table.columns
+    return pa.schema([(column.name, TYPES.get(column.glue_type, pa.string())) for column in columns])
