@@ -194,7 +194,10 @@ def session_asked_for(logical_date: datetime | None, run_after: datetime, *, fir
     last = calendar.last_closed(run_after).date
     if logical_date is None or _is_moment_of_trigger(logical_date, run_after):
         return last
-    session = calendar.get(logical_date.astimezone(UTC).date())
+    asked = logical_date.astimezone(UTC).date()
+    if asked > run_after.astimezone(UTC).date():
+        raise SessionNotClosedError(f"{asked} lies ahead; the last closed session is {last}")
+    session = calendar.get(asked)
     if first is not None and session.date < first:
         raise SessionTooEarlyError(f"{session.date} is before {first}, the first session covered; ask for a later one")
     if session.close > run_after:

@@ -262,3 +262,10 @@ class TestOverrides:
     def test_a_close_before_the_open_is_refused(self) -> None:
         with pytest.raises(OverrideInvalidError, match="2025-01-10 cannot close at 08:00"):
             list(apply_overrides([self.session()], [Override(date(2025, 1, 10), time(8), "")]))
+
+
+@pytest.mark.parametrize("day", ["2027-12-25", "2099-01-05", "2025-01-11"])
+def test_a_date_ahead_names_the_last_closed_session_whatever_day_it_is(day: str) -> None:
+    asked = datetime.fromisoformat(day).replace(tzinfo=UTC)
+    with pytest.raises(SessionNotClosedError, match=f"{day} lies ahead; the last closed session is 2025-01-08"):
+        session_asked_for(asked, datetime(2025, 1, 10, 12, tzinfo=UTC))
