@@ -21,6 +21,9 @@ GOOD_STATUSES = frozenset({"OK", "DELAYED"})
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
+MOST_STALE_BARS = 10
+"""More bars of another day than these make an answer another day's: stale bars come singly, a wrong day comes whole."""
+
 LARGEST_EXPONENT = 24
 """Numbers from 10^24 up or 10^-24 down are refused: no price, volume or market value comes near them."""
 
@@ -109,10 +112,10 @@ class GroupedDaily:
 def parse_grouped_daily(body: str, session: date) -> GroupedDaily:
     """Parse every ticker's bar of one session.
 
-    The answer holds the whole market: a ticker's price that is not positive, or its second bar, spoils that ticker
-    only. Raises BodyInvalidError for a body without results (a holiday, or a day not yet there) or without one usable
-    bar, adjusted prices, an entry without a ticker, and a bar of another day (the New York date of its time; the
-    provider stamps the end of the window).
+    The answer holds the whole market: a price that is not positive, a second bar, a time that is missing or of another
+    day (the New York date; the provider stamps the end of the window) spoils that ticker only. Raises BodyInvalidError
+    for a body without results (a holiday, or a day not yet there) or without one usable bar, adjusted prices, an entry
+    without a ticker, and more than MOST_STALE_BARS bars of another day.
     """
     subject = f"grouped daily of {session.isoformat()}"
     content = parse_object(body, subject)
@@ -131,30 +134,30 @@ def parse_grouped_daily(body: str, session: date) -> GroupedDaily:
 def _parse_bars(results: list[Any], subject: str, session: date) -> GroupedDaily:
     bars: dict[str, DailyBar] = {}
     unusable: dict[str, str] = {}
-    days_checked: set[int] = set()
+    days = _Days(session)
     for position, result in enumerate(results):
         fields = _Fields(result, subject, f"results[{position}]")
         ticker = fields.text("T")
         if not ticker:
             fields.refuse("T", "is missing")
         fields.place = f"{fields.place} ({ticker})"
-        moment = fields.required("t", fields.whole)
-        if moment not in days_checked:
-            _check_day(fields, moment, session)
-            days_checked.add(moment)
         try:
             if ticker in bars or ticker in unusable:
                 fields.refuse("T", f"is {ticker}, a second bar of one ticker")
-            bars[ticker] = _parse_bar(fields, ticker, moment)
+            bars[ticker] = _parse_bar(fields, ticker, days)
         except BodyInvalidError as invalid:
             bars.pop(ticker, None)
             unusable[ticker] = invalid.reason
+    if days.stale > MOST_STALE_BARS:
+        raise BodyInvalidError(subject, f"{days.stale} of {len(results)} bars are of another day: {days.example}")
     if not bars:
         raise BodyInvalidError(subject, next(iter(unusable.values())))
     return GroupedDaily(bars, unusable)
 
 
-def _parse_bar(fields: _Fields, ticker: str, moment: int) -> DailyBar:
+def _parse_bar(fields: _Fields, ticker: str, days: _Days) -> DailyBar:
+    moment = fields.required("t", fields.whole)
+    days.check(fields, moment)
     return DailyBar(
         ticker=ticker,
         open=fields.price("o"),
@@ -167,14 +170,29 @@ def _parse_bar(fields: _Fields, ticker: str, moment: int) -> DailyBar:
     )
 
 
-def _check_day(fields: _Fields, milliseconds: int, session: date) -> None:
-    try:
-        moment = datetime.fromtimestamp(milliseconds / 1000, tz=UTC)
-    except (ValueError, OverflowError, OSError):
-        fields.refuse("t", f"is {milliseconds}, not a time in milliseconds")
-    day = moment.astimezone(NEW_YORK).date()
-    if day != session:
-        fields.refuse("t", f"is {milliseconds}, that is {day} in New York, not {session}")
+class _Days:
+    """Checks that bars are the session's, each time once, and counts those that are another day's."""
+
+    def __init__(self, session: date) -> None:
+        self._session = session
+        self._right: set[int] = set()
+        self.stale = 0
+        self.example = ""
+
+    def check(self, fields: _Fields, milliseconds: int) -> None:
+        if milliseconds in self._right:
+            return
+        try:
+            moment = datetime.fromtimestamp(milliseconds / 1000, tz=UTC)
+        except (ValueError, OverflowError, OSError):
+            fields.refuse("t", f"is {milliseconds}, not a time in milliseconds")
+        day = moment.astimezone(NEW_YORK).date()
+        if day != self._session:
+            self.stale += 1
+            what = f"is {milliseconds}, that is {day} in New York, not {self._session}"
+            self.example = self.example or f"{fields.place}.t {what}"
+            fields.refuse("t", what)
+        self._right.add(milliseconds)
 
 
 def _check_status(content: Mapping[str, Any], subject: str) -> None:

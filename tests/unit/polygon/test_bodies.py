@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mag7.polygon.bodies import parse_grouped_daily, parse_object, parse_ticker_details
+from mag7.polygon.bodies import MOST_STALE_BARS, parse_grouped_daily, parse_object, parse_ticker_details
 from mag7.polygon.errors import BodyInvalidError
 from tests.unit.polygon.local_provider import CLOSE_MS, DAY, bar, details_body, grouped_body
 
@@ -187,8 +187,8 @@ def test_the_session_is_the_new_york_date_of_the_bar(moment: int, session: date)
         (grouped_body(bar("AAPL", v=None)), r"\(AAPL\).v is missing"),
         (grouped_body(bar("AAPL", T=None)), r"results\[0\].T is missing"),
         (grouped_body(bar("AAPL", t=CLOSE_MS + 86_400_000)), "that is 2024-12-14 in New York, not 2024-12-13"),
-        (grouped_body(bar("AAPL"), bar("MSFT", t=CLOSE_MS - 86_400_000)), r"results\[1\] \(MSFT\).t"),
         (grouped_body(bar("AAPL", t=10**20)), "not a time in milliseconds"),
+        (grouped_body(bar("AAPL", t=None)), r"results\[0\] \(AAPL\).t is missing"),
         (grouped_body("AAPL"), r"results\[0\] is a string, not an object"),
     ],
 )
@@ -204,6 +204,13 @@ def test_a_grouped_day_that_cannot_be_trusted_is_refused(body: str, says: str) -
         ([bar("ZVZZT", v=None)], "v is missing"),
         ([bar("ZVZZT"), bar("ZVZZT")], "a second bar of one ticker"),
         ([bar("ZVZZT", c=0), bar("ZVZZT")], "a second bar of one ticker"),
+        ([bar("ZVZZT", t=None)], "t is missing"),
+        ([bar("ZVZZT", t="today")], "t is a string, not a number"),
+        ([bar("ZVZZT", t=CLOSE_MS + 0.5)], "not a whole number"),
+        ([bar("ZVZZT", t=-1)], "t is -1, less than zero"),
+        ([bar("ZVZZT", t=10**20)], "not a time in milliseconds"),
+        ([bar("ZVZZT", t=CLOSE_MS - 86_400_000)], "that is 2024-12-12 in New York, not 2024-12-13"),
+        ([bar("ZVZZT", t=CLOSE_MS - 86_400_000), bar("ZVZZT")], "a second bar of one ticker"),
     ],
 )
 def test_one_tickers_bad_bar_spoils_that_ticker_only(results: list[dict[str, Any]], says: str) -> None:
@@ -211,6 +218,19 @@ def test_one_tickers_bad_bar_spoils_that_ticker_only(results: list[dict[str, Any
     assert set(day.bars) == {"AAPL", "MSFT"}
     assert set(day.unusable) == {"ZVZZT"}
     assert says in day.unusable["ZVZZT"]
+
+
+@pytest.mark.parametrize("stale", [MOST_STALE_BARS, MOST_STALE_BARS + 1])
+def test_more_than_a_few_bars_of_another_day_make_it_another_days_answer(stale: int) -> None:
+    old = [bar(f"OLD{number}", t=CLOSE_MS - 86_400_000) for number in range(stale)]
+    body = grouped_body(*old, *(bar(f"T{number}") for number in range(100)))
+    if stale <= MOST_STALE_BARS:
+        assert len(parse_grouped_daily(body, DAY).unusable) == stale
+        return
+    with pytest.raises(
+        BodyInvalidError, match=r"11 of 111 bars are of another day: results\[0\] \(OLD0\).t is .*-12 in"
+    ):
+        parse_grouped_daily(body, DAY)
 
 
 @given(st.text() | json_values.map(json.dumps))
