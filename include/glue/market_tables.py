@@ -291,7 +291,7 @@ def write_table(frame: DataFrame, table: Table, form: Form, window: Window) -> N
 
     All sessions are written by one Spark job into a scratch folder, partitioned by a copy of trading_date (the
     partition column is not inside the files, and the flat form needs it there), then each folder is moved to its
-    place. Sorted rows in one file make a repeated run give the same bytes.
+    place. Sorted rows in one file make a repeated run give the same rows in the same order.
     """
     root = f"{window.staging}/{form.folder}/{table.name}"
     store = Folders(frame.sparkSession)
