@@ -49,7 +49,7 @@ ui: setup ## Airflow's web page on the local sandbox, without Docker (PORT=8080)
 
 up: ## the same with Docker, built and healthy when it returns
 	@"$(PYTHON)" -m sandbox.docker_check
-	docker compose up --build --detach --wait
+	docker compose up --build --detach --wait || { docker compose logs --no-log-prefix --tail 3 airflow-init; exit 1; }
 
 down: ## end what `make up` started; its data stays (docker compose down --volumes forgets it)
 	docker compose down
