@@ -27,9 +27,9 @@ def set_up_sandbox(environment: Mapping[str, str], log: Path) -> bool:
     Airflow must be prepared; its output goes to ``log``. Returns whether it ran; raises ProvisioningError with the
     setup's own words where something is still missing after it.
     """
-    settings = read_settings(environment)
-    provision_infrastructure(settings, REGION)
-    place = open_sandbox(settings, REGION)
+    settings, region = read_settings(environment), environment.get("AWS_DEFAULT_REGION") or REGION
+    provision_infrastructure(settings, region)
+    place = open_sandbox(settings, region)
     if not _list_gaps(place):
         return False
     today = datetime.now(UTC).date().isoformat()
