@@ -55,7 +55,7 @@ BROKEN = [
     Canned(body=b"\xff\xfe"),
     Canned(body=details_body("WRONG")),
     Canned(body=b'{"status":"OK"}'),
-    Canned(body=details_body("AAPL", market_cap="3746917340909")),
+    Canned(body=b'{"status":"OK","results":{"ticker":7}}'),
     Canned(body=details_body("AAPL"), headers={"Content-Encoding": "gzip"}),
 ]
 
