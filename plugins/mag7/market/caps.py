@@ -14,6 +14,10 @@ from mag7.index.constituents import Line
 from mag7.market.shares import AcceptedCount, CountUnavailableError, Origin, accept_count
 from mag7.polygon.bodies import DailyBar, TickerDetails
 
+SPLIT_PRICE_RATIO = Decimal("1.4")
+"""A price that moved by more than this since a look-back may have been split in between (the smallest usual split is
+3 for 2): that day's count then stands on another basis and is not used."""
+
 
 @dataclass(frozen=True)
 class LookBack:
@@ -88,7 +92,9 @@ def _accept(evidence: Evidence, bar: DailyBar, *, single_line: bool) -> Accepted
             return accept_count(evidence.line, details, bar.close, evidence.previous_close, single_line=single_line)
         except CountUnavailableError as unavailable:
             reason = str(unavailable)
-    if evidence.look_back is None:
+    back = evidence.look_back
+    if back is None:
         return reason
-    flag = f"count_of_{evidence.look_back.session.isoformat()}"
-    return AcceptedCount(evidence.look_back.count, Origin.LOOK_BACK, ("look_back", flag))
+    if not SPLIT_PRICE_RATIO**-1 < bar.close / back.close < SPLIT_PRICE_RATIO:
+        return f"{reason}; the count of {back.session} is not used: the price went from {back.close} to {bar.close}"
+    return AcceptedCount(back.count, Origin.LOOK_BACK, ("look_back", f"count_of_{back.session.isoformat()}"))
