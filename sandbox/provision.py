@@ -11,12 +11,11 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
-from mag7.lake import catalog, scripts
+from mag7.lake import scripts
 from mag7.lake.keys import script_prefix
 from mag7.lake.objects import ObjectStore
 from mag7.settings import Settings
 from mag7.tasks.setup import Place
-from mag7.warehouse import migrations
 
 GLUE_ROLE = "mag7-glue"
 COPY_ROLE = "mag7-redshift-copy"
@@ -37,15 +36,6 @@ def open_sandbox(settings: Settings, region: str) -> Place:
     )
     open_client = partial(session.client, endpoint_url=settings.endpoint_url)
     return Place(settings, ObjectStore(open_client("s3"), settings.bucket), open_client)
-
-
-def provision_sandbox(settings: Settings, region: str) -> None:
-    """Provision the infrastructure, and set up what mag7_setup does; a second time changes nothing."""
-    provision_infrastructure(settings, region)
-    place = open_sandbox(settings, region)
-    scripts.upload_scripts(place.store)
-    catalog.create_catalog(place.open_client("glue"), settings.bucket)
-    migrations.migrate(place.warehouse, migrations.list_migrations())
 
 
 def provision_infrastructure(settings: Settings, region: str) -> None:

@@ -271,3 +271,7 @@ def test_what_a_failing_setup_says_reaches_who_started_it(
     environment = {"AWS_ENDPOINT_URL": sandbox.url, "MAG7_BUCKET": "failing", "AWS_DEFAULT_REGION": "ca-central-1"}
     with pytest.raises(ProvisioningError, match=r"mag7_setup did not set the sandbox up: daily_trading is in the way"):
         set_up_sandbox(environment, tmp_path / "log")
+    monkeypatch.setattr("sandbox.setup.airflow_command", lambda *_: ["/bin/sleep", "30"])
+    monkeypatch.setattr("sandbox.setup.SETUP_SECONDS", 0.1)
+    with pytest.raises(ProvisioningError, match=r"it did not end within 0 s; 10 of this checkout's Glue scripts"):
+        set_up_sandbox(environment, tmp_path / "log")
