@@ -10,17 +10,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from mag7.polygon.errors import PolygonError
+from mag7.polygon.source import SIMULATED, name_declared_source
+from mag7.settings import SettingInvalidError
 from sandbox.processes import run_server
 
 ROOT = Path(__file__).resolve().parents[1]
-SIMULATED = "simulated"
 REGION = "us-west-2"
 RETRY_SECONDS = "2"
 """Somebody sits and waits for a demonstration: longer waits between a task's tries are cut to this."""
-
-OFFICIAL_HOSTS = ("api.polygon.io", "api.massive.com")
 
 
 class FolderInUseError(Exception):
@@ -99,12 +98,17 @@ _QUIET = " ".join(
 
 
 def name_source(environ: Mapping[str, str]) -> str:
-    """Name where answers will come from: "simulated" for the offline market, else as the client names it."""
+    """Name where answers will come from: "simulated" for the offline market, else as the client names it.
+
+    Raises SettingInvalidError for an address or a name that the client would refuse.
+    """
     base = environ.get("POLYGON_BASE_URL", "").strip()
     if not base:
         return SIMULATED
-    host = urlsplit(base).netloc or base
-    return "polygon" if host in OFFICIAL_HOSTS else environ.get("POLYGON_SOURCE", "").strip() or host
+    try:
+        return name_declared_source(base, environ.get("POLYGON_SOURCE"))
+    except PolygonError as error:
+        raise SettingInvalidError(str(error)) from None
 
 
 @contextmanager

@@ -12,10 +12,8 @@ from mag7.polygon.bodies import parse_object
 from mag7.polygon.errors import BodyInvalidError, CollectionStoppedError, PolygonError, RateLimitedError
 from mag7.polygon.rate import RateLimiter
 from mag7.polygon.refusals import LONGEST_KEPT_BODY, describe_refusal
-from mag7.polygon.transport import OFFICIAL_HOSTS, SOURCE_HEADER, Reply, Transport, one_line
-
-POLYGON = "polygon"
-SIMULATED = "simulated"
+from mag7.polygon.source import SIMULATED, name_declared_source
+from mag7.polygon.transport import SOURCE_HEADER, Reply, Transport, one_line
 
 FIRST_BACKOFF_SECONDS = 0.5
 LONGEST_BACKOFF_SECONDS = 30.0
@@ -49,7 +47,7 @@ class PolygonClient:
         )
         self.limiter = limiter
         self.tries = tries
-        self.source = _declare_source(self._transport, source)
+        self.source = name_declared_source(base_url, source)
         self._never = threading.Event()
         self._counting = threading.Lock()
         self._requests = 0
@@ -132,11 +130,6 @@ def _check_body(path: str, reply: Reply, check: Check | None) -> BodyInvalidErro
     except BodyInvalidError as invalid:
         return BodyInvalidError(path, invalid.reason, status=reply.status, body=reply.text[:LONGEST_KEPT_BODY])
     return None
-
-
-def _declare_source(transport: Transport, source: str | None) -> str:
-    hostname = urlsplit(transport.base_url).hostname
-    return POLYGON if hostname in OFFICIAL_HOSTS else source or transport.host
 
 
 def _back_off(tries: int) -> float:

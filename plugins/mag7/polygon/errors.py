@@ -56,6 +56,18 @@ class PolygonError(Mag7Error):
         return _rebuild, (type(self), self._values())
 
 
+class AddressInvalidError(PolygonError):
+    """POLYGON_BASE_URL is no address that can be asked."""
+
+    next_step = "set it to the API's address, https://host[:port], without key, query or password"
+
+
+class SourceMisnamedError(PolygonError):
+    """POLYGON_SOURCE gives an address the name of another source."""
+
+    next_step = "leave it empty, or give the address a name of its own such as replay"
+
+
 class KeyMissingError(PolygonError):
     """No usable API key was given."""
 

@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from mag7.polygon.errors import BodyInvalidError, KeyMissingError, PolygonError, UnreachableError
+from mag7.polygon.source import check_base_url
 
-OFFICIAL_HOSTS = frozenset({"api.polygon.io", "api.massive.com"})
 READ_BYTES = 65_536
 LARGEST_BODY = 64 * 2**20
 """Bytes of a decompressed body; a whole day of the market is about 2 MB."""
@@ -50,7 +50,7 @@ class Transport:
         from urllib3.util.retry import Retry
 
         key = _check_key(api_key)
-        self.base_url = _check_base_url(base_url)
+        self.base_url = check_base_url(base_url)
         self.scrub = _make_scrubber(key)
         rest = RESTClient(
             api_key=key, connect_timeout=connect_timeout, read_timeout=read_timeout, retries=0, base=self.base_url
@@ -143,28 +143,6 @@ def _describe(error: Exception) -> str:
     inner = next((part for part in error.args if isinstance(part, Exception)), None)
     detail = f"{type(inner).__name__}: {inner}" if inner else str(error)
     return f"broke the answer off ({type(error).__name__}: {detail})"
-
-
-def _check_base_url(base_url: str) -> str:
-    try:
-        parts = urlsplit(base_url.strip().rstrip("/"))
-        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        parts, usable = urlsplit(""), False
-    if not usable or parts.username or parts.password or parts.query or parts.fragment:
-        # The text itself is not shown: it may hold a password.
-        raise UnreachableError(
-            "POLYGON_BASE_URL",
-            f"{parts.hostname or 'its text'} is no address of the form https://host[:port]",
-            next_step="set it to the API's address, without key, query or password",
-        )
-    if parts.hostname in OFFICIAL_HOSTS and parts.scheme != "https":
-        raise UnreachableError(
-            "POLYGON_BASE_URL",
-            f"http://{parts.hostname} would show the key to everyone on the way",
-            next_step=f"set it to https://{parts.hostname}",
-        )
-    return parts.geturl()
 
 
 def _check_key(api_key: str | None) -> str:
