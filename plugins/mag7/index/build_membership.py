@@ -4,7 +4,8 @@
 
 ``--intervals``     ticker,start_date,end_date (the end is the first day out): the base of every date
 ``--constituents``  Symbol,Security,GICS Sector,...,Date added,CIK: names, sectors, CIKs, and a check of the dates
-``--holdings``      an iShares holdings file: sectors of lines that the constituents lack, and a check of its day
+``--holdings``      an iShares holdings file: sectors of lines that the constituents lack, which names speak of share
+                    classes, and a check of its day
 
 What the sources lack or contradict stands in include/data: line_facts.csv (names, later symbols, second lines),
 membership_corrections.csv (dates on which they disagree, with the choice) and symbol_history.csv (renames).
@@ -25,7 +26,16 @@ from typing import Final
 
 from mag7.errors import Mag7Error
 from mag7.index.holdings import Holdings, read_holdings
-from mag7.index.membership import MEMBERSHIP, MEMBERSHIP_COLUMNS, SPAN, SPAN_COLUMNS, Membership, read_membership
+from mag7.index.membership import (
+    MEMBERSHIP,
+    MEMBERSHIP_COLUMNS,
+    SPAN,
+    SPAN_COLUMNS,
+    Membership,
+    ShareClasses,
+    parse_share_classes,
+    read_membership,
+)
 from mag7.index.symbols import load_symbols
 from mag7.index.tables import Row, read_rows
 from mag7.paths import DATA
@@ -35,9 +45,12 @@ FIRST_SESSION: Final = date(2020, 11, 30)
 UNKNOWN_SECTOR: Final = "Unknown"
 INTERVAL_COLUMNS: Final = ("ticker", "start_date", "end_date")
 CORRECTION_COLUMNS: Final = ("ticker", "edge", "stated", "chosen", "why")
-FACT_COLUMNS: Final = ("ticker", "company", "listed_as", "second_line_of", "why")
+FACT_COLUMNS: Final = ("ticker", "company", "listed_as", "second_line_of", "share_classes", "why")
 CONSTITUENT_COLUMNS: Final = frozenset({"Symbol", "Security", "GICS Sector", "Date added", "CIK"})
 SHARE_CLASS: Final = re.compile(r" \(Class [A-Z]\)$")
+CLASS_IN_NAME: Final = re.compile(r"\b(CLASS?|CL|SERIES|VOTING)\b")
+WHOLE_NAME: Final = 32
+"""The fund cuts names at 34 letters, and a space at the cut is lost: of a longer name the class may be cut off."""
 
 
 class SourceInvalidError(Mag7Error):
@@ -73,6 +86,7 @@ class LineFacts:
     listed_as: str
     second_line_of: str
     why: str
+    share_classes: ShareClasses | None = None
 
 
 def read_intervals(path: Path) -> tuple[Interval, ...]:
@@ -103,13 +117,19 @@ def read_constituents(path: Path) -> Mapping[str, Constituent]:
 
 
 def read_line_facts(path: Path) -> Mapping[str, LineFacts]:
-    """Read our own facts about lines, by ticker."""
-    return {
-        row.text("ticker"): LineFacts(
-            row.values["company"], row.values["listed_as"], row.values["second_line_of"], row.text("why")
-        )
-        for row in read_rows(path, FACT_COLUMNS)
-    }
+    """Read our own facts about lines, by ticker; raises FactTableInvalidError for share classes of another name."""
+    return {row.text("ticker"): _parse_facts(row) for row in read_rows(path, FACT_COLUMNS)}
+
+
+def _parse_facts(row: Row) -> LineFacts:
+    classes = row.values["share_classes"]
+    return LineFacts(
+        company=row.values["company"],
+        listed_as=row.values["listed_as"],
+        second_line_of=row.values["second_line_of"],
+        why=row.text("why"),
+        share_classes=parse_share_classes(row) if classes else None,
+    )
 
 
 def correct_intervals(stays: Iterable[Interval], corrections: Iterable[Row]) -> tuple[Interval, ...]:
@@ -155,7 +175,7 @@ def find_span(stays: Iterable[Interval], constituents: Iterable[Constituent]) ->
 
 
 class LineDescriber:
-    """Who the company behind a line is: from the constituents, our own facts and, for sectors, the holdings."""
+    """Who the company behind a line is: from the constituents, our own facts and the holdings."""
 
     def __init__(
         self, constituents: Mapping[str, Constituent], facts: Mapping[str, LineFacts], holdings: Holdings
@@ -163,6 +183,9 @@ class LineDescriber:
         self._constituents = constituents
         self._facts = facts
         self._sectors = {line.symbol: line.sector for line in holdings.lines}
+        self._names = {line.symbol: line.name for line in holdings.lines}
+        second_lines = {ticker: fact.second_line_of for ticker, fact in facts.items() if fact.second_line_of}
+        self._in_two_lines = {*second_lines, *second_lines.values()}
 
     def describe(self, stay: Interval) -> Membership:
         """Return a stay with its company; raises SourceInvalidError where no source names the company."""
@@ -174,7 +197,7 @@ class LineDescriber:
         if not company:
             raise SourceInvalidError(f"no source names the company of {main}; add it to line_facts.csv")
         cik = listed.cik if listed else None
-        notes = stay.notes + ((facts.why,) if facts.listed_as or facts.second_line_of else ())
+        notes = stay.notes + ((facts.why,) if facts.listed_as or facts.second_line_of or facts.share_classes else ())
         return Membership(
             ticker=stay.ticker,
             company=company,
@@ -182,10 +205,27 @@ class LineDescriber:
             cik=cik,
             sector=listed.sector if listed else self._sectors.get(main, UNKNOWN_SECTOR),
             main_line=not facts.second_line_of,
+            share_classes=self._count_classes(stay.ticker, facts),
             member_from=stay.start,
             member_to=previous_session(stay.until) if stay.until else None,
             note="; ".join(notes),
         )
+
+    def _count_classes(self, ticker: str, facts: LineFacts) -> ShareClasses:
+        if ticker in self._in_two_lines:
+            return ShareClasses.SEVERAL
+        if facts.share_classes:
+            return facts.share_classes
+        return read_share_classes(self._names.get(ticker))
+
+
+def read_share_classes(name: str | None) -> ShareClasses:
+    """Read from the fund's name of a line whether its company has one share class; None where the fund has no line."""
+    if name is None:
+        return ShareClasses.UNKNOWN
+    if CLASS_IN_NAME.search(name.upper()):
+        return ShareClasses.SEVERAL
+    return ShareClasses.ONE if len(name) <= WHOLE_NAME else ShareClasses.UNKNOWN
 
 
 def issuer_key(company: str) -> str:
@@ -263,6 +303,7 @@ def write_membership(folder: Path, members: Iterable[Membership], span: tuple[da
             member.cik or "",
             member.sector,
             str(member.main_line).lower(),
+            member.share_classes.value,
             member.member_from,
             member.member_to or "",
             member.note,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 
-from mag7.index.membership import Membership, load_membership
+from mag7.index.membership import Membership, ShareClasses, load_membership
 from mag7.index.symbols import symbol_on
 
 
@@ -16,7 +16,8 @@ class Line:
 
     ``ticker`` is our key of the line, its newest symbol that the table knows (META); ``symbol`` the one it had on
     the session (FB until 2022-06-08). ``issuer`` is the CIK, or a key of ours (X-twitter) where no source for the
-    CIK is at hand; ``main_line`` marks the one line of each company that stands for the whole company.
+    CIK is at hand; ``main_line`` marks the one line of each company that stands for the whole company;
+    ``share_classes`` says whether a count of this class alone is the whole company's.
     """
 
     ticker: str
@@ -26,6 +27,7 @@ class Line:
     cik: str | None
     sector: str
     main_line: bool
+    share_classes: ShareClasses = ShareClasses.UNKNOWN
 
 
 @lru_cache(maxsize=64)
@@ -47,4 +49,5 @@ def line_of(stay: Membership, session: date) -> Line:
         cik=stay.cik,
         sector=stay.sector,
         main_line=stay.main_line,
+        share_classes=stay.share_classes,
     )

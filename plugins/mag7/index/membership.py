@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
+from enum import StrEnum
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -25,6 +26,7 @@ MEMBERSHIP_COLUMNS: Final = (
     "cik",
     "sector",
     "main_line",
+    "share_classes",
     "member_from",
     "member_to",
     "note",
@@ -38,6 +40,14 @@ class MembershipUnknownError(Mag7Error):
     """The table does not say who was in the index on a session."""
 
 
+class ShareClasses(StrEnum):
+    """How many share classes a company has, listed or not; unknown where no source is at hand."""
+
+    ONE = "one"
+    SEVERAL = "several"
+    UNKNOWN = "unknown"
+
+
 @dataclass(frozen=True)
 class Membership:
     """A stay of a line in the index, both ends included; ``member_to`` is None while it lasts."""
@@ -48,6 +58,7 @@ class Membership:
     cik: str | None
     sector: str
     main_line: bool
+    share_classes: ShareClasses
     member_from: date
     member_to: date | None
     note: str
@@ -86,13 +97,14 @@ def read_membership(table: Path, span: Path) -> MembershipTable:
     """Read and check a table.
 
     Raises FactTableInvalidError, which names the row, for unknown columns, repeated rows, a stay that ends before
-    it begins, stays of one ticker that overlap or contradict each other, an issuer key of unknown form, and a
-    company that has not exactly one main line at some time.
+    it begins, stays of one ticker that overlap or contradict each other, an issuer key of unknown form, a company that
+    has not exactly one main line at some time, and two lines of a company that is not said to have several classes.
     """
     pairs = [(_parse(row), row) for row in read_rows(table, MEMBERSHIP_COLUMNS)]
     pairs.sort(key=lambda pair: (pair[0].ticker, pair[0].member_from))
     _check_tickers(pairs)
     _check_main_lines(pairs)
+    _check_share_classes(pairs)
     bounds = read_rows(span, SPAN_COLUMNS)
     if len(bounds) != 1:
         raise FactTableInvalidError(f"{span.name} must have one row, not {len(bounds)}")
@@ -117,10 +129,19 @@ def _parse(row: Row) -> Membership:
         cik=cik,
         sector=row.text("sector"),
         main_line=row.flag("main_line"),
+        share_classes=parse_share_classes(row),
         member_from=member_from,
         member_to=member_to,
         note=row.values["note"],
     )
+
+
+def parse_share_classes(row: Row) -> ShareClasses:
+    """Read a row's share_classes; raises FactTableInvalidError for another word."""
+    text = row.values["share_classes"]
+    if text not in list(ShareClasses):
+        raise row.refuse(f"share_classes is {text!r}, but must be {', '.join(ShareClasses)}")
+    return ShareClasses(text)
 
 
 def _check_tickers(pairs: Sequence[tuple[Membership, Row]]) -> None:
@@ -130,11 +151,11 @@ def _check_tickers(pairs: Sequence[tuple[Membership, Row]]) -> None:
         if earlier.member_to is None or later.member_from <= earlier.member_to:
             raise row.refuse(f"overlaps the stay in {before.place}")
         if _identity(earlier) != _identity(later):
-            raise row.refuse(f"{later.ticker} has another company, issuer or sector in {before.place}")
+            raise row.refuse(f"{later.ticker} has another company, issuer, sector or share_classes in {before.place}")
 
 
-def _identity(stay: Membership) -> tuple[str, str, str, bool]:
-    return stay.company, stay.issuer, stay.sector, stay.main_line
+def _identity(stay: Membership) -> tuple[str, str, str, bool, str]:
+    return stay.company, stay.issuer, stay.sector, stay.main_line, stay.share_classes
 
 
 def _check_main_lines(pairs: Iterable[tuple[Membership, Row]]) -> None:
@@ -148,6 +169,16 @@ def _check_main_lines(pairs: Iterable[tuple[Membership, Row]]) -> None:
                 mains = [stay.ticker for stay, _ in lines if stay.covers(day) and stay.main_line]
                 if len(mains) != 1 and any(stay.covers(day) for stay, _ in lines):
                     raise row.refuse(f"{issuer} has {len(mains)} main lines on {day} ({mains}), but must have one")
+
+
+def _check_share_classes(pairs: Sequence[tuple[Membership, Row]]) -> None:
+    lines: defaultdict[str, set[str]] = defaultdict(set)
+    for stay, _ in pairs:
+        lines[stay.issuer].add(stay.ticker)
+    for stay, row in pairs:
+        if len(lines[stay.issuer]) > 1 and stay.share_classes != ShareClasses.SEVERAL:
+            names = " and ".join(sorted(lines[stay.issuer]))
+            raise row.refuse(f"{stay.issuer} has the lines {names}, so share_classes must be several")
 
 
 def _day_after(stay: Membership) -> tuple[date, ...]:

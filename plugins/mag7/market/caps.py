@@ -71,25 +71,25 @@ class FailedLine:
         return self.evidence.line
 
 
-def price_line(evidence: Evidence, *, single_line: bool) -> PricedLine | FailedLine:
+def price_line(evidence: Evidence) -> PricedLine | FailedLine:
     """Price one line, or say why it cannot be priced; nothing missing ever counts as zero."""
     bar = evidence.bar
     if bar is None:
         return FailedLine(evidence, evidence.bar_failure or f"no bar for {evidence.line.symbol} in the grouped call")
-    accepted = _accept(evidence, bar, single_line=single_line)
+    accepted = _accept(evidence, bar)
     if isinstance(accepted, str):
         return FailedLine(evidence, accepted)
     return PricedLine(evidence, bar, accepted, bar.close * accepted.count)
 
 
-def _accept(evidence: Evidence, bar: DailyBar, *, single_line: bool) -> AcceptedCount | str:
+def _accept(evidence: Evidence, bar: DailyBar) -> AcceptedCount | str:
     """Take the session's own count, else the look-back's, else return the reason."""
     details = evidence.details
     if details is None:
         reason = evidence.details_failure or f"no ticker details for {evidence.line.symbol}"
     else:
         try:
-            return accept_count(evidence.line, details, bar.close, evidence.previous_close, single_line=single_line)
+            return accept_count(evidence.line, details, bar.close, evidence.previous_close)
         except CountUnavailableError as unavailable:
             reason = str(unavailable)
     back = evidence.look_back

@@ -49,12 +49,8 @@ class SessionFigures:
 
 def compute_figures(session: date, index: Sequence[Evidence], seven_outside: Sequence[Evidence]) -> SessionFigures:
     """Price every line and measure the session; raises NothingPricedError where no company has a cap."""
-    issuers = [evidence.line.issuer for evidence in index]
-    lines = tuple(
-        price_line(evidence, single_line=issuers.count(evidence.line.issuer) == 1)
-        for evidence in sorted(index, key=lambda evidence: evidence.line.ticker)
-    )
-    outside = tuple(price_line(evidence, single_line=True) for evidence in seven_outside)
+    lines = tuple(price_line(evidence) for evidence in sorted(index, key=lambda evidence: evidence.line.ticker))
+    outside = tuple(price_line(evidence) for evidence in seven_outside)
     return SessionFigures(session, lines, outside, measure_concentration(lines, outside))
 
 

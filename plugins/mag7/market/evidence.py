@@ -42,11 +42,9 @@ class EvidenceReader:
 
     def read_lines(self, session: date, lines: Iterable[Line]) -> list[Evidence]:
         """Read the evidence of every line; a look-back is searched for lines that cannot be priced without it."""
-        lines = tuple(lines)
-        issuers = [line.issuer for line in lines]
-        return [self.read_line(session, line, single_line=issuers.count(line.issuer) == 1) for line in lines]
+        return [self.read_line(session, line) for line in lines]
 
-    def read_line(self, session: date, line: Line, *, single_line: bool) -> Evidence:
+    def read_line(self, session: date, line: Line) -> Evidence:
         """Read one line's evidence for a session."""
         grouped, grouped_failure, bars_key = self._bars(session)
         details, details_failure, details_key = self._details(line, line.symbol, session)
@@ -62,9 +60,9 @@ class EvidenceReader:
         evidence = Evidence(
             line, details, details_failure, bar, bar_failure, previous_close=previous_close, answers=tuple(keys)
         )
-        if not isinstance(price_line(evidence, single_line=single_line), FailedLine):
+        if not isinstance(price_line(evidence), FailedLine):
             return evidence
-        look_back = self._look_back(session, line, single_line=single_line)
+        look_back = self._look_back(session, line)
         if look_back is None:
             return evidence
         return replace(evidence, look_back=look_back, answers=(*evidence.answers, *look_back.answers))
@@ -78,7 +76,7 @@ class EvidenceReader:
                 return True
         return False
 
-    def _look_back(self, session: date, line: Line, *, single_line: bool) -> LookBack | None:
+    def _look_back(self, session: date, line: Line) -> LookBack | None:
         for count_back in LOOK_BACK_SESSIONS:
             day = previous_session(session, count_back)
             symbol = symbol_on(line.ticker, day)
@@ -88,7 +86,7 @@ class EvidenceReader:
                 continue
             close = grouped.bars[symbol].close
             try:
-                accepted = accept_count(line, details, close, None, single_line=single_line)
+                accepted = accept_count(line, details, close, None)
             except CountUnavailableError:
                 continue
             return LookBack(day, accepted.count, close, tuple(key for key in (bars_key, details_key) if key))

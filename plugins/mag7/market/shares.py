@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from mag7.errors import Mag7Error
 from mag7.index.constituents import Line
+from mag7.index.membership import ShareClasses
 from mag7.polygon.bodies import TickerDetails
 
 AGREEMENT = Decimal("0.0001")
@@ -41,14 +42,11 @@ class CountUnavailableError(Mag7Error):
     """The provider's answer holds no count that can be accepted; the message is the line's true reason."""
 
 
-def accept_count(
-    line: Line, details: TickerDetails, close: Decimal, previous_close: Decimal | None, *, single_line: bool
-) -> AcceptedCount:
+def accept_count(line: Line, details: TickerDetails, close: Decimal, previous_close: Decimal | None) -> AcceptedCount:
     """Accept a line's share count from one answer.
 
     ``close`` is the unadjusted close of the session in USD, ``previous_close`` that of the session before where it
-    is known: in the evening market_cap can still rest on yesterday's. ``single_line`` says that the company has no
-    second line in the index. Raises CountUnavailableError with the reason.
+    is known: in the evening market_cap can still rest on yesterday's. Raises CountUnavailableError with the reason.
     """
     weighted, market_cap = details.weighted_shares_outstanding, details.market_cap
     # A market_cap behind which not one whole share stands says nothing of the company.
@@ -59,7 +57,7 @@ def accept_count(
         return AcceptedCount(
             weighted, Origin.WEIGHTED_ALONE, ("market_cap_unusable" if present else "market_cap_missing",)
         )
-    return _accept_share_class(line, details, close, single_line=single_line)
+    return _accept_share_class(line, details, close)
 
 
 def needs_previous_close(details: TickerDetails, close: Decimal) -> bool:
@@ -82,9 +80,9 @@ def _accept_with_market_cap(
     return AcceptedCount(behind, Origin.BEHIND_MARKET_CAP, ("count_behind_market_cap",))
 
 
-def _accept_share_class(line: Line, details: TickerDetails, close: Decimal, *, single_line: bool) -> AcceptedCount:
+def _accept_share_class(line: Line, details: TickerDetails, close: Decimal) -> AcceptedCount:
     count = details.share_class_shares_outstanding
-    if count is not None and single_line and has_single_class(line, details):
+    if count is not None and line.share_classes == ShareClasses.ONE:
         return AcceptedCount(count, Origin.SHARE_CLASS, ("share_class_count",))
     reasons = [_why_unusable(details, name) for name in ("market_cap", "weighted_shares_outstanding")]
     if details.market_cap is not None:
@@ -92,15 +90,10 @@ def _accept_share_class(line: Line, details: TickerDetails, close: Decimal, *, s
     if count is None:
         reasons.append(_why_unusable(details, "share_class_shares_outstanding"))
     else:
-        reasons.append(f"share_class_shares_outstanding counts one class only ({count}) and the company has several")
+        known = "has several" if line.share_classes == ShareClasses.SEVERAL else "is not known to have no other"
+        reasons.append(f"share_class_shares_outstanding ({count}) counts one class, and the company {known}")
     raise CountUnavailableError(f"the provider's answer for {line.symbol} holds no usable count: {'; '.join(reasons)}")
 
 
 def _why_unusable(details: TickerDetails, name: str) -> str:
     return details.unusable.get(name, f"{name} is missing")
-
-
-def has_single_class(line: Line, details: TickerDetails) -> bool:
-    """Whether nothing in the line's symbol or names speaks of a second share class."""
-    names = f"{details.name} {line.company}".lower()
-    return "." not in line.symbol and " class " not in f"{names} "

@@ -161,10 +161,9 @@ def _look_back(collector: Collector, session: date) -> Iterator[Counts]:
 
 def _list_unpriced(store: AnswerStore, session: date, lines: tuple[Line, ...]) -> list[Line]:
     """List the lines that neither the session's answers nor an earlier session's say anything usable of."""
-    issuers = [line.issuer for line in lines]
     unpriced = []
     for evidence in EvidenceReader(AnswerBook(store)).read_lines(session, lines):
-        priced = price_line(evidence, single_line=issuers.count(evidence.line.issuer) == 1)
+        priced = price_line(evidence)
         if isinstance(priced, FailedLine) and evidence.look_back is None:
             unpriced.append(evidence.line)
     return unpriced

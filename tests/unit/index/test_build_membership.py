@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -23,9 +24,11 @@ from mag7.index.build_membership import (
     join_renames,
     read_constituents,
     read_intervals,
+    read_line_facts,
+    read_share_classes,
 )
-from mag7.index.holdings import Holdings
-from mag7.index.membership import MEMBERSHIP, SPAN
+from mag7.index.holdings import Holdings, HoldingsLine
+from mag7.index.membership import MEMBERSHIP, SPAN, ShareClasses
 from mag7.index.tables import FactTableInvalidError, Row
 
 REFERENCE = Path(os.environ.get("REFERENCE_DATA") or Path(__file__).parents[4] / "shared/data")
@@ -168,6 +171,51 @@ class TestDescriptions:
     )
     def test_issuer_keys(self, company: str, key: str) -> None:
         assert issuer_key(company) == key
+
+    @pytest.mark.parametrize(
+        ("name", "classes"),
+        [
+            ("MICROSOFT CORP", "one"),
+            ("NIKE INC CLASS B", "several"),
+            ("Visa Inc Cl A", "several"),
+            ("WARNER BROS. DISCOVERY INC SERIES", "several"),
+            ("UNIVERSAL HEALTH SERVICES INC CLAS", "several"),
+            ("MCCORMICK & CO NON-VOTING INC", "several"),
+            ("CLOROX", "one"),
+            ("PNC FINANCIAL SERVICES GROUP INC", "one"),
+            ("MID AMERICA APARTMENT COMMUNITIES", "unknown"),
+            ("COGNIZANT TECHNOLOGY SOLUTIONS COR", "unknown"),
+            (None, "unknown"),
+        ],
+    )
+    def test_share_classes_are_read_from_the_funds_name_unless_it_may_be_cut(
+        self, name: str | None, classes: str
+    ) -> None:
+        assert read_share_classes(name) == classes
+
+    def test_both_lines_of_a_company_have_several_classes_whatever_the_fund_calls_them(self) -> None:
+        facts = {"METB": LineFacts("", "", "META", "class B")}
+        describer = LineDescriber({"META": META}, facts, NOTHING_HELD)
+        stays = [interval(ticker, "2013-12-23") for ticker in ("META", "METB")]
+
+        assert {describer.describe(stay).share_classes for stay in stays} == {"several"}
+
+    def test_recorded_share_classes_go_before_the_funds_name(self) -> None:
+        line = HoldingsLine("META", "META INC", "", "", Decimal(1), Decimal(1), Decimal(1), Decimal(100))
+        held = Holdings(date(2024, 12, 6), (line,))
+        facts = {"META": LineFacts("", "", "", "class B is not listed", ShareClasses.SEVERAL)}
+        stay = interval("META", "2013-12-23")
+        plain, recorded = (LineDescriber({"META": META}, known, held).describe(stay) for known in ({}, facts))
+
+        assert (plain.share_classes, plain.note) == ("one", "")
+        assert (recorded.share_classes, recorded.note) == ("several", "class B is not listed")
+
+    def test_recorded_share_classes_of_another_word_are_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "line_facts.csv"
+        path.write_text("ticker,company,listed_as,second_line_of,share_classes,why\nHSY,,,,two,class B\n")
+
+        with pytest.raises(FactTableInvalidError, match=r"line 2 .*share_classes is 'two', but must be one"):
+            read_line_facts(path)
 
     def test_a_table_that_is_not_what_the_fund_held_is_refused(self) -> None:
         member = LineDescriber({"META": META}, {}, NOTHING_HELD).describe(interval("META", "2013-12-23"))

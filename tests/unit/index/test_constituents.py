@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mag7.index.constituents import Line, list_lines
 from mag7.index.holdings import read_holdings
-from mag7.index.membership import MembershipUnknownError, load_membership
+from mag7.index.membership import MembershipUnknownError, ShareClasses, load_membership
 from mag7.index.seven import SEVEN, seven_lines
 from mag7.index.symbols import load_symbols
 from mag7.sessions import is_session, list_sessions, next_session, previous_session
@@ -108,6 +108,34 @@ class TestCompanies:
             "0000062709",
             "0001390777",
         ]
+
+
+class TestShareClasses:
+    def test_the_seven_are_known(self) -> None:
+        classes = {line.ticker: line.share_classes for line in seven_lines(GOLDEN)}
+
+        several = {"GOOGL", "META"}
+        assert {ticker for ticker, known in classes.items() if known == ShareClasses.SEVERAL} == several
+        assert {ticker for ticker, known in classes.items() if known == ShareClasses.ONE} == set(SEVEN) - several
+
+    @pytest.mark.parametrize(
+        "ticker", ["V", "MA", "CMCSA", "NKE", "UPS", "DELL", "EL", "TSN", "HSY", "LEN", "STZ", "TAP"]
+    )
+    def test_companies_with_an_unlisted_class_have_several(self, ticker: str) -> None:
+        assert find(ticker, GOLDEN).share_classes == ShareClasses.SEVERAL
+
+    def test_what_no_source_at_hand_says_is_unknown(self) -> None:
+        assert find("TWTR", FIRST).share_classes == ShareClasses.UNKNOWN
+        assert find("IBM", GOLDEN).share_classes == ShareClasses.UNKNOWN, (
+            "the fund's name is cut before a class could stand"
+        )
+
+    @given(st.sampled_from(SESSIONS))
+    def test_a_company_with_two_lines_has_several(self, session: date) -> None:
+        lines = list_lines(session)
+        times = Counter(line.issuer for line in lines)
+
+        assert {line.share_classes for line in lines if times[line.issuer] > 1} == {ShareClasses.SEVERAL}
 
 
 class TestChanges:

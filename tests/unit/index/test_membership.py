@@ -13,10 +13,10 @@ from mag7.index.membership import MEMBERSHIP_COLUMNS, MembershipTable, read_memb
 from mag7.index.symbols import load_symbols, normalize_symbol
 from mag7.index.tables import FactTableInvalidError
 
-APPLE = "AAPL,Apple,0000320193,0000320193,Information Technology,true,2001-01-02,,"
-TWITTER = "TWTR,Twitter,X-twitter,,Unknown,true,2018-06-07,2022-10-31,"
-GOOGL = "GOOGL,Alphabet,X-alphabet,,Unknown,true,2006-04-03,,"
-GOOG = "GOOG,Alphabet,X-alphabet,,Unknown,false,2014-04-03,,"
+APPLE = "AAPL,Apple,0000320193,0000320193,Information Technology,true,one,2001-01-02,,"
+TWITTER = "TWTR,Twitter,X-twitter,,Unknown,true,unknown,2018-06-07,2022-10-31,"
+GOOGL = "GOOGL,Alphabet,X-alphabet,,Unknown,true,several,2006-04-03,,"
+GOOG = "GOOG,Alphabet,X-alphabet,,Unknown,false,several,2014-04-03,,"
 
 
 def load(folder: Path, *rows: str, columns: str = ",".join(MEMBERSHIP_COLUMNS)) -> MembershipTable:
@@ -82,7 +82,27 @@ class TestMembership:
             pytest.param([APPLE.replace("true", "yes")], r"main_line is 'yes', but must be true or false", id="flag"),
             pytest.param([APPLE.replace("2001-01-02", "1/2/2001")], r"member_from is '1/2/2001'", id="date"),
             pytest.param([APPLE.replace("Apple", "")], r"company is empty", id="no company"),
-            pytest.param([APPLE + ",more"], r"has 10 values, but must have 9", id="too many values"),
+            pytest.param([APPLE + ",more"], r"has 11 values, but must have 10", id="too many values"),
+            pytest.param(
+                [APPLE.replace(",one,", ",1,")],
+                r"share_classes is '1', but must be one, several, unknown",
+                id="classes",
+            ),
+            pytest.param(
+                [GOOGL, GOOG.replace("several", "one")],
+                r"line 3 .*: X-alphabet has the lines GOOG and GOOGL, so share_classes must be several",
+                id="two lines of one class",
+            ),
+            pytest.param(
+                [GOOGL.replace("several", "unknown"), GOOG],
+                r"line 2 .*: X-alphabet has the lines",
+                id="two lines, unknown",
+            ),
+            pytest.param(
+                [TWITTER, TWITTER.replace("2018-06-07,2022-10-31", "2023-01-03,").replace("unknown", "one")],
+                r"TWTR has another company, issuer, sector or share_classes",
+                id="other classes later",
+            ),
         ],
     )
     def test_a_contradictory_row_is_refused_by_name(self, tmp_path: Path, rows: list[str], message: str) -> None:

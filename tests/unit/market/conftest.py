@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mag7.index.constituents import Line
+from mag7.index.membership import ShareClasses
 from mag7.market.caps import Evidence
 from mag7.polygon.bodies import DailyBar, TickerDetails
 
@@ -24,6 +25,7 @@ class Make:
             "cik": None,
             "sector": "Industrials",
             "main_line": True,
+            "share_classes": ShareClasses.ONE,
         }
         return Line(**{**values, **changes})
 

@@ -15,7 +15,7 @@ MAKE = Make()
 
 def price_with(close: str, back: LookBack) -> PricedLine | FailedLine:
     evidence = MAKE.evidence(MAKE.line("KO"), None, close, look_back=back, details_failure="HTTP 404")
-    return price_line(evidence, single_line=True)
+    return price_line(evidence)
 
 
 def test_an_earlier_sessions_count_is_taken_and_flagged():
@@ -34,6 +34,6 @@ def test_a_count_from_before_a_split_is_not_multiplied_with_a_price_after_it(clo
 
 def test_nothing_earlier_leaves_the_true_reason():
     evidence = MAKE.evidence(MAKE.line("KO"), None, "61.50", details_failure="HTTP 404")
-    failed = price_line(evidence, single_line=True)
+    failed = price_line(evidence)
     assert isinstance(failed, FailedLine)
     assert failed.reason == "HTTP 404"

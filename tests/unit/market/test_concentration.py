@@ -25,14 +25,14 @@ MAKE = Make()
 
 
 def priced(ticker: str, cap: int, **line: object) -> PricedLine:
-    found = price_line(MAKE.evidence(MAKE.line(ticker, **line), cap, "1"), single_line=True)
+    found = price_line(MAKE.evidence(MAKE.line(ticker, **line), cap, "1"))
     assert isinstance(found, PricedLine)
     return found
 
 
 def failed(ticker: str, look_back: LookBack | None = None) -> FailedLine:
     evidence = MAKE.evidence(MAKE.line(ticker), None, None, look_back=look_back, bar_failure="no bar")
-    found = price_line(evidence, single_line=True)
+    found = price_line(evidence)
     assert isinstance(found, FailedLine)
     return found
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mag7.index.constituents import Line
+from mag7.index.membership import ShareClasses
 from mag7.market.caps import Evidence, PricedLine, price_line
 from mag7.market.evidence import LOOK_BACK_SESSIONS, EvidenceReader
 from mag7.polygon.answers import Answer
@@ -66,12 +67,12 @@ def line(make: Make) -> Line:
     return make.line("AAA")
 
 
-def read(book: Book, line: Line, day: date = DAY, *, single_line: bool = True) -> Evidence:
-    return EvidenceReader(book).read_line(day, line, single_line=single_line)
+def read(book: Book, line: Line, day: date = DAY) -> Evidence:
+    return EvidenceReader(book).read_line(day, line)
 
 
 def count_of(evidence: Evidence) -> int:
-    priced = price_line(evidence, single_line=True)
+    priced = price_line(evidence)
     assert isinstance(priced, PricedLine), priced
     return priced.accepted.count
 
@@ -234,7 +235,7 @@ class TestLookBack:
         book.keep_bars(YESTERDAY, AAA=9)
         book.keep_details("AAA", YESTERDAY, weighted_shares_outstanding=100, market_cap=900)
         evidence = read(book, line)
-        priced = price_line(evidence, single_line=True)
+        priced = price_line(evidence)
 
         assert isinstance(priced, PricedLine)
         assert priced.market_cap == 1000
@@ -261,14 +262,13 @@ class TestLookBack:
 
         assert read(book, line).look_back is None
 
-    def test_counts_one_class_only_for_a_company_with_a_single_line(self, book: Book, line: Line, make: Make) -> None:
+    @pytest.mark.parametrize("classes", ShareClasses)
+    def test_counts_one_class_only_for_a_company_with_a_single_one(
+        self, book: Book, make: Make, classes: ShareClasses
+    ) -> None:
         book.keep_bars(AAA=10)
         book.keep_bars(YESTERDAY, AAA=10)
         book.keep_details("AAA", YESTERDAY, share_class_shares_outstanding=5)
-        second = make.line("AAB", issuer=line.issuer, main_line=False)
-        alone, _ = EvidenceReader(book).read_lines(DAY, [line, make.line("ZZZ")])
-        paired, _ = EvidenceReader(book).read_lines(DAY, [line, second])
+        look_back = read(book, make.line("AAA", share_classes=classes)).look_back
 
-        assert alone.look_back is not None
-        assert alone.look_back.count == 5
-        assert paired.look_back is None
+        assert (None if look_back is None else look_back.count) == (5 if classes == ShareClasses.ONE else None)
