@@ -12,6 +12,7 @@ from decimal import Decimal
 
 from mag7.index.constituents import Line
 from mag7.market.shares import AcceptedCount, CountUnavailableError, Origin, accept_count
+from mag7.polygon.answers import Answer
 from mag7.polygon.bodies import DailyBar, TickerDetails
 
 SPLIT_PRICE_RATIO = Decimal("1.4")
@@ -21,17 +22,17 @@ SPLIT_PRICE_RATIO = Decimal("1.4")
 
 @dataclass(frozen=True)
 class LookBack:
-    """What an earlier session said of a line: its accepted count and its close on that day, in USD."""
+    """What an earlier session said of a line: its accepted count, its close on that day (USD), and in which answers."""
 
     session: date
     count: int
     close: Decimal
-    answers: tuple[str, ...] = ()
+    answers: tuple[Answer, ...] = ()
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that was learned about a line for one session, and the keys of the answers that say so."""
+    """All that was learned about a line for one session, and the answers that say so."""
 
     line: Line
     details: TickerDetails | None
@@ -40,7 +41,8 @@ class Evidence:
     bar_failure: str | None
     previous_close: Decimal | None = None
     look_back: LookBack | None = None
-    answers: tuple[str, ...] = ()
+    look_back_failure: str | None = None
+    answers: tuple[Answer, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def _accept(evidence: Evidence, bar: DailyBar) -> AcceptedCount | str:
             reason = str(unavailable)
     back = evidence.look_back
     if back is None:
-        return reason
+        return f"{reason}; {evidence.look_back_failure}" if evidence.look_back_failure else reason
     if not SPLIT_PRICE_RATIO**-1 < bar.close / back.close < SPLIT_PRICE_RATIO:
         return f"{reason}; the count of {back.session} is not used: the price went from {back.close} to {bar.close}"
     return AcceptedCount(back.count, Origin.LOOK_BACK, ("look_back", f"count_of_{back.session.isoformat()}"))

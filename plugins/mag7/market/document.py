@@ -14,6 +14,7 @@ from mag7.index.constituents import Line
 from mag7.index.seven import SEVEN
 from mag7.market.caps import Evidence, FailedLine, PricedLine, price_line
 from mag7.market.concentration import Concentration, Coverage, measure_concentration
+from mag7.polygon.answers import Answer
 
 SCHEMA_VERSION = 2
 NEW_YORK = ZoneInfo("America/New_York")
@@ -40,6 +41,12 @@ class SessionFigures:
     def missing_seven(self) -> list[FailedLine]:
         """Those of the seven that could not be priced."""
         return [line for line in self.seven.values() if isinstance(line, FailedLine)]
+
+    @property
+    def answers(self) -> tuple[Answer, ...]:
+        """The answers that the figures rest on, each once."""
+        lines = (*self.lines, *self.seven_outside)
+        return tuple({answer.path: answer for line in lines for answer in line.evidence.answers}.values())
 
     @property
     def failed(self) -> list[FailedLine]:
@@ -187,7 +194,7 @@ def _constituent(line: PricedLine | FailedLine) -> dict[str, Any]:
         "counted": priced is not None and member.main_line,
         "provider_market_cap": details.market_cap if details else None,
         "flags": list(priced.accepted.flags) if priced else [],
-        "answers": list(line.evidence.answers),
+        "answers": list(dict.fromkeys(answer.key for answer in line.evidence.answers if answer.key)),
     }
 
 

@@ -41,31 +41,65 @@ class EvidenceReader:
         self._bars = cache(self._parse_bars)
 
     def read_lines(self, session: date, lines: Iterable[Line]) -> list[Evidence]:
-        """Read the evidence of every line; a look-back is searched for lines that cannot be priced without it."""
+        """Read the evidence of every line; earlier sessions are searched for lines that cannot be priced without."""
         return [self.read_line(session, line) for line in lines]
 
     def read_line(self, session: date, line: Line) -> Evidence:
-        """Read one line's evidence for a session."""
-        grouped, grouped_failure, bars_key = self._bars(session)
-        details, details_failure, details_key = self._details(line, line.symbol, session)
+        """Read one line's evidence for a session, with that of an earlier session where its own does not suffice."""
+        own = self.read_own(session, line)
+        if not isinstance(price_line(own), FailedLine):
+            return own
+        failures = []
+        for sessions_back in LOOK_BACK_SESSIONS:
+            found = self.look_back(session, line, sessions_back)
+            if isinstance(found, LookBack):
+                return replace(own, look_back=found, answers=(*own.answers, *found.answers))
+            failures.append(found)
+        return replace(own, look_back_failure=f"no earlier session helps: {'; '.join(failures)}")
+
+    def read_own(self, session: date, line: Line) -> Evidence:
+        """Read what a session's own answers say of a line, and the close before where market_cap may rest on it."""
+        grouped, grouped_failure, bars_answer = self._bars(session)
+        details, details_failure, details_answer = self._details(line, line.symbol, session)
         bar = grouped.bars.get(line.symbol)
-        bar_failure = grouped_failure or grouped.unusable.get(line.symbol)
-        keys = [key for key in (bars_key, details_key) if key]
+        answers = [bars_answer, details_answer]
         previous_close = None
         if details is not None and bar is not None and needs_previous_close(details, bar.close):
-            earlier, _, earlier_key = self._bars(previous_session(session))
-            if line.symbol in earlier.bars:
-                previous_close = earlier.bars[line.symbol].close
-                keys += [earlier_key] if earlier_key else []
-        evidence = Evidence(
-            line, details, details_failure, bar, bar_failure, previous_close=previous_close, answers=tuple(keys)
+            day = previous_session(session)
+            earlier, _, earlier_answer = self._bars(day)
+            earlier_bar = earlier.bars.get(symbol_on(line.ticker, day))
+            if earlier_bar is not None:
+                previous_close = earlier_bar.close
+                answers.append(earlier_answer)
+        return Evidence(
+            line,
+            details,
+            details_failure,
+            bar,
+            grouped_failure or grouped.unusable.get(line.symbol),
+            previous_close=previous_close,
+            answers=tuple(answer for answer in answers if answer is not None),
         )
-        if not isinstance(price_line(evidence), FailedLine):
-            return evidence
-        look_back = self._look_back(session, line)
-        if look_back is None:
-            return evidence
-        return replace(evidence, look_back=look_back, answers=(*evidence.answers, *look_back.answers))
+
+    def look_back(self, session: date, line: Line, sessions_back: int) -> LookBack | str:
+        """Take a line's count from the session so many sessions before, or say why it has none."""
+        day = previous_session(session, sessions_back)
+        symbol = symbol_on(line.ticker, day)
+        grouped, failure, bars_answer = self._bars(day)
+        if failure is not None:
+            return failure
+        if symbol not in grouped.bars:
+            return grouped.unusable.get(symbol, f"no bar for {symbol} on {day}")
+        details, failure, details_answer = self._details(line, symbol, day)
+        if details is None:
+            return failure or f"no ticker details for {symbol} on {day}"
+        close = grouped.bars[symbol].close
+        try:
+            accepted = accept_count(line, details, close, None)
+        except CountUnavailableError as unavailable:
+            return f"{day}: {unavailable}"
+        answers = tuple(answer for answer in (bars_answer, details_answer) if answer is not None)
+        return LookBack(day, accepted.count, close, answers)
 
     def previous_close_wanted(self, session: date, lines: Iterable[Line]) -> bool:
         """Whether any line's market_cap disagrees with its own session's close, so that yesterday's is needed."""
@@ -76,44 +110,35 @@ class EvidenceReader:
                 return True
         return False
 
-    def _look_back(self, session: date, line: Line) -> LookBack | None:
-        for count_back in LOOK_BACK_SESSIONS:
-            day = previous_session(session, count_back)
-            symbol = symbol_on(line.ticker, day)
-            details, _, details_key = self._details(line, symbol, day)
-            grouped, _, bars_key = self._bars(day)
-            if details is None or symbol not in grouped.bars:
-                continue
-            close = grouped.bars[symbol].close
-            try:
-                accepted = accept_count(line, details, close, None)
-            except CountUnavailableError:
-                continue
-            return LookBack(day, accepted.count, close, tuple(key for key in (bars_key, details_key) if key))
-        return None
+    def closes_failure(self, day: date) -> str | None:
+        """Say why a session's closes cannot be used; None where they can."""
+        return self._bars(day)[1]
 
-    def _details(self, line: Line, symbol: str, day: date) -> tuple[TickerDetails | None, str | None, str | None]:
+    def _details(self, line: Line, symbol: str, day: date) -> tuple[TickerDetails | None, str | None, Answer | None]:
         answer = self._answers.details(symbol, day)
         if answer is None:
             return None, f"ticker details of {symbol} on {day} were never asked for", None
         if answer.status == HTTP_NOT_FOUND:
-            return None, f"the provider knows no {symbol} on {day} (HTTP 404)", answer.key
+            return None, f"the provider knows no {symbol} on {day} (HTTP 404)", answer
         if not answer.completed:
-            return None, answer.error or f"the call for {symbol} on {day} was not answered", answer.key
+            return None, answer.error or f"the call for {symbol} on {day} was not answered", answer
         try:
             details = parse_ticker_details(answer.body, symbol)
         except BodyInvalidError as invalid:
-            return None, str(invalid), answer.key
+            return None, str(invalid), answer
         if line.cik and details.cik and details.cik != line.cik:
-            return None, _another_issuer(line, symbol, day, details.cik), answer.key
-        return details, None, answer.key
+            return None, _another_issuer(line, symbol, day, details.cik), answer
+        return details, None, answer
 
-    def _parse_bars(self, day: date) -> tuple[GroupedDaily, str | None, str | None]:
+    def _parse_bars(self, day: date) -> tuple[GroupedDaily, str | None, Answer | None]:
         answer = self._answers.grouped(day)
         if answer is None or not answer.completed:
             reason = "never asked for" if answer is None else answer.error or "not answered"
-            return GroupedDaily({}, {}), f"the closes of {day} are missing: {reason}", None
-        return parse_grouped_daily(answer.body, day), None, answer.key
+            return GroupedDaily({}, {}), f"the closes of {day} are missing: {reason}", answer
+        try:
+            return parse_grouped_daily(answer.body, day), None, answer
+        except BodyInvalidError as invalid:
+            return GroupedDaily({}, {}), str(invalid), answer
 
 
 def _another_issuer(line: Line, symbol: str, day: date, cik: str) -> str:

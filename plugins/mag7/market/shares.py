@@ -46,7 +46,8 @@ def accept_count(line: Line, details: TickerDetails, close: Decimal, previous_cl
     """Accept a line's share count from one answer.
 
     ``close`` is the unadjusted close of the session in USD, ``previous_close`` that of the session before where it
-    is known: in the evening market_cap can still rest on yesterday's. Raises CountUnavailableError with the reason.
+    is known: in the evening market_cap can still rest on yesterday's. Where that cannot be
+    checked the count is flagged. Raises CountUnavailableError with the reason.
     """
     weighted, market_cap = details.weighted_shares_outstanding, details.market_cap
     # A market_cap behind which not one whole share stands says nothing of the company.
@@ -77,7 +78,8 @@ def _accept_with_market_cap(
     if weighted is not None and any(_agrees(weighted, price, market_cap) for price in closes):
         return AcceptedCount(weighted, Origin.WEIGHTED)
     behind = int((market_cap / close).to_integral_value(ROUND_HALF_UP))
-    return AcceptedCount(behind, Origin.BEHIND_MARKET_CAP, ("count_behind_market_cap",))
+    skipped = ("previous_close_missing",) if weighted is not None and previous_close is None else ()
+    return AcceptedCount(behind, Origin.BEHIND_MARKET_CAP, ("count_behind_market_cap", *skipped))
 
 
 def _accept_share_class(line: Line, details: TickerDetails, close: Decimal) -> AcceptedCount:

@@ -22,6 +22,7 @@ from mag7.polygon.errors import (
     PlanRefusedError,
     PolygonError,
     RequestRefusedError,
+    UnreachableError,
 )
 
 GROUPED_DAILY = "grouped_daily"
@@ -49,7 +50,8 @@ class Call:
 class CollectReport:
     """What a batch did: calls asked and kept (not repeated), asked ones completed and failed, objects written.
 
-    ``requests`` counts what was really sent, repeated attempts included.
+    ``requests`` counts what was really sent, repeated attempts included. ``unreachable`` is set where calls were made
+    and the provider answered none of them.
     """
 
     asked: int
@@ -58,6 +60,7 @@ class CollectReport:
     failed: int
     keys: tuple[str, ...]
     requests: int
+    unreachable: PolygonError | None = None
 
 
 def grouped_daily(day: date) -> Call:
@@ -72,19 +75,26 @@ def ticker_details(symbol: str, day: date) -> Call:
 
 
 def collect(
-    calls: Iterable[Call], client: PolygonClient, store: AnswerStore, *, threads: int, again: bool = False
+    calls: Iterable[Call],
+    client: PolygonClient,
+    store: AnswerStore,
+    *,
+    threads: int,
+    again: bool = False,
+    optional: bool = False,
 ) -> CollectReport:
     """Make the calls that are not completed yet (all of them with ``again``) and store every answer.
 
     A call that stays without a usable answer is stored as failed, and the others go on. Raises, after storing what
     was fetched: KeyRejectedError, PlanRefusedError and NotYetReleasedError at once, and any error of grouped daily.
+    Of ``optional`` calls only a rejected key is raised.
     """
     wanted = list(dict.fromkeys(calls))
     pending = wanted if again else _list_missing(wanted, client, store)
     sent = client.requests
     keeper = _Keeper(store)
     if pending:
-        _Batch(pending, client, keeper).run(min(threads, len(pending)))
+        _Batch(pending, client, keeper, optional=optional).run(min(threads, len(pending)))
     if keeper.raised is not None:
         raise keeper.raised
     return CollectReport(
@@ -94,6 +104,7 @@ def collect(
         failed=keeper.failed,
         keys=tuple(keeper.keys),
         requests=client.requests - sent,
+        unreachable=None if keeper.answered else keeper.unreachable,
     )
 
 
@@ -110,6 +121,7 @@ class _Outcome:
     call: Call
     answer: Answer | None
     error: PolygonError | None
+    fatal: bool = False
 
 
 class _Keeper:
@@ -128,12 +140,18 @@ class _Keeper:
         self.completed = 0
         self.failed = 0
         self.raised: PolygonError | None = None
+        self.answered = False
+        self.unreachable: PolygonError | None = None
 
     def add(self, outcome: _Outcome) -> bool:
         """Take an outcome; returns whether an object is full."""
         with self._lock:
-            if isinstance(outcome.error, _STOPPING) or (outcome.error and outcome.call.endpoint == GROUPED_DAILY):
+            if outcome.fatal:
                 self.raised = self.raised or outcome.error
+            if isinstance(outcome.error, UnreachableError):
+                self.unreachable = self.unreachable or outcome.error
+            else:
+                self.answered = True
             if outcome.answer is None:
                 return False
             if outcome.answer.completed:
@@ -170,8 +188,10 @@ class _Keeper:
 class _Batch:
     """Worker threads that ask, and the calling thread that stores what they bring."""
 
-    def __init__(self, calls: list[Call], client: PolygonClient, keeper: _Keeper) -> None:
+    def __init__(self, calls: list[Call], client: PolygonClient, keeper: _Keeper, *, optional: bool) -> None:
         self._todo = deque(calls)
+        self._optional = optional
+        self._stopping = (KeyRejectedError,) if optional else _STOPPING
         self._client = client
         self._keeper = keeper
         self._stop = threading.Event()
@@ -222,19 +242,20 @@ class _Batch:
     def _ask(self, call: Call) -> _Outcome:
         try:
             answer = self._client.fetch(call.path, partial(_check, call), self._stop)
-        except _STOPPING as error:
-            self._stop.set()
-            return _Outcome(call, None, error)
         except PolygonError as error:
-            return _Outcome(call, self._failed(call, error), error)
+            if isinstance(error, self._stopping):
+                self._stop.set()
+                return _Outcome(call, None, error, fatal=True)
+            return self._fail(call, error)
         if answer.status == 404 and call.endpoint == GROUPED_DAILY:
             missing = RequestRefusedError(call.path, "HTTP 404 for a session's bars", status=404, body=answer.body)
-            return _Outcome(call, self._failed(call, missing), missing)
+            return self._fail(call, missing)
         return _Outcome(call, answer, None)
 
-    def _failed(self, call: Call, error: PolygonError) -> Answer:
+    def _fail(self, call: Call, error: PolygonError) -> _Outcome:
         now = self._client.limiter.clock.now()
-        return Answer(call.path, now, error.status, self._client.source, error.body, error=error.summary)
+        answer = Answer(call.path, now, error.status, self._client.source, error.body, error=error.summary)
+        return _Outcome(call, answer, error, fatal=call.endpoint == GROUPED_DAILY and not self._optional)
 
 
 def _check(call: Call, body: str) -> object:

@@ -13,7 +13,7 @@ from mag7.index.symbols import symbol_on
 from mag7.market.caps import FailedLine, price_line
 from mag7.market.evidence import LOOK_BACK_SESSIONS, EvidenceReader
 from mag7.polygon.answers import Answer, AnswerStore
-from mag7.polygon.collect import Call, collect, grouped_daily, ticker_details
+from mag7.polygon.collect import Call, CollectReport, collect, grouped_daily, ticker_details
 from mag7.polygon.errors import NotYetReleasedError
 from mag7.sessions import previous_session
 from mag7.settings import Settings, read_settings
@@ -50,7 +50,6 @@ class AnswerBook:
     def __init__(self, store: AnswerStore) -> None:
         self._store = store
         self._read: dict[tuple[str, date], dict[str, Answer]] = {}
-        self.used: dict[str, Answer] = {}
 
     def details(self, symbol: str, day: date) -> Answer | None:
         """Ticker details of a symbol on a date."""
@@ -64,10 +63,7 @@ class AnswerBook:
         place = (call.endpoint, call.trading_date)
         if place not in self._read:
             self._read[place] = self._store.load(*place)
-        answer = self._read[place].get(call.path)
-        if answer is not None:
-            self.used[call.path] = answer
-        return answer
+        return self._read[place].get(call.path)
 
 
 class Collector:
@@ -76,12 +72,26 @@ class Collector:
     def __init__(self, settings: Settings, *, again: bool) -> None:
         self._threads = settings.threads
         self._again = again
+        self._reached = False
         self._client = PolygonHook().get_conn(settings)
         self.store = AnswerStore(open_store(settings))
 
     def ask(self, calls: Iterable[Call]) -> Counts:
         """Make the calls that are not completed yet (all of them when asked again) and store their answers."""
-        report = collect(calls, self._client, self.store, threads=self._threads, again=self._again)
+        return self._count(collect(calls, self._client, self.store, threads=self._threads, again=self._again))
+
+    def ask_optional(self, calls: Iterable[Call]) -> Counts:
+        """Make calls that the session can do without: those that fail are stored with their reason.
+
+        Raises KeyRejectedError, and UnreachableError where the provider answers none of this task's first calls.
+        """
+        report = collect(calls, self._client, self.store, threads=self._threads, optional=True)
+        if report.unreachable is not None and not self._reached:
+            raise report.unreachable
+        self._reached = self._reached or report.asked > 0
+        return self._count(report)
+
+    def _count(self, report: CollectReport) -> Counts:
         log.info("asked %d calls, %d were kept already, %d failed", report.asked, report.kept, report.failed)
         return {
             "asked": report.asked,
@@ -139,7 +149,8 @@ def collect_details(batch: Batch, *, again: bool) -> Counts:
 def collect_look_back(window: Window) -> Counts:
     """Ask earlier sessions about lines that cannot be priced, and for yesterday's closes where market_cap needs them.
 
-    What an earlier session said is not asked for twice, even when the session itself is collected again.
+    What an earlier session said is not asked for twice, even when the session itself is collected again. What it does
+    not say is no reason to fail: the plan may not reach back so far.
     """
     collector = Collector(read_settings(), again=False)
     return add_counts(counts for session in list_window(window) for counts in _look_back(collector, session))
@@ -147,26 +158,40 @@ def collect_look_back(window: Window) -> Counts:
 
 def _look_back(collector: Collector, session: date) -> Iterator[Counts]:
     lines = list_session_lines(session)
-    if EvidenceReader(AnswerBook(collector.store)).previous_close_wanted(session, lines):
-        yield collector.ask([grouped_daily(previous_session(session))])
-    for count_back in LOOK_BACK_SESSIONS:
-        unpriced = _list_unpriced(collector.store, session, lines)
+    reader = EvidenceReader(AnswerBook(collector.store))
+    unpriced = [line for line in lines if isinstance(price_line(reader.read_own(session, line)), FailedLine)]
+    if reader.previous_close_wanted(session, lines):
+        day = previous_session(session)
+        yield collector.ask_optional([grouped_daily(day)])
+        _closes_kept(collector, day)
+    for sessions_back in LOOK_BACK_SESSIONS:
         if not unpriced:
             return
-        day = previous_session(session, count_back)
+        day = previous_session(session, sessions_back)
         log.info("%d lines of %s have no price: asking for them on %s", len(unpriced), session, day)
-        calls = [grouped_daily(day), *(ticker_details(symbol_on(line.ticker, day), day) for line in unpriced)]
-        yield collector.ask(calls)
+        yield collector.ask_optional([grouped_daily(day)])
+        if not _closes_kept(collector, day):
+            continue
+        yield collector.ask_optional(ticker_details(symbol_on(line.ticker, day), day) for line in unpriced)
+        # Whatever later steps are kept from other runs: the figures take the first step that helps, so ask in order.
+        unpriced = _list_unhelped(collector, session, unpriced, sessions_back)
 
 
-def _list_unpriced(store: AnswerStore, session: date, lines: tuple[Line, ...]) -> list[Line]:
-    """List the lines that neither the session's answers nor an earlier session's say anything usable of."""
-    unpriced = []
-    for evidence in EvidenceReader(AnswerBook(store)).read_lines(session, lines):
-        priced = price_line(evidence)
-        if isinstance(priced, FailedLine) and evidence.look_back is None:
-            unpriced.append(evidence.line)
-    return unpriced
+def _closes_kept(collector: Collector, day: date) -> bool:
+    failure = EvidenceReader(AnswerBook(collector.store)).closes_failure(day)
+    if failure is not None:
+        log.warning("skipped: %s", failure)
+    return failure is None
+
+
+def _list_unhelped(collector: Collector, session: date, lines: list[Line], sessions_back: int) -> list[Line]:
+    """List the lines of which the session so many sessions before says nothing usable."""
+    reader = EvidenceReader(AnswerBook(collector.store))
+    found = [(line, reader.look_back(session, line, sessions_back)) for line in lines]
+    for line, failure in found:
+        if isinstance(failure, str):
+            log.info("%s is not helped: %s", line.ticker, failure)
+    return [line for line, failure in found if isinstance(failure, str)]
 
 
 def add_counts(counts: Iterable[Counts | Iterable[Counts]]) -> Counts:

@@ -30,8 +30,8 @@ def build_market_data(window: Window) -> dict[str, str]:
     store = open_store(settings)
     keys, refusals = {}, {}
     for session in list_window(window):
-        figures, book = compute_session(AnswerStore(store), session)
-        answers = list(book.used.values())
+        figures = compute_session(AnswerStore(store), session)
+        answers = figures.answers
         source = require_one_source(answers)
         if source is None:
             raise NothingPricedError(f"no answer about {session} is kept: clear the collect tasks of this run")
@@ -45,13 +45,12 @@ def build_market_data(window: Window) -> dict[str, str]:
     return keys
 
 
-def compute_session(answers: AnswerStore, session: date) -> tuple[SessionFigures, AnswerBook]:
-    """Work a session's figures out from the kept answers; the book knows which answers were used."""
-    book = AnswerBook(answers)
-    reader = EvidenceReader(book)
+def compute_session(answers: AnswerStore, session: date) -> SessionFigures:
+    """Work a session's figures out from the kept answers; raises NothingPricedError where they price no company."""
+    reader = EvidenceReader(AnswerBook(answers))
     lines = list_lines(session)
     outside = list_seven_outside(session, lines)
-    return compute_figures(session, reader.read_lines(session, lines), reader.read_lines(session, outside)), book
+    return compute_figures(session, reader.read_lines(session, lines), reader.read_lines(session, outside))
 
 
 def judge_coverage(figures: SessionFigures, settings: Settings) -> list[str]:

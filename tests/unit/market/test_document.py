@@ -9,16 +9,18 @@ from typing import Any
 import pytest
 
 from mag7.market.document import compute_figures, encode_document, write_document
+from mag7.polygon.answers import Answer
 from tests.unit.market.conftest import Make
 
 SESSION = date(2024, 12, 13)
+ANSWERS = tuple(Answer(path, datetime(2024, 12, 14, tzinfo=UTC), 200, "x", "", None, f"k{path}") for path in "12")
 COLLECTED = datetime(2024, 12, 14, 1, 59, 5, tzinfo=UTC)
 
 
 @pytest.fixture
 def document(make: Make) -> dict[str, Any]:
     evidence = [
-        make.evidence(make.line("MSFT", cik="0000789019"), 7_434_880_776, "447.27", answers=("k1", "k2")),
+        make.evidence(make.line("MSFT", cik="0000789019"), 7_434_880_776, "447.27", answers=ANSWERS),
         make.evidence(make.line("AAPL"), 15_115_823_000, "248.13"),
         make.evidence(make.line("XOM"), None, "107.5"),
     ]

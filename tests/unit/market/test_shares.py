@@ -55,6 +55,14 @@ def test_agreement_ends_at_a_hundredth_of_a_per_cent(gap: str, origin: Origin):
     assert accept_count(LINE, answer, Decimal(100), None).origin is origin
 
 
+def test_a_disagreement_that_yesterdays_close_could_not_settle_is_flagged():
+    answer = details(weighted_shares_outstanding=1_000_000, market_cap=Decimal(99_000_000))
+    accepted = accept_count(LINE, answer, Decimal(100), None)
+    assert (accepted.count, accepted.flags) == (990_000, ("count_behind_market_cap", "previous_close_missing"))
+    without = accept_count(LINE, replace(answer, weighted_shares_outstanding=None), Decimal(100), None)
+    assert without.flags == ("count_behind_market_cap",)
+
+
 def test_weighted_alone_is_flagged():
     accepted = accept_count(LINE, details(weighted_shares_outstanding=5), Decimal(1), None)
     assert (accepted.origin, accepted.flags) == (Origin.WEIGHTED_ALONE, ("market_cap_missing",))

@@ -339,6 +339,39 @@ def test_an_error_of_ours_in_a_thread_is_not_swallowed(
     assert set(kept(store)) == set(symbols_asked(provider)) - {"T5"}
 
 
+@pytest.mark.parametrize("status", [403, 404, 500])
+def test_optional_calls_that_fail_are_stored_with_their_reason(
+    provider: LocalProvider, store: AnswerStore, status: int
+) -> None:
+    provider.always[DAY.isoformat()] = Canned(status, b'{"message":"not in your plan"}')
+    provider.always["AAPL"] = Canned(403, b'{"message":"not in your plan"}')
+    calls = [grouped_daily(DAY), *details(["AAPL", "MSFT"])]
+    report = collect(calls, open_client(provider.address), store, threads=1, optional=True)
+    assert (report.completed, report.failed, report.unreachable) == (1, 2, None)
+    (closes,) = kept(store, "grouped_daily").values()
+    assert closes.error.startswith(f"HTTP {status}")
+    assert kept(store)["AAPL"].error == 'HTTP 403 "not in your plan"'
+    assert kept(store)["MSFT"].completed
+
+
+def test_of_optional_calls_a_rejected_key_is_raised(provider: LocalProvider, store: AnswerStore) -> None:
+    provider.always["*"] = Canned(401)
+    with pytest.raises(KeyRejectedError):
+        collect(details(SYMBOLS), open_client(provider.address), store, threads=1, optional=True)
+    assert len(provider.asked) == 1
+
+
+@pytest.mark.parametrize(("silent", "unreachable"), [(["AAPL"], False), (["AAPL", "MSFT"], True)])
+def test_a_provider_is_unreachable_where_it_answers_no_call(
+    provider: LocalProvider, store: AnswerStore, silent: list[str], unreachable: bool
+) -> None:
+    for symbol in silent:
+        provider.always[symbol] = Canned(how="reset")
+    report = collect(details(["AAPL", "MSFT"]), open_client(provider.address), store, threads=2)
+    assert report.failed == len(silent)
+    assert isinstance(report.unreachable, UnreachableError) is unreachable
+
+
 def test_a_slow_batch_is_stored_as_it_goes(
     provider: LocalProvider, store: AnswerStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

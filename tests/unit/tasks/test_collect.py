@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Collection
 from datetime import date
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mag7.index.constituents import list_lines
+from mag7.market.caps import FailedLine, PricedLine, price_line
+from mag7.market.document import encode_document, write_document
+from mag7.market.evidence import EvidenceReader
 from mag7.polygon.answers import AnswerStore
-from mag7.polygon.collect import grouped_daily, ticker_details
-from mag7.polygon.errors import KeyRejectedError, NotYetReleasedError, PlanRefusedError, ServerFailedError
+from mag7.polygon.collect import Call, grouped_daily, ticker_details
+from mag7.polygon.errors import (
+    BodyInvalidError,
+    KeyRejectedError,
+    NotYetReleasedError,
+    PlanRefusedError,
+    PolygonError,
+    RateLimitedError,
+    ServerFailedError,
+    UnreachableError,
+)
 from mag7.tasks import collect
+from mag7.tasks.document import compute_session
 from mag7.tasks.window import Window, make_window
+from tests.unit.polygon.local_provider import MemoryObjects
 from tests.unit.tasks.conftest import (
     DAY,
     RUN,
@@ -241,6 +258,198 @@ class TestLookBack:
 
         assert (first["requests"], first["kept"]) == (8, 0)
         assert (again["requests"], again["kept"]) == (0, 8)
+
+    def test_a_later_step_that_is_kept_takes_no_earlier_ones_place(
+        self, index: Index, answers: AnswerStore, provider: FakeProvider, window: Window
+    ) -> None:
+        index(make_line("NEW"))
+        keep_bars(answers, NEW=20)
+        keep_details(answers, "NEW")
+        keep_bars(answers, date(2024, 12, 6), NEW=19)
+        keep_details(answers, "NEW", date(2024, 12, 6), weighted_shares_outstanding=5)
+        yesterday = date(2024, 12, 12)
+        provider.say(grouped_daily(yesterday), grouped_body(yesterday, NEW=19))
+        provider.say(ticker_details("NEW", yesterday), details_body("NEW", weighted_shares_outstanding=6))
+        collect.collect_look_back(window)
+
+        assert provider.take_asked() == [("bars", "2024-12-12"), ("NEW", "2024-12-12")]
+        assert look_back_of(answers) == (yesterday, 6)
+
+
+class TestLookBackThatCannotBeHad:
+    """It is skipped and its reason kept; the session goes on with what there is."""
+
+    FIRST, SECOND = date(2024, 12, 12), date(2024, 12, 6)
+
+    @pytest.fixture
+    def unpriced(self, index: Index, answers: AnswerStore, provider: FakeProvider) -> None:
+        """One line whose count was last known 5 sessions before."""
+        index(make_line("NEW"))
+        keep_bars(answers, NEW=20)
+        keep_details(answers, "NEW")
+        for day in map(date.fromisoformat, LOOK_BACK_DAYS):
+            provider.say(grouped_daily(day), grouped_body(day, NEW=19))
+        provider.say(ticker_details("NEW", self.SECOND), details_body("NEW", weighted_shares_outstanding=5))
+
+    @pytest.mark.parametrize(
+        "kind", [PlanRefusedError, NotYetReleasedError, ServerFailedError, RateLimitedError, BodyInvalidError]
+    )
+    @pytest.mark.parametrize("endpoint", ["bars", "details"])
+    @pytest.mark.usefixtures("unpriced")
+    def test_leads_on_to_the_next_step(
+        self, answers: AnswerStore, provider: FakeProvider, window: Window, kind: type[PolygonError], endpoint: str
+    ) -> None:
+        call = grouped_daily(self.FIRST) if endpoint == "bars" else ticker_details("NEW", self.FIRST)
+        provider.errors[call.path] = kind(call.path, "HTTP 4xx", status=403)
+        counts = collect.collect_look_back(window)
+
+        assert counts["failed"] == 1
+        assert look_back_of(answers) == (self.SECOND, 5)
+        assert answers.load(call.endpoint, self.FIRST)[call.path].error == "HTTP 4xx"
+
+    @pytest.mark.usefixtures("unpriced")
+    def test_leaves_the_line_its_reason_where_no_step_can_be_had(
+        self, answers: AnswerStore, provider: FakeProvider, window: Window
+    ) -> None:
+        for day in map(date.fromisoformat, LOOK_BACK_DAYS):
+            path = grouped_daily(day).path
+            provider.errors[path] = PlanRefusedError(path, 'HTTP 403 "not in your plan"', status=403)
+        collect.collect_look_back(window)
+        (evidence,) = EvidenceReader(collect.AnswerBook(answers)).read_lines(DAY, [make_line("NEW")])
+        failed = price_line(evidence)
+
+        assert provider.take_asked() == [("bars", day) for day in LOOK_BACK_DAYS]
+        assert isinstance(failed, FailedLine)
+        for day in LOOK_BACK_DAYS:
+            assert f'the closes of {day} are missing: HTTP 403 "not in your plan"' in failed.reason
+
+    @pytest.mark.parametrize("kind", [PlanRefusedError, ServerFailedError])
+    def test_leaves_market_cap_unchecked_where_it_is_yesterdays_close(
+        self,
+        index: Index,
+        answers: AnswerStore,
+        provider: FakeProvider,
+        window: Window,
+        kind: type[PolygonError],
+    ) -> None:
+        index(make_line("AAA"))
+        keep_bars(answers, AAA=10)
+        keep_details(answers, "AAA", weighted_shares_outstanding=100, market_cap=900)
+        path = grouped_daily(self.FIRST).path
+        provider.errors[path] = kind(path, "no", status=403)
+        collect.collect_look_back(window)
+        (evidence,) = EvidenceReader(collect.AnswerBook(answers)).read_lines(DAY, [make_line("AAA")])
+        priced = price_line(evidence)
+
+        assert isinstance(priced, PricedLine)
+        assert priced.accepted.flags == ("count_behind_market_cap", "previous_close_missing")
+
+    @pytest.mark.parametrize("endpoint", ["bars", "details"])
+    @pytest.mark.usefixtures("unpriced")
+    def test_is_fatal_where_the_key_is_rejected(self, provider: FakeProvider, window: Window, endpoint: str) -> None:
+        call = grouped_daily(self.FIRST) if endpoint == "bars" else ticker_details("NEW", self.FIRST)
+        provider.errors[call.path] = KeyRejectedError(call.path, "HTTP 401", status=401)
+
+        with pytest.raises(KeyRejectedError):
+            collect.collect_look_back(window)
+
+    @pytest.mark.usefixtures("unpriced")
+    def test_is_fatal_where_the_provider_cannot_be_reached_at_all(self, provider: FakeProvider, window: Window) -> None:
+        path = grouped_daily(self.FIRST).path
+        provider.errors[path] = UnreachableError(path, "cannot be connected to")
+
+        with pytest.raises(UnreachableError):
+            collect.collect_look_back(window)
+
+    @pytest.mark.usefixtures("unpriced")
+    def test_is_skipped_where_the_provider_falls_silent_later(
+        self, answers: AnswerStore, provider: FakeProvider, window: Window
+    ) -> None:
+        for call in (ticker_details("NEW", self.FIRST), grouped_daily(self.SECOND)):
+            provider.errors[call.path] = UnreachableError(call.path, "did not answer in time")
+        provider.say(ticker_details("NEW", date(2024, 11, 13)), details_body("NEW", weighted_shares_outstanding=4))
+        collect.collect_look_back(window)
+
+        assert look_back_of(answers) == (date(2024, 11, 13), 4)
+
+
+def look_back_of(answers: AnswerStore) -> tuple[date, int] | None:
+    (evidence,) = EvidenceReader(collect.AnswerBook(answers)).read_lines(DAY, [make_line("NEW")])
+    return None if evidence.look_back is None else (evidence.look_back.session, evidence.look_back.count)
+
+
+class World:
+    """A session in which every step of the look-back matters to some line, and every answer about it."""
+
+    LINES = ("CLEAR", "EVENING", "FIVE", "HALTED", "NEVER", "ONE")
+
+    def __init__(self) -> None:
+        self.bodies: dict[Call, str] = {}
+        self.say_bars(DAY, CLEAR=10, EVENING=10, FIVE=10, NEVER=10, ONE=10)
+        self.say("CLEAR", DAY, weighted_shares_outstanding=1000, market_cap=10_000)
+        self.say("EVENING", DAY, weighted_shares_outstanding=1000, market_cap=9000)
+        self.say("HALTED", DAY, weighted_shares_outstanding=1000, market_cap=10_000)
+        for step, day in enumerate(map(date.fromisoformat, LOOK_BACK_DAYS)):
+            self.say_bars(day, **dict.fromkeys(self.LINES, 9))
+            for line in self.LINES:
+                helps = {"NEVER": False, "FIVE": step > 0}.get(line, True)
+                self.say(line, day, weighted_shares_outstanding=500 + step if helps else None)
+
+    def say_bars(self, day: date, **closes: float) -> None:
+        self.bodies[grouped_daily(day)] = grouped_body(day, **closes)
+
+    def say(self, symbol: str, day: date, **fields: object) -> None:
+        self.bodies[ticker_details(symbol, day)] = details_body(symbol, **fields)
+
+    def build(self, kept: Collection[Call], failed: Collection[Call]) -> tuple[str, list[str]]:
+        """Collect with some answers in the lake already; returns the document without keys, and the paths asked."""
+        objects, provider = MemoryObjects(), FakeProvider()
+        store, now = AnswerStore(objects), provider.limiter.clock.now()
+        for call in failed:
+            keep(store, call, "", status=500, error="HTTP 500", time=now)
+        for call in kept:
+            keep(store, call, self.bodies[call], time=now)
+        provider.bodies = {call.path: body for call, body in self.bodies.items()}
+        lines = tuple(make_line(ticker) for ticker in self.LINES)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(collect, "open_store", lambda settings: objects)
+            patch.setattr("mag7.tasks.polygon_hook.PolygonHook.get_conn", lambda hook, settings: provider)
+            for module in ("collect", "document"):
+                patch.setattr(f"mag7.tasks.{module}.list_lines", lambda session: lines)
+            patch.setattr("mag7.tasks.collect.seven_lines", lambda session: ())
+            window = make_window(RUN, [DAY])
+            collect.collect_closes(window, again=False)
+            collect.collect_details({"label": "", "session": DAY.isoformat(), "symbols": [*self.LINES]}, again=False)
+            collect.collect_look_back(window)
+            figures = compute_session(store, DAY)
+        document = write_document(figures, "polygon", max(answer.time for answer in figures.answers))
+        for line in document["constituents"]:
+            assert line.pop("answers")
+        return encode_document(document).decode(), provider.asked
+
+
+WORLD = World()
+CALLS = sorted(WORLD.bodies, key=lambda call: call.path)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sets(st.sampled_from(CALLS)), st.sets(st.sampled_from(CALLS)))
+def test_no_figure_depends_on_what_else_is_stored(kept: set[Call], failed: set[Call]) -> None:
+    document, asked = WORLD.build(kept, failed)
+    expected, all_asked = WORLD.build((), ())
+
+    assert document == expected
+    assert set(asked) == set(all_asked) - {call.path for call in kept}
+    assert len(asked) == len(set(asked))
+
+
+def test_each_step_of_the_look_back_matters_to_the_figures() -> None:
+    """Else the property above would hold of anything."""
+    lines = {line["ticker"]: line for line in json.loads(WORLD.build((), ())[0])["constituents"]}
+
+    assert {ticker: line["share_count"] for ticker, line in lines.items()} == {
+        **{"CLEAR": 1000, "EVENING": 1000, "FIVE": 501, "HALTED": None, "NEVER": None, "ONE": 500}
+    }
 
 
 def test_counts_of_plain_and_mapped_tasks_add_up() -> None:
