@@ -82,7 +82,7 @@ def measure_concentration(
     companies = [line for line in priced if line.line.main_line]
     total = sum((line.market_cap for line in companies), Decimal(0))
     if not companies:
-        raise NothingPricedError(f"none of {len(lines)} lines could be priced; see the reasons of the failed lines")
+        raise NothingPricedError(_say_nothing_priced(lines))
     in_index = [line for line in companies if line.line.ticker in SEVEN]
     seven = in_index + [line for line in seven_outside if isinstance(line, PricedLine)]
     in_index_cap = sum((line.market_cap for line in in_index), Decimal(0))
@@ -103,8 +103,14 @@ def measure_concentration(
         top10_pct=sum(parts[:TOP], Decimal(0)),
         ranked=_rank(seven, in_index, total),
         coverage=coverage,
-        quality=_grade(priced, coverage),
+        quality=_grade([*lines, *seven_outside]),
     )
+
+
+def _say_nothing_priced(lines: Sequence[PricedLine | FailedLine]) -> str:
+    failed = next((line for line in lines if isinstance(line, FailedLine) and line.line.main_line), None)
+    example = f", such as {failed.line.ticker}: {failed.reason}" if failed else ""
+    return f"no company of {len(lines)} lines could be priced{example}"
 
 
 def _rank(seven: list[PricedLine], in_index: list[PricedLine], total: Decimal) -> tuple[RankedCompany, ...]:
@@ -152,8 +158,10 @@ def _assume(failed: FailedLine, mean: Decimal) -> UnpricedCompany:
     return UnpricedCompany(line.issuer, line.company, look_back.count * look_back.close, look_back.session.isoformat())
 
 
-def _grade(priced: Sequence[PricedLine], coverage: Coverage) -> str:
-    if coverage.lines_priced < coverage.lines_expected:
+def _grade(lines: Sequence[PricedLine | FailedLine]) -> str:
+    """Grade all that a document says of caps, those of the seven outside the index included."""
+    priced = [line for line in lines if isinstance(line, PricedLine)]
+    if len(priced) < len(lines):
         return "partial"
     return "flagged" if any(line.accepted.flags for line in priced) else "complete"
 

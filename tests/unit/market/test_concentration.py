@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
@@ -59,6 +60,16 @@ def test_tesla_before_its_admission_is_in_the_seven_but_not_in_the_share():
     ]
 
 
+@pytest.mark.parametrize(
+    ("outside", "quality"), [("priced", "complete"), ("flagged", "flagged"), ("failed", "partial")]
+)
+def test_quality_counts_tesla_before_its_admission(outside: str, quality: str):
+    plain = priced("TSLA", 90)
+    flagged = replace(plain, accepted=replace(plain.accepted, flags=("share_class_count",)))
+    tesla = {"priced": plain, "flagged": flagged, "failed": failed("TSLA")}[outside]
+    assert measure_concentration([priced("AAPL", 60), priced("XOM", 40)], [tesla]).quality == quality
+
+
 def test_a_missing_line_leaves_no_line_sum_and_never_counts_as_zero():
     figures = measure_concentration([priced("AAPL", 60), failed("XOM")], [])
     assert figures.line_sum_market_cap is None
@@ -78,7 +89,7 @@ def test_coverage_takes_the_look_back_cap_of_an_unpriced_company_else_the_mean()
 
 
 def test_no_priced_company_is_an_error():
-    with pytest.raises(NothingPricedError, match="none of 1 lines"):
+    with pytest.raises(NothingPricedError, match="no company of 1 lines could be priced, such as XOM: no bar"):
         measure_concentration([failed("XOM")], [])
 
 
