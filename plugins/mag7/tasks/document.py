@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from datetime import date
 from decimal import Decimal
+from typing import cast
 
 from mag7.index.constituents import list_lines
 from mag7.lake.keys import staged_document_key
 from mag7.market.concentration import CoverageBounds, NothingPricedError, list_refusals
-from mag7.market.document import SessionFigures, compute_figures, encode_document, write_document
+from mag7.market.document import Document, SessionFigures, compute_figures, encode_document, write_document
 from mag7.market.evidence import EvidenceReader
-from mag7.polygon.answers import AnswerStore, require_one_source
+from mag7.polygon.answers import AnswerStore, MixedSourcesError, require_one_source
 from mag7.settings import Settings, read_settings
 from mag7.tasks.collect import AnswerBook, list_seven_outside
 from mag7.tasks.connections import open_store
@@ -25,19 +26,24 @@ COVERAGE = "coverage"
 
 
 def build_market_data(window: Window) -> dict[str, str]:
-    """Write every session's document into staging; returns session to key, and reports what coverage forbids."""
+    """Write every session's document into staging; returns session to key, and reports what coverage forbids.
+
+    A session that gets no document, since nothing of it is priced or its answers are of two sources, is refused like
+    one with too little coverage: the others go on.
+    """
     settings = read_settings()
     store = open_store(settings)
-    keys, refusals = {}, {}
+    keys: dict[str, str] = {}
+    refusals: dict[str, list[str]] = {}
     for session in list_window(window):
-        figures = compute_session(AnswerStore(store), session)
-        answers = figures.answers
-        source = require_one_source(answers)
-        if source is None:
-            raise NothingPricedError(f"no answer about {session} is kept: clear the collect tasks of this run")
-        newest = max(answer.time for answer in answers)
+        try:
+            figures = compute_session(AnswerStore(store), session)
+            document = encode_document(write_session(figures))
+        except (NothingPricedError, MixedSourcesError) as refused:
+            refusals[session.isoformat()] = [str(refused)]
+            continue
         key = staged_document_key(window["run"], session)
-        store.put(key, encode_document(write_document(figures, source, newest)), "application/json")
+        store.put(key, document, "application/json")
         keys[session.isoformat()] = key
         refusals[session.isoformat()] = judge_coverage(figures, settings)
         _log_figures(figures)
@@ -51,6 +57,14 @@ def compute_session(answers: AnswerStore, session: date) -> SessionFigures:
     lines = list_lines(session)
     outside = list_seven_outside(session, lines)
     return compute_figures(session, reader.read_lines(session, lines), reader.read_lines(session, outside))
+
+
+def write_session(figures: SessionFigures) -> Document:
+    """Lay out a session's document with the source and the newest time of its answers; raises MixedSourcesError."""
+    answers = figures.answers
+    # Whatever is priced rests on completed answers, so there is a source.
+    source = cast("str", require_one_source(answers))
+    return write_document(figures, source, max(answer.time for answer in answers))
 
 
 def judge_coverage(figures: SessionFigures, settings: Settings) -> list[str]:

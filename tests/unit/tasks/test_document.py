@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from typing import Any
@@ -10,8 +11,7 @@ from typing import Any
 import pytest
 
 from mag7.lake.objects import ObjectMissingError, ObjectStore
-from mag7.market.concentration import NothingPricedError
-from mag7.polygon.answers import AnswerStore, MixedSourcesError
+from mag7.polygon.answers import AnswerStore
 from mag7.polygon.collect import grouped_daily, ticker_details
 from mag7.tasks.document import COVERAGE, build_market_data, check_coverage
 from mag7.tasks.refusals import SessionRefusedError, refusal_sentence
@@ -68,6 +68,37 @@ class TestBuild:
 
         assert datetime.fromisoformat(read_document(store)["data_collection_time"]) == late
 
+    def test_an_answer_that_was_read_and_is_of_no_use_gives_it_no_time(
+        self, index: Index, priced: AnswerStore, store: ObjectStore, window: Window
+    ) -> None:
+        index(make_line("AAPL"), make_line("NEW"))
+        keep_bars(priced, AAPL=248.13, NEW=10)
+        keep_details(priced, "NEW")
+        useless, useful = date(2024, 12, 12), date(2024, 12, 6)
+        late = datetime(2024, 12, 14, 6, 30, tzinfo=UTC)
+        keep(priced, grouped_daily(useless), grouped_body(useless, NEW=10), time=late.replace(hour=9))
+        keep(priced, ticker_details("NEW", useless), details_body("NEW"), time=late.replace(hour=10))
+        keep(priced, grouped_daily(useful), grouped_body(useful, NEW=10), time=late)
+        keep_details(priced, "NEW", useful, weighted_shares_outstanding=5)
+        build_market_data(window)
+        document = read_document(store)
+
+        assert datetime.fromisoformat(document["data_collection_time"]) == late
+        assert sum("2024-12-06" in key for key in document["constituents"][1]["answers"]) == 2
+        assert not any("2024-12-12" in key for key in document["constituents"][1]["answers"])
+
+    def test_answers_about_one_of_the_seven_outside_the_index_count(
+        self, index: Index, priced: AnswerStore, store: ObjectStore, window: Window, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        index(make_line("XYZ"))
+        monkeypatch.setattr("mag7.tasks.collect.seven_lines", lambda session: (make_line("AAPL"),))
+        late = datetime(2024, 12, 14, 6, 30, tzinfo=UTC)
+        body = details_body("AAPL", weighted_shares_outstanding=100, market_cap=24813)
+        keep(priced, ticker_details("AAPL", DAY), body, time=late)
+        build_market_data(window)
+
+        assert datetime.fromisoformat(read_document(store)["data_collection_time"]) == late
+
     def test_says_what_coverage_forbids(
         self, index: Index, priced: AnswerStore, store: ObjectStore, window: Window
     ) -> None:
@@ -96,10 +127,14 @@ class TestBuild:
         later = datetime(2024, 12, 14, 7, tzinfo=UTC)
         keep(priced, ticker_details("XYZ", DAY), body, time=later, source="simulated")
 
-        with pytest.raises(MixedSourcesError, match=r"(?s)(polygon.*simulated|simulated.*polygon)"):
-            build_market_data(window)
+        assert build_market_data(window) == {}
+        ((reason,),) = read_report(store, RUN, COVERAGE).values()
+        assert reason.startswith("answers of two sources would meet: ")
+        assert {"polygon", "simulated"} <= set(re.split(r"[\s,;]", reason))
         with pytest.raises(ObjectMissingError):
             store.get(KEY)
+        with pytest.raises(SessionRefusedError, match="2024-12-13 refused: answers of two sources would meet"):
+            check_coverage(window)
 
     def test_an_answer_of_another_source_that_is_not_used_does_no_harm(
         self, priced: AnswerStore, store: ObjectStore, window: Window
@@ -112,8 +147,27 @@ class TestBuild:
     def test_says_so_where_nothing_was_collected(self, index: Index, window: Window) -> None:
         index(make_line("AAPL"))
 
-        with pytest.raises(NothingPricedError):
-            build_market_data(window)
+        assert build_market_data(window) == {}
+        with pytest.raises(
+            SessionRefusedError, match=r"could be priced, such as AAPL: the closes of 2024-12-13 .*: never asked for"
+        ):
+            check_coverage(window)
+
+    @pytest.mark.parametrize("trouble", ["nothing kept", "two sources"])
+    def test_one_sessions_trouble_leaves_the_others(
+        self, priced: AnswerStore, store: ObjectStore, trouble: str
+    ) -> None:
+        before = date(2024, 12, 12)
+        if trouble == "two sources":
+            keep(priced, grouped_daily(before), grouped_body(before, AAPL=247, XYZ=10), source="simulated")
+            for symbol, count in (("AAPL", 100), ("XYZ", 50)):
+                keep_details(priced, symbol, before, weighted_shares_outstanding=count)
+        window = make_window(RUN, [before, DAY])
+
+        assert build_market_data(window) == {"2024-12-13": KEY}
+        refusals = read_report(store, RUN, COVERAGE)
+        assert [len(refusals[day]) for day in window["sessions"]] == [1, 0]
+        assert check_coverage(window)["sessions"] == ["2024-12-13"]
 
     def test_a_window_gets_a_document_a_session(self, priced: AnswerStore, store: ObjectStore) -> None:
         before = date(2024, 12, 12)
