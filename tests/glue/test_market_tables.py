@@ -31,6 +31,7 @@ from include.glue.market_tables import (
 from mag7.lake.scripts import list_script_files
 from mag7.lake.tables import list_tables
 from mag7.market.document import compute_figures, encode_document, write_document
+from mag7.polygon.answers import Answer
 from tests.declared import find_table, make_schema
 from tests.glue.documents import EVE, GOLDEN_DAY, QUOTES, Document, make_document, open_window, store_document
 from tests.unit.market.conftest import Make
@@ -188,13 +189,15 @@ def test_the_document_that_the_market_room_writes_becomes_tables(
     spark: SparkSession, tmp_path: Path, job_folder: Path
 ) -> None:
     make = Make()
+    collected = datetime(2024, 12, 14, 1, 59, 5, tzinfo=UTC)
+    answers = tuple(Answer(path, collected, 200, "simulated", "", None, f"k{path}") for path in "12")
     evidence = [
-        make.evidence(make.line("MSFT", cik="0000789019"), 7_434_880_776, "447.27", answers=("k1", "k2")),
+        make.evidence(make.line("MSFT", cik="0000789019"), 7_434_880_776, "447.27", answers=answers),
         make.evidence(make.line("AAPL"), 15_115_823_000, "248.13"),
         make.evidence(make.line("XOM"), None, "107.5"),
     ]
     figures = compute_figures(GOLDEN_DAY, evidence, [make.evidence(make.line("TSLA"), 3_210_059_659, "436.23")])
-    document = write_document(figures, "simulated", datetime(2024, 12, 14, 1, 59, 5, tzinfo=UTC))
+    document = write_document(figures, "simulated", collected)
     store_document(tmp_path, encode_document(document).decode())
     run_pipeline(spark, FLAT, open_window(tmp_path), job_folder)
     required = {table.name: [column.name for column in table.required_columns] for table in list_tables()}
