@@ -6,6 +6,7 @@ import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from mag7.errors import Mag7Error
@@ -47,6 +48,17 @@ class Row:
         if value not in {"true", "false"}:
             raise self.refuse(f"{column} is {value!r}, but must be true or false")
         return value == "true"
+
+    def positive(self, column: str) -> Decimal:
+        """Return a value that must be a number above zero."""
+        value = self.values[column]
+        try:
+            number = Decimal(value)
+        except InvalidOperation:
+            number = Decimal("NaN")
+        if not (number.is_finite() and number > 0):
+            raise self.refuse(f"{column} is {value!r}, but must be a number above zero")
+        return number
 
     def refuse(self, why: str) -> FactTableInvalidError:
         """Make the error that refuses this row."""

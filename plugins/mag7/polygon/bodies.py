@@ -101,6 +101,52 @@ def parse_ticker_details(body: str, symbol: str) -> TickerDetails:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class ListedSplit:
+    """A split as the provider lists it: ``split_from`` shares became ``split_to`` before trading on the date."""
+
+    ticker: str
+    execution_date: date
+    split_from: Decimal
+    split_to: Decimal
+
+
+@dataclass(frozen=True)
+class SplitPage:
+    """One page of the provider's list of splits, and why some tickers' entries cannot be used."""
+
+    splits: tuple[ListedSplit, ...]
+    unusable: Mapping[str, str]
+
+
+def parse_splits(body: str) -> SplitPage:
+    """Parse a page of the list of splits; a malformed entry spoils its ticker only.
+
+    A page may be empty: nobody need split. Raises BodyInvalidError for a body without a list, or an entry without a
+    ticker.
+    """
+    subject = "list of splits"
+    content = parse_object(body, subject)
+    _check_status(content, subject)
+    results = content.get("results")
+    if not isinstance(results, list):
+        raise BodyInvalidError(subject, f"results is {_kind(results)}, not an array")
+    splits: list[ListedSplit] = []
+    unusable: dict[str, str] = {}
+    for position, result in enumerate(results):
+        fields = _Fields(result, subject, f"results[{position}]")
+        ticker = fields.required("ticker", fields.text)
+        fields.place = f"{fields.place} ({ticker})"
+        try:
+            day = fields.required("execution_date", fields.day)
+            split_from, split_to = fields.price("split_from"), fields.price("split_to")
+        except BodyInvalidError as invalid:
+            unusable[ticker] = invalid.reason
+        else:
+            splits.append(ListedSplit(ticker, day, split_from, split_to))
+    return SplitPage(tuple(splits), unusable)
+
+
 @dataclass(frozen=True)
 class GroupedDaily:
     """Every ticker's bar of one session, and why some tickers' bars cannot be used: by ticker, both."""
@@ -275,6 +321,15 @@ class _Fields:
         if number == 0:
             self.refuse(name, "is 0, not a number of shares")
         return number
+
+    def day(self, name: str) -> date | None:
+        text = self.text(name)
+        if text is None:
+            return None
+        try:
+            return date.fromisoformat(text)
+        except ValueError:
+            self.refuse(name, f"is {_show(text)}, not a date")
 
     def cik(self, name: str) -> str | None:
         text = self.text(name)

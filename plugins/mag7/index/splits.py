@@ -1,0 +1,187 @@
+"""Splits of index companies: the project's own table, joined with what the provider lists.
+
+A split belongs to a company: all its share classes split alike. Shares trade on the new basis from the execution date.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from mag7.index.membership import Membership, load_membership
+from mag7.index.symbols import load_symbols, symbol_on
+from mag7.index.tables import Row, read_rows
+from mag7.paths import DATA
+from mag7.polygon.bodies import ListedSplit
+
+SPLITS: Final = DATA / "splits.csv"
+SPLIT_COLUMNS: Final = ("ticker", "execution_date", "split_from", "split_to", "source")
+
+SAME_SPLIT_DAYS: Final = 10
+"""Entries of one company and ratio that lie no further apart are one split: the provider sometimes lists it under its
+record date, too (client issues 311 and 324)."""
+
+LISTED: Final = "provider"
+"""The source of a split that only the provider lists."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """A company's split: ``split_from`` shares became ``split_to``; ``ticker`` is the company's main line."""
+
+    issuer: str
+    ticker: str
+    execution_date: date
+    split_from: Decimal
+    split_to: Decimal
+    source: str
+
+    @property
+    def factor(self) -> Fraction:
+        """How many shares one share became; below 1 for a reverse split."""
+        return Fraction(self.split_to) / Fraction(self.split_from)
+
+    def __str__(self) -> str:
+        return f"{self.split_to.normalize():f} for {self.split_from.normalize():f} on {self.execution_date}"
+
+
+@dataclass(frozen=True)
+class SplitTable:
+    """Every known split by company, oldest first, and why some companies' splits are not known for certain."""
+
+    splits: Mapping[str, tuple[Split, ...]]
+    contested: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, issuer: str) -> tuple[Split, ...]:
+        """Return a company's splits, oldest first."""
+        return self.splits.get(issuer, ())
+
+    def factor_between(self, issuer: str, earlier: date, later: date) -> Fraction:
+        """Return how many shares of ``later`` one share of ``earlier`` became: 1 where nothing split in between."""
+        factor = Fraction(1)
+        for split in self.of(issuer):
+            if earlier < split.execution_date <= later:
+                factor *= split.factor
+        return factor
+
+
+@lru_cache(maxsize=4)
+def load_splits(path: Path = SPLITS) -> SplitTable:
+    """Load the project's own table.
+
+    Raises FactTableInvalidError, which names the row, for a company that never was in the index, a ratio that is not
+    two positive numbers or is 1, and a second row of one company within SAME_SPLIT_DAYS: a duplicate or contradiction.
+    """
+    rows = [(_parse(row), row) for row in read_rows(path, SPLIT_COLUMNS)]
+    rows.sort(key=lambda pair: (pair[0].issuer, pair[0].execution_date))
+    for (earlier, before), (later, row) in pairwise(rows):
+        if earlier.issuer == later.issuer and _are_near(earlier.execution_date, later.execution_date):
+            raise row.refuse(f"a second split of {later.ticker} beside the one in {before.place}: {earlier}")
+    return _tabulate(split for split, _ in rows)
+
+
+def merge_splits(
+    known: SplitTable, listed: Iterable[ListedSplit], unusable: Mapping[str, str] | None = None
+) -> SplitTable:
+    """Join the project's table with the provider's entries; those of companies that never were members are left out.
+
+    Where the project's table has a split, the provider's entries near it are not looked at. Entries of one company
+    and ratio near each other are one split, executed on the latest date. Where ratios differ, or an entry is
+    ``unusable`` (ticker to reason), the company's splits are contested.
+    """
+    found: defaultdict[str, list[Split]] = defaultdict(list)
+    for entry in dict.fromkeys(listed):
+        member = _find_member(entry.ticker, entry.execution_date)
+        if member is None or entry.split_from == entry.split_to:
+            continue
+        if not any(_are_near(split.execution_date, entry.execution_date) for split in known.of(member.issuer)):
+            found[member.issuer].append(
+                Split(member.issuer, member.ticker, entry.execution_date, entry.split_from, entry.split_to, LISTED)
+            )
+    contested = dict(known.contested)
+    for ticker, reason in (unusable or {}).items():
+        member = _find_member(ticker, date.max)
+        if member is not None:
+            contested[member.issuer] = f"an entry of the provider's list of splits cannot be used: {reason}"
+    merged = [split for splits in known.splits.values() for split in splits]
+    for issuer, splits in found.items():
+        kept, clash = _collapse(sorted(splits, key=lambda split: (split.execution_date, split.factor)))
+        if clash is not None:
+            contested[issuer] = clash
+        merged += kept
+    return _tabulate(merged, contested)
+
+
+def _collapse(splits: list[Split]) -> tuple[list[Split], str | None]:
+    """Keep the latest of entries that are one split; says where entries near each other differ in their ratio."""
+    kept: list[Split] = []
+    for split in splits:
+        near = kept[-1] if kept and _are_near(kept[-1].execution_date, split.execution_date) else None
+        if near is None:
+            kept.append(split)
+        elif near.factor == split.factor:
+            kept[-1] = split
+        else:
+            return [], (
+                f"the provider lists two splits of {split.ticker} that contradict each other, {near} and {split}: add "
+                f"the right one to {SPLITS.name}"
+            )
+    return kept, None
+
+
+def _are_near(one: date, other: date) -> bool:
+    return abs(one - other) <= timedelta(days=SAME_SPLIT_DAYS)
+
+
+def _tabulate(splits: Iterable[Split], contested: Mapping[str, str] | None = None) -> SplitTable:
+    found: defaultdict[str, list[Split]] = defaultdict(list)
+    for split in splits:
+        found[split.issuer].append(split)
+    ordered = {
+        issuer: tuple(sorted(mine, key=lambda split: split.execution_date)) for issuer, mine in sorted(found.items())
+    }
+    return SplitTable(MappingProxyType(ordered), MappingProxyType(dict(contested or {})))
+
+
+def _parse(row: Row) -> Split:
+    member = _members().get(row.text("ticker"))
+    if member is None:
+        raise row.refuse("no company of the index has this ticker")
+    split = Split(
+        member.issuer,
+        member.ticker,
+        row.day("execution_date"),
+        row.positive("split_from"),
+        row.positive("split_to"),
+        row.text("source"),
+    )
+    if split.factor == 1:
+        raise row.refuse("the ratio is 1, which is no split")
+    return split
+
+
+def _find_member(symbol: str, day: date) -> Membership | None:
+    """Find the company that a symbol means, as the main line's stay: today's symbol first, then that of the day."""
+    return _members().get(symbol) or _former_symbols(day).get(symbol)
+
+
+@lru_cache(maxsize=1)
+def _members() -> Mapping[str, Membership]:
+    """Every ticker that ever was in the index, to a stay of its company's main line."""
+    stays = load_membership().stays
+    mains = {stay.issuer: stay for stay in stays if stay.main_line}
+    return MappingProxyType({stay.ticker: mains[stay.issuer] for stay in stays})
+
+
+@lru_cache(maxsize=256)
+def _former_symbols(day: date) -> Mapping[str, Membership]:
+    return MappingProxyType({symbol_on(ticker, day): _members()[ticker] for ticker in load_symbols()})
