@@ -73,16 +73,22 @@ def resolve_session() -> Window:
     return window
 
 
-@task
-def plan_batches(window: Window) -> list[Batch]:
-    """Divide the symbols into batches."""
-    return collect.plan_batches(window)
-
-
 @task.sensor(mode="reschedule", poke_interval=15 * 60, timeout=18 * 3600, pool=POOL)
 def collect_closes(window: Window) -> Any:
     """Ask for every close in one call; wait while the provider has not released the day."""
     return collect.collect_closes(window, again=get_current_context()["params"]["collect_again"])
+
+
+@task(pool=POOL)
+def collect_splits(window: Window) -> Counts:
+    """Ask for every split that counts are judged by."""
+    return collect.collect_splits(window, again=get_current_context()["params"]["collect_again"])
+
+
+@task
+def plan_batches(window: Window) -> list[Batch]:
+    """Divide the symbols into batches, those of the session before included that were not asked for yet."""
+    return collect.plan_batches(window)
 
 
 @task(pool=POOL, map_index_template="{{ batch_label }}")
@@ -95,19 +101,20 @@ def collect_details(batch: Batch) -> Counts:
 
 @task(pool=POOL)
 def collect_look_back(window: Window) -> Counts:
-    """Ask earlier sessions about lines that cannot be priced otherwise."""
+    """Ask for counts beside splits, and earlier sessions about lines that cannot be priced otherwise."""
     return collect.collect_look_back(window)
 
 
 @task_group(group_id="collect")
 def collect_session(window: Window) -> list[XComArg]:
     """Collect everything that a session's document rests on; hands on what each task counted."""
-    closes, details = collect_closes(window), collect_details.expand(batch=plan_batches(window))
-    look_back = collect_look_back(window)
+    closes, splits, batches = collect_closes(window), collect_splits(window), plan_batches(window)
+    details, look_back = collect_details.expand(batch=batches), collect_look_back(window)
     # Details wait for the closes: before the day's release they rest on yesterday, and a provider that refuses the
     # first call need not refuse five hundred.
-    closes >> details >> look_back
-    return [closes, details, look_back]
+    closes >> splits >> batches
+    details >> look_back
+    return [closes, splits, details, look_back]
 
 
 @dag(

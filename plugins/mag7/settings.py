@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
+from datetime import date
 from typing import Any
 
 from mag7.errors import Mag7Error
@@ -57,6 +58,12 @@ class Settings:
     batches: int = _setting(
         "MAG7_BATCHES", 12, "mapped batches of ticker details; 10 to 20 work well", least=1, most=100
     )
+    counts_frozen_before: date = _setting(  # noqa: RUF009 - a date cannot be changed
+        "POLYGON_COUNTS_FROZEN_BEFORE", date(2021, 11, 1), "date before which share counts are those of about that date"
+    )
+    correction_sessions: int = _setting(
+        "MAG7_CORRECTION_SESSIONS", 5, "earlier sessions whose closes a scheduled run asks for again", most=60
+    )
     minimum_companies_pct: float = _percent("MAG7_MINIMUM_COMPANIES_PCT", 99.0, "least companies priced")
     minimum_cap_pct: float = _percent("MAG7_MINIMUM_CAP_PCT", 99.5, "least market capitalization priced")
     minimum_mag7_pct: float = _percent("MAG7_MINIMUM_MAG7_PCT", 10.0, "least believable share of the index")
@@ -78,6 +85,8 @@ def _read(item: Field[Any], environ: Mapping[str, str]) -> Any:
     kind: Callable[[str], Any] = item.metadata["kind"]
     if kind is str:
         return text
+    if item.metadata["kind"] is date:
+        return _read_date(variable, text, item.metadata["meaning"])
     least, most = item.metadata["least"], item.metadata["most"]
     wanted = f"a number from {least:g}{'' if most == math.inf else f' to {most:g}'}: {item.metadata['meaning']}"
     try:
@@ -87,6 +96,13 @@ def _read(item: Field[Any], environ: Mapping[str, str]) -> Any:
     if not (math.isfinite(value) and least <= value <= most):
         raise _invalid(variable, text, wanted)
     return value
+
+
+def _read_date(variable: str, text: str, meaning: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise _invalid(variable, text, f"a date such as 2021-11-01: {meaning}") from None
 
 
 def _invalid(variable: str, text: str, wanted: str) -> SettingInvalidError:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
+from types import MappingProxyType
 
 from mag7.index.membership import Membership, ShareClasses, load_membership
 from mag7.index.symbols import symbol_on
@@ -51,3 +53,13 @@ def line_of(stay: Membership, session: date) -> Line:
         main_line=stay.main_line,
         share_classes=stay.share_classes,
     )
+
+
+def main_ticker(issuer: str) -> str:
+    """Return the ticker of a company's main line; raises KeyError for a company that never was in the index."""
+    return _main_tickers()[issuer]
+
+
+@lru_cache(maxsize=1)
+def _main_tickers() -> Mapping[str, str]:
+    return MappingProxyType({stay.issuer: stay.ticker for stay in load_membership().stays if stay.main_line})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from functools import lru_cache
 from typing import Final
 
 from mag7.index.constituents import Line, line_of
@@ -15,3 +16,9 @@ def seven_lines(session: date) -> tuple[Line, ...]:
     """Return the main lines of the seven on a session, whether in the index or not (Tesla before 2020-12-21)."""
     stays = {stay.ticker: stay for stay in load_membership().stays}
     return tuple(line_of(stays[ticker], session) for ticker in SEVEN)
+
+
+@lru_cache(maxsize=1)
+def seven_issuers() -> frozenset[str]:
+    """Return the keys of the seven companies."""
+    return frozenset(stay.issuer for stay in load_membership().stays if stay.ticker in SEVEN)

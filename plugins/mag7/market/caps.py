@@ -6,33 +6,58 @@ of a close and a count of ten digits is already off by more than that in sums. S
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
+from fractions import Fraction
 
 from mag7.index.constituents import Line
-from mag7.market.shares import AcceptedCount, CountUnavailableError, Origin, accept_count
+from mag7.market.basis import BasisEvidence, settle_basis
+from mag7.market.shares import AcceptedCount, CountUnavailableError, CountWrongError, Origin, accept_count
 from mag7.polygon.answers import Answer
 from mag7.polygon.bodies import DailyBar, TickerDetails
 
-SPLIT_PRICE_RATIO = Decimal("1.4")
-"""A price that moved by more than this since a look-back may have been split in between (the smallest usual split is
-3 for 2): that day's count then stands on another basis and is not used."""
+SPLIT_RATIO = Fraction(14, 10)
+"""A count, or a price, that moved by more than this although no split is known may have been split all the same (the
+smallest usual split is 3 for 2); a merger paid in shares can do it, too, once in years."""
+
+FROZEN = "frozen_count"
+CONTINUITY_SKIPPED = "continuity_skipped"
 
 
 @dataclass(frozen=True)
 class LookBack:
-    """What an earlier session said of a line: its accepted count, its close on that day (USD), and in which answers."""
+    """What an earlier session said of a line: its count and its close (USD) of that day, and in which answers.
+
+    ``factor`` is how many shares of the session that looks back one share of that day has become since. ``frozen``
+    says that the provider's counts of that day are not its own.
+    """
 
     session: date
     count: int
     close: Decimal
     answers: tuple[Answer, ...] = ()
+    factor: Fraction = Fraction(1)
+    frozen: bool = False
+
+    @property
+    def market_cap(self) -> Decimal:
+        """The cap of that day in USD."""
+        return self.count * self.close
+
+    @property
+    def expected_count(self) -> Fraction:
+        """The count on the split basis of the session that looks back."""
+        return self.count * self.factor
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that was learned about a line for one session, and the answers that say so."""
+    """All that was learned about a line for one session, and the answers that say so.
+
+    ``look_back`` stands in for a count that is missing; ``yesterday`` is the session before, which the count is
+    compared with. ``frozen`` says that the provider's counts of the session are not its own.
+    """
 
     line: Line
     details: TickerDetails | None
@@ -43,6 +68,9 @@ class Evidence:
     look_back: LookBack | None = None
     look_back_failure: str | None = None
     answers: tuple[Answer, ...] = ()
+    basis: BasisEvidence | None = None
+    yesterday: LookBack | None = None
+    frozen: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,26 +105,72 @@ def price_line(evidence: Evidence) -> PricedLine | FailedLine:
     """Price one line, or say why it cannot be priced; nothing missing ever counts as zero."""
     bar = evidence.bar
     if bar is None:
-        return FailedLine(evidence, evidence.bar_failure or f"no bar for {evidence.line.symbol} in the grouped call")
-    accepted = _accept(evidence, bar)
-    if isinstance(accepted, str):
-        return FailedLine(evidence, accepted)
+        reason = evidence.bar_failure or f"no bar for {evidence.line.symbol} in the grouped call"
+        return FailedLine(evidence, reason)
+    try:
+        accepted = _accept(evidence, bar)
+        if accepted.origin != Origin.LOOK_BACK:
+            accepted = _compare(accepted, evidence)
+    except (CountUnavailableError, CountWrongError) as unusable:
+        return FailedLine(evidence, str(unusable))
     return PricedLine(evidence, bar, accepted, bar.close * accepted.count)
 
 
-def _accept(evidence: Evidence, bar: DailyBar) -> AcceptedCount | str:
-    """Take the session's own count, else the look-back's, else return the reason."""
-    details = evidence.details
-    if details is None:
-        reason = evidence.details_failure or f"no ticker details for {evidence.line.symbol}"
-    else:
-        try:
-            return accept_count(evidence.line, details, bar.close, evidence.previous_close)
-        except CountUnavailableError as unavailable:
-            reason = str(unavailable)
+def _accept(evidence: Evidence, bar: DailyBar) -> AcceptedCount:
+    """Take the session's own count on the session's split basis, else the look-back's.
+
+    Raises CountUnavailableError where there is none, CountWrongError where there is one that cannot be true.
+    """
+    try:
+        own = _accept_own(evidence, bar)
+    except CountUnavailableError as unavailable:
+        return _accept_look_back(evidence, bar, str(unavailable))
+    return own if evidence.basis is None else settle_basis(own, evidence.basis)
+
+
+def _accept_own(evidence: Evidence, bar: DailyBar) -> AcceptedCount:
+    if evidence.details is None:
+        raise CountUnavailableError(evidence.details_failure or f"no ticker details for {evidence.line.symbol}")
+    return accept_count(evidence.line, evidence.details, bar.close, evidence.previous_close)
+
+
+def _accept_look_back(evidence: Evidence, bar: DailyBar, reason: str) -> AcceptedCount:
+    """Take an earlier session's count, put on this session's basis, unless a split unknown to us may lie between."""
     back = evidence.look_back
     if back is None:
-        return f"{reason}; {evidence.look_back_failure}" if evidence.look_back_failure else reason
-    if not SPLIT_PRICE_RATIO**-1 < bar.close / back.close < SPLIT_PRICE_RATIO:
-        return f"{reason}; the count of {back.session} is not used: the price went from {back.close} to {bar.close}"
-    return AcceptedCount(back.count, Origin.LOOK_BACK, ("look_back", f"count_of_{back.session.isoformat()}"))
+        failure = evidence.look_back_failure
+        raise CountUnavailableError(f"{reason}; {failure}" if failure else reason)
+    price_ratio = Fraction(bar.close) * back.factor / Fraction(back.close)
+    if not is_continuous(price_ratio):
+        raise CountUnavailableError(
+            f"{reason}; the count of {back.session} is not used: the price went from {back.close} to {bar.close}"
+        )
+    flags = ("look_back", f"count_of_{back.session.isoformat()}", *((FROZEN,) if back.frozen else ()))
+    accepted = AcceptedCount(round(back.expected_count), Origin.LOOK_BACK, flags)
+    if evidence.basis is None:
+        return accepted
+    # It was put on its basis as of its own day; splits since are in it.
+    return settle_basis(accepted, replace(evidence.basis, splits=()))
+
+
+def _compare(own: AcceptedCount, evidence: Evidence) -> AcceptedCount:
+    """Compare a session's own count with that of the session before, and flag what a reader should know of it.
+
+    Raises CountWrongError where the cap moved as the split-adjusted price did not.
+    """
+    yesterday = evidence.yesterday
+    flags = (FROZEN,) if evidence.frozen else ()
+    if yesterday is None:
+        return replace(own, flags=(*own.flags, *flags, CONTINUITY_SKIPPED))
+    ratio = own.count / yesterday.expected_count
+    if not is_continuous(ratio):
+        raise CountWrongError(
+            f"the count went from {round(yesterday.expected_count):,} ({yesterday.session}, on this session's split "
+            f"basis) to {own.count:,}, {float(ratio):.3g} times as many, and no split is known that explains it"
+        )
+    return replace(own, flags=(*own.flags, *flags))
+
+
+def is_continuous(ratio: Fraction) -> bool:
+    """Whether a ratio of two counts or prices is no larger than what happens without a split."""
+    return 1 / SPLIT_RATIO < ratio < SPLIT_RATIO

@@ -12,6 +12,8 @@ from mag7.market.caps import FailedLine, PricedLine
 
 HUNDRED = Decimal(100)
 TOP = 10
+LEAST_COMPARED = Decimal("0.99")
+"""Part of the companies that a comparison with the session before needs."""
 
 
 class NothingPricedError(Mag7Error):
@@ -54,13 +56,18 @@ class RankedCompany:
 
 @dataclass(frozen=True)
 class Concentration:
-    """Every figure of a session; caps in USD, parts in per cent, the HHI in per cent squared."""
+    """Every figure of a session; caps in USD, parts in per cent, the HHI in per cent squared.
+
+    ``mag7_pct_of_sp500_before`` is the share that the same companies made up on the session before; None where that
+    cannot be said.
+    """
 
     total_mag7_market_cap: Decimal
     mag7_in_index_market_cap: Decimal
     mag7_in_index_count: int
     sp500_total_market_cap: Decimal
     mag7_pct_of_sp500: Decimal
+    mag7_pct_of_sp500_before: Decimal | None
     line_sum_market_cap: Decimal | None
     line_sum_mag7_pct: Decimal | None
     hhi: Decimal
@@ -96,6 +103,7 @@ def measure_concentration(
         mag7_in_index_count=len(in_index),
         sp500_total_market_cap=total,
         mag7_pct_of_sp500=HUNDRED * in_index_cap / total,
+        mag7_pct_of_sp500_before=_measure_share_before(companies, in_index),
         line_sum_market_cap=line_sum,
         line_sum_mag7_pct=None if line_sum is None else HUNDRED * in_index_cap / line_sum,
         hhi=hhi,
@@ -105,6 +113,18 @@ def measure_concentration(
         coverage=coverage,
         quality=_grade([*lines, *seven_outside]),
     )
+
+
+def _measure_share_before(companies: Sequence[PricedLine], in_index: Sequence[PricedLine]) -> Decimal | None:
+    """Measure the seven's share on the session before, of today's companies: joining or leaving does not move it.
+
+    None where one of the seven, or more than LEAST_COMPARED allows of the others, had no cap that day.
+    """
+    caps = {line.line.issuer: line.evidence.yesterday.market_cap for line in companies if line.evidence.yesterday}
+    compared = len(caps) >= LEAST_COMPARED * len(companies)
+    if not compared or any(line.line.issuer not in caps for line in in_index):
+        return None
+    return HUNDRED * sum((caps[line.line.issuer] for line in in_index), Decimal(0)) / sum(caps.values(), Decimal(0))
 
 
 def _say_nothing_priced(lines: Sequence[PricedLine | FailedLine]) -> str:
@@ -152,10 +172,10 @@ def measure_coverage(lines: Sequence[PricedLine | FailedLine]) -> Coverage:
 
 
 def _assume(failed: FailedLine, mean: Decimal) -> UnpricedCompany:
-    line, look_back = failed.line, failed.evidence.look_back
+    line, look_back = failed.line, failed.evidence.look_back or failed.evidence.yesterday
     if look_back is None:
         return UnpricedCompany(line.issuer, line.company, mean, "mean")
-    return UnpricedCompany(line.issuer, line.company, look_back.count * look_back.close, look_back.session.isoformat())
+    return UnpricedCompany(line.issuer, line.company, look_back.market_cap, look_back.session.isoformat())
 
 
 def _grade(lines: Sequence[PricedLine | FailedLine]) -> str:

@@ -12,24 +12,28 @@ from zoneinfo import ZoneInfo
 
 from mag7.index.constituents import Line
 from mag7.index.seven import SEVEN
+from mag7.index.splits import Split, SplitTable
 from mag7.market.caps import Evidence, FailedLine, PricedLine, price_line
 from mag7.market.concentration import Concentration, Coverage, measure_concentration
 from mag7.polygon.answers import Answer
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 NEW_YORK = ZoneInfo("America/New_York")
 
 Document = dict[str, Any]
 
+NO_SPLITS = SplitTable({})
+
 
 @dataclass(frozen=True)
 class SessionFigures:
-    """One session worked out: its lines, the seven that are not in the index yet, and the figures."""
+    """One session worked out: its lines, the seven that are not in the index yet, the figures, and known splits."""
 
     session: date
     lines: tuple[PricedLine | FailedLine, ...]
     seven_outside: tuple[PricedLine | FailedLine, ...]
     concentration: Concentration
+    splits: SplitTable = NO_SPLITS
 
     @property
     def seven(self) -> dict[str, PricedLine | FailedLine]:
@@ -54,11 +58,13 @@ class SessionFigures:
         return [line for line in (*self.lines, *self.seven_outside) if isinstance(line, FailedLine)]
 
 
-def compute_figures(session: date, index: Sequence[Evidence], seven_outside: Sequence[Evidence]) -> SessionFigures:
+def compute_figures(
+    session: date, index: Sequence[Evidence], seven_outside: Sequence[Evidence], splits: SplitTable = NO_SPLITS
+) -> SessionFigures:
     """Price every line and measure the session; raises NothingPricedError where no company has a cap."""
     lines = tuple(price_line(evidence) for evidence in sorted(index, key=lambda evidence: evidence.line.ticker))
     outside = tuple(price_line(evidence) for evidence in seven_outside)
-    return SessionFigures(session, lines, outside, measure_concentration(lines, outside))
+    return SessionFigures(session, lines, outside, measure_concentration(lines, outside), splits)
 
 
 def write_document(figures: SessionFigures, source: str, collected_at: datetime) -> Document:
@@ -86,6 +92,8 @@ def write_document(figures: SessionFigures, source: str, collected_at: datetime)
             "failed_tickers": [{"ticker": line.line.ticker, "reason": line.reason} for line in figures.failed],
         },
         "constituents": [_constituent(line) for line in figures.lines],
+        "seven_outside": [_constituent(line) | {"counted": False} for line in figures.seven_outside],
+        "splits": [_split(split) for splits in figures.splits.splits.values() for split in splits],
         "coverage": _coverage(concentration.coverage),
     }
 
@@ -159,6 +167,7 @@ def _metrics(concentration: Concentration, day: str) -> dict[str, Any]:
         "total_mag7_market_cap": concentration.total_mag7_market_cap,
         "sp500_total_market_cap": concentration.sp500_total_market_cap,
         "mag7_pct_of_sp500": concentration.mag7_pct_of_sp500,
+        "mag7_pct_of_sp500_before": concentration.mag7_pct_of_sp500_before,
         "collection_date": day,
         "mag7_companies_count": len(concentration.ranked),
         "mag7_in_index_market_cap": concentration.mag7_in_index_market_cap,
@@ -190,11 +199,24 @@ def _constituent(line: PricedLine | FailedLine) -> dict[str, Any]:
         "close": priced.bar.close if priced else None,
         "share_count": priced.accepted.count if priced else None,
         "share_count_origin": priced.accepted.origin.value if priced else None,
+        "split_factor": float(priced.accepted.divisor) if priced else None,
+        "splits_applied": [_split(split) for split in priced.accepted.splits] if priced else [],
         "market_cap": priced.market_cap if priced else None,
         "counted": priced is not None and member.main_line,
         "provider_market_cap": details.market_cap if details else None,
         "flags": list(priced.accepted.flags) if priced else [],
         "answers": list(dict.fromkeys(answer.key for answer in line.evidence.answers if answer.key)),
+    }
+
+
+def _split(split: Split) -> dict[str, Any]:
+    return {
+        "issuer": split.issuer,
+        "ticker": split.ticker,
+        "execution_date": split.execution_date.isoformat(),
+        "split_from": split.split_from,
+        "split_to": split.split_to,
+        "source": split.source,
     }
 
 

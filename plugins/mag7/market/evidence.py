@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
-from functools import cache
+from functools import lru_cache
 from typing import Protocol
 
-from mag7.index.constituents import Line
+from mag7.index.constituents import Line, main_ticker
+from mag7.index.seven import seven_issuers
+from mag7.index.share_counts import find_reference
+from mag7.index.splits import SplitTable, load_splits, merge_splits
 from mag7.index.symbols import symbol_on
+from mag7.market.basis import BasisEvidence, SplitEvidence, list_relevant_splits, probe_sessions, settle_basis
 from mag7.market.caps import Evidence, FailedLine, LookBack, price_line
-from mag7.market.shares import CountUnavailableError, accept_count, needs_previous_close
+from mag7.market.shares import (
+    CountUnavailableError,
+    CountWrongError,
+    accept_count,
+    needs_previous_close,
+    rough_count,
+)
 from mag7.polygon.answers import Answer
-from mag7.polygon.bodies import GroupedDaily, TickerDetails, parse_grouped_daily, parse_ticker_details
+from mag7.polygon.bodies import (
+    GroupedDaily,
+    TickerDetails,
+    parse_grouped_daily,
+    parse_splits,
+    parse_ticker_details,
+)
 from mag7.polygon.errors import BodyInvalidError
 from mag7.sessions import previous_session
 
@@ -21,6 +37,12 @@ LOOK_BACK_SESSIONS = (1, 5, 21, 63)
 """How many sessions back the provider is asked about a line that has no count; 63 sessions stay under 100 days."""
 
 HTTP_NOT_FOUND = 404
+
+FUND_KINDS = frozenset({"ETF", "ETN", "ETV", "ETS", "FUND"})
+"""The provider's types of securities that no company of the index is: a reused symbol's former owner."""
+
+BARS_KEPT, DETAILS_KEPT = 8, 8192
+"""Parsed answers that a reader holds on to; a session has one of bars and some 505 of details."""
 
 
 class KeptAnswers(Protocol):
@@ -32,13 +54,29 @@ class KeptAnswers(Protocol):
     def grouped(self, day: date) -> Answer | None:
         """Every bar of a session."""
 
+    def splits(self, session: date) -> list[Answer] | None:
+        """The pages of the list of splits as it was asked for with a session."""
+
+
+@dataclass(frozen=True)
+class CountRules:
+    """What is known of the provider's counts: those of sessions before ``frozen_before`` are of about that date."""
+
+    frozen_before: date = date(2021, 11, 1)
+
+
+DEFAULT_RULES = CountRules()
+
 
 class EvidenceReader:
-    """Reads lines' evidence from kept answers, parsing each session's bars once."""
+    """Reads lines' evidence from kept answers, parsing each answer once."""
 
-    def __init__(self, answers: KeptAnswers) -> None:
+    def __init__(self, answers: KeptAnswers, rules: CountRules = DEFAULT_RULES) -> None:
         self._answers = answers
-        self._bars = cache(self._parse_bars)
+        self._rules = rules
+        self._bars = lru_cache(maxsize=BARS_KEPT)(self._parse_bars)
+        self._details = lru_cache(maxsize=DETAILS_KEPT)(self._parse_details)
+        self.splits = lru_cache(maxsize=1)(self._read_splits)
 
     def read_lines(self, session: date, lines: Iterable[Line]) -> list[Evidence]:
         """Read the evidence of every line; earlier sessions are searched for lines that cannot be priced without."""
@@ -47,13 +85,16 @@ class EvidenceReader:
     def read_line(self, session: date, line: Line) -> Evidence:
         """Read one line's evidence for a session, with that of an earlier session where its own does not suffice."""
         own = self.read_own(session, line)
+        yesterday = self.look_back(session, line, 1)
+        if isinstance(yesterday, LookBack) and _list_sources(own.answers) >= _list_sources(yesterday.answers):
+            own = replace(own, yesterday=yesterday)
         if not isinstance(price_line(own), FailedLine):
             return own
         failures = []
         for sessions_back in LOOK_BACK_SESSIONS:
             found = self.look_back(session, line, sessions_back)
             if isinstance(found, LookBack):
-                return replace(own, look_back=found, answers=(*own.answers, *found.answers))
+                return replace(own, look_back=found, answers=_join(own.answers, found.answers))
             failures.append(found)
         return replace(own, look_back_failure=f"no earlier session helps: {'; '.join(failures)}")
 
@@ -71,6 +112,7 @@ class EvidenceReader:
             if earlier_bar is not None:
                 previous_close = earlier_bar.close
                 answers.append(earlier_answer)
+        basis, basis_answers = self._read_basis(session, session, line)
         return Evidence(
             line,
             details,
@@ -78,7 +120,9 @@ class EvidenceReader:
             bar,
             grouped_failure or grouped.unusable.get(line.symbol),
             previous_close=previous_close,
-            answers=tuple(answer for answer in answers if answer is not None),
+            answers=_join(answers, basis_answers),
+            basis=basis,
+            frozen=session < self._rules.frozen_before,
         )
 
     def look_back(self, session: date, line: Line, sessions_back: int) -> LookBack | str:
@@ -94,27 +138,88 @@ class EvidenceReader:
         if details is None:
             return failure or f"no ticker details for {symbol} on {day}"
         close = grouped.bars[symbol].close
+        basis, basis_answers = self._read_basis(session, day, line)
         try:
-            accepted = accept_count(line, details, close, None)
-        except CountUnavailableError as unavailable:
-            return f"{day}: {unavailable}"
-        answers = tuple(answer for answer in (bars_answer, details_answer) if answer is not None)
-        return LookBack(day, accepted.count, close, answers)
+            accepted = settle_basis(accept_count(line, details, close, None), basis)
+        except (CountUnavailableError, CountWrongError) as unusable:
+            return f"{day}: {unusable}"
+        return LookBack(
+            day,
+            accepted.count,
+            close,
+            _join((bars_answer, details_answer), basis_answers),
+            factor=self.splits(session).factor_between(line.issuer, day, session),
+            frozen=day < self._rules.frozen_before,
+        )
 
-    def previous_close_wanted(self, session: date, lines: Iterable[Line]) -> bool:
-        """Whether any line's market_cap disagrees with its own session's close, so that yesterday's is needed."""
-        bars = self._bars(session)[0].bars
-        for line in lines:
-            details, _, _ = self._details(line, line.symbol, session)
-            if details and line.symbol in bars and needs_previous_close(details, bars[line.symbol].close):
-                return True
-        return False
+    def list_probes(self, session: date, lines: Iterable[Line]) -> list[tuple[Line, date, date]]:
+        """List the probes that tell on which basis counts of a session, and of those looked back to, stand.
+
+        A probe is a line, and the days after and before a split of its company: the second is needed where the first
+        has no usable answer (``probe_answered``). Each company's probes are listed once.
+        """
+        table = self.splits(session)
+        earliest = previous_session(session, max(LOOK_BACK_SESSIONS))
+        companies = {line.issuer: line for line in lines}
+        return [
+            (line, *probe_sessions(table, split))
+            for issuer, line in companies.items()
+            for split in list_relevant_splits(table, issuer, earliest)
+        ]
+
+    def probe_answered(self, line: Line, day: date) -> bool:
+        """Whether a company's count on a day is among the kept answers."""
+        return self._probe(line, day)[0] is not None
+
+    def _read_basis(self, session: date, day: date, line: Line) -> tuple[BasisEvidence, list[Answer]]:
+        """Read what tells on which basis a line's count of a day stands, by the splits known with a session."""
+        table = self.splits(session)
+        answers: list[Answer] = []
+        splits = []
+        for split in list_relevant_splits(table, line.issuer, day):
+            after_day, before_day = probe_sessions(table, split)
+            after, answer = self._probe(line, after_day)
+            answers += [answer] if answer else []
+            before = None
+            if after is None:
+                before, answer = self._probe(line, before_day)
+                answers += [answer] if answer else []
+            splits.append(SplitEvidence(split, after, before))
+        if splits:
+            answers += self._answers.splits(session) or []
+        basis = BasisEvidence(
+            day,
+            tuple(splits),
+            find_reference(line.issuer, day, table),
+            one_of_seven=line.issuer in seven_issuers(),
+            contested=table.contested.get(line.issuer),
+        )
+        return basis, answers
+
+    def _probe(self, line: Line, day: date) -> tuple[int | None, Answer | None]:
+        """Read the whole company's count on a day, good enough to tell a split by, and the answer that it is from."""
+        ticker = main_ticker(line.issuer)
+        details, _, answer = self._details(line, symbol_on(ticker, day), day)
+        count = None if details is None else rough_count(line, details)
+        return count, answer if count is not None else None
 
     def closes_failure(self, day: date) -> str | None:
         """Say why a session's closes cannot be used; None where they can."""
         return self._bars(day)[1]
 
-    def _details(self, line: Line, symbol: str, day: date) -> tuple[TickerDetails | None, str | None, Answer | None]:
+    def _read_splits(self, session: date) -> SplitTable:
+        """Join the project's splits with the provider's list as it was kept with a session; without one, ours alone."""
+        pages = self._answers.splits(session)
+        known = load_splits()
+        if not pages:
+            return known
+        parsed = [parse_splits(page.body) for page in pages]
+        unusable = {ticker: reason for page in parsed for ticker, reason in page.unusable.items()}
+        return merge_splits(known, (split for page in parsed for split in page.splits), unusable)
+
+    def _parse_details(
+        self, line: Line, symbol: str, day: date
+    ) -> tuple[TickerDetails | None, str | None, Answer | None]:
         answer = self._answers.details(symbol, day)
         if answer is None:
             return None, f"ticker details of {symbol} on {day} were never asked for", None
@@ -126,8 +231,9 @@ class EvidenceReader:
             details = parse_ticker_details(answer.body, symbol)
         except BodyInvalidError as invalid:
             return None, str(invalid), answer
-        if line.cik and details.cik and details.cik != line.cik:
-            return None, _another_issuer(line, symbol, day, details.cik), answer
+        other = _find_other_issuer(line, details)
+        if other is not None:
+            return None, f"the provider's {symbol} on {day} is another issuer ({other})", answer
         return details, None, answer
 
     def _parse_bars(self, day: date) -> tuple[GroupedDaily, str | None, Answer | None]:
@@ -141,5 +247,19 @@ class EvidenceReader:
             return GroupedDaily({}, {}), str(invalid), answer
 
 
-def _another_issuer(line: Line, symbol: str, day: date, cik: str) -> str:
-    return f"the provider's {symbol} on {day} is another issuer (CIK {cik}, {line.company} is {line.cik})"
+def _find_other_issuer(line: Line, details: TickerDetails) -> str | None:
+    """Say what shows that details are another company's, whose symbol the line's was before or after."""
+    if line.cik and details.cik and details.cik != line.cik:
+        return f"CIK {details.cik}, {line.company} is {line.cik}"
+    if details.kind in FUND_KINDS:
+        return f"a security of type {details.kind}, {line.company} is none"
+    return None
+
+
+def _list_sources(answers: Iterable[Answer]) -> set[str]:
+    return {answer.source for answer in answers}
+
+
+def _join(*groups: Iterable[Answer | None]) -> tuple[Answer, ...]:
+    """Join answers, each once, in their order."""
+    return tuple(dict.fromkeys(answer for group in groups for answer in group if answer is not None))

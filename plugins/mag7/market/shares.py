@@ -9,10 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
+from fractions import Fraction
+from math import prod
 
 from mag7.errors import Mag7Error
 from mag7.index.constituents import Line
 from mag7.index.membership import ShareClasses
+from mag7.index.splits import Split
 from mag7.polygon.bodies import TickerDetails
 
 AGREEMENT = Decimal("0.0001")
@@ -31,15 +34,28 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True)
 class AcceptedCount:
-    """A share count in whole shares, its origin, and the flags that a reader of the figure should see."""
+    """A share count in whole shares, its origin, and the flags that a reader of the figure should see.
+
+    ``splits`` are those that the provider's count already stood on and was divided by.
+    """
 
     count: int
     origin: Origin
     flags: tuple[str, ...] = ()
+    splits: tuple[Split, ...] = ()
+
+    @property
+    def divisor(self) -> Fraction:
+        """By how much the provider's count was divided; 1 where it stood on the session's basis."""
+        return prod((split.factor for split in self.splits), start=Fraction(1))
 
 
 class CountUnavailableError(Mag7Error):
     """The provider's answer holds no count that can be accepted; the message is the line's true reason."""
+
+
+class CountWrongError(Mag7Error):
+    """The provider's count is there and cannot be true; no earlier one stands in for it."""
 
 
 def accept_count(line: Line, details: TickerDetails, close: Decimal, previous_close: Decimal | None) -> AcceptedCount:
@@ -65,6 +81,13 @@ def needs_previous_close(details: TickerDetails, close: Decimal) -> bool:
     """Whether the provider's market_cap disagrees with its weighted count at the session's own close."""
     weighted, market_cap = details.weighted_shares_outstanding, details.market_cap
     return weighted is not None and market_cap is not None and not _agrees(weighted, close, market_cap)
+
+
+def rough_count(line: Line, details: TickerDetails) -> int | None:
+    """Return the whole company's count without a close to check it by: good to some per cent, which tells a split."""
+    if details.weighted_shares_outstanding is not None:
+        return details.weighted_shares_outstanding
+    return details.share_class_shares_outstanding if line.share_classes == ShareClasses.ONE else None
 
 
 def _agrees(count: int, close: Decimal, market_cap: Decimal) -> bool:

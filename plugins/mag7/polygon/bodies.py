@@ -34,11 +34,12 @@ class TickerDetails:
 
     ``market_cap`` is in ``currency``; the counts are shares: ``weighted_shares_outstanding`` as if every class were
     converted into this one, ``share_class_shares_outstanding`` of this class alone. ``unusable`` says by the
-    provider's field name why a field that was there counts as missing.
+    provider's field name why a field that was there counts as missing; ``kind`` is the provider's type (CS, ETF ...).
     """
 
     ticker: str
     name: str | None
+    kind: str | None
     cik: str | None
     currency: str | None
     description: str | None
@@ -91,6 +92,7 @@ def parse_ticker_details(body: str, symbol: str) -> TickerDetails:
     return TickerDetails(
         ticker=symbol,
         name=fields.tolerate("name", fields.text, unusable),
+        kind=fields.tolerate("type", fields.text, unusable),
         cik=fields.cik("cik"),
         currency=fields.tolerate("currency_name", fields.text, unusable),
         description=fields.tolerate("description", fields.text, unusable),

@@ -94,7 +94,7 @@ class PolygonClient:
             seen.add(following)
             answer = self.fetch(following, check)
             yield answer
-            following = _read_next_path(answer)
+            following = next_page_path(answer)
 
     def _attempt(self, path: str, check: Check | None) -> Answer | PolygonError:
         with self._counting:
@@ -138,7 +138,8 @@ def _back_off(tries: int) -> float:
     return longest * random.uniform(0.5, 1.0)  # noqa: S311
 
 
-def _read_next_path(answer: Answer) -> str | None:
+def next_page_path(answer: Answer) -> str | None:
+    """Return the path and query of the page after a listing's page, without a key; None after the last."""
     following = parse_object(answer.body, answer.path).get("next_url") if answer.status == 200 else None
     if following is None:
         return None

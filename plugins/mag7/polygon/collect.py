@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import date
@@ -13,8 +13,8 @@ from functools import partial
 from urllib.parse import quote, unquote, urlsplit
 
 from mag7.polygon.answers import ANSWERS_AN_OBJECT, Answer, AnswerStore
-from mag7.polygon.bodies import parse_grouped_daily, parse_object, parse_ticker_details
-from mag7.polygon.client import PolygonClient
+from mag7.polygon.bodies import parse_grouped_daily, parse_object, parse_splits, parse_ticker_details
+from mag7.polygon.client import PolygonClient, next_page_path
 from mag7.polygon.errors import (
     CollectionStoppedError,
     KeyRejectedError,
@@ -27,6 +27,8 @@ from mag7.polygon.errors import (
 
 GROUPED_DAILY = "grouped_daily"
 TICKER_DETAILS = "ticker_details"
+SPLITS = "splits"
+HTTP_NOT_FOUND = 404
 _DETAILS_PATH = "/v3/reference/tickers/"
 _STOPPING = (KeyRejectedError, PlanRefusedError, NotYetReleasedError)
 
@@ -74,6 +76,17 @@ def ticker_details(symbol: str, day: date) -> Call:
     return Call(TICKER_DETAILS, day, f"{_DETAILS_PATH}{quote(symbol, safe='')}?date={day.isoformat()}")
 
 
+def symbol_of(call: Call) -> str:
+    """The symbol that a call for ticker details asks about."""
+    return unquote(urlsplit(call.path).path.removeprefix(_DETAILS_PATH))
+
+
+def list_of_splits(first: date, session: date) -> Call:
+    """The first page of every split executed since ``first``, announced ones included, as asked with a session."""
+    query = f"execution_date.gte={first.isoformat()}&order=asc&sort=execution_date&limit=1000"
+    return Call(SPLITS, session, f"/v3/reference/splits?{query}")
+
+
 def collect(
     calls: Iterable[Call],
     client: PolygonClient,
@@ -90,7 +103,7 @@ def collect(
     Of ``optional`` calls only a rejected key is raised.
     """
     wanted = list(dict.fromkeys(calls))
-    pending = wanted if again else _list_missing(wanted, client, store)
+    pending = wanted if again else list_missing(wanted, client, store)
     sent = client.requests
     keeper = _Keeper(store)
     if pending:
@@ -108,7 +121,40 @@ def collect(
     )
 
 
-def _list_missing(calls: list[Call], client: PolygonClient, store: AnswerStore) -> list[Call]:
+def collect_pages(first: Call, client: PolygonClient, store: AnswerStore, *, again: bool = False) -> CollectReport:
+    """Ask for every page of a listing unless all of them are kept, and store them together.
+
+    Raises the PolygonError of a page that cannot be had: nothing is stored then.
+    """
+    kept = None if again else join_pages(first, store.load(first.endpoint, first.trading_date, source=client.source))
+    if kept is not None:
+        return CollectReport(asked=0, kept=len(kept), completed=0, failed=0, keys=(), requests=0)
+    sent = client.requests
+    pages = list(client.fetch_pages(first.path, partial(_check, first)))
+    missing = next((page for page in pages if page.status == HTTP_NOT_FOUND), None)
+    if missing is not None:
+        raise RequestRefusedError(missing.path, "HTTP 404 for a listing", status=404, body=missing.body)
+    keys = tuple(store.save(first.endpoint, first.trading_date, pages))
+    return CollectReport(
+        asked=len(pages), kept=0, completed=len(pages), failed=0, keys=keys, requests=client.requests - sent
+    )
+
+
+def join_pages(first: Call, kept: Mapping[str, Answer]) -> list[Answer] | None:
+    """Find a listing's pages among kept answers by path, in their order; None where one is missing."""
+    pages: list[Answer] = []
+    path: str | None = first.path
+    while path is not None:
+        page = kept.get(path)
+        if page is None or not page.completed or page in pages:
+            return None
+        pages.append(page)
+        path = next_page_path(page)
+    return pages
+
+
+def list_missing(calls: list[Call], client: PolygonClient, store: AnswerStore) -> list[Call]:
+    """List the calls that this client's source has not completed yet."""
     completed: set[tuple[str, str]] = set()
     for endpoint, day in dict.fromkeys((call.endpoint, call.trading_date) for call in calls):
         kept = store.load(endpoint, day, source=client.source)
@@ -247,7 +293,7 @@ class _Batch:
                 self._stop.set()
                 return _Outcome(call, None, error, fatal=True)
             return self._fail(call, error)
-        if answer.status == 404 and call.endpoint == GROUPED_DAILY:
+        if answer.status == HTTP_NOT_FOUND and call.endpoint == GROUPED_DAILY:
             missing = RequestRefusedError(call.path, "HTTP 404 for a session's bars", status=404, body=answer.body)
             return self._fail(call, missing)
         return _Outcome(call, answer, None)
@@ -260,8 +306,9 @@ class _Batch:
 
 def _check(call: Call, body: str) -> object:
     if call.endpoint == TICKER_DETAILS:
-        symbol = unquote(urlsplit(call.path).path.removeprefix(_DETAILS_PATH))
-        return parse_ticker_details(body, symbol)
+        return parse_ticker_details(body, symbol_of(call))
     if call.endpoint == GROUPED_DAILY:
         return parse_grouped_daily(body, call.trading_date)
+    if call.endpoint == SPLITS:
+        return parse_splits(body)
     return parse_object(body, call.path)

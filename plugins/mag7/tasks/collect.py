@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, TypedDict, cast
+from zoneinfo import ZoneInfo
 
-from mag7.index.constituents import Line, list_lines
+from mag7.index.constituents import Line, list_lines, main_ticker
 from mag7.index.seven import seven_lines
+from mag7.index.share_counts import REFERENCE_DAYS
 from mag7.index.symbols import symbol_on
 from mag7.market.caps import FailedLine, price_line
-from mag7.market.evidence import LOOK_BACK_SESSIONS, EvidenceReader
+from mag7.market.evidence import LOOK_BACK_SESSIONS, CountRules, EvidenceReader
 from mag7.polygon.answers import Answer, AnswerStore
-from mag7.polygon.collect import Call, CollectReport, collect, grouped_daily, ticker_details
+from mag7.polygon.collect import (
+    Call,
+    CollectReport,
+    collect,
+    collect_pages,
+    grouped_daily,
+    join_pages,
+    list_missing,
+    list_of_splits,
+    symbol_of,
+    ticker_details,
+)
 from mag7.polygon.errors import NotYetReleasedError
 from mag7.sessions import previous_session
 from mag7.settings import Settings, read_settings
@@ -26,13 +39,22 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+NEW_YORK = ZoneInfo("America/New_York")
+LOOK_BACK_BATCHES = 4
+LEAST_BATCH = 20
+"""Symbols that are not worth another task."""
+
 
 class Batch(TypedDict):
-    """One mapped batch of ticker details: what the UI calls it, its session and its symbols."""
+    """One mapped batch of ticker details: what the UI calls it, its session and its symbols.
+
+    ``look_back`` marks a session that is only compared with: what it does not say is no reason to fail.
+    """
 
     label: str
     session: str
     symbols: list[str]
+    look_back: bool
 
 
 class Counts(TypedDict):
@@ -59,11 +81,19 @@ class AnswerBook:
         """Every bar of a session."""
         return self._find(grouped_daily(day))
 
+    def splits(self, session: date) -> list[Answer] | None:
+        """The pages of the list of splits as it was asked for with a session."""
+        first = list_session_splits(session)
+        return join_pages(first, self._load(first))
+
     def _find(self, call: Call) -> Answer | None:
+        return self._load(call).get(call.path)
+
+    def _load(self, call: Call) -> dict[str, Answer]:
         place = (call.endpoint, call.trading_date)
         if place not in self._read:
             self._read[place] = self._store.load(*place)
-        return self._read[place].get(call.path)
+        return self._read[place]
 
 
 class Collector:
@@ -91,6 +121,14 @@ class Collector:
         self._reached = self._reached or report.asked > 0
         return self._count(report)
 
+    def ask_pages(self, first: Call) -> Counts:
+        """Ask for every page of a listing, unless all are kept."""
+        return self._count(collect_pages(first, self._client, self.store, again=self._again))
+
+    def list_missing(self, calls: Iterable[Call]) -> list[Call]:
+        """List the calls that were not completed yet."""
+        return list_missing(list(calls), self._client, self.store)
+
     def _count(self, report: CollectReport) -> Counts:
         log.info("asked %d calls, %d were kept already, %d failed", report.asked, report.kept, report.failed)
         return {
@@ -102,17 +140,37 @@ class Collector:
 
 
 def plan_batches(window: Window) -> list[Batch]:
-    """Divide every session's symbols, those of the seven outside the index included, into batches of equal size."""
-    count = read_settings().batches
+    """Divide every session's symbols, those of the seven outside the index included, into batches of equal size.
+
+    The session before is compared with: of it, what was not asked for yet is in batches of its own, if it has closes.
+    """
+    settings = read_settings()
+    collector = Collector(settings, again=False)
+    sessions = list_window(window)
     batches: list[Batch] = []
-    for session in list_window(window):
+    for session in sessions:
         symbols = sorted({line.symbol for line in list_session_lines(session)})
-        size = -(-len(symbols) // count)
-        for start in range(0, len(symbols), size):
-            part = symbols[start : start + size]
-            label = f"{session.isoformat()} {part[0]} to {part[-1]}"
-            batches.append({"label": label, "session": session.isoformat(), "symbols": part})
+        batches += _divide(session, symbols, settings.batches, look_back=False)
+        day = previous_session(session)
+        if day not in sessions and _closes_kept(collector, day):
+            earlier = sorted({symbol_on(line.ticker, day) for line in list_session_lines(session)})
+            missing = collector.list_missing(ticker_details(symbol, day) for symbol in earlier)
+            batches += _divide(day, [symbol_of(call) for call in missing], LOOK_BACK_BATCHES, look_back=True)
     return batches
+
+
+def _divide(session: date, symbols: list[str], count: int, *, look_back: bool) -> list[Batch]:
+    size = max(-(-len(symbols) // count), LEAST_BATCH)
+    parts = [symbols[start : start + size] for start in range(0, len(symbols), size)]
+    return [
+        {
+            "label": f"{session.isoformat()} {part[0]} to {part[-1]}",
+            "session": session.isoformat(),
+            "symbols": part,
+            "look_back": look_back,
+        }
+        for part in parts
+    ]
 
 
 def list_session_lines(session: date) -> tuple[Line, ...]:
@@ -127,43 +185,61 @@ def list_seven_outside(session: date, lines: Iterable[Line]) -> tuple[Line, ...]
     return tuple(line for line in seven_lines(session) if line.ticker not in members)
 
 
+def list_session_splits(session: date) -> Call:
+    """The list of splits that a session is judged by: from the oldest that can lie between it and a reference count."""
+    return list_of_splits(session - timedelta(days=REFERENCE_DAYS), session)
+
+
 def collect_closes(window: Window, *, again: bool) -> PokeReturnValue:
-    """Ask for every close of each session in one call; not done while the provider has not released the day."""
+    """Ask for every close of each session in one call; not done while the provider has not released the day.
+
+    The closes of the session before are asked for, too, which figures are compared with; the run can do without them.
+    """
     from airflow.sdk import PokeReturnValue
 
     collector = Collector(read_settings(), again=again)
+    sessions = list_window(window)
     try:
-        counts = collector.ask(grouped_daily(session) for session in list_window(window))
+        counts = collector.ask(grouped_daily(session) for session in sessions)
     except NotYetReleasedError as early:
         log.warning("%s; asking again later", early)
         return PokeReturnValue(is_done=False)
-    return PokeReturnValue(is_done=True, xcom_value=counts)
+    days = {previous_session(session) for session in sessions} - set(sessions)
+    compared = collector.ask_optional(grouped_daily(day) for day in sorted(days))
+    return PokeReturnValue(is_done=True, xcom_value=add_counts([counts, compared]))
+
+
+def collect_splits(window: Window, *, again: bool) -> Counts:
+    """Ask for every split that may lie between a session and the counts that it is judged by: one paged query."""
+    collector = Collector(read_settings(), again=again)
+    return add_counts(collector.ask_pages(list_session_splits(session)) for session in list_window(window))
 
 
 def collect_details(batch: Batch, *, again: bool) -> Counts:
-    """Ask for the ticker details of one batch."""
+    """Ask for the ticker details of one batch; an earlier session's are never asked for again."""
     session = date.fromisoformat(batch["session"])
-    return Collector(read_settings(), again=again).ask(ticker_details(symbol, session) for symbol in batch["symbols"])
+    calls = [ticker_details(symbol, session) for symbol in batch["symbols"]]
+    if batch["look_back"]:
+        return Collector(read_settings(), again=False).ask_optional(calls)
+    return Collector(read_settings(), again=again).ask(calls)
 
 
 def collect_look_back(window: Window) -> Counts:
-    """Ask earlier sessions about lines that cannot be priced, and for yesterday's closes where market_cap needs them.
+    """Ask what a session's own answers leave open: counts beside splits, and earlier sessions' where one is missing.
 
-    What an earlier session said is not asked for twice, even when the session itself is collected again. What it does
+    What another session said is not asked for twice, even when the session itself is collected again. What it does
     not say is no reason to fail: the plan may not reach back so far.
     """
-    collector = Collector(read_settings(), again=False)
-    return add_counts(counts for session in list_window(window) for counts in _look_back(collector, session))
+    settings = read_settings()
+    collector = Collector(settings, again=False)
+    return add_counts(counts for session in list_window(window) for counts in _look_back(collector, settings, session))
 
 
-def _look_back(collector: Collector, session: date) -> Iterator[Counts]:
+def _look_back(collector: Collector, settings: Settings, session: date) -> Iterator[Counts]:
     lines = list_session_lines(session)
-    reader = EvidenceReader(AnswerBook(collector.store))
+    yield from _ask_probes(collector, settings, session, lines)
+    reader = open_reader(collector.store, settings)
     unpriced = [line for line in lines if isinstance(price_line(reader.read_own(session, line)), FailedLine)]
-    if reader.previous_close_wanted(session, lines):
-        day = previous_session(session)
-        yield collector.ask_optional([grouped_daily(day)])
-        _closes_kept(collector, day)
     for sessions_back in LOOK_BACK_SESSIONS:
         if not unpriced:
             return
@@ -174,7 +250,21 @@ def _look_back(collector: Collector, session: date) -> Iterator[Counts]:
             continue
         yield collector.ask_optional(ticker_details(symbol_on(line.ticker, day), day) for line in unpriced)
         # Whatever later steps are kept from other runs: the figures take the first step that helps, so ask in order.
-        unpriced = _list_unhelped(collector, session, unpriced, sessions_back)
+        unpriced = _list_unhelped(collector, settings, session, unpriced, sessions_back)
+
+
+def _ask_probes(collector: Collector, settings: Settings, session: date, lines: Iterable[Line]) -> Iterator[Counts]:
+    """Ask for companies' counts after their splits, and where that has no answer, before them."""
+    probes = open_reader(collector.store, settings).list_probes(session, lines)
+    today = datetime.now(NEW_YORK).date()
+    yield collector.ask_optional(_probe_call(line, after) for line, after, _ in probes if after < today)
+    reader = open_reader(collector.store, settings)
+    unanswered = [(line, before) for line, after, before in probes if not reader.probe_answered(line, after)]
+    yield collector.ask_optional(_probe_call(line, before) for line, before in unanswered if before < today)
+
+
+def _probe_call(line: Line, day: date) -> Call:
+    return ticker_details(symbol_on(main_ticker(line.issuer), day), day)
 
 
 def _closes_kept(collector: Collector, day: date) -> bool:
@@ -184,14 +274,21 @@ def _closes_kept(collector: Collector, day: date) -> bool:
     return failure is None
 
 
-def _list_unhelped(collector: Collector, session: date, lines: list[Line], sessions_back: int) -> list[Line]:
+def _list_unhelped(
+    collector: Collector, settings: Settings, session: date, lines: list[Line], sessions_back: int
+) -> list[Line]:
     """List the lines of which the session so many sessions before says nothing usable."""
-    reader = EvidenceReader(AnswerBook(collector.store))
+    reader = open_reader(collector.store, settings)
     found = [(line, reader.look_back(session, line, sessions_back)) for line in lines]
     for line, failure in found:
         if isinstance(failure, str):
             log.info("%s is not helped: %s", line.ticker, failure)
     return [line for line, failure in found if isinstance(failure, str)]
+
+
+def open_reader(store: AnswerStore, settings: Settings) -> EvidenceReader:
+    """Open a reader of the kept answers as they are now, by the rules of the settings."""
+    return EvidenceReader(AnswerBook(store), CountRules(settings.counts_frozen_before))
 
 
 def add_counts(counts: Iterable[Counts | Iterable[Counts]]) -> Counts:

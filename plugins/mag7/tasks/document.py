@@ -14,7 +14,7 @@ from mag7.market.document import Document, SessionFigures, compute_figures, enco
 from mag7.market.evidence import EvidenceReader
 from mag7.polygon.answers import AnswerStore, MixedSourcesError, require_one_source
 from mag7.settings import Settings, read_settings
-from mag7.tasks.collect import AnswerBook, list_seven_outside
+from mag7.tasks.collect import list_seven_outside, open_reader
 from mag7.tasks.connections import open_store
 from mag7.tasks.refusals import SessionRefusedError, refusal_sentence
 from mag7.tasks.reports import read_report, write_report
@@ -37,7 +37,7 @@ def build_market_data(window: Window) -> dict[str, str]:
     refusals: dict[str, list[str]] = {}
     for session in list_window(window):
         try:
-            figures = compute_session(AnswerStore(store), session)
+            figures = compute_session(open_reader(AnswerStore(store), settings), session)
             document = encode_document(write_session(figures))
         except (NothingPricedError, MixedSourcesError) as refused:
             refusals[session.isoformat()] = [str(refused)]
@@ -51,12 +51,13 @@ def build_market_data(window: Window) -> dict[str, str]:
     return keys
 
 
-def compute_session(answers: AnswerStore, session: date) -> SessionFigures:
+def compute_session(reader: EvidenceReader, session: date) -> SessionFigures:
     """Work a session's figures out from the kept answers; raises NothingPricedError where they price no company."""
-    reader = EvidenceReader(AnswerBook(answers))
     lines = list_lines(session)
     outside = list_seven_outside(session, lines)
-    return compute_figures(session, reader.read_lines(session, lines), reader.read_lines(session, outside))
+    return compute_figures(
+        session, reader.read_lines(session, lines), reader.read_lines(session, outside), reader.splits(session)
+    )
 
 
 def write_session(figures: SessionFigures) -> Document:

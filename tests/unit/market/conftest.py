@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from mag7.index.constituents import Line
 from mag7.index.membership import ShareClasses
-from mag7.market.caps import Evidence
+from mag7.market.caps import Evidence, LookBack
 from mag7.polygon.bodies import DailyBar, TickerDetails
 
 
@@ -38,7 +39,7 @@ class Make:
         return DailyBar(ticker, price, price, price, price, Decimal("1000.4"), price, 1734123600000)
 
     def evidence(self, line: Line, count: int | None, close: str | None, **changes: Any) -> Evidence:
-        """A line whose weighted count and market_cap agree; no count or no close where None is given."""
+        """A line whose weighted count and market_cap agree, today and yesterday; None for a count or close: none."""
         bar = None if close is None else self.bar(line.symbol, close)
         details = None
         if count is not None:
@@ -50,6 +51,7 @@ class Make:
             "details_failure": None if details else f"no details of {line.symbol}",
             "bar": bar,
             "bar_failure": None,
+            "yesterday": None if count is None or bar is None else LookBack(date(2024, 12, 12), count, bar.close),
         }
         return Evidence(**{**values, **changes})
 

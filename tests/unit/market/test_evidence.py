@@ -28,6 +28,7 @@ class Book:
     def __init__(self) -> None:
         self.said: dict[tuple[str, date], Answer] = {}
         self.bars: dict[date, Answer] = {}
+        self.pages: dict[date, list[Answer]] = {}
         self.looked_up: list[tuple[str, date]] = []
 
     def details(self, symbol: str, day: date) -> Answer | None:
@@ -37,6 +38,14 @@ class Book:
     def grouped(self, day: date) -> Answer | None:
         self.looked_up.append(("bars", day))
         return self.bars.get(day)
+
+    def splits(self, session: date) -> list[Answer] | None:
+        self.looked_up.append(("splits", session))
+        return self.pages.get(session)
+
+    def keep_splits(self, session: date = DAY, *rows: dict[str, Any]) -> None:
+        body = json.dumps({"status": "OK", "results": rows})
+        self.pages[session] = [make_answer(f"splits-{session}", body=body)]
 
     def keep_details(self, symbol: str, day: date = DAY, **fields: Any) -> None:
         body = json.dumps({"status": "OK", "results": {"ticker": symbol, **fields}})
@@ -90,7 +99,7 @@ class TestOwnSession:
         assert evidence.bar.close == Decimal(10)
         assert (evidence.previous_close, evidence.look_back) == (None, None)
         assert keys_of(evidence) == ["bars-2024-12-13", "details-AAA-2024-12-13"]
-        assert {day for _, day in book.looked_up} == {DAY}
+        assert {day for _, day in book.looked_up} == {DAY, YESTERDAY}
 
     @pytest.mark.parametrize(
         ("answer", "reason"),
@@ -200,7 +209,7 @@ class TestPreviousClose:
         priced = price_line(read(book, line))
 
         assert isinstance(priced, PricedLine)
-        assert priced.accepted.flags == ("count_behind_market_cap", "previous_close_missing")
+        assert priced.accepted.flags == ("count_behind_market_cap", "previous_close_missing", "continuity_skipped")
 
     def test_a_line_that_did_not_trade_yesterday_has_none(self, book: Book, line: Line) -> None:
         book.keep_bars(AAA=10)
@@ -211,21 +220,6 @@ class TestPreviousClose:
         assert evidence.previous_close is None
         assert "bars-2024-12-12" not in keys_of(evidence)
         assert count_of(evidence) == 90  # what is behind market_cap at the session's own close
-
-    @pytest.mark.parametrize(("cap", "wanted"), [(1000, False), (1000.09, False), (1000.2, True), (900, True)])
-    def test_is_wanted_beyond_a_hundredth_of_a_per_cent(self, book: Book, line: Line, cap: float, wanted: bool) -> None:
-        book.keep_bars(AAA=10)
-        book.keep_details("AAA", weighted_shares_outstanding=100, market_cap=cap)
-
-        assert EvidenceReader(book).previous_close_wanted(DAY, [line]) is wanted
-
-    def test_is_not_wanted_where_there_is_nothing_to_compare(self, book: Book, make: Make) -> None:
-        book.keep_bars(AAA=10, BBB=10)
-        book.keep_details("AAA", weighted_shares_outstanding=100)
-        book.keep_details("CCC", weighted_shares_outstanding=100, market_cap=900)
-        lines = [make.line(ticker) for ticker in ("AAA", "BBB", "CCC")]
-
-        assert not EvidenceReader(book).previous_close_wanted(DAY, lines)
 
 
 class TestLookBack:

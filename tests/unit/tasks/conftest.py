@@ -108,6 +108,9 @@ class FakeProvider:
         check(self.bodies[path])
         return Answer(path, now, 200, self.source, self.bodies[path])
 
+    def fetch_pages(self, path: str, check: Callable[[str], object]) -> Iterator[Answer]:
+        yield self.fetch(path, check)
+
     def take_asked(self) -> list[tuple[str, str]]:
         """What was asked since the last time, in short: ("bars" or a symbol, date), sorted by date and name."""
         asked, self.asked = self.asked, []

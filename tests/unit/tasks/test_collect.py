@@ -26,6 +26,7 @@ from mag7.polygon.errors import (
     ServerFailedError,
     UnreachableError,
 )
+from mag7.settings import read_settings
 from mag7.tasks import collect
 from mag7.tasks.document import compute_session
 from mag7.tasks.window import Window, make_window
@@ -47,6 +48,7 @@ LOOK_BACK_DAYS = ["2024-12-12", "2024-12-06", "2024-11-13", "2024-09-16"]
 """1, 5, 21 and 63 sessions before 2024-12-13."""
 
 
+@pytest.mark.usefixtures("provider")
 class TestPlanBatches:
     def test_every_symbol_of_the_golden_day_is_in_one_batch(self, window: Window) -> None:
         batches = collect.plan_batches(window)
@@ -88,7 +90,29 @@ class TestPlanBatches:
         first = collect.plan_batches(window)[0]
 
         assert first["label"] == f"2024-12-13 {first['symbols'][0]} to {first['symbols'][-1]}"
-        assert first["session"] == "2024-12-13"
+        assert (first["session"], first["look_back"]) == ("2024-12-13", False)
+
+    def test_the_session_before_is_asked_for_what_is_missing_of_it(
+        self, index: Index, answers: AnswerStore, window: Window
+    ) -> None:
+        yesterday = date(2024, 12, 12)
+        index(*(make_line(ticker) for ticker in ("AAA", "BBB", "CCC")))
+        keep_bars(answers, yesterday, AAA=10)
+        keep_details(answers, "BBB", yesterday)
+
+        assert [batch for batch in collect.plan_batches(window) if batch["look_back"]] == [
+            {"label": "2024-12-12 AAA to CCC", "session": "2024-12-12", "symbols": ["AAA", "CCC"], "look_back": True}
+        ]
+
+    def test_the_session_before_is_left_alone_where_it_has_no_closes_or_is_in_the_window(
+        self, index: Index, answers: AnswerStore, window: Window
+    ) -> None:
+        index(make_line("AAA"))
+        assert not any(batch["look_back"] for batch in collect.plan_batches(window))
+
+        keep_bars(answers, date(2024, 12, 12), AAA=10)
+        both = make_window(RUN, [date(2024, 12, 12), DAY])
+        assert not any(batch["look_back"] for batch in collect.plan_batches(both))
 
 
 class TestCloses:
@@ -99,8 +123,18 @@ class TestCloses:
         result = collect.collect_closes(make_window(RUN, days), again=False)
 
         assert result.is_done
-        assert result.xcom_value == {"asked": 2, "kept": 0, "failed": 0, "requests": 2}
-        assert provider.take_asked() == [("bars", "2024-12-13"), ("bars", "2024-12-12")]
+        assert result.xcom_value == {"asked": 3, "kept": 0, "failed": 1, "requests": 3}
+        assert provider.take_asked() == [("bars", "2024-12-13"), ("bars", "2024-12-12"), ("bars", "2024-12-11")]
+
+    @pytest.mark.parametrize("kind", [PlanRefusedError, ServerFailedError])
+    def test_of_the_session_before_can_be_done_without(
+        self, provider: FakeProvider, window: Window, kind: type[PolygonError]
+    ) -> None:
+        provider.say(grouped_daily(DAY), grouped_body(DAY, AAPL=248.13))
+        path = grouped_daily(date(2024, 12, 12)).path
+        provider.errors[path] = kind(path, "no", status=403)
+
+        assert collect.collect_closes(window, again=False).xcom_value["failed"] == 1
 
     def test_are_waited_for_while_the_day_is_not_released(self, provider: FakeProvider, window: Window) -> None:
         path = grouped_daily(DAY).path
@@ -121,17 +155,23 @@ class TestCloses:
             collect.collect_closes(window, again=False)
 
     def test_are_asked_again_only_when_told_to(self, provider: FakeProvider, window: Window) -> None:
-        provider.say(grouped_daily(DAY), grouped_body(DAY, AAPL=248.13))
+        for day in (DAY, date(2024, 12, 12)):
+            provider.say(grouped_daily(day), grouped_body(day, AAPL=248.13))
         counts = [collect.collect_closes(window, again=again).xcom_value for again in (False, False, True)]
 
         assert [(count["asked"], count["kept"], count["requests"]) for count in counts] == [
-            (1, 0, 1),
-            (0, 1, 0),
-            (1, 0, 1),
+            (2, 0, 2),
+            (0, 2, 0),
+            (1, 1, 1),
         ]
 
 
-BATCH: collect.Batch = {"label": "x", "session": "2024-12-13", "symbols": ["BF.B", "BRK.B", "GONE"]}
+BATCH: collect.Batch = {
+    "label": "x",
+    "session": "2024-12-13",
+    "symbols": ["BF.B", "BRK.B", "GONE"],
+    "look_back": False,
+}
 
 
 class TestDetails:
@@ -173,18 +213,6 @@ class TestLookBack:
 
         assert collect.collect_look_back(window) == {"asked": 0, "kept": 0, "failed": 0, "requests": 0}
         assert provider.take_asked() == []
-
-    def test_asks_yesterdays_closes_once_where_market_cap_disagrees(
-        self, index: Index, answers: AnswerStore, provider: FakeProvider, window: Window
-    ) -> None:
-        index(make_line("AAA"), make_line("BBB"))
-        keep_bars(answers, AAA=10, BBB=20)
-        keep_details(answers, "AAA", weighted_shares_outstanding=100, market_cap=900)
-        keep_details(answers, "BBB", weighted_shares_outstanding=100, market_cap=1900)
-        provider.say(grouped_daily(date(2024, 12, 12)), grouped_body(date(2024, 12, 12), AAA=9, BBB=19))
-
-        assert collect.collect_look_back(window)["requests"] == 1
-        assert provider.take_asked() == [("bars", "2024-12-12")]
 
     def test_asks_1_5_21_and_63_sessions_back_for_the_unpriced_line_only(
         self, index: Index, answers: AnswerStore, provider: FakeProvider, window: Window
@@ -323,26 +351,19 @@ class TestLookBackThatCannotBeHad:
         for day in LOOK_BACK_DAYS:
             assert f'the closes of {day} are missing: HTTP 403 "not in your plan"' in failed.reason
 
-    @pytest.mark.parametrize("kind", [PlanRefusedError, ServerFailedError])
     def test_leaves_market_cap_unchecked_where_it_is_yesterdays_close(
-        self,
-        index: Index,
-        answers: AnswerStore,
-        provider: FakeProvider,
-        window: Window,
-        kind: type[PolygonError],
+        self, index: Index, answers: AnswerStore, provider: FakeProvider, window: Window
     ) -> None:
         index(make_line("AAA"))
         keep_bars(answers, AAA=10)
         keep_details(answers, "AAA", weighted_shares_outstanding=100, market_cap=900)
-        path = grouped_daily(self.FIRST).path
-        provider.errors[path] = kind(path, "no", status=403)
         collect.collect_look_back(window)
         (evidence,) = EvidenceReader(collect.AnswerBook(answers)).read_lines(DAY, [make_line("AAA")])
         priced = price_line(evidence)
 
+        assert provider.take_asked() == []
         assert isinstance(priced, PricedLine)
-        assert priced.accepted.flags == ("count_behind_market_cap", "previous_close_missing")
+        assert priced.accepted.flags == ("count_behind_market_cap", "previous_close_missing", "continuity_skipped")
 
     @pytest.mark.parametrize("endpoint", ["bars", "details"])
     @pytest.mark.usefixtures("unpriced")
@@ -393,7 +414,8 @@ class World:
             self.say_bars(day, **dict.fromkeys(self.LINES, 9))
             for line in self.LINES:
                 helps = {"NEVER": False, "FIVE": step > 0}.get(line, True)
-                self.say(line, day, weighted_shares_outstanding=500 + step if helps else None)
+                self.say(line, day, weighted_shares_outstanding=900 + step if helps else None)
+        self.bodies[collect.list_session_splits(DAY)] = json.dumps({"status": "OK", "results": []})
 
     def say_bars(self, day: date, **closes: float) -> None:
         self.bodies[grouped_daily(day)] = grouped_body(day, **closes)
@@ -419,9 +441,11 @@ class World:
             patch.setattr("mag7.tasks.collect.seven_lines", lambda session: ())
             window = make_window(RUN, [DAY])
             collect.collect_closes(window, again=False)
-            collect.collect_details({"label": "", "session": DAY.isoformat(), "symbols": [*self.LINES]}, again=False)
+            collect.collect_splits(window, again=False)
+            for batch in collect.plan_batches(window):
+                collect.collect_details(batch, again=False)
             collect.collect_look_back(window)
-            figures = compute_session(store, DAY)
+            figures = compute_session(collect.open_reader(store, read_settings()), DAY)
         document = write_document(figures, "polygon", max(answer.time for answer in figures.answers))
         for line in document["constituents"]:
             assert line.pop("answers")
@@ -448,7 +472,7 @@ def test_each_step_of_the_look_back_matters_to_the_figures() -> None:
     lines = {line["ticker"]: line for line in json.loads(WORLD.build((), ())[0])["constituents"]}
 
     assert {ticker: line["share_count"] for ticker, line in lines.items()} == {
-        **{"CLEAR": 1000, "EVENING": 1000, "FIVE": 501, "HALTED": None, "NEVER": None, "ONE": 500}
+        **{"CLEAR": 1000, "EVENING": 1000, "FIVE": 901, "HALTED": None, "NEVER": None, "ONE": 900}
     }
 
 

@@ -1,0 +1,169 @@
+"""On which split basis a share count stands, and what it is on the basis of its session.
+
+The provider's counts of a past session may already stand on the basis of a split that came later: every count before
+autumn 2021 does, and some switch a session early. Prices are as traded, so a count on another basis makes a cap that
+is wrong by the split's factor. What tells is the company's own count some time after the split, or before it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from fractions import Fraction
+from typing import Final
+
+from mag7.index.share_counts import ReferenceCount
+from mag7.index.splits import Split, SplitTable
+from mag7.market.shares import AcceptedCount, CountWrongError
+from mag7.sessions import previous_session
+
+PROBE_DAYS: Final = 100
+"""How long after a split, or before it, the company is asked for its count: by then a filing has reached it."""
+
+LEAST_FACTOR: Final = Fraction(5, 4)
+"""Splits by less than this are stock dividends and the like: issuance moves counts as far, so a count cannot tell."""
+
+REFERENCE_TOLERANCE: Final = Fraction(15, 100)
+"""How far a count of one of the seven may lie from its reference count, which is rounded and up to 400 days away."""
+
+UNCONFIRMED: Final = "split_basis_unconfirmed"
+DIVIDED: Final = "divided_by_split"
+
+
+@dataclass(frozen=True)
+class SplitEvidence:
+    """A split, and the company's whole share count as the provider had it some time after and before; None: unknown."""
+
+    split: Split
+    after: int | None = None
+    before: int | None = None
+
+
+@dataclass(frozen=True)
+class BasisEvidence:
+    """What tells on which basis a company's count of a session stands.
+
+    ``splits`` are those after the session and shortly before it, oldest first. ``reference`` is the nearest reference
+    count with its shares on the session's basis. ``contested`` says why the company's splits are not certain.
+    """
+
+    session: date
+    splits: tuple[SplitEvidence, ...] = ()
+    reference: tuple[ReferenceCount, Fraction] | None = None
+    one_of_seven: bool = False
+    contested: str | None = None
+
+
+def list_relevant_splits(table: SplitTable, issuer: str, session: date) -> tuple[Split, ...]:
+    """List the splits of a company that its count of a session is judged by: later ones, and those shortly before."""
+    first = session - timedelta(days=PROBE_DAYS)
+    return tuple(split for split in table.of(issuer) if split.execution_date >= first and is_telling(split))
+
+
+def is_telling(split: Split) -> bool:
+    """Whether a split is large enough for a count to tell on which side of it it stands."""
+    return max(split.factor, 1 / split.factor) >= LEAST_FACTOR
+
+
+def probe_sessions(table: SplitTable, split: Split) -> tuple[date, date]:
+    """Return the sessions after and before a split on which the company's count tells: no other split in between."""
+    splits = [other for other in table.of(split.issuer) if is_telling(other)]
+    place = splits.index(split)
+    after = split.execution_date + timedelta(days=PROBE_DAYS)
+    if place + 1 < len(splits):
+        after = min(after, previous_session(splits[place + 1].execution_date))
+    before = split.execution_date - timedelta(days=PROBE_DAYS)
+    if place > 0:
+        before = max(before, splits[place - 1].execution_date)
+    return _session_until(after), _session_until(before)
+
+
+def _session_until(day: date) -> date:
+    return previous_session(day + timedelta(days=1))
+
+
+def settle_basis(accepted: AcceptedCount, evidence: BasisEvidence) -> AcceptedCount:
+    """Put an accepted count on the basis of its session: divided by every later split that it already stands on.
+
+    Raises CountWrongError where the count still stands on the basis before an earlier split, or is further than
+    REFERENCE_TOLERANCE from a reference count, and where the company's splits are contested. Where nothing tells, the
+    count is used and flagged; one of the seven needs a reference count then.
+    """
+    if evidence.contested is not None:
+        raise CountWrongError(evidence.contested)
+    applied, doubtful = _judge_splits(accepted.count, evidence)
+    count = Fraction(accepted.count)
+    for split in applied:
+        count /= split.factor
+    flags = (*((DIVIDED,) if applied else ()), *((UNCONFIRMED,) if doubtful else ()))
+    settled = replace(
+        accepted, count=round(count), flags=(*accepted.flags, *flags), splits=(*accepted.splits, *applied)
+    )
+    if evidence.reference is not None:
+        _check_reference(settled, *evidence.reference)
+    elif doubtful and evidence.one_of_seven:
+        raise CountWrongError(
+            f"nothing tells whether the count {accepted.count:,} already stands on the basis of the split "
+            f"{doubtful[0]}: no count {PROBE_DAYS} days after or before it, and no reference count"
+        )
+    return settled
+
+
+def _judge_splits(count: int, evidence: BasisEvidence) -> tuple[list[Split], list[Split]]:
+    """Return the later splits that a count already stands on, oldest first, and those of which nothing tells."""
+    applied: list[Split] = []
+    doubtful: list[Split] = []
+    waiting: list[Split] = []
+    for item in evidence.splits:
+        stands = stands_on(count, item)
+        if item.split.execution_date <= evidence.session:
+            if stands is None:
+                doubtful.append(item.split)
+            elif not stands:
+                raise CountWrongError(
+                    f"the count {count:,} still stands on the basis before the split {item.split} "
+                    f"({_say_counts(item)}); it is not repaired"
+                )
+        elif stands is None:
+            waiting.append(item.split)
+        elif not stands:
+            # A count cannot stand on a later split without this one.
+            break
+        else:
+            applied += [*waiting, item.split]
+            waiting = []
+    return applied, [*doubtful, *waiting]
+
+
+def stands_on(count: int, item: SplitEvidence) -> bool | None:
+    """Whether a count stands on the basis that a split made; None where neither count beside the split is known.
+
+    It stands on it where it is nearer, as a ratio, to the company's count after the split than count x factor is; in
+    the same way before the split, where count / factor is nearer.
+    """
+    factor = item.split.factor
+    if item.after is not None:
+        return _gap(Fraction(count), item.after) < _gap(count * factor, item.after)
+    if item.before is not None:
+        return _gap(count / factor, item.before) < _gap(Fraction(count), item.before)
+    return None
+
+
+def _gap(count: Fraction, other: int) -> Fraction:
+    """The larger of two counts over the smaller."""
+    return max(count / other, other / count)
+
+
+def _say_counts(item: SplitEvidence) -> str:
+    if item.after is not None:
+        return f"{item.after:,} after it"
+    return f"{item.before:,} before it"
+
+
+def _check_reference(settled: AcceptedCount, reference: ReferenceCount, shares: Fraction) -> None:
+    ratio = settled.count / shares
+    if abs(ratio - 1) > REFERENCE_TOLERANCE:
+        raise CountWrongError(
+            f"the count {settled.count:,} is {float(ratio):.3g} times the reference count {round(shares):,} "
+            f"(of {reference.as_of}: {reference.source}), more than {float(REFERENCE_TOLERANCE):.0%} off"
+        )

@@ -1,0 +1,198 @@
+"""On which split basis a count stands: judged by the company's own counts beside the split, never by its name."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from itertools import accumulate
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mag7.index.share_counts import ReferenceCount
+from mag7.index.splits import Split, SplitTable, load_splits
+from mag7.market.basis import (
+    DIVIDED,
+    UNCONFIRMED,
+    BasisEvidence,
+    SplitEvidence,
+    list_relevant_splits,
+    probe_sessions,
+    settle_basis,
+)
+from mag7.market.shares import AcceptedCount, CountWrongError, Origin
+
+NVIDIA, TESLA, ALPHABET = "0001045810", "0001318605", "0001652044"
+FOUR = Split("X-a", "A", date(2021, 7, 20), Decimal(1), Decimal(4), "test")
+TEN = Split("X-a", "A", date(2024, 6, 10), Decimal(1), Decimal(10), "test")
+EIGHTH = Split("X-a", "A", date(2021, 8, 2), Decimal(8), Decimal(1), "test")
+
+
+def settle(
+    count: int, session: date, *splits: SplitEvidence, reference: int | None = None, seven: bool = False
+) -> AcceptedCount:
+    known = None
+    if reference is not None:
+        known = ReferenceCount("X-a", date(2021, 1, 31), reference, "a filing"), Fraction(reference)
+    evidence = BasisEvidence(session, splits, known, one_of_seven=seven)
+    return settle_basis(AcceptedCount(count, Origin.WEIGHTED), evidence)
+
+
+class TestLaterSplit:
+    def test_a_count_that_stands_on_it_already_is_divided(self) -> None:
+        """Nvidia on 2020-11-30: the provider's count is of autumn 2021, after 4 for 1."""
+        settled = settle(2_490_000_000, date(2020, 11, 30), SplitEvidence(FOUR, after=2_495_000_000))
+
+        assert (settled.count, settled.flags, settled.splits) == (622_500_000, (DIVIDED,), (FOUR,))
+        assert settled.divisor == 4
+
+    def test_a_count_from_before_it_is_left_alone(self) -> None:
+        settled = settle(620_000_000, date(2020, 11, 30), SplitEvidence(FOUR, after=2_495_000_000))
+
+        assert (settled.count, settled.flags, settled.splits) == (620_000_000, (), ())
+
+    def test_a_reverse_split_multiplies(self) -> None:
+        settled = settle(1_100_000_000, date(2021, 7, 30), SplitEvidence(EIGHTH, after=1_098_000_000))
+
+        assert settled.count == 8_800_000_000
+
+    def test_each_of_several_is_judged_on_its_own(self) -> None:
+        """On 2020-11-30 the count stands on the split of 2021, not on that of 2024."""
+        splits = SplitEvidence(FOUR, after=2_495_000_000), SplitEvidence(TEN, after=24_530_000_000)
+
+        assert settle(2_490_000_000, date(2020, 11, 30), *splits).splits == (FOUR,)
+        assert settle(24_500_000_000, date(2020, 11, 30), *splits).splits == (FOUR, TEN)
+        assert settle(622_500_000, date(2020, 11, 30), *splits).splits == ()
+
+    def test_the_count_before_it_serves_where_none_is_known_after_it(self) -> None:
+        """Nvidia on 2024-06-07, in the evening: the split is three days ahead."""
+        split = SplitEvidence(TEN, before=2_460_000_000)
+
+        assert settle(24_600_000_000, date(2024, 6, 7), split).count == 2_460_000_000
+        assert settle(2_460_000_000, date(2024, 6, 7), split).splits == ()
+
+    def test_the_count_after_it_comes_first(self) -> None:
+        """Before autumn 2021 both counts beside a split are the later one."""
+        split = SplitEvidence(FOUR, after=2_490_000_000, before=2_490_000_000)
+
+        assert settle(2_490_000_000, date(2020, 11, 30), split).splits == (FOUR,)
+
+    def test_one_of_which_nothing_tells_is_flagged(self) -> None:
+        settled = settle(2_490_000_000, date(2020, 11, 30), SplitEvidence(FOUR))
+
+        assert (settled.count, settled.flags) == (2_490_000_000, (UNCONFIRMED,))
+
+    def test_one_of_which_nothing_tells_follows_a_later_one_that_the_count_stands_on(self) -> None:
+        splits = SplitEvidence(FOUR), SplitEvidence(TEN, after=24_530_000_000)
+
+        assert settle(24_500_000_000, date(2020, 11, 30), *splits).splits == (FOUR, TEN)
+
+
+class TestOneOfTheSeven:
+    def test_needs_a_reference_where_nothing_tells(self) -> None:
+        with pytest.raises(CountWrongError, match=r"already stands on the basis of the split 4 for 1 on 2021-07-20"):
+            settle(2_490_000_000, date(2020, 11, 30), SplitEvidence(FOUR), seven=True)
+
+        settled = settle(620_000_000, date(2020, 11, 30), SplitEvidence(FOUR), seven=True, reference=619_000_000)
+        assert (settled.count, settled.flags) == (620_000_000, (UNCONFIRMED,))
+
+    @pytest.mark.parametrize(
+        ("count", "times"), [(2_490_000_000, "4.02"), (31_000_000, "0.0501"), (206_000_000, "0.333")]
+    )
+    def test_is_refused_where_the_reference_is_far(self, count: int, times: str) -> None:
+        """Four times too large, twenty times too small, three times too small."""
+        with pytest.raises(CountWrongError, match=f"is {times} times the reference count 619,000,000") as refused:
+            settle(count, date(2020, 11, 30), reference=619_000_000, seven=True)
+        assert "a filing" in str(refused.value)
+
+    @pytest.mark.parametrize("count", [527_000_000, 711_000_000])
+    def test_is_used_within_15_per_cent(self, count: int) -> None:
+        assert settle(count, date(2020, 11, 30), reference=619_000_000, seven=True).count == count
+
+    def test_is_refused_where_the_repaired_count_is_far(self) -> None:
+        with pytest.raises(CountWrongError, match="reference count"):
+            settle(4_000_000_000, date(2020, 11, 30), SplitEvidence(FOUR, after=3_990_000_000), reference=619_000_000)
+
+
+class TestEarlierSplit:
+    def test_a_count_from_before_it_is_wrong_and_not_repaired(self) -> None:
+        with pytest.raises(CountWrongError, match=r"still stands on the basis before the split 10 for 1 on 2024-06-10"):
+            settle(2_460_000_000, date(2024, 6, 12), SplitEvidence(TEN, after=24_530_000_000))
+        with pytest.raises(CountWrongError, match=r"2,455,000,000 before it"):
+            settle(2_460_000_000, date(2024, 6, 12), SplitEvidence(TEN, before=2_455_000_000))
+
+    def test_a_count_on_it_is_right(self) -> None:
+        settled = settle(24_600_000_000, date(2024, 6, 10), SplitEvidence(TEN, before=2_455_000_000))
+
+        assert (settled.count, settled.flags, settled.splits) == (24_600_000_000, (), ())
+
+    def test_a_frozen_count_beside_it_does_not_mislead(self) -> None:
+        """On 2021-08-02 Nvidia's count and those 100 days before and after are all of autumn 2021."""
+        split = SplitEvidence(FOUR, after=2_490_000_000, before=2_490_000_000)
+
+        assert settle(2_490_000_000, date(2021, 8, 2), split).count == 2_490_000_000
+
+
+def test_contested_splits_make_every_count_wrong() -> None:
+    with pytest.raises(CountWrongError, match="two splits that contradict"):
+        settle_basis(
+            AcceptedCount(5, Origin.WEIGHTED), BasisEvidence(date(2024, 1, 2), contested="two splits that contradict")
+        )
+
+
+class TestWhichSplits:
+    def test_later_ones_and_those_of_the_last_100_days_count(self) -> None:
+        table = load_splits()
+        days = {
+            session: [split.execution_date for split in list_relevant_splits(table, TESLA, session)]
+            for session in (date(2020, 12, 8), date(2020, 12, 10), date(2022, 8, 25), date(2022, 12, 5))
+        }
+
+        assert [len(found) for found in days.values()] == [2, 1, 1, 0]
+
+    def test_stock_dividends_are_left_out(self) -> None:
+        small = Split("X-a", "A", date(2024, 6, 10), Decimal(100), Decimal(105), "test")
+
+        assert list_relevant_splits(SplitTable({"X-a": (small,)}), "X-a", date(2024, 1, 2)) == ()
+
+    def test_counts_are_asked_for_100_days_away_on_sessions(self) -> None:
+        (split,) = load_splits().of(ALPHABET)
+
+        # 2022-10-26 and 2022-04-09, which was a Saturday
+        assert probe_sessions(load_splits(), split) == (date(2022, 10, 26), date(2022, 4, 8))
+
+    def test_no_other_split_lies_between(self) -> None:
+        near = Split("X-a", "A", FOUR.execution_date + timedelta(days=30), Decimal(1), Decimal(2), "test")
+        table = SplitTable({"X-a": (FOUR, near)})
+
+        assert probe_sessions(table, FOUR)[0] == date(2021, 8, 18)
+        assert probe_sessions(table, near)[1] == FOUR.execution_date
+
+
+FACTORS = st.sampled_from([Fraction(3, 2), Fraction(2), Fraction(3), Fraction(4), Fraction(20), Fraction(1, 8)])
+
+
+@given(
+    st.lists(FACTORS, min_size=1, max_size=4).filter(lambda found: len({factor > 1 for factor in found}) == 1),
+    st.data(),
+)
+def test_whatever_basis_a_count_is_told_on_the_same_comes_out(factors: list[Fraction], data: st.DataObject) -> None:
+    """Splits one way, issuance of up to 8 per cent, counts beside splits known after or before them, or both."""
+    true = data.draw(st.integers(50_000_000, 20_000_000_000)) * 8**4
+    told_on = data.draw(st.integers(0, len(factors)))
+    levels = list(accumulate(factors, lambda level, factor: level * factor, initial=Fraction(1)))
+    splits = []
+    for place, factor in enumerate(factors):
+        split = Split("X-a", "A", date(2021 + place, 3, 1), Decimal(factor.denominator), Decimal(factor.numerator), "t")
+        drift = Fraction(data.draw(st.integers(92, 108)), 100)
+        after, before = round(true * levels[place + 1] * drift), round(true * levels[place] * drift)
+        known = data.draw(st.sampled_from(["both", "after", "before"]))
+        splits.append(SplitEvidence(split, after if known != "before" else None, before if known != "after" else None))
+    told = round(true * levels[told_on])
+
+    settled = settle_basis(AcceptedCount(told, Origin.WEIGHTED), BasisEvidence(date(2020, 11, 30), tuple(splits)))
+
+    assert settled.count == pytest.approx(true, rel=1e-6)
+    assert len(settled.splits) == told_on
