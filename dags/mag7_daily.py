@@ -13,6 +13,12 @@ names the sessions on both sides. Calls that were answered are not made again (s
 repeat changes no row. Any task of a run may be cleared, with what comes after it. Sessions before 2020-11-30 are not
 covered.
 
+**Corrections.** A scheduled run asks again for the closes of the 5 sessions before its own (MAG7_CORRECTION_SESSIONS),
+one call each, and publishes those that the provider has edited; a run by hand does with `collect_corrections`. After a
+fact table changed, `rebuild` builds the published sessions from `trading_date` to `through` anew from kept answers,
+without any call. `build_market_data` logs what differs from what is published. `explain` names a ticker whose price,
+count, origin, splits, flags and answers `summarise` shows.
+
 **When it fails.** The failing task's last log line says what happened and what to do. Nothing a reader sees has
 changed unless `publish` ran; everything fetched is kept.
 
@@ -20,8 +26,11 @@ changed unless `publish` ran; everything fetched is kept.
 |---|---|---|
 | resolve_session | no session, not closed; a setting or the key is missing | trigger a date that it names; set it |
 | resolve_session | scripts, tables or columns of this checkout are missing | run `mag7_setup`, then this again |
+| resolve_session | params do not go together; nothing is published to rebuild | read its last line |
 | plan_batches | the membership table is broken | mend include/data, clear it |
 | collect_* | wrong key, plan without access, provider not reachable | mend the connection `polygon_default`, clear it |
+| add_corrected | a published document is damaged | run that session again with `collect_again`, clear it |
+| build_market_data | a fact table is broken: the row is named | mend include/data, clear it |
 | build_market_data | kept answers are of two sources, or damaged | collect again from one of them |
 | check_coverage | one of the seven or too many others are missing | read the reasons; run with `collect_again` |
 | transform.* | a Glue run failed: its error and log tail are in the log | clear the task |
@@ -42,11 +51,12 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pendulum
-from airflow.sdk import Asset, Param, dag, get_current_context, task, task_group
+from airflow.sdk import Asset, dag, get_current_context, task, task_group
 
 from mag7.paths import SQL
-from mag7.tasks import collect, document, publish, session, summary
+from mag7.tasks import collect, corrections, document, publish, session, summary
 from mag7.tasks.groups import check_window, default_args, load_window, transform_window
+from mag7.tasks.request import Request, read_request, request_params
 from mag7.tasks.setup import require_setup
 from mag7.tasks.templates import MACROS
 from mag7.timetables import SessionTimetable
@@ -64,11 +74,16 @@ POOL = "polygon"
 CONCENTRATION = Asset(name="mag7_concentration", uri="mag7://warehouse/concentration_metrics")
 
 
+def asked_for() -> Request:
+    """Read what this run's params, or its schedule, ask for."""
+    context = get_current_context()
+    return read_request(context["params"], context["dag_run"].run_type)
+
+
 @task
 def resolve_session() -> Window:
-    """Find the session of this run, which every later task takes from here; go no further where setup is missing."""
-    context = get_current_context()
-    window = session.resolve_session(context["dag_run"], FIRST, context["params"]["trading_date"])
+    """Find the sessions of this run, which every later task takes from here; go no further where setup is missing."""
+    window = session.resolve_session(get_current_context()["dag_run"], FIRST, asked_for())
     require_setup()
     return window
 
@@ -76,45 +91,66 @@ def resolve_session() -> Window:
 @task.sensor(mode="reschedule", poke_interval=15 * 60, timeout=18 * 3600, pool=POOL)
 def collect_closes(window: Window) -> Any:
     """Ask for every close in one call; wait while the provider has not released the day."""
-    return collect.collect_closes(window, again=get_current_context()["params"]["collect_again"])
+    return collect.collect_closes(window, asked_for().asking)
 
 
 @task(pool=POOL)
 def collect_splits(window: Window) -> Counts:
     """Ask for every split that counts are judged by."""
-    return collect.collect_splits(window, again=get_current_context()["params"]["collect_again"])
+    return collect.collect_splits(window, asked_for().asking)
 
 
 @task
 def plan_batches(window: Window) -> list[Batch]:
     """Divide the symbols into batches, those of the session before included that were not asked for yet."""
-    return collect.plan_batches(window)
+    return collect.plan_batches(window, asked_for().asking)
 
 
 @task(pool=POOL, map_index_template="{{ batch_label }}")
 def collect_details(batch: Batch) -> Counts:
     """Ask for the ticker details of one batch."""
-    context = get_current_context()
-    context["batch_label"] = batch["label"]  # type: ignore[typeddict-unknown-key]
-    return collect.collect_details(batch, again=context["params"]["collect_again"])
+    get_current_context()["batch_label"] = batch["label"]  # type: ignore[typeddict-unknown-key]
+    return collect.collect_details(batch, asked_for().asking)
 
 
 @task(pool=POOL)
 def collect_look_back(window: Window) -> Counts:
     """Ask for counts beside splits, and earlier sessions about lines that cannot be priced otherwise."""
-    return collect.collect_look_back(window)
+    return collect.collect_look_back(window, asked_for().asking)
+
+
+@task(pool=POOL)
+def collect_corrections(window: Window) -> Counts:
+    """Ask again for the closes of the sessions before, which the provider may have edited."""
+    return corrections.collect_corrections(window, wanted=asked_for().corrections)
+
+
+@task
+def add_corrected(window: Window) -> Window:
+    """Add the earlier sessions whose closes were edited, to be built and published anew."""
+    return corrections.add_corrected(window, wanted=asked_for().corrections)
+
+
+@task(outlets=[CONCENTRATION])
+def summarise(window: Window, counts: Any) -> dict[str, int]:
+    """Report the published sessions, and explain the line that was asked about."""
+    return summary.summarise(window, counts, asked_for().explain)
 
 
 @task_group(group_id="collect")
 def collect_session(window: Window) -> list[XComArg]:
     """Collect everything that a session's document rests on; hands on what each task counted."""
     closes, splits, batches = collect_closes(window), collect_splits(window), plan_batches(window)
-    details, look_back = collect_details.expand(batch=batches), collect_look_back(window)
+    details, look_back, corrected = (
+        collect_details.expand(batch=batches),
+        collect_look_back(window),
+        collect_corrections(window),
+    )
     # Details wait for the closes: before the day's release they rest on yesterday, and a provider that refuses the
     # first call need not refuse five hundred.
-    closes >> splits >> batches
-    details >> look_back
-    return [closes, splits, details, look_back]
+    closes >> [splits, batches, corrected]
+    [splits, details] >> look_back
+    return [closes, splits, details, look_back, corrected]
 
 
 @dag(
@@ -125,21 +161,7 @@ def collect_session(window: Window) -> list[XComArg]:
     catchup=False,
     max_active_runs=1,
     tags=["mag7", "daily"],
-    params={
-        "trading_date": Param(
-            None,
-            type=["null", "string"],
-            format="date",
-            title="Session",
-            description="Session to run or to repeat, whatever the logical date; empty: the logical date's",
-        ),
-        "collect_again": Param(
-            False,
-            type="boolean",
-            title="Collect again",
-            description="Ask the provider again for calls already answered",
-        ),
-    },
+    params=request_params(),
     template_searchpath=[str(SQL)],
     user_defined_macros=MACROS,
     default_args=default_args(),
@@ -148,14 +170,15 @@ def mag7_daily() -> None:
     """Wire the daily run: collect, build, check, publish, load."""
     window = resolve_session()
     collected = collect_session(window)
-    built = task(document.build_market_data)(window)
-    covered = task(document.check_coverage)(window)
+    corrected = add_corrected(window)
+    built = task(document.build_market_data)(corrected)
+    covered = task(document.check_coverage)(corrected)
     accepted = check_window(covered, transform_window(covered))
     published = task(publish.publish_sessions)(accepted)
     reconciled = load_window(published)
-    summarised = task(summary.summarise, outlets=[CONCENTRATION])(accepted, collected)
-    collected >> built >> covered
-    reconciled >> summarised >> task(summary.report_refusals)(window)
+    summarised = summarise(accepted, collected)
+    collected >> corrected >> built >> covered
+    reconciled >> summarised >> task(summary.report_refusals)(corrected)
 
 
 mag7_daily()

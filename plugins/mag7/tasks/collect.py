@@ -32,6 +32,7 @@ from mag7.sessions import previous_session
 from mag7.settings import Settings, read_settings
 from mag7.tasks.connections import open_store
 from mag7.tasks.polygon_hook import PolygonHook
+from mag7.tasks.request import Asking
 from mag7.tasks.window import Window, list_window
 
 if TYPE_CHECKING:
@@ -64,6 +65,9 @@ class Counts(TypedDict):
     kept: int
     failed: int
     requests: int
+
+
+NO_COUNTS: Counts = {"asked": 0, "kept": 0, "failed": 0, "requests": 0}
 
 
 class AnswerBook:
@@ -99,9 +103,9 @@ class AnswerBook:
 class Collector:
     """Asks the provider within one task and keeps what it said."""
 
-    def __init__(self, settings: Settings, *, again: bool) -> None:
+    def __init__(self, settings: Settings, asking: Asking) -> None:
         self._threads = settings.threads
-        self._again = again
+        self._again = asking is Asking.AGAIN
         self._reached = False
         self._client = PolygonHook().get_conn(settings)
         self.store = AnswerStore(open_store(settings))
@@ -115,7 +119,7 @@ class Collector:
 
         Raises KeyRejectedError, and UnreachableError where the provider answers none of this task's first calls.
         """
-        report = collect(calls, self._client, self.store, threads=self._threads, optional=True)
+        report = collect(calls, self._client, self.store, threads=self._threads, again=self._again, optional=True)
         if report.unreachable is not None and not self._reached:
             raise report.unreachable
         self._reached = self._reached or report.asked > 0
@@ -139,13 +143,16 @@ class Collector:
         }
 
 
-def plan_batches(window: Window) -> list[Batch]:
+def plan_batches(window: Window, asking: Asking) -> list[Batch]:
     """Divide every session's symbols, those of the seven outside the index included, into batches of equal size.
 
     The session before is compared with: of it, what was not asked for yet is in batches of its own, if it has closes.
+    A run that asks nothing has one empty batch: without any, the tasks after it would be skipped.
     """
+    if asking is Asking.NOTHING:
+        return [{"label": "nothing is asked", "session": window["sessions"][0], "symbols": [], "look_back": False}]
     settings = read_settings()
-    collector = Collector(settings, again=False)
+    collector = Collector(settings, Asking.MISSING)
     sessions = list_window(window)
     batches: list[Batch] = []
     for session in sessions:
@@ -190,14 +197,17 @@ def list_session_splits(session: date) -> Call:
     return list_of_splits(session - timedelta(days=REFERENCE_DAYS), session)
 
 
-def collect_closes(window: Window, *, again: bool) -> PokeReturnValue:
+def collect_closes(window: Window, asking: Asking) -> PokeReturnValue:
     """Ask for every close of each session in one call; not done while the provider has not released the day.
 
     The closes of the session before are asked for, too, which figures are compared with; the run can do without them.
     """
     from airflow.sdk import PokeReturnValue
 
-    collector = Collector(read_settings(), again=again)
+    if asking is Asking.NOTHING:
+        return PokeReturnValue(is_done=True, xcom_value=NO_COUNTS)
+    settings = read_settings()
+    collector = Collector(settings, asking)
     sessions = list_window(window)
     try:
         counts = collector.ask(grouped_daily(session) for session in sessions)
@@ -205,33 +215,39 @@ def collect_closes(window: Window, *, again: bool) -> PokeReturnValue:
         log.warning("%s; asking again later", early)
         return PokeReturnValue(is_done=False)
     days = {previous_session(session) for session in sessions} - set(sessions)
-    compared = collector.ask_optional(grouped_daily(day) for day in sorted(days))
+    compared = Collector(settings, Asking.MISSING).ask_optional(grouped_daily(day) for day in sorted(days))
     return PokeReturnValue(is_done=True, xcom_value=add_counts([counts, compared]))
 
 
-def collect_splits(window: Window, *, again: bool) -> Counts:
+def collect_splits(window: Window, asking: Asking) -> Counts:
     """Ask for every split that may lie between a session and the counts that it is judged by: one paged query."""
-    collector = Collector(read_settings(), again=again)
+    if asking is Asking.NOTHING:
+        return NO_COUNTS
+    collector = Collector(read_settings(), asking)
     return add_counts(collector.ask_pages(list_session_splits(session)) for session in list_window(window))
 
 
-def collect_details(batch: Batch, *, again: bool) -> Counts:
+def collect_details(batch: Batch, asking: Asking) -> Counts:
     """Ask for the ticker details of one batch; an earlier session's are never asked for again."""
+    if asking is Asking.NOTHING:
+        return NO_COUNTS
     session = date.fromisoformat(batch["session"])
     calls = [ticker_details(symbol, session) for symbol in batch["symbols"]]
     if batch["look_back"]:
-        return Collector(read_settings(), again=False).ask_optional(calls)
-    return Collector(read_settings(), again=again).ask(calls)
+        return Collector(read_settings(), Asking.MISSING).ask_optional(calls)
+    return Collector(read_settings(), asking).ask(calls)
 
 
-def collect_look_back(window: Window) -> Counts:
+def collect_look_back(window: Window, asking: Asking) -> Counts:
     """Ask what a session's own answers leave open: counts beside splits, and earlier sessions' where one is missing.
 
     What another session said is not asked for twice, even when the session itself is collected again. What it does
     not say is no reason to fail: the plan may not reach back so far.
     """
+    if asking is Asking.NOTHING:
+        return NO_COUNTS
     settings = read_settings()
-    collector = Collector(settings, again=False)
+    collector = Collector(settings, Asking.MISSING)
     return add_counts(counts for session in list_window(window) for counts in _look_back(collector, settings, session))
 
 

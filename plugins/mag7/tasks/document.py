@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from datetime import date
 from decimal import Decimal
 from typing import cast
 
 from mag7.index.constituents import list_lines
-from mag7.lake.keys import staged_document_key
+from mag7.lake.keys import document_key, staged_document_key
+from mag7.lake.objects import ObjectMissingError, ObjectStore
+from mag7.market.changes import list_changes
 from mag7.market.concentration import CoverageBounds, NothingPricedError, list_refusals
 from mag7.market.document import Document, SessionFigures, compute_figures, encode_document, write_document
 from mag7.market.evidence import EvidenceReader
@@ -22,11 +25,14 @@ from mag7.tasks.window import Window, list_window, make_window
 
 log = logging.getLogger(__name__)
 
-COVERAGE = "coverage"
+COVERAGE, CHANGES = "coverage", "changes"
+CHANGES_SHOWN = 40
 
 
 def build_market_data(window: Window) -> dict[str, str]:
-    """Write every session's document into staging; returns session to key, and reports what coverage forbids.
+    """Write every session's document into staging; returns session to key.
+
+    Reports what coverage forbids, and what differs from the document that is published.
 
     A session that gets no document, since nothing of it is priced or its answers are of two sources, is refused like
     one with too little coverage: the others go on.
@@ -35,20 +41,37 @@ def build_market_data(window: Window) -> dict[str, str]:
     store = open_store(settings)
     keys: dict[str, str] = {}
     refusals: dict[str, list[str]] = {}
+    changes: dict[str, list[str]] = {}
     for session in list_window(window):
         try:
             figures = compute_session(open_reader(AnswerStore(store), settings), session)
-            document = encode_document(write_session(figures))
+            document = write_session(figures)
         except (NothingPricedError, MixedSourcesError) as refused:
             refusals[session.isoformat()] = [str(refused)]
             continue
         key = staged_document_key(window["run"], session)
-        store.put(key, document, "application/json")
+        store.put(key, encode_document(document), "application/json")
         keys[session.isoformat()] = key
+        changes |= _compare_with_published(store, session, document)
         refusals[session.isoformat()] = judge_coverage(figures, settings)
         _log_figures(figures)
     write_report(store, window["run"], COVERAGE, refusals)
+    write_report(store, window["run"], CHANGES, changes)
     return keys
+
+
+def _compare_with_published(store: ObjectStore, session: date, document: Document) -> dict[str, list[str]]:
+    """Say, by session, what differs from the published document; nothing where none is published yet."""
+    try:
+        published = json.loads(store.get(document_key(session)))
+    except ObjectMissingError:
+        return {}
+    changes = list_changes(published, document)
+    shown = "; ".join(changes[:CHANGES_SHOWN]) + (
+        f"; and {len(changes) - CHANGES_SHOWN} more" * (len(changes) > CHANGES_SHOWN)
+    )
+    log.info("%s against what is published: %s", session, f"{len(changes)} changes: {shown}" if changes else "the same")
+    return {session.isoformat(): changes}
 
 
 def compute_session(reader: EvidenceReader, session: date) -> SessionFigures:

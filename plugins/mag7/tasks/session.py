@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING
 
-from mag7.index.constituents import list_lines
-from mag7.lake.keys import run_segment
-from mag7.sessions import session_asked_for
+from mag7.errors import Mag7Error
+from mag7.index.constituents import Line
+from mag7.lake.keys import document_key, run_segment
+from mag7.lake.objects import ObjectStore
+from mag7.market.explain import LineUnknownError
+from mag7.sessions import list_sessions, session_asked_for
 from mag7.settings import read_settings
+from mag7.tasks.collect import list_session_lines
 from mag7.tasks.connections import open_store
 from mag7.tasks.polygon_hook import PolygonHook
 from mag7.tasks.reports import clear_reports
+from mag7.tasks.request import Asking, Request
 from mag7.tasks.window import Window, make_window
 
 if TYPE_CHECKING:
@@ -21,19 +27,58 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def resolve_session(dag_run: DagRunProtocol, first: date, trading_date: str | None = None) -> Window:
+class NothingStoredError(Mag7Error):
+    """A rebuild names sessions of which none is published."""
+
+
+def resolve_session(dag_run: DagRunProtocol, first: date, request: Request) -> Window:
     """Resolve the run's session, and check settings, key and membership before anything is asked or written.
 
-    ``first`` is the first session that the DAG covers, ``trading_date`` (ISO) what the trigger form asked for: it
-    repeats a session that has a run already, as Airflow allows one run a logical date. A date that is asked for and
-    is no closed session is an error; only a trigger without a date takes the last closed session.
+    ``first`` is the first session that the DAG covers. The request's trading_date repeats a session that has a run
+    already, as Airflow allows one run a logical date. A date that is asked for and is no closed session is an error;
+    only a trigger without a date takes the last closed session. A rebuild takes every stored session of its stretch.
     """
     settings = read_settings()
     run = run_segment(dag_run.dag_id, dag_run.run_id)
-    clear_reports(open_store(settings), run)
-    PolygonHook().find_api_key()
-    asked = datetime.combine(date.fromisoformat(trading_date), time.min, UTC) if trading_date else dag_run.logical_date
+    store = open_store(settings)
+    clear_reports(store, run)
+    if request.asking is not Asking.NOTHING:
+        PolygonHook().find_api_key()
+    asked = _midnight(request.trading_date) if request.trading_date else dag_run.logical_date
     session = session_asked_for(asked, dag_run.run_after, first=first)
-    list_lines(session)
-    log.info("session %s, run %s", session, run)
-    return make_window(run, [session])
+    sessions = [session]
+    if request.through:
+        last = session_asked_for(_midnight(request.through), dag_run.run_after, first=first)
+        sessions = list(list_sessions(session, last))
+    if request.asking is Asking.NOTHING:
+        sessions = _list_stored(store, sessions)
+    for day in sessions:
+        _require_line(request.explain, list_session_lines(day), day)
+    log.info("sessions %s, run %s", ", ".join(map(str, sessions)), run)
+    return make_window(run, sessions)
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time.min, UTC)
+
+
+def _list_stored(store: ObjectStore, sessions: list[date]) -> list[date]:
+    """List the sessions that are published; raises NothingStoredError where none is."""
+    stored = [day for day in sessions if any(store.list(document_key(day)))]
+    if not stored:
+        raise NothingStoredError(
+            f"nothing is published from {sessions[0]} to {sessions[-1]}, so there is nothing to rebuild: run the"
+            " sessions without rebuild"
+        )
+    left_out = [day for day in sessions if day not in stored]
+    if left_out:
+        log.warning("not rebuilt, as they are not published: %s", ", ".join(map(str, left_out)))
+    return stored
+
+
+def _require_line(name: str | None, lines: Iterable[Line], day: date) -> None:
+    """Raise LineUnknownError where a run is to explain what is no line of its session."""
+    if name is not None and not any(name in {line.ticker, line.symbol} for line in lines):
+        raise LineUnknownError(
+            f"explain names {name}, which is no line of the index on {day}: give a ticker such as NVDA or BRK.B"
+        )

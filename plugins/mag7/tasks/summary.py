@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from datetime import date
 from typing import Any
 
 from mag7.lake.keys import document_key
-from mag7.lake.objects import ObjectStore
+from mag7.market.document import Document
+from mag7.market.explain import explain_line
 from mag7.settings import read_settings
 from mag7.tasks.check import CHECKS
 from mag7.tasks.collect import Counts, add_counts
 from mag7.tasks.connections import open_store
-from mag7.tasks.document import COVERAGE
+from mag7.tasks.document import CHANGES, COVERAGE
 from mag7.tasks.publish import WAREHOUSE
 from mag7.tasks.refusals import SessionRefusedError, refusal_sentence
 from mag7.tasks.reports import drop_failure, read_report, write_report
@@ -25,30 +25,42 @@ log = logging.getLogger(__name__)
 SUMMARY = "summary"
 
 
-def summarise(window: Window, counts: Sequence[Counts | Sequence[Counts]]) -> dict[str, int]:
-    """Report every published session with its figures; returns rows by table.
+def summarise(
+    window: Window, counts: Sequence[Counts | Sequence[Counts]], explain: str | None = None
+) -> dict[str, int]:
+    """Report every published session with its figures, explaining one line where asked; returns rows by table.
 
     ``counts`` is what each collecting task counted; a mapped task's is a sequence.
     """
     store = open_store(read_settings())
     rows: dict[str, int] = read_report(store, window["run"], WAREHOUSE)["rows"]
     checks = read_report(store, window["run"], CHECKS)["checks"]
-    sessions = [summarise_session(store, session) for session in list_window(window)]
+    documents = [json.loads(store.get(document_key(session))) for session in list_window(window)]
+    sessions = [summarise_session(document) for document in documents]
+    explained = [explain_line(document, explain) for document in documents] if explain else []
     write_report(
         store,
         window["run"],
         SUMMARY,
-        {"sessions": sessions, "checks": checks, "rows_loaded": rows, "calls": add_counts(counts)["requests"]},
+        {
+            "sessions": sessions,
+            "checks": checks,
+            "rows_loaded": rows,
+            "calls": add_counts(counts)["requests"],
+            "changes": read_report(store, window["run"], CHANGES),
+            "explained": explained,
+        },
     )
     for session in sessions:
         log.info("%s", tabulate_session(session))
+    for text in explained:
+        log.info("%s", text)
     drop_failure(store, window["run"])
     return rows
 
 
-def summarise_session(store: ObjectStore, session: date) -> dict[str, Any]:
+def summarise_session(document: Document) -> dict[str, Any]:
     """Take the figures that people ask for out of a published document."""
-    document = json.loads(store.get(document_key(session)))
     metrics = document["concentration_metrics"]
     return {
         "trading_date": document["trading_date"],

@@ -29,6 +29,7 @@ from mag7.polygon.errors import (
 from mag7.settings import read_settings
 from mag7.tasks import collect
 from mag7.tasks.document import compute_session
+from mag7.tasks.request import Asking
 from mag7.tasks.window import Window, make_window
 from tests.unit.polygon.local_provider import MemoryObjects
 from tests.unit.tasks.conftest import (
@@ -51,7 +52,7 @@ LOOK_BACK_DAYS = ["2024-12-12", "2024-12-06", "2024-11-13", "2024-09-16"]
 @pytest.mark.usefixtures("provider")
 class TestPlanBatches:
     def test_every_symbol_of_the_golden_day_is_in_one_batch(self, window: Window) -> None:
-        batches = collect.plan_batches(window)
+        batches = collect.plan_batches(window, Asking.MISSING)
         symbols = [symbol for batch in batches for symbol in batch["symbols"]]
 
         assert sorted(symbols) == sorted(line.symbol for line in list_lines(DAY))
@@ -63,18 +64,18 @@ class TestPlanBatches:
         self, window: Window, monkeypatch: pytest.MonkeyPatch, count: int
     ) -> None:
         monkeypatch.setenv("MAG7_BATCHES", str(count))
-        sizes = [len(batch["symbols"]) for batch in collect.plan_batches(window)]
+        sizes = [len(batch["symbols"]) for batch in collect.plan_batches(window, Asking.MISSING)]
 
         assert len(sizes) == count
         assert max(sizes[:-1]) - min(sizes[:-1]) == 0
         assert 0 < sizes[-1] <= sizes[0]
 
     def test_without_a_setting_there_are_ten_to_twenty(self, window: Window) -> None:
-        assert 10 <= len(collect.plan_batches(window)) <= 20
+        assert 10 <= len(collect.plan_batches(window, Asking.MISSING)) <= 20
 
     def test_tesla_is_asked_for_before_it_joined_the_index(self) -> None:
         day = date(2020, 12, 18)
-        batches = collect.plan_batches(make_window(RUN, [day]))
+        batches = collect.plan_batches(make_window(RUN, [day]), Asking.MISSING)
         symbols = {symbol for batch in batches for symbol in batch["symbols"]}
 
         assert "TSLA" not in {line.symbol for line in list_lines(day)}
@@ -82,12 +83,16 @@ class TestPlanBatches:
 
     def test_the_symbol_is_the_dates(self) -> None:
         window = make_window(RUN, [date(2022, 6, 8), date(2022, 6, 9)])
-        symbols = {(batch["session"], symbol) for batch in collect.plan_batches(window) for symbol in batch["symbols"]}
+        symbols = {
+            (batch["session"], symbol)
+            for batch in collect.plan_batches(window, Asking.MISSING)
+            for symbol in batch["symbols"]
+        }
 
         assert {pair for pair in symbols if pair[1] in {"FB", "META"}} == {("2022-06-08", "FB"), ("2022-06-09", "META")}
 
     def test_each_batch_says_what_it_asks_for(self, window: Window) -> None:
-        first = collect.plan_batches(window)[0]
+        first = collect.plan_batches(window, Asking.MISSING)[0]
 
         assert first["label"] == f"2024-12-13 {first['symbols'][0]} to {first['symbols'][-1]}"
         assert (first["session"], first["look_back"]) == ("2024-12-13", False)
@@ -100,7 +105,7 @@ class TestPlanBatches:
         keep_bars(answers, yesterday, AAA=10)
         keep_details(answers, "BBB", yesterday)
 
-        assert [batch for batch in collect.plan_batches(window) if batch["look_back"]] == [
+        assert [batch for batch in collect.plan_batches(window, Asking.MISSING) if batch["look_back"]] == [
             {"label": "2024-12-12 AAA to CCC", "session": "2024-12-12", "symbols": ["AAA", "CCC"], "look_back": True}
         ]
 
@@ -108,11 +113,11 @@ class TestPlanBatches:
         self, index: Index, answers: AnswerStore, window: Window
     ) -> None:
         index(make_line("AAA"))
-        assert not any(batch["look_back"] for batch in collect.plan_batches(window))
+        assert not any(batch["look_back"] for batch in collect.plan_batches(window, Asking.MISSING))
 
         keep_bars(answers, date(2024, 12, 12), AAA=10)
         both = make_window(RUN, [date(2024, 12, 12), DAY])
-        assert not any(batch["look_back"] for batch in collect.plan_batches(both))
+        assert not any(batch["look_back"] for batch in collect.plan_batches(both, Asking.MISSING))
 
 
 class TestCloses:
@@ -120,7 +125,7 @@ class TestCloses:
         days = [date(2024, 12, 12), DAY]
         for day in days:
             provider.say(grouped_daily(day), grouped_body(day, AAPL=248.13))
-        result = collect.collect_closes(make_window(RUN, days), again=False)
+        result = collect.collect_closes(make_window(RUN, days), Asking.MISSING)
 
         assert result.is_done
         assert result.xcom_value == {"asked": 3, "kept": 0, "failed": 1, "requests": 3}
@@ -134,17 +139,17 @@ class TestCloses:
         path = grouped_daily(date(2024, 12, 12)).path
         provider.errors[path] = kind(path, "no", status=403)
 
-        assert collect.collect_closes(window, again=False).xcom_value["failed"] == 1
+        assert collect.collect_closes(window, Asking.MISSING).xcom_value["failed"] == 1
 
     def test_are_waited_for_while_the_day_is_not_released(self, provider: FakeProvider, window: Window) -> None:
         path = grouped_daily(DAY).path
         provider.errors[path] = NotYetReleasedError(path, "before end of day", status=403)
 
-        assert not collect.collect_closes(window, again=False).is_done
+        assert not collect.collect_closes(window, Asking.MISSING).is_done
 
         del provider.errors[path]
         provider.say(grouped_daily(DAY), grouped_body(DAY, AAPL=248.13))
-        assert collect.collect_closes(window, again=False).is_done
+        assert collect.collect_closes(window, Asking.MISSING).is_done
 
     @pytest.mark.parametrize("kind", [PlanRefusedError, KeyRejectedError, ServerFailedError])
     def test_fail_on_any_other_refusal(self, provider: FakeProvider, window: Window, kind: type) -> None:
@@ -152,12 +157,15 @@ class TestCloses:
         provider.errors[path] = kind(path, "no", status=403)
 
         with pytest.raises(kind):
-            collect.collect_closes(window, again=False)
+            collect.collect_closes(window, Asking.MISSING)
 
     def test_are_asked_again_only_when_told_to(self, provider: FakeProvider, window: Window) -> None:
         for day in (DAY, date(2024, 12, 12)):
             provider.say(grouped_daily(day), grouped_body(day, AAPL=248.13))
-        counts = [collect.collect_closes(window, again=again).xcom_value for again in (False, False, True)]
+        counts = [
+            collect.collect_closes(window, asking).xcom_value
+            for asking in (Asking.MISSING, Asking.MISSING, Asking.AGAIN)
+        ]
 
         assert [(count["asked"], count["kept"], count["requests"]) for count in counts] == [
             (2, 0, 2),
@@ -181,7 +189,7 @@ class TestDetails:
         failing = ticker_details("BF.B", DAY).path
         provider.errors[failing] = ServerFailedError(failing, "HTTP 500", status=500, tries=5)
 
-        assert collect.collect_details(BATCH, again=False) == {"asked": 3, "kept": 0, "failed": 1, "requests": 3}
+        assert collect.collect_details(BATCH, Asking.MISSING) == {"asked": 3, "kept": 0, "failed": 1, "requests": 3}
         kept = {path: answer.status for path, answer in answers.load("ticker_details", DAY).items()}
         assert kept == {
             "/v3/reference/tickers/BF.B?date=2024-12-13": 500,
@@ -194,11 +202,11 @@ class TestDetails:
             provider.say(ticker_details(symbol, DAY), details_body(symbol))
         failing = ticker_details("BF.B", DAY).path
         provider.errors[failing] = ServerFailedError(failing, "HTTP 500", status=500)
-        collect.collect_details(BATCH, again=False)
+        collect.collect_details(BATCH, Asking.MISSING)
         provider.errors.clear()
         provider.take_asked()
 
-        assert collect.collect_details(BATCH, again=False) == {"asked": 1, "kept": 2, "failed": 0, "requests": 1}
+        assert collect.collect_details(BATCH, Asking.MISSING) == {"asked": 1, "kept": 2, "failed": 0, "requests": 1}
         assert provider.take_asked() == [("BF.B", "2024-12-13")]
 
 
@@ -211,7 +219,7 @@ class TestLookBack:
         keep_details(answers, "AAA", weighted_shares_outstanding=100, market_cap=1000)
         keep_details(answers, "BBB", weighted_shares_outstanding=100)
 
-        assert collect.collect_look_back(window) == {"asked": 0, "kept": 0, "failed": 0, "requests": 0}
+        assert collect.collect_look_back(window, Asking.MISSING) == {"asked": 0, "kept": 0, "failed": 0, "requests": 0}
         assert provider.take_asked() == []
 
     def test_asks_1_5_21_and_63_sessions_back_for_the_unpriced_line_only(
@@ -223,7 +231,7 @@ class TestLookBack:
         keep_details(answers, "NEW")
         for day in LOOK_BACK_DAYS:
             provider.say(grouped_daily(date.fromisoformat(day)), grouped_body(date.fromisoformat(day), AAA=9, NEW=19))
-        collect.collect_look_back(window)
+        collect.collect_look_back(window, Asking.MISSING)
 
         assert provider.take_asked() == [(name, day) for day in LOOK_BACK_DAYS for name in ("bars", "NEW")]
 
@@ -239,7 +247,7 @@ class TestLookBack:
             ticker_details("NEW", date(2024, 12, 6)),
             details_body("NEW", weighted_shares_outstanding=7, market_cap=133),
         )
-        collect.collect_look_back(window)
+        collect.collect_look_back(window, Asking.MISSING)
 
         assert {day for _, day in provider.take_asked()} == {"2024-12-12", "2024-12-06"}
 
@@ -256,7 +264,7 @@ class TestLookBack:
         provider.say(
             ticker_details("HALT", yesterday), details_body("HALT", weighted_shares_outstanding=9, market_cap=90)
         )
-        collect.collect_look_back(window)
+        collect.collect_look_back(window, Asking.MISSING)
 
         assert provider.take_asked() == [("bars", "2024-12-12"), ("HALT", "2024-12-12")]
 
@@ -269,7 +277,7 @@ class TestLookBack:
         keep_details(answers, "META", day)
         provider.say(grouped_daily(yesterday), grouped_body(yesterday, FB=196.64))
         provider.say(ticker_details("FB", yesterday), details_body("FB", weighted_shares_outstanding=2_700_000_000))
-        collect.collect_look_back(make_window(RUN, [day]))
+        collect.collect_look_back(make_window(RUN, [day]), Asking.MISSING)
 
         assert provider.take_asked() == [("bars", "2022-06-08"), ("FB", "2022-06-08")]
 
@@ -281,8 +289,8 @@ class TestLookBack:
         keep_details(answers, "NEW")
         for day in map(date.fromisoformat, LOOK_BACK_DAYS):
             provider.say(grouped_daily(day), grouped_body(day, NEW=19))
-        first = collect.collect_look_back(window)
-        again = collect.collect_look_back(window)
+        first = collect.collect_look_back(window, Asking.MISSING)
+        again = collect.collect_look_back(window, Asking.MISSING)
 
         assert (first["requests"], first["kept"]) == (8, 0)
         assert (again["requests"], again["kept"]) == (0, 8)
@@ -298,7 +306,7 @@ class TestLookBack:
         yesterday = date(2024, 12, 12)
         provider.say(grouped_daily(yesterday), grouped_body(yesterday, NEW=19))
         provider.say(ticker_details("NEW", yesterday), details_body("NEW", weighted_shares_outstanding=6))
-        collect.collect_look_back(window)
+        collect.collect_look_back(window, Asking.MISSING)
 
         assert provider.take_asked() == [("bars", "2024-12-12"), ("NEW", "2024-12-12")]
         assert look_back_of(answers) == (yesterday, 6)
@@ -329,7 +337,7 @@ class TestLookBackThatCannotBeHad:
     ) -> None:
         call = grouped_daily(self.FIRST) if endpoint == "bars" else ticker_details("NEW", self.FIRST)
         provider.errors[call.path] = kind(call.path, "HTTP 4xx", status=403)
-        counts = collect.collect_look_back(window)
+        counts = collect.collect_look_back(window, Asking.MISSING)
 
         assert counts["failed"] == 1
         assert look_back_of(answers) == (self.SECOND, 5)
@@ -342,7 +350,7 @@ class TestLookBackThatCannotBeHad:
         for day in map(date.fromisoformat, LOOK_BACK_DAYS):
             path = grouped_daily(day).path
             provider.errors[path] = PlanRefusedError(path, 'HTTP 403 "not in your plan"', status=403)
-        collect.collect_look_back(window)
+        collect.collect_look_back(window, Asking.MISSING)
         (evidence,) = EvidenceReader(collect.AnswerBook(answers)).read_lines(DAY, [make_line("NEW")])
         failed = price_line(evidence)
 
@@ -357,7 +365,7 @@ class TestLookBackThatCannotBeHad:
         index(make_line("AAA"))
         keep_bars(answers, AAA=10)
         keep_details(answers, "AAA", weighted_shares_outstanding=100, market_cap=900)
-        collect.collect_look_back(window)
+        collect.collect_look_back(window, Asking.MISSING)
         (evidence,) = EvidenceReader(collect.AnswerBook(answers)).read_lines(DAY, [make_line("AAA")])
         priced = price_line(evidence)
 
@@ -372,7 +380,7 @@ class TestLookBackThatCannotBeHad:
         provider.errors[call.path] = KeyRejectedError(call.path, "HTTP 401", status=401)
 
         with pytest.raises(KeyRejectedError):
-            collect.collect_look_back(window)
+            collect.collect_look_back(window, Asking.MISSING)
 
     @pytest.mark.usefixtures("unpriced")
     def test_is_fatal_where_the_provider_cannot_be_reached_at_all(self, provider: FakeProvider, window: Window) -> None:
@@ -380,7 +388,7 @@ class TestLookBackThatCannotBeHad:
         provider.errors[path] = UnreachableError(path, "cannot be connected to")
 
         with pytest.raises(UnreachableError):
-            collect.collect_look_back(window)
+            collect.collect_look_back(window, Asking.MISSING)
 
     @pytest.mark.usefixtures("unpriced")
     def test_is_skipped_where_the_provider_falls_silent_later(
@@ -389,7 +397,7 @@ class TestLookBackThatCannotBeHad:
         for call in (ticker_details("NEW", self.FIRST), grouped_daily(self.SECOND)):
             provider.errors[call.path] = UnreachableError(call.path, "did not answer in time")
         provider.say(ticker_details("NEW", date(2024, 11, 13)), details_body("NEW", weighted_shares_outstanding=4))
-        collect.collect_look_back(window)
+        collect.collect_look_back(window, Asking.MISSING)
 
         assert look_back_of(answers) == (date(2024, 11, 13), 4)
 
@@ -440,11 +448,11 @@ class World:
                 patch.setattr(f"mag7.tasks.{module}.list_lines", lambda session: lines)
             patch.setattr("mag7.tasks.collect.seven_lines", lambda session: ())
             window = make_window(RUN, [DAY])
-            collect.collect_closes(window, again=False)
-            collect.collect_splits(window, again=False)
-            for batch in collect.plan_batches(window):
-                collect.collect_details(batch, again=False)
-            collect.collect_look_back(window)
+            collect.collect_closes(window, Asking.MISSING)
+            collect.collect_splits(window, Asking.MISSING)
+            for batch in collect.plan_batches(window, Asking.MISSING):
+                collect.collect_details(batch, Asking.MISSING)
+            collect.collect_look_back(window, Asking.MISSING)
             figures = compute_session(collect.open_reader(store, read_settings()), DAY)
         document = write_document(figures, "polygon", max(answer.time for answer in figures.answers))
         for line in document["constituents"]:

@@ -1,0 +1,87 @@
+"""How one company's figure of a session came about, read from the session's document."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mag7.errors import Mag7Error
+from mag7.market.document import Document
+
+ORIGINS = {
+    "weighted": "the provider's weighted count, which agrees with its own market cap",
+    "behind_market_cap": "the count behind the provider's market cap, with which its weighted count disagrees",
+    "weighted_without_market_cap": "the provider's weighted count, which no market cap confirms",
+    "share_class": "the provider's count of the share class, the company's only one",
+    "look_back": "the accepted count of an earlier session",
+}
+
+
+class LineUnknownError(Mag7Error):
+    """A document has no line of that name."""
+
+
+def explain_line(document: Document, name: str) -> str:
+    """Explain a line, by its ticker or its symbol of the session, in plain lines of text.
+
+    Shows price, count, where the count is from, splits applied, cap, flags and the keys of the answers that they rest
+    on. Raises LineUnknownError.
+    """
+    line = find_line(document, name)
+    day = document["trading_date"]
+    of_that_day = f", {line['symbol']} on that day" if line["symbol"] != line["ticker"] else ""
+    rows = [f"{line['ticker']} ({line['company']}{of_that_day}) on {day}, source {document['source']}"]
+    if line["market_cap"] is None:
+        rows.append(f"  not priced: {_find_reason(document, line['ticker'])}")
+    else:
+        rows += _explain_cap(line)
+    rows.append(f"  counted: {_say_counted(document, line)}")
+    rows.append(f"  flags: {', '.join(line['flags']) or 'none'}")
+    rows += ["  rests on:", *(f"    {key}" for key in line["answers"])]
+    return "\n".join(rows)
+
+
+def find_line(document: Document, name: str) -> dict[str, Any]:
+    """Find a line by its ticker, else by its symbol of the session; raises LineUnknownError."""
+    lines: list[dict[str, Any]] = [*document["constituents"], *document.get("seven_outside", [])]
+    for field in ("ticker", "symbol"):
+        for line in lines:
+            if line[field] == name.strip().upper():
+                return line
+    raise LineUnknownError(
+        f"{name} is no line of the index on {document['trading_date']}; give a ticker or symbol as the table"
+        " constituent_market_caps has it, such as NVDA or BRK.B"
+    )
+
+
+def _explain_cap(line: dict[str, Any]) -> list[str]:
+    count, factor = line["share_count"], line.get("split_factor") or 1.0
+    rows = [
+        f"  close: {line['close']:,} USD as traded",
+        f"  share count: {count:,}: {ORIGINS.get(line['share_count_origin'], line['share_count_origin'])}",
+    ]
+    rows += [
+        f"  split applied: the provider's count already stood on {split['split_to']:g} for {split['split_from']:g}"
+        f" of {split['execution_date']} ({split['source']})"
+        for split in line.get("splits_applied", [])
+    ]
+    if factor != 1.0:
+        rows.append(f"  provider's count: about {count * factor:,.0f}, divided by {factor:g}")
+    rows.append(f"  market cap: {line['market_cap']:,.2f} USD")
+    provider_cap = line["provider_market_cap"]
+    rows.append(f"  provider's market cap: {'not given' if provider_cap is None else f'{provider_cap:,.2f} USD'}")
+    return rows
+
+
+def _find_reason(document: Document, ticker: str) -> str:
+    failed = document["sp500_details"]["failed_tickers"]
+    return next((item["reason"] for item in failed if item["ticker"] == ticker), "no reason is recorded")
+
+
+def _say_counted(document: Document, line: dict[str, Any]) -> str:
+    if line["counted"]:
+        return "yes, its cap is its company's"
+    if any(line is other for other in document.get("seven_outside", [])):
+        return "no, it is not in the index on that session"
+    if not line["main_line"]:
+        return "no, another line stands for its company"
+    return "no"

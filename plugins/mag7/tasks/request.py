@@ -1,0 +1,124 @@
+"""What a run of mag7_daily is asked for: its params, checked together where a JSON schema cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from mag7.errors import Mag7Error
+
+if TYPE_CHECKING:
+    from airflow.sdk import Param
+
+
+class RequestInvalidError(Mag7Error):
+    """Params of a run that do not go together."""
+
+
+class Asking(StrEnum):
+    """Which calls a run makes: those not answered yet, all of its session once more, or none."""
+
+    MISSING = "missing"
+    AGAIN = "again"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True)
+class Request:
+    """A run's params.
+
+    ``trading_date`` is the session to run whatever the logical date, ``through`` the last of a stretch of stored
+    sessions to build again, ``corrections`` whether closes of earlier sessions are asked for again, ``explain`` the
+    ticker whose figures are explained.
+    """
+
+    trading_date: date | None
+    through: date | None
+    asking: Asking
+    corrections: bool
+    explain: str | None
+
+
+def request_params() -> dict[str, Param]:
+    """Give the params of the trigger form, each with its schema."""
+    from airflow.sdk import Param
+
+    return {
+        "trading_date": Param(
+            None,
+            type=["null", "string"],
+            format="date",
+            title="Session",
+            description="Session to run or to repeat, whatever the logical date; empty: the logical date's",
+        ),
+        "collect_again": Param(
+            False,
+            type="boolean",
+            title="Collect again",
+            description="Ask the provider again for calls already answered",
+        ),
+        "collect_corrections": Param(
+            False,
+            type="boolean",
+            title="Collect corrections",
+            description="Ask again for the closes of the sessions before, as scheduled runs do, and publish what changed",
+        ),
+        "rebuild": Param(
+            False,
+            type="boolean",
+            title="Rebuild",
+            description="Build the published session anew from kept answers, without any call: after a fact table changed",
+        ),
+        "through": Param(
+            None,
+            type=["null", "string"],
+            format="date",
+            title="Rebuild through",
+            description="Last session of a stretch to rebuild, which begins with the session above",
+        ),
+        "explain": Param(
+            None,
+            type=["null", "string"],
+            pattern="^[A-Za-z.]{1,10}$",
+            title="Explain",
+            description="Ticker whose price, count, origin, splits, flags and answers the summary shows",
+        ),
+    }
+
+
+def read_request(params: Mapping[str, Any], run_type: str) -> Request:
+    """Read a run's params; a scheduled run asks for corrections by itself.
+
+    Raises RequestInvalidError where a rebuild is to ask the provider, names no session, or ends before it begins, and
+    where a stretch of sessions is named without a rebuild.
+    """
+    first, last = _read_date(params["trading_date"]), _read_date(params["through"])
+    rebuild, again = bool(params["rebuild"]), bool(params["collect_again"])
+    corrections = bool(params["collect_corrections"])
+    if rebuild and (again or corrections):
+        raise RequestInvalidError(
+            "a rebuild asks the provider nothing: leave out collect_again and collect_corrections"
+        )
+    if rebuild and first is None:
+        raise RequestInvalidError("rebuild which session? Give trading_date, and through for a stretch up to there")
+    if last is not None and not rebuild:
+        raise RequestInvalidError(
+            "through is for a rebuild: set rebuild, or use airflow backfill create to collect a stretch of sessions"
+        )
+    if first is not None and last is not None and last < first:
+        raise RequestInvalidError(f"the stretch from {first} to {last} ends before it begins")
+    scheduled = run_type == "scheduled"
+    return Request(
+        first,
+        last if rebuild else None,
+        Asking.NOTHING if rebuild else Asking.AGAIN if again else Asking.MISSING,
+        corrections=corrections or scheduled,
+        explain=(params["explain"] or "").strip().upper() or None,
+    )
+
+
+def _read_date(text: str | None) -> date | None:
+    return date.fromisoformat(text) if text else None
