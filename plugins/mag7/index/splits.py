@@ -114,7 +114,7 @@ def merge_splits(
             contested[member.issuer] = f"an entry of the provider's list of splits cannot be used: {reason}"
     merged = [split for splits in known.splits.values() for split in splits]
     for issuer, splits in found.items():
-        kept, clash = _collapse(sorted(splits, key=lambda split: (split.execution_date, split.factor)))
+        kept, clash = _collapse(sorted(splits, key=_order))
         if clash is not None:
             contested[issuer] = clash
         merged += kept
@@ -136,6 +136,11 @@ def _collapse(splits: list[Split]) -> tuple[list[Split], str | None]:
                 f"the right one to {SPLITS.name}"
             )
     return kept, None
+
+
+def _order(split: Split) -> tuple[date, Fraction, Decimal]:
+    """Of one date and ratio, "2 for 1" stands before "4 for 2", so that the order of the entries decides nothing."""
+    return split.execution_date, split.factor, split.split_from
 
 
 def _are_near(one: date, other: date) -> bool:
