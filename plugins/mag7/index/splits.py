@@ -26,9 +26,10 @@ from mag7.polygon.bodies import ListedSplit
 SPLITS: Final = DATA / "splits.csv"
 SPLIT_COLUMNS: Final = ("ticker", "execution_date", "split_from", "split_to", "source")
 
-SAME_SPLIT_DAYS: Final = 10
+SAME_SPLIT_DAYS: Final = 40
 """Entries of one company and ratio that lie no further apart are one split: the provider sometimes lists it under its
-record date, too (client issues 311 and 324)."""
+record date, too (client issues 311 and 324), which can lie a month before the execution (Nvidia's of 2021), and no
+company splits twice in so short a time."""
 
 LISTED: Final = "provider"
 """The source of a split that only the provider lists."""
