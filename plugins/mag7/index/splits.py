@@ -26,9 +26,10 @@ from mag7.polygon.bodies import ListedSplit
 SPLITS: Final = DATA / "splits.csv"
 SPLIT_COLUMNS: Final = ("ticker", "execution_date", "split_from", "split_to", "source")
 
-SAME_SPLIT_DAYS: Final = 10
+SAME_SPLIT_DAYS: Final = 40
 """Entries of one company and ratio that lie no further apart are one split: the provider sometimes lists it under its
-record date, too (client issues 311 and 324)."""
+record date, too (client issues 311 and 324), which can lie a month before the execution (Nvidia's of 2021), and no
+company splits twice in so short a time."""
 
 LISTED: Final = "provider"
 """The source of a split that only the provider lists."""
@@ -114,7 +115,7 @@ def merge_splits(
             contested[member.issuer] = f"an entry of the provider's list of splits cannot be used: {reason}"
     merged = [split for splits in known.splits.values() for split in splits]
     for issuer, splits in found.items():
-        kept, clash = _collapse(sorted(splits, key=lambda split: (split.execution_date, split.factor)))
+        kept, clash = _collapse(sorted(splits, key=_order))
         if clash is not None:
             contested[issuer] = clash
         merged += kept
@@ -136,6 +137,11 @@ def _collapse(splits: list[Split]) -> tuple[list[Split], str | None]:
                 f"the right one to {SPLITS.name}"
             )
     return kept, None
+
+
+def _order(split: Split) -> tuple[date, Fraction, Decimal]:
+    """Of one date and ratio, "2 for 1" stands before "4 for 2", so that the order of the entries decides nothing."""
+    return split.execution_date, split.factor, split.split_from
 
 
 def _are_near(one: date, other: date) -> bool:

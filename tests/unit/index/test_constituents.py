@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -151,7 +151,7 @@ class TestChanges:
         ("session", "joined", "left"),
         [
             ("2020-12-21", {"TSLA"}, {"AIV"}),
-            ("2022-12-19", {"FSLR"}, {"FBHS"}),
+            ("2022-12-19", {"FSLR"}, {"FBIN"}),
             ("2023-10-18", {"HUBB", "LULU"}, {"ATVI", "OGN"}),
             ("2023-12-18", {"BLDR", "JBL", "UBER"}, {"ALK", "SEDG", "SEE"}),
             ("2024-09-30", {"AMTM"}, set()),
@@ -164,13 +164,19 @@ class TestChanges:
 
         assert (tickers(day) - before, before - tickers(day)) == (joined, left)
 
-    def test_membership_changes_only_where_a_dated_row_says_so(self) -> None:
+    def test_every_change_is_that_of_the_rows_dated_so(self) -> None:
         stays = load_membership().stays
-        dated = {stay.member_from for stay in stays} | {next_session(s.member_to) for s in stays if s.member_to}
+        begin, end = defaultdict(set), defaultdict(set)
+        for stay in stays:
+            begin[stay.member_from].add(stay.ticker)
+            end[stay.member_to].add(stay.ticker)
 
-        changed = [after for after in SESSIONS[1:] if tickers(after) != tickers(previous_session(after))]
-        assert changed
-        assert set(changed) <= dated
+        changes = 0
+        for before, after in pairwise(SESSIONS):
+            joined, left = tickers(after) - tickers(before), tickers(before) - tickers(after)
+            assert (joined, left) == (begin[after], end[before])
+            changes += len(joined) + len(left)
+        assert changes > 100
 
     def test_every_stay_begins_and_ends_on_a_session(self) -> None:
         for stay in load_membership().stays:
@@ -184,6 +190,8 @@ class TestSymbols:
         [
             ("META", "2022-06-08", "FB", "META"),
             ("WBD", "2022-04-08", "DISCA", "WBD"),
+            ("WTW", "2022-01-07", "WLTW", "WTW"),
+            ("FBIN", "2022-12-14", "FBHS", "FBIN"),
             ("ELV", "2022-06-27", "ANTM", "ELV"),
             ("CPAY", "2024-03-22", "FLT", "CPAY"),
         ],
@@ -194,6 +202,25 @@ class TestSymbols:
         assert find(ticker, session).symbol == old
         assert find(ticker, next_session(session)).symbol == new
         assert find(ticker, session).issuer == find(ticker, next_session(session)).issuer
+
+    @pytest.mark.parametrize(
+        "pair",
+        [
+            *("FI/FISV", "ELV/ANTM", "COR/ABC", "DOC/PEAK", "DAY/CDAY", "CPAY/FLT", "EG/RE", "RVTY/PKI", "GEN/NLOK"),
+            *("BALL/BLL", "WTW/WLTW", "PARA/VIAC", "WBD/DISCA", "CTRA/COG", "META/FB", "BBWI/LB", "FBIN/FBHS"),
+        ],
+    )
+    def test_a_renamed_member_has_its_old_symbol_before_and_its_new_one_after(self, pair: str) -> None:
+        new, old = pair.split("/")
+        before, after = load_symbols()[new]
+
+        assert (before.symbol, after.symbol) == (old, new)
+        assert FIRST <= (before.last or FIRST) < (after.first or FIRST) <= SESSIONS[-1]
+        assert find(new, before.last or FIRST).symbol == old
+        assert find(new, after.first or FIRST).symbol == new
+
+    def test_every_line_with_a_symbol_history_is_a_member(self) -> None:
+        assert set(load_symbols()) <= {stay.ticker for stay in load_membership().stays}
 
     def test_symbol_periods_follow_each_other_without_a_gap(self) -> None:
         for ticker, periods in load_symbols().items():

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mag7.polygon.bodies import MOST_STALE_BARS, parse_grouped_daily, parse_object, parse_ticker_details
+from mag7.polygon.bodies import (
+    MOST_STALE_BARS,
+    ListedSplit,
+    SplitPage,
+    parse_grouped_daily,
+    parse_object,
+    parse_splits,
+    parse_ticker_details,
+)
 from mag7.polygon.errors import BodyInvalidError
 from tests.unit.polygon.local_provider import CLOSE_MS, DAY, bar, details_body, grouped_body
 
@@ -33,6 +41,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=12,
 )
+SPLIT_FIELDS = ["ticker", "execution_date", "split_from", "split_to"]
 BAR_FIELDS = ["T", "o", "h", "l", "c", "v", "vw", "t"]
 DETAIL_FIELDS = [
     *("ticker", "name", "cik", "currency_name", "description", "market_cap", "weighted_shares_outstanding"),
@@ -233,9 +242,92 @@ def test_more_than_a_few_bars_of_another_day_make_it_another_days_answer(stale: 
         parse_grouped_daily(body, DAY)
 
 
+def split(ticker: str = "NVDA", **changes: Any) -> dict[str, Any]:
+    entry = {"execution_date": "2024-06-10", "split_from": 1, "split_to": 10, "ticker": ticker, **changes}
+    return {field: value for field, value in entry.items() if value is not None}
+
+
+def splits_body(*results: Any, **changes: Any) -> str:
+    return json.dumps({"results": results, "status": "OK", "request_id": "r", **changes})
+
+
+def test_splits_are_read_in_the_providers_order() -> None:
+    """A reverse split and a fractional one, as they stand in the recorded list."""
+    brw = split("BRW", execution_date="2022-05-20", split_from=2, split_to=1)
+    cig = split("CIG.C", execution_date="2022-05-02", split_from=3, split_to=4.0, id="E1", adjustment_type="x")
+
+    assert parse_splits(splits_body(brw, cig)) == SplitPage(
+        (
+            ListedSplit("BRW", date(2022, 5, 20), Decimal(2), Decimal(1)),
+            ListedSplit("CIG.C", date(2022, 5, 2), Decimal(3), Decimal(4)),
+        ),
+        {},
+    )
+
+
+def test_a_page_without_splits_is_good_and_entries_that_repeat_are_kept() -> None:
+    assert parse_splits(splits_body()) == SplitPage((), {})
+    assert len(parse_splits(splits_body(split(), split())).splits) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"execution_date": None}, "execution_date is missing"),
+        ({"execution_date": "2024-06-31"}, "execution_date is 2024-06-31, not a date"),
+        ({"execution_date": "June 10, 2024"}, "execution_date is June 10, 2024, not a date"),
+        ({"execution_date": 20240610}, "execution_date is a number, not a string"),
+        ({"split_from": None}, "split_from is missing"),
+        ({"split_from": 0}, "split_from is 0, not more than zero"),
+        ({"split_to": -10}, "split_to is -10, less than zero"),
+        ({"split_to": "10"}, "split_to is a string, not a number"),
+        ({"split_to": 10**30}, "too large or too small to be true"),
+        ({"split_to": True}, "split_to is true or false, not a number"),
+    ],
+)
+def test_a_malformed_split_spoils_its_ticker_only(changes: dict[str, Any], says: str) -> None:
+    page = parse_splits(splits_body(split("AMZN"), split(**changes), split("TSLA")))
+    assert [entry.ticker for entry in page.splits] == ["AMZN", "TSLA"]
+    assert set(page.unusable) == {"NVDA"}
+    assert page.unusable["NVDA"].startswith("results[1] (NVDA).")
+    assert says in page.unusable["NVDA"]
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ('{"status":"OK"}', "list of splits: results is null, not an array"),
+        ('{"status":"OK","results":{}}', "results is an object, not an array"),
+        (splits_body(split(), status="ERROR", error="try later"), r"status is ERROR.*\(try later\)"),
+        (splits_body(split(ticker=None)), r"results\[0\].ticker is missing"),
+        (splits_body(split(ticker="")), r"results\[0\].ticker is missing"),
+        (splits_body("NVDA"), r"results\[0\] is a string, not an object"),
+    ],
+)
+def test_a_list_of_splits_that_names_no_ticker_is_refused(body: str, says: str) -> None:
+    with pytest.raises(BodyInvalidError, match=says):
+        parse_splits(body)
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(SPLIT_FIELDS), json_values), max_size=3))
+def test_splits_are_either_typed_or_refused(changes: list[dict[str, Any]]) -> None:
+    body = splits_body(*({**split(f"T{number}"), **change} for number, change in enumerate(changes)))
+    try:
+        page = parse_splits(body)
+    except BodyInvalidError:
+        return
+    assert len(page.splits) + len(page.unusable) <= len(changes)
+    assert {entry.ticker for entry in page.splits} | set(page.unusable) or not changes
+    assert all(entry.split_from > 0 and entry.split_to > 0 for entry in page.splits)
+
+
 @given(st.text() | json_values.map(json.dumps))
 def test_no_body_escapes_as_another_error(body: str) -> None:
-    for parse in (lambda: parse_ticker_details(body, "AAPL"), lambda: parse_grouped_daily(body, DAY)):
+    for parse in (
+        lambda: parse_ticker_details(body, "AAPL"),
+        lambda: parse_grouped_daily(body, DAY),
+        lambda: parse_splits(body),
+    ):
         with pytest.raises(BodyInvalidError) as caught:
             parse()
         assert "\n" not in str(caught.value)
