@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 TAGS = {"mag7", "daily", "backfill"}
 FIRST_SESSION = date(2020, 11, 30)
-VERBS = {"resolve", "plan", "collect", "build", "check", "register", "run", "judge"}
+VERBS = {"resolve", "plan", "collect", "build", "check", "register", "run", "judge", "add"}
 VERBS |= {"publish", "write", "load", "count", "reconcile", "summarise", "report"}
 GLUE_JOBS = {"processing-pipeline", "analytics-pipeline"}
 KEY_NAMES = re.compile(r"aws_(access_key|secret|session_token)|AKIA[0-9A-Z]{12}|ACCESS_KEY_ID|api_key", re.IGNORECASE)
