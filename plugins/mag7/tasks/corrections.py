@@ -98,7 +98,9 @@ def _list_bar_edits(bars: GroupedDaily, ticker: str, document: Document, publish
     if bar is None:
         return []
     # A document holds doubles: the kept decimals are compared as it would write them.
-    found = {price: (published[f"{price}_price"], float(getattr(bar, price))) for price in PRICES}
+    found: dict[str, tuple[Any, float | None]] = {
+        price: (published[f"{price}_price"], float(getattr(bar, price))) for price in PRICES
+    }
     found["volume"] = published["volume"], int(bar.volume.to_integral_value())
     found["vwap"] = published["vwap"], None if bar.vwap is None else float(bar.vwap)
     return [f"{ticker} {name} {old} -> {new}" for name, (old, new) in found.items() if old != new and name != "close"]
