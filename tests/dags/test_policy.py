@@ -196,7 +196,7 @@ class TestOperators:
         assert check.output_location == "s3://{{ setting('bucket') }}/athena-results/"
         assert check.log_query is False
         assert check.max_polling_attempts > 10_000  # execution_timeout bounds it
-        assert check.client_request_token is None  # one token for 13 queries would give 13 times the first's result
+        assert check.client_request_token is None  # one token for 14 queries would give 14 times the first's result
 
     def test_the_warehouse_is_serverless_and_waited_for(self, dag: DAG) -> None:
         for task in operators(dag, RedshiftDataOperator):
