@@ -5,10 +5,12 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 DATE ?= 2024-12-13
 AGAIN ?=
+THROUGH ?=
+TICKER ?=
 PORT ?= 8080
 export PYTHONPATH := $(CURDIR):$(CURDIR)/plugins
 
-.PHONY: help setup demo test test-slow lint ui up down bench sandbox-reset lock format
+.PHONY: help setup demo rebuild explain test test-slow lint ui up down bench sandbox-reset lock format
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -24,8 +26,14 @@ $(VENV)/installed: requirements.txt requirements-sandbox.txt requirements-dev.tx
 	$(VENV)/bin/uv pip install --quiet --python $(RUN) -r requirements-dev.txt -c constraints.txt
 	@touch $@
 
-demo: setup ## one session through the daily DAG on the local sandbox (DATE=2024-12-13, AGAIN=1 asks again)
-	@$(RUN) -m sandbox.demo --date "$(DATE)" $(if $(filter-out 0,$(AGAIN)),--again)
+demo: setup ## one session through the daily DAG on the local sandbox (DATE=, AGAIN=1 asks again, TICKER= explains)
+	@$(RUN) -m sandbox.demo --date "$(DATE)" $(if $(filter-out 0,$(AGAIN)),--again) $(if $(TICKER),--explain "$(TICKER)")
+
+rebuild: setup ## published sessions anew from kept answers, no calls (DATE=first THROUGH=last), after a fact table changed
+	@$(RUN) -m sandbox.demo --date "$(DATE)" --rebuild $(if $(THROUGH),--through "$(THROUGH)")
+
+explain: setup ## how a figure came about (TICKER=NVDA DATE=2024-06-07)
+	@$(RUN) -m sandbox.explain "$(TICKER)" "$(DATE)"
 
 test: setup ## every test but the slow ones
 	$(RUN) -m pytest -m "not slow" tests

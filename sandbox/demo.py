@@ -1,6 +1,7 @@
 """``make demo``: one session through the real daily DAG against the local sandbox, and what came out of it.
 
-Usage: python -m sandbox.demo [--date YYYY-MM-DD] [--again] [--home FOLDER]
+Usage: python -m sandbox.demo [--date YYYY-MM-DD] [--again] [--rebuild [--through YYYY-MM-DD]] [--explain TICKER]
+    [--home FOLDER]
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ STAGES = {
 }
 WRONG_SETTING = (SettingInvalidError, SettingMissingError)
 PUBLISHING_TASK = "publish_sessions"
+CHANGES_SHOWN = 12
 RAN = ("success", "failed")
 LAST_TASK = "report_refusals"
 
@@ -64,11 +66,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     started = time.monotonic()
     try:
         day = date.fromisoformat(options.date).isoformat()
+        params = _read_params(options, day)
     except ValueError:
         return _fail(f"DATE={options.date} is no date: write it as {GOLDEN_DAY}")
     try:
         with run_stack(options.home, os.environ) as stack:
-            outcome = demonstrate(stack, day, again=options.again, started=started)
+            outcome = demonstrate(stack, day, params, started=started)
     except FolderInUseError as error:
         return _fail(str(error))
     except (ServerNotReadyError, ProvisioningError, AirflowCommandError, *WRONG_SETTING) as error:
@@ -82,8 +85,19 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m sandbox.demo", description=__doc__)
     parser.add_argument("--date", default=GOLDEN_DAY, help="the session (default: %(default)s)")
     parser.add_argument("--again", action="store_true", help="ask the provider again for answers already kept")
+    parser.add_argument("--rebuild", action="store_true", help="build published sessions from kept answers, no calls")
+    parser.add_argument("--through", default=None, help="last session of a stretch to rebuild")
+    parser.add_argument("--explain", default=None, help="ticker whose figures are explained")
     parser.add_argument("--home", type=Path, default=ROOT / ".sandbox", help="where the sandbox keeps its state")
     return parser.parse_args(arguments)
+
+
+def _read_params(options: argparse.Namespace, day: str) -> dict[str, Any]:
+    """Give the DAG's params that the command line asks for; those left out stay as the form has them."""
+    params = {"collect_again": options.again, "explain": options.explain}
+    if options.rebuild:
+        params |= {"rebuild": True, "trading_date": day, "through": options.through or day}
+    return {name: value for name, value in params.items() if value is not None}
 
 
 def _fail(message: str) -> int:
@@ -91,7 +105,7 @@ def _fail(message: str) -> int:
     return 1
 
 
-def demonstrate(stack: Stack, day: str, *, again: bool, started: float) -> Outcome:
+def demonstrate(stack: Stack, day: str, params: Mapping[str, Any], *, started: float) -> Outcome:
     """Run the DAG for a date on a running stack and report it."""
     _say(f"{DAG} for {day}, source {stack.source}, sandbox {stack.folder}")
     environment = stack.environment()
@@ -100,7 +114,7 @@ def demonstrate(stack: Stack, day: str, *, again: bool, started: float) -> Outco
         _say("set up by mag7_setup")
     log = stack.folder / f"dags-test-{day}.log"
     began = datetime.now(UTC)
-    run_dag(stack, DAG, day, {"collect_again": again}, log=log, say=lambda task: _say(f"  {task}"))
+    run_dag(stack, DAG, day, params, log=log, say=lambda task: _say(f"  {task}"))
     run_id = find_run(stack, DAG, began)
     tasks = list_task_runs(stack, DAG, run_id) if run_id else []
     store = _open_store(environment)
@@ -152,12 +166,28 @@ def _summarise(stack: Stack, store: ObjectStore, segment: str, tasks: Sequence[T
         "checks": report["checks"],
         "rows_loaded": report["rows_loaded"],
         "calls": calls,
+        "changes": report["changes"],
         "stages": stages,
         "seconds": round(time.monotonic() - started, 1),
     }
-    _say("\n" + tabulate_session(session))
+    for found in report["sessions"]:
+        _say("\n" + tabulate_session(found))
+    for text in report["explained"]:
+        _say(text)
+    _say(_tabulate_changes(report["changes"]))
     _say(_tabulate_run(summary, stages))
     return Outcome(summary, True)
+
+
+def _tabulate_changes(changes: Mapping[str, Sequence[str]]) -> str:
+    """Say what differs from what was published before, session by session; a session that is new has no entry."""
+    lines = []
+    for session, found in changes.items():
+        lines.append(f"{session} against what was published: {len(found) or 'no'} changes")
+        lines += [f"  {change}" for change in found[:CHANGES_SHOWN]]
+        if len(found) > CHANGES_SHOWN:
+            lines.append(f"  and {len(found) - CHANGES_SHOWN} more: .sandbox/{SUMMARY_FILE} has them all")
+    return "\n".join(lines) or "published for the first time"
 
 
 def time_stages(tasks: Sequence[TaskRun]) -> dict[str, float]:

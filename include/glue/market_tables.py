@@ -22,7 +22,7 @@ from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as sf
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 VIEW = "market_data"
 """The temporary view that the SQL files select from: one row a document."""
 
@@ -43,12 +43,13 @@ DOCUMENT_SCHEMA = """
         total_mag7_market_cap: DOUBLE, sp500_total_market_cap: DOUBLE, mag7_pct_of_sp500: DOUBLE,
         mag7_companies_count: INT, mag7_in_index_market_cap: DOUBLE, mag7_in_index_count: INT,
         line_sum_market_cap: DOUBLE, line_sum_mag7_pct: DOUBLE, companies_expected: INT, companies_priced: INT,
-        coverage_pct: DOUBLE, hhi: DOUBLE, effective_companies: DOUBLE, top10_pct: DOUBLE, quality: STRING>,
+        coverage_pct: DOUBLE, hhi: DOUBLE, effective_companies: DOUBLE, top10_pct: DOUBLE, quality: STRING,
+        mag7_pct_of_sp500_before: DOUBLE>,
     sp500_details STRUCT<failed_tickers: ARRAY<STRUCT<ticker: STRING, reason: STRING>>>,
     constituents ARRAY<STRUCT<
         ticker: STRING, symbol: STRING, company: STRING, issuer: STRING, cik: STRING, sector: STRING,
         main_line: BOOLEAN, close: DOUBLE, share_count: BIGINT, share_count_origin: STRING, market_cap: DOUBLE,
-        counted: BOOLEAN, provider_market_cap: DOUBLE, flags: ARRAY<STRING>>>
+        counted: BOOLEAN, provider_market_cap: DOUBLE, flags: ARRAY<STRING>, split_factor: DOUBLE>>
 """
 """The part of a document that the tables need; companies is a map, so that an absent company costs nothing."""
 

@@ -68,6 +68,12 @@ class Settings:
     minimum_cap_pct: float = _percent("MAG7_MINIMUM_CAP_PCT", 99.5, "least market capitalization priced")
     minimum_mag7_pct: float = _percent("MAG7_MINIMUM_MAG7_PCT", 10.0, "least believable share of the index")
     maximum_mag7_pct: float = _percent("MAG7_MAXIMUM_MAG7_PCT", 60.0, "largest believable share of the index")
+    maximum_share_change: float = _setting(
+        "MAG7_MAXIMUM_SHARE_CHANGE",
+        2.0,
+        "largest believable move of the share from one session to the next, points",
+        most=100,
+    )
     maximum_company_pct: float = _percent("MAG7_MAXIMUM_COMPANY_PCT", 20.0, "largest believable part of one company")
     minimum_mag7_company_cap: float = _setting("MAG7_MINIMUM_COMPANY_CAP", 1e11, "least cap of one of the seven, USD")
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 TAGS = {"mag7", "daily", "backfill"}
 FIRST_SESSION = date(2020, 11, 30)
-VERBS = {"resolve", "plan", "collect", "build", "check", "register", "run", "judge"}
+VERBS = {"resolve", "plan", "collect", "build", "check", "register", "run", "judge", "add"}
 VERBS |= {"publish", "write", "load", "count", "reconcile", "summarise", "report"}
 GLUE_JOBS = {"processing-pipeline", "analytics-pipeline"}
 KEY_NAMES = re.compile(r"aws_(access_key|secret|session_token)|AKIA[0-9A-Z]{12}|ACCESS_KEY_ID|api_key", re.IGNORECASE)
@@ -196,7 +196,7 @@ class TestOperators:
         assert check.output_location == "s3://{{ setting('bucket') }}/athena-results/"
         assert check.log_query is False
         assert check.max_polling_attempts > 10_000  # execution_timeout bounds it
-        assert check.client_request_token is None  # one token for 13 queries would give 13 times the first's result
+        assert check.client_request_token is None  # one token for 14 queries would give 14 times the first's result
 
     def test_the_warehouse_is_serverless_and_waited_for(self, dag: DAG) -> None:
         for task in operators(dag, RedshiftDataOperator):

@@ -173,7 +173,7 @@ class TestChecks:
         (run_check,) = [task for task in daily.tasks if last_part(task.task_id) == "run_check"]
 
         assert run_check.expand_input.value["query"] == [f"athena/checks/{name}.sql" for name in list_checks()]
-        assert len(list_checks()) == 13
+        assert len(list_checks()) == 14
 
     def test_read_staging_of_this_run_and_window_only(self, daily: DAG) -> None:
         for fields in rendered(daily, "run_check"):

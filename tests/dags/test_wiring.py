@@ -47,8 +47,9 @@ def test_every_path_ends_in_the_report_of_refusals(daily: DAG) -> None:
 @pytest.mark.parametrize(
     ("task_id", "needed"),
     [
-        ("collect.collect_look_back", {"collect_closes", "collect_details"}),
-        ("build_market_data", {"collect_closes", "collect_details", "collect_look_back"}),
+        ("collect.collect_look_back", {"collect_closes", "collect_splits", "collect_details"}),
+        ("add_corrected", {"collect_corrections"}),
+        ("build_market_data", {"collect_closes", "collect_details", "collect_look_back", "add_corrected"}),
         ("check_coverage", {"build_market_data"}),
         ("transform.processing_pipeline", {"check_coverage"}),
         ("transform.analytics_pipeline", {"check_coverage"}),
@@ -95,7 +96,9 @@ def test_only_covered_sessions_are_transformed_and_checked(daily: DAG) -> None:
 
 
 def test_refusals_are_reported_for_the_whole_window_that_was_asked_for(daily: DAG) -> None:
-    assert window_task(daily.get_task("report_refusals")) == "resolve_session"
+    assert window_task(daily.get_task("report_refusals")) == "add_corrected"
+    assert window_task(daily.get_task("build_market_data")) == "add_corrected"
+    assert window_task(daily.get_task("add_corrected")) == "resolve_session"
 
 
 def test_a_template_takes_its_window_from_a_task_that_has_run(daily: DAG) -> None:
@@ -124,8 +127,10 @@ def test_the_summary_adds_up_what_every_collecting_task_counted(daily: DAG) -> N
 
     assert {last_part(count.operator.task_id) for count in counts} == {
         "collect_closes",
+        "collect_splits",
         "collect_details",
         "collect_look_back",
+        "collect_corrections",
     }
 
 

@@ -87,7 +87,7 @@ class TestSummary:
         assert summary["seconds"] > 0
 
     def test_is_printed_for_people(self, golden: Command) -> None:
-        for text in ("3,750,689,160,990.00", "31.9050 %", "33.3", "13 of 13", "SIMULATED", "seconds by stage", "503"):
+        for text in ("3,750,689,160,990.00", "31.9050 %", "33.3", "14 of 14", "SIMULATED", "seconds by stage", "503"):
             assert text in golden.printed
 
 
@@ -116,7 +116,7 @@ class TestTables:
         )  # fmt: skip
 
         assert golden_rows(house, "concentration_metrics") == [
-            (GOLDEN_DAY, *(metrics[name] for name in names), "simulated")
+            (GOLDEN_DAY, *(metrics[name] for name in names), "simulated", metrics["mag7_pct_of_sp500_before"])
         ]
         assert metrics["mag7_in_index_count"] == 7
         assert metrics["quality"] == "complete"
@@ -164,7 +164,10 @@ class TestTables:
             "share_count_origin", "market_cap", "counted", "provider_market_cap",
         )  # fmt: skip
         expected = [
-            (GOLDEN_DAY, *(line[name] for name in names), ",".join(line["flags"]) or None, "simulated")
+            (
+                *(GOLDEN_DAY, *(line[name] for name in names), ",".join(line["flags"]) or None, "simulated"),
+                line["split_factor"],
+            )
             for line in document["constituents"]
         ]
 

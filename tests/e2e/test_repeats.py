@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from tests.declared import name_values
 from tests.e2e.conftest import FAILING, GOLDEN_DAY, NEIGHBOUR, Step
 from tests.e2e.house import TABLES, Command, House
 
@@ -49,7 +50,8 @@ class TestNeighbour:
         assert run.summary["line_sum_market_cap"] is None
         assert run.summary["companies"] == 499
         assert 99.5 < run.summary["coverage_pct"] < 100
-        assert after.rows["concentration_metrics"][0][-2:] == ("partial", "simulated")
+        metrics = name_values("concentration_metrics", after.rows["concentration_metrics"][0])
+        assert (metrics["quality"], metrics["source"]) == ("partial", "simulated")
 
     def test_collected_again_clean_it_keeps_no_trace_of_the_failure(self, house: House, neighbour: Step) -> None:
         after = neighbour.after.of(NEIGHBOUR)
@@ -59,7 +61,8 @@ class TestNeighbour:
         assert neighbour.run.summary["failed_collections"] == []
         assert neighbour.run.summary["companies"] == 500
         assert after.rows["failed_collections"] == []
-        assert after.rows["concentration_metrics"][0][-2:] == ("complete", "simulated")
+        metrics = name_values("concentration_metrics", after.rows["concentration_metrics"][0])
+        assert (metrics["quality"], metrics["source"]) == ("complete", "simulated")
         (line,) = (row for row in after.rows["constituent_market_caps"] if row[1] == FAILING)
         assert line[11] == pytest.approx(line[8] * line[9], rel=1e-12)
         assert neighbour.after.of(GOLDEN_DAY) == neighbour.before.of(GOLDEN_DAY)

@@ -11,6 +11,7 @@ import pytest
 
 from sandbox.processes import run_server
 from sandbox.stack import ROOT, SIMULATED, run_stack
+from tests.declared import name_values
 from tests.e2e.conftest import GOLDEN_DAY, NEIGHBOUR, Step, clean_environment
 from tests.e2e.house import AirflowProcess, Command, House, run_command
 from tests.e2e.test_golden_day import CALLS, CAPS, LINE_SUM, TOTAL_OF_THE_SEVEN, cents
@@ -86,7 +87,8 @@ class TestReplay:
             assert document["source"] == "replay"
             assert document["companies"]["AAPL"]["name"] == "AAPL as recorded"
             for table in ("concentration_metrics", "constituent_market_caps"):
-                assert {row[-1] for row in house.dump_table(table)} == {"replay"}
+                sources = {name_values(table, row)["source"] for row in house.dump_table(table)}
+                assert sources == {"replay"}
             names = {row[1]: row[2] for row in house.dump_table("company_details")}
             assert names == {ticker: f"{ticker} as recorded" for ticker in RECORDED}
 
@@ -95,7 +97,8 @@ class TestReplay:
         assert sorted(path.name for path in house.home.iterdir() if path.is_dir() and (path / "aws").exists()) == [
             SIMULATED
         ]
-        sources = {row[-1] for row in house.dump_table("concentration_metrics")}
+        table = "concentration_metrics"
+        sources = {name_values(table, row)["source"] for row in house.dump_table(table)}
         assert sources == {SIMULATED}
 
     def test_its_key_is_seen_nowhere(self, replayed: Command) -> None:

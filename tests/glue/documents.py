@@ -12,6 +12,8 @@ from include.glue.market_tables import Window
 GOLDEN_DAY = date(2024, 12, 13)
 EVE = date(2024, 12, 12)
 QUOTES = {"AAPL": (248.13, 15_115_823_000), "MSFT": (447.27, 7_434_880_776), "TSLA": (436.23, 3_210_059_659)}
+QUOTED_AFTER_SPLIT = {"TSLA": 3.0}
+"""By how much the provider's count was divided: it stood on the basis of a later split."""
 
 Document = dict[str, Any]
 
@@ -22,7 +24,7 @@ def make_document(session: date = GOLDEN_DAY, *, failed: tuple[str, ...] = ()) -
     caps = {ticker: close * count for ticker, (close, count) in QUOTES.items() if ticker not in failed}
     total = sum(caps.values())
     return {
-        "schema_version": 2,
+        "schema_version": 3,
         "source": "simulated",
         "trading_date": day,
         "data_collection_time": f"{day}T20:59:05-05:00",
@@ -58,6 +60,7 @@ def make_document(session: date = GOLDEN_DAY, *, failed: tuple[str, ...] = ()) -
             "effective_companies": 2.78,
             "top10_pct": 100.0,
             "quality": "partial" if failed else "complete",
+            "mag7_pct_of_sp500_before": None if failed else 99.25,
         },
         "sp500_details": {
             "total_market_cap": total,
@@ -67,6 +70,16 @@ def make_document(session: date = GOLDEN_DAY, *, failed: tuple[str, ...] = ()) -
         },
         "constituents": [_constituent(ticker, ticker not in failed) for ticker in QUOTES],
         "coverage": {"lines_expected": len(QUOTES), "lines_priced": len(caps)},
+        "splits": [
+            {
+                "issuer": "X-tsla",
+                "ticker": "TSLA",
+                "execution_date": "2022-08-25",
+                "split_from": 1,
+                "split_to": 3,
+                "source": "provider",
+            }
+        ],
     }
 
 
@@ -111,6 +124,7 @@ def _constituent(ticker: str, priced: bool) -> dict[str, Any]:
         "counted": priced,
         "provider_market_cap": None,
         "flags": ["market_cap_missing", "look_back"] if ticker == "MSFT" else [],
+        "split_factor": QUOTED_AFTER_SPLIT.get(ticker, 1.0) if priced else None,
         "answers": ["raw/polygon/ticker_details/x.jsonl.gz"],
     }
 

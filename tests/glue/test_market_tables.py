@@ -139,6 +139,17 @@ def test_flags_are_one_text_and_none_where_there_is_none(written: Path) -> None:
     assert flags == {"AAPL": None, "MSFT": "market_cap_missing,look_back", "TSLA": None}
 
 
+def test_a_count_says_by_how_much_it_was_divided_and_a_share_what_it_was_before(written: Path) -> None:
+    for session, factors, before in (
+        (GOLDEN_DAY, {"AAPL": 1.0, "MSFT": 1.0, "TSLA": 3.0}, 99.25),
+        (EVE, {"AAPL": 1.0, "MSFT": None, "TSLA": 3.0}, None),
+    ):
+        lines = read_rows(written, FLAT, "constituent_market_caps", session)
+        assert {row["ticker"]: row["split_factor"] for row in lines} == factors
+        (metrics,) = read_rows(written, FLAT, "concentration_metrics", session)
+        assert metrics["mag7_pct_of_sp500_before"] == before
+
+
 def test_a_repeated_run_leaves_only_its_own_rows(spark: SparkSession, tmp_path: Path, job_folder: Path) -> None:
     store_document(tmp_path, make_document(failed=("MSFT",)))
     store_document(tmp_path, make_document(EVE), EVE)
@@ -249,7 +260,7 @@ def spoil_number(document: Document) -> None:
     ("spoil", "said"),
     [
         (spoil_date, "says that its trading_date is 2024-12-12"),
-        (spoil_version, "has schema_version 1, these jobs read 2"),
+        (spoil_version, "has schema_version 1, these jobs read 3"),
         (spoil_bar, "holds prices of 2024-12-12"),
         (spoil_part, "lacks constituents"),
         (spoil_volume, "does not have the shape"),

@@ -54,6 +54,7 @@ def make_rows(session: date = GOLDEN_DAY, *, outside: tuple[str, ...] = ()) -> R
                 "top10_pct": 90.0,
                 "quality": "complete",
                 "source": "test",
+                "mag7_pct_of_sp500_before": 100 * in_index / total + 0.5,
             }
         ],
         "company_details": [_details(session, ticker) for ticker in SEVEN],
@@ -125,4 +126,5 @@ def _line(session: date, ticker: str, quote: tuple[float, int]) -> dict[str, Any
         "provider_market_cap": close * count,
         "flags": None,
         "source": "test",
+        "split_factor": 1.0,
     }

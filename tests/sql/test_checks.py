@@ -178,6 +178,18 @@ FAULTS = [
         "is 9.99 %",
     ),
     Fault(
+        "share_continuous",
+        lambda rows: pick(rows, "concentration_metrics").update(mag7_pct_of_sp500_before=31.3),
+        "mag7_pct_of_sp500",
+        "mag7_pct_of_sp500 is 33.39 % after 31.30 % on the session before, a move of more than the 2 points bound",
+    ),
+    Fault(
+        "share_continuous",
+        lambda rows: pick(rows, "concentration_metrics").update(mag7_pct_of_sp500_before=35.5),
+        "mag7_pct_of_sp500",
+        "is 33.39 % after 35.50 %",
+    ),
+    Fault(
         "company_in_bounds",
         lambda rows: rescale_line(rows, "NVDA", 10),
         "NVDA",
@@ -304,6 +316,19 @@ def test_a_bound_comes_from_the_settings(render: Render, lake: Lake) -> None:
     rows = lake.ask_athena(render("athena/checks/company_in_bounds.sql", maximum_company_pct=11.05))
     assert sorted(row["subject"] for row in rows) == ["OTH0", "OTH1", "OTH2", "OTH3", "OTH4", "OTH5"]
     assert {row["detail"].split(" ", 1)[1] for row in rows} == {"is 11.10 % of the index, more than the 11.05 % bound"}
+
+
+@pytest.mark.parametrize(
+    ("before", "bound", "violations"), [(None, 2.0, 0), (33.3, 0.08, 1), (33.3, 0.1, 0), (30.0, 4, 0)]
+)
+def test_a_move_of_the_share_is_held_against_the_session_before(
+    render: Render, lake: Lake, before: float | None, bound: float, violations: int
+) -> None:
+    rows = make_rows()
+    pick(rows, "concentration_metrics").update(mag7_pct_of_sp500_before=before)
+    lake.stage(rows)
+    found = lake.ask_athena(render("athena/checks/share_continuous.sql", maximum_share_change=bound))
+    assert len(found) == violations
 
 
 def make_failed_rows() -> Rows:

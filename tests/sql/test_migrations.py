@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import shutil
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -29,17 +31,21 @@ from mag7.warehouse.migrations import (
     migrate,
     read_applied,
 )
-from mag7.warehouse.schema import list_faults, list_schema_files, read_columns, render, render_file
+from mag7.warehouse.schema import FOLDER, list_faults, list_schema_files, read_columns, render, render_file
 from mag7.warehouse.statements import StatementFailedError, StatementTooSlowError, Warehouse
 from tests.sandbox.aws.running import Sandbox, start_sandbox, wait_for
 
 TABLES = {table.name for table in list_tables()}
+OURS = len(list_migrations())
+"""This checkout's newest version; two more follow in the tests."""
+
+DIVIDEND_FILE, VENUES_FILE = f"{OURS + 1:04d}_add_dividend.sql", f"{OURS + 2:04d}_add_venues.sql"
 DIVIDEND = """
 -- The dividend of the session; NULL before it was collected.
 ALTER TABLE {{ schema() }}.daily_trading ADD COLUMN dividend DOUBLE PRECISION;
 ALTER TABLE {{ schema() }}.daily_trading ADD COLUMN venue VARCHAR(16) NOT NULL DEFAULT 'XNYS; XNAS';
 """
-SPLITS = "CREATE TABLE IF NOT EXISTS {{ schema() }}.splits (ticker VARCHAR(10) NOT NULL, ratio DOUBLE PRECISION);"
+VENUES = "CREATE TABLE IF NOT EXISTS {{ schema() }}.venues (ticker VARCHAR(10) NOT NULL, ratio DOUBLE PRECISION);"
 BROKEN = "ALTER TABLE {{ schema() }}.failed_collections ADD COLUMN tries INTEGER; SELECT 1 FROM nowhere;"
 BAR = (
     "INSERT INTO {0}.daily_trading VALUES ('2024-12-13', 'AAPL', 247.8, 249.3, 246.2, 248.1, 33155290, NULL, 17340660)"
@@ -66,9 +72,11 @@ def make_warehouse(sandbox: Sandbox) -> Warehouse:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two migrations after the first version."""
-    (tmp_path / "0002_add_dividend.sql").write_text(DIVIDEND)
-    (tmp_path / "0003_add_splits.sql").write_text(SPLITS)
+    """This checkout's migrations and two more."""
+    for path in (FOLDER / "migrations").glob("*.sql"):
+        shutil.copy(path, tmp_path)
+    (tmp_path / DIVIDEND_FILE).write_text(DIVIDEND)
+    (tmp_path / VENUES_FILE).write_text(VENUES)
     return tmp_path
 
 
@@ -97,6 +105,13 @@ def versions(warehouse: Warehouse) -> list[int]:
     return [row.version for row in read_applied(warehouse, read_columns(warehouse))]
 
 
+def migrate_older(warehouse: Warehouse, known: Sequence[Migration]) -> None:
+    """Bring a warehouse to an older version, as the checkout of then did, which declared no later column."""
+    with contextlib.suppress(SchemaDiffersError):
+        migrate(warehouse, known)
+    assert versions(warehouse) == [migration.version for migration in known]
+
+
 def count(warehouse: Warehouse, table: str = "daily_trading") -> int:
     return int(warehouse.ask(f"SELECT COUNT(*) FROM {warehouse.schema}.{table}")[0][0])
 
@@ -116,7 +131,8 @@ class TestForward:
         migrate(warehouse, known)
         rows = warehouse.ask(f"SELECT * FROM {warehouse.schema}.schema_version ORDER BY version")
         assert [row[:3] for row in rows] == [(m.version, m.file_name, m.digest) for m in known]
-        assert [row[1] for row in rows] == ["schema", "0002_add_dividend.sql", "0003_add_splits.sql"]
+        assert [row[1] for row in rows][-2:] == [DIVIDEND_FILE, VENUES_FILE]
+        assert rows[0][1] == "schema"
         assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d", row[3]) for row in rows)
 
     def test_a_second_time_changes_nothing(self, warehouse: Warehouse, folder: Path) -> None:
@@ -129,9 +145,9 @@ class TestForward:
 
     def test_an_older_warehouse_gets_the_columns_and_keeps_its_rows(self, warehouse: Warehouse, folder: Path) -> None:
         known = list_migrations(folder)
-        migrate(warehouse, known[:1])
+        migrate_older(warehouse, known[:1])
         warehouse.run([BAR.format(warehouse.schema)])
-        assert [m.version for m in migrate(warehouse, known)] == [2, 3]
+        assert [m.version for m in migrate(warehouse, known)] == [*range(2, OURS + 3)]
         (row,) = warehouse.ask(f"SELECT * FROM {warehouse.schema}.daily_trading")
         assert row[:2] == ("2024-12-13", "AAPL")
         assert row[8:] == (17340660, None, "XNYS; XNAS")
@@ -141,7 +157,7 @@ class TestForward:
         fresh, older = make_warehouse(sandbox), make_warehouse(sandbox)
         migrate(fresh, known)
         for last in range(1, len(known) + 1):
-            migrate(older, known[:last])
+            migrate_older(older, known[:last])
         assert definitions(older) == definitions(fresh)
         assert len(definitions(fresh)[1]) > 20  # the texts' lengths
 
@@ -185,19 +201,19 @@ class TestInterrupted:
     def test_the_migrations_before_a_failing_one_stay_and_the_next_run_goes_on(
         self, warehouse: Warehouse, folder: Path
     ) -> None:
-        (folder / "0003_add_splits.sql").write_text(BROKEN)
-        migrate(warehouse, list_migrations()[:1])
+        (folder / VENUES_FILE).write_text(BROKEN)
+        migrate_older(warehouse, list_migrations()[:1])
         warehouse.run([BAR.format(warehouse.schema)])
-        with pytest.raises(MigrationFailedError, match=r'0003_add_splits.sql .*"nowhere" does not exist.*rolled back'):
+        with pytest.raises(MigrationFailedError, match=r'_add_venues.sql .*"nowhere" does not exist.*rolled back'):
             migrate(warehouse, list_migrations(folder))
-        assert versions(warehouse) == [1, 2]
+        assert versions(warehouse) == [*range(1, OURS + 2)]
         assert "tries" not in read_columns(warehouse)["failed_collections"]  # not half of the failing one
-        (folder / "0003_add_splits.sql").write_text(SPLITS)
-        assert [m.version for m in migrate(warehouse, list_migrations(folder))] == [3]
-        assert (versions(warehouse), count(warehouse)) == ([1, 2, 3], 1)
+        (folder / VENUES_FILE).write_text(VENUES)
+        assert [m.version for m in migrate(warehouse, list_migrations(folder))] == [OURS + 2]
+        assert (versions(warehouse), count(warehouse)) == ([*range(1, OURS + 3)], 1)
 
     @pytest.mark.parametrize("sent", [False, True], ids=["before sending", "after sending"])
-    @pytest.mark.parametrize("after", range(4))
+    @pytest.mark.parametrize("after", range(OURS + 3))
     def test_a_setup_that_dies_at_any_step_can_be_run_again(
         self, sandbox: Sandbox, folder: Path, after: int, sent: bool
     ) -> None:
@@ -226,22 +242,22 @@ class TestInterrupted:
             migrate(replace(died, client=Dying(died.client)), known)
         migrate(died, known)
         assert definitions(died) == definitions(whole)
-        assert versions(died) == [1, 2, 3]
+        assert versions(died) == [*range(1, OURS + 3)]
 
 
 class TestRefused:
     def test_a_newer_warehouse(self, warehouse: Warehouse, folder: Path) -> None:
         migrate(warehouse, list_migrations(folder))
         before = look(warehouse)
-        with pytest.raises(SchemaNewerError, match=r"at version 3, .* up to 1: update the checkout"):
+        with pytest.raises(SchemaNewerError, match=rf"at version {OURS + 2}, .* up to {OURS}: update the checkout"):
             migrate(warehouse, list_migrations())
         assert look(warehouse) == before
 
     def test_a_file_that_changed_after_it_was_applied(self, warehouse: Warehouse, folder: Path) -> None:
-        migrate(warehouse, list_migrations(folder)[:2])
-        (folder / "0002_add_dividend.sql").write_text(DIVIDEND.replace("16", "32"))
+        migrate(warehouse, list_migrations(folder)[: OURS + 1])
+        (folder / DIVIDEND_FILE).write_text(DIVIDEND.replace("16", "32"))
         before = look(warehouse)
-        with pytest.raises(MigrationChangedError, match=r"version 2 .*0002_add_dividend.sql.* restore the file"):
+        with pytest.raises(MigrationChangedError, match=rf"version {OURS + 1} .*{DIVIDEND_FILE}.* restore the file"):
             migrate(warehouse, list_migrations(folder))
         assert look(warehouse) == before
 
@@ -255,10 +271,10 @@ class TestRefused:
 class TestTogether:
     def test_two_setups_at_once_apply_each_migration_once(self, sandbox: Sandbox, folder: Path) -> None:
         known = list_migrations(folder)
-        for start in (0, 0, 1, 1, 2):
+        for start in (0, 0, 1, 1, OURS, OURS + 1):
             warehouse, barrier = make_warehouse(sandbox), threading.Barrier(2)
             if start:
-                migrate(warehouse, known[:start])
+                migrate_older(warehouse, known[:start])
 
             def work(client: Any, warehouse: Warehouse = warehouse, barrier: threading.Barrier = barrier) -> Any:
                 barrier.wait(30)
@@ -266,12 +282,12 @@ class TestTogether:
 
             with ThreadPoolExecutor(2) as threads:
                 done = list(threads.map(work, [sandbox.client("redshift-data") for _ in range(2)]))
-            assert sorted(m.version for each in done for m in each) == list(range(start + 1, 4))
-            assert versions(warehouse) == [1, 2, 3]
+            assert sorted(m.version for each in done for m in each) == list(range(start + 1, OURS + 3))
+            assert versions(warehouse) == [*range(1, OURS + 3)]
 
     def test_a_migration_waits_for_a_load_that_is_under_way(self, sandbox: Sandbox, folder: Path) -> None:
         warehouse, known = make_warehouse(sandbox), list_migrations(folder)
-        migrate(warehouse, known[:1])
+        migrate_older(warehouse, known[:1])
         schema = warehouse.schema
         lock = render_file("load/lock.sql", schema, list_tables=list_tables)
         slow = "SELECT SUM(HASH(a.range)) FROM range(60000000) a"
@@ -300,7 +316,7 @@ class TestTogether:
 
 def test_the_claim_is_refused_by_the_column_when_the_version_is_not_the_next(warehouse: Warehouse) -> None:
     migrate(warehouse, list_migrations())
-    for version in (1, 3):
+    for version in (1, OURS, OURS + 2):
         claim = render_file("versions/claim.sql", warehouse.schema, version=version, file_name="x.sql", digest="0")
         with pytest.raises(StatementFailedError, match=r"Cannot insert a NULL value into column .?version"):
             warehouse.run([claim])
@@ -374,7 +390,7 @@ def test_a_statement_that_could_lose_rows_is_seen(statement: str) -> None:
     "statement",
     [
         *[part for part in DIVIDEND.split(";\n") if part.strip()],
-        SPLITS,
+        VENUES,
         "CREATE OR REPLACE VIEW {{ schema() }}.days AS SELECT trading_date FROM {{ schema() }}.daily_trading",
         "UPDATE {{ schema() }}.daily_trading SET vwap = NULL WHERE vwap = 0",
     ],

@@ -16,5 +16,6 @@ SELECT
     concentration_metrics.effective_companies,
     concentration_metrics.top10_pct,
     concentration_metrics.quality,
-    source
+    source,
+    concentration_metrics.mag7_pct_of_sp500_before
 FROM market_data

@@ -15,6 +15,7 @@ SELECT
     line.counted,
     line.provider_market_cap,
     NULLIF(ARRAY_JOIN(line.flags, ','), '') AS flags,
-    source
+    source,
+    line.split_factor
 FROM market_data
     LATERAL VIEW EXPLODE(constituents) AS line

@@ -6,7 +6,6 @@ import json
 import logging
 from collections.abc import Iterator
 from datetime import date
-from decimal import Decimal
 from typing import Any
 
 from mag7.lake.keys import document_key
@@ -67,7 +66,7 @@ def _list_published(store: ObjectStore, settings: Settings, session: date) -> It
     for sessions_back in range(1, settings.correction_sessions + 1):
         day = previous_session(session, sessions_back)
         try:
-            yield day, json.loads(store.get(document_key(day)), parse_float=Decimal)
+            yield day, json.loads(store.get(document_key(day)))
         except ObjectMissingError:
             continue
 
@@ -85,7 +84,7 @@ def _list_edits(book: AnswerBook, day: date, document: Document) -> list[str]:
     edits = [
         f"{line['ticker']} close {line['close']} -> {bar.close}"
         for line in document["constituents"]
-        if line["close"] is not None and (bar := bars.bars.get(line["symbol"])) and bar.close != line["close"]
+        if line["close"] is not None and (bar := bars.bars.get(line["symbol"])) and float(bar.close) != line["close"]
     ]
     for ticker, company in document["companies"].items():
         edits += _list_bar_edits(bars, ticker, document, company["trading_data"])
@@ -98,7 +97,10 @@ def _list_bar_edits(bars: GroupedDaily, ticker: str, document: Document, publish
     bar = bars.bars.get(symbol)
     if bar is None:
         return []
-    found = {price: (published[f"{price}_price"], getattr(bar, price)) for price in PRICES}
+    # A document holds doubles: the kept decimals are compared as it would write them.
+    found: dict[str, tuple[Any, float | None]] = {
+        price: (published[f"{price}_price"], float(getattr(bar, price))) for price in PRICES
+    }
     found["volume"] = published["volume"], int(bar.volume.to_integral_value())
-    found["vwap"] = published["vwap"], bar.vwap
+    found["vwap"] = published["vwap"], None if bar.vwap is None else float(bar.vwap)
     return [f"{ticker} {name} {old} -> {new}" for name, (old, new) in found.items() if old != new and name != "close"]

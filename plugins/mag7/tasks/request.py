@@ -64,13 +64,13 @@ def request_params() -> dict[str, Param]:
             False,
             type="boolean",
             title="Collect corrections",
-            description="Ask again for the closes of the sessions before, as scheduled runs do, and publish what changed",
+            description="As scheduled runs do, ask again for the closes of the sessions before; publish what changed",
         ),
         "rebuild": Param(
             False,
             type="boolean",
             title="Rebuild",
-            description="Build the published session anew from kept answers, without any call: after a fact table changed",
+            description="After a fact table changed: build the published session anew from kept answers; no calls",
         ),
         "through": Param(
             None,

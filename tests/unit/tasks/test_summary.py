@@ -11,12 +11,12 @@ import pytest
 from mag7.lake.catalog import create_catalog
 from mag7.lake.objects import ObjectStore
 from mag7.tasks.check import CHECKS
-from mag7.tasks.document import COVERAGE
+from mag7.tasks.document import CHANGES, COVERAGE
 from mag7.tasks.publish import WAREHOUSE
 from mag7.tasks.refusals import SessionRefusedError
 from mag7.tasks.reports import read_report, write_report
 from mag7.tasks.summary import SUMMARY, report_refusals, summarise, summarise_session, tabulate_session
-from tests.unit.tasks.conftest import DAY, RUN
+from tests.unit.tasks.conftest import RUN
 
 KEY = "raw/magnificent7/trading_date=2024-12-13/market_data.json"
 PASSED = [{"name": "keys_unique", "passed": True}]
@@ -63,6 +63,7 @@ def published(store: ObjectStore) -> ObjectStore:
     store.put(KEY, json.dumps(make_document()).encode())
     write_report(store, RUN, WAREHOUSE, {"rows": {"daily_trading": 7}})
     write_report(store, RUN, CHECKS, {"checks": PASSED, "refused": {}})
+    write_report(store, RUN, CHANGES, {"2024-12-13": ["AAPL close: 248.1 -> 248.13"]})
     for folder in ("market_data", "processed/daily_trading", "analytics/daily_trading", "manifests"):
         store.put(f"staging/{RUN}/{folder}/file", b"staged")
     return store
@@ -74,6 +75,8 @@ class TestSummarise:
         report = read_report(published, RUN, SUMMARY)
 
         assert (report["checks"], report["rows_loaded"], report["calls"]) == (PASSED, {"daily_trading": 7}, 6)
+        assert report["changes"] == {"2024-12-13": ["AAPL close: 248.1 -> 248.13"]}
+        assert report["explained"] == []
         (session,) = report["sessions"]
         assert session == {
             "trading_date": "2024-12-13",
@@ -104,7 +107,7 @@ class TestSummarise:
 
 class TestTable:
     def test_shows_caps_parts_and_both_figures(self, published: ObjectStore) -> None:
-        lines = tabulate_session(summarise_session(published, DAY)).splitlines()
+        lines = tabulate_session(summarise_session(json.loads(published.get(KEY)))).splitlines()
 
         assert lines[0] == "session 2024-12-13, source simulated, quality partial"
         assert lines[2].split() == ["1", "AAPL", "3,750,689,160,990.00", "50.00", "%", "6.90", "%"]
@@ -116,7 +119,7 @@ class TestTable:
     def test_a_line_sum_that_is_missing_is_not_shown_as_zero(self, store: ObjectStore) -> None:
         store.put(KEY, json.dumps(make_document(line_sum_mag7_pct=None, line_sum_market_cap=None)).encode())
 
-        assert "not available, a line is missing" in tabulate_session(summarise_session(store, DAY))
+        assert "not available, a line is missing" in tabulate_session(summarise_session(json.loads(store.get(KEY))))
 
 
 class TestRefusals:

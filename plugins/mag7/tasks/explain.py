@@ -1,0 +1,53 @@
+"""How a figure of a published session came about, printed: ``python -m mag7.tasks.explain NVDA 2024-06-07``.
+
+Reads the lake through the Airflow connection aws_default and the settings, as the tasks do; asks nobody else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from datetime import date
+
+from mag7.errors import Mag7Error
+from mag7.lake.keys import document_key
+from mag7.lake.objects import ObjectMissingError
+from mag7.market.explain import explain_line
+from mag7.settings import read_settings
+from mag7.tasks.connections import open_store
+
+
+class SessionNotPublishedError(Mag7Error):
+    """There is no published document of the session."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the explanation; returns the exit code, 1 with one line on standard error where there is none."""
+    parser = argparse.ArgumentParser(prog="python -m mag7.tasks.explain", description=__doc__)
+    parser.add_argument("ticker", help="the line's ticker or its symbol of that session, such as NVDA or FB")
+    parser.add_argument("session", type=date.fromisoformat, help="the session, such as 2024-06-07")
+    options = parser.parse_args(arguments)
+    try:
+        print(explain_published(options.ticker, options.session))
+    except Mag7Error as error:
+        print(f"explain: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def explain_published(ticker: str, session: date) -> str:
+    """Explain a line of a published session; raises SessionNotPublishedError or LineUnknownError."""
+    store = open_store(read_settings())
+    try:
+        document = json.loads(store.get(document_key(session)))
+    except ObjectMissingError as missing:
+        raise SessionNotPublishedError(
+            f"{session} is not published in {store.bucket}: run mag7_daily for it first"
+        ) from missing
+    return explain_line(document, ticker)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
