@@ -129,7 +129,7 @@ def demonstrate(stack: Stack, day: str, params: Mapping[str, Any], *, started: f
     if not _succeeded(tasks):
         published = any(task.task_id == PUBLISHING_TASK and task.state in RAN for task in tasks)
         return _refuse(day, _explain_failure(store, segment, tasks), log, started, published=published)
-    return _summarise(stack, store, segment, day, tasks, started)
+    return _summarise(stack, read_report(store, segment, SUMMARY), day, tasks, started)
 
 
 def _succeeded(tasks: Sequence[TaskRun]) -> bool:
@@ -160,10 +160,7 @@ def _refuse(day: str, reason: str, logs: Path, started: float, *, published: boo
     return Outcome({"trading_date": day, "refused": reason, "seconds": round(time.monotonic() - started, 1)}, False)
 
 
-def _summarise(
-    stack: Stack, store: ObjectStore, segment: str, day: str, tasks: Sequence[TaskRun], started: float
-) -> Outcome:
-    report = read_report(store, segment, SUMMARY)
+def _summarise(stack: Stack, report: Mapping[str, Any], day: str, tasks: Sequence[TaskRun], started: float) -> Outcome:
     # Corrected sessions come before the one that was asked for; a rebuild reports its first.
     session = next((found for found in report["sessions"] if found["trading_date"] == day), report["sessions"][0])
     calls = _count_served(stack.polygon_url) if stack.simulated else report["calls"]
