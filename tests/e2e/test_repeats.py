@@ -77,17 +77,22 @@ class TestNeighbour:
 
 
 class TestRefusedAfterItWasLoaded:
-    def test_one_of_the_seven_unknown_keeps_what_was_there(self, house: House, neighbour: Step) -> None:
+    def test_one_of_the_seven_counted_twenty_times_too_small_keeps_what_was_there(
+        self, house: House, neighbour: Step
+    ) -> None:
         before = house.published()
 
-        with house.faults({"kind": "status", "status": 404, "path": "/v3/reference/tickers/NVDA"}):
+        with house.faults({"kind": "scale", "factor": 0.05, "path": f"/v3/reference/tickers/NVDA.*{NEIGHBOUR}"}):
             run = house.demo("--date", NEIGHBOUR, "--again")
 
         assert run.code == 1
         assert run.summary["trading_date"] == NEIGHBOUR
         reason = run.summary["refused"]
         assert f"{NEIGHBOUR} refused: NVDA (Nvidia)" in reason
-        assert f"one of the seven, could not be priced: the provider knows no NVDA on {NEIGHBOUR} (HTTP 404)" in reason
+        assert (
+            "one of the seven, could not be priced: the count 1,224,500,000 is 0.05 times the reference count"
+            " 24,490,000,000 (of 2024-12-13"
+        ) in reason
         assert reason.endswith("mend the cause, then run it again")
         assert reason in run.printed
         assert set(run.summary) == {"trading_date", "refused", "seconds"}
@@ -174,7 +179,7 @@ class TestCorrections:
 
 class TestRebuild:
     def test_applies_a_changed_rule_to_published_sessions_without_a_call(self, house: House, neighbour: Step) -> None:
-        rules = {"POLYGON_COUNTS_FROZEN_BEFORE": NEIGHBOUR[:8] + "13"}
+        rules = {"POLYGON_COUNTS_FROZEN_BEFORE": GOLDEN_DAY}
         run = house.demo("--date", NEIGHBOUR, "--rebuild", "--through", GOLDEN_DAY, change=rules)
 
         assert run.code == 0, run.printed
