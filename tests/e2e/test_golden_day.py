@@ -26,8 +26,8 @@ CAPS = {
 }
 LINE_SUM = 56_560_392_349_612.24
 TOTAL_OF_THE_SEVEN = Decimal("18045592596043.32")
-CALLS = 504
-"""One for every close, one for each of 503 lines."""
+CALLS = 2 * (1 + 503) + 1 + 11
+"""Every close and 503 lines, of the session and of the one before; the list of splits; a count beside each of 11."""
 
 MIDNIGHT_NEW_YORK = 1_734_066_000_000
 
@@ -221,5 +221,5 @@ class TestLake:
             "reports",
         }
         assert {key for key in staged if key.startswith("reports/")} == {
-            f"reports/{name}.json" for name in ("checks", "coverage", "summary", "warehouse")
+            f"reports/{name}.json" for name in ("changes", "checks", "corrections", "coverage", "summary", "warehouse")
         }
