@@ -39,6 +39,7 @@ STAGES = {
     "resolve_session": "resolve",
     "build_market_data": "build",
     "check_coverage": "build",
+    "publish_splits": "publish",
     "publish_sessions": "publish",
     "summarise": "summary",
     "report_refusals": "summary",

@@ -72,7 +72,7 @@ class TestSummary:
             100 * summary["total_mag7_market_cap"] / summary["sp500_total_market_cap"], rel=1e-12
         )
 
-    def test_counts_companies_checks_rows_and_calls(self, golden: Command) -> None:
+    def test_counts_companies_checks_rows_and_calls(self, golden: Command, document: dict[str, Any]) -> None:
         summary = golden.summary
 
         assert summary["companies"] == 500
@@ -81,7 +81,7 @@ class TestSummary:
         assert summary["checks"] == [{"name": name, "passed": True} for name in list_checks()]
         assert summary["rows_loaded"] == {
             "concentration_metrics": 1, "company_details": 7, "daily_trading": 7, "magnificent7_metrics": 7,
-            "failed_collections": 0, "constituent_market_caps": 503,
+            "failed_collections": 0, "constituent_market_caps": 503, "splits": len(document["splits"]),
         }  # fmt: skip
         assert summary["calls"] == CALLS
         assert summary["seconds"] > 0
