@@ -10,7 +10,7 @@ TICKER ?=
 PORT ?= 8080
 export PYTHONPATH := $(CURDIR):$(CURDIR)/plugins
 
-.PHONY: help setup demo rebuild explain test test-slow lint ui up down bench sandbox-reset lock format
+.PHONY: help setup demo rebuild explain test test-slow lint ui up down bench sandbox-reset lock format readme-table
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -46,6 +46,9 @@ lint: setup ## ruff, mypy and sqlfluff
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/sqlfluff lint include/sql
+
+readme-table: setup ## write the README's table of sessions anew, from the offline market
+	@$(RUN) -m tests.readme_table --write
 
 format: setup ## let ruff and sqlfluff mend what they can
 	$(VENV)/bin/ruff check --fix .

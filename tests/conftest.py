@@ -1,4 +1,4 @@
-"""What every test stands on: a home of its own for Airflow, never the user's."""
+"""What every test stands on: a home of its own for Airflow, never the user's, and property tests without a clock."""
 
 from __future__ import annotations
 
@@ -6,6 +6,12 @@ import atexit
 import os
 import shutil
 import tempfile
+
+from hypothesis import HealthCheck, settings
+
+# Hypothesis fails an example after 200 ms and slow generation after seconds: on a busy machine that says nothing.
+settings.register_profile("no_clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("no_clock")
 
 if "AIRFLOW_HOME" not in os.environ:
     # Airflow reads it at import, so it must be set before any test module is.

@@ -3,18 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import lru_cache
 
+from mag7.market.document import SessionFigures
+from mag7.market.evidence import EvidenceReader
 from mag7.polygon.answers import Answer
+from mag7.polygon.client import next_page_path
 from mag7.polygon.collect import Call, grouped_daily, ticker_details
 from mag7.polygon.source import SIMULATED
+from mag7.tasks.collect import list_session_splits
+from mag7.tasks.document import compute_session
 from sandbox.polygon.app import MarketApp
 from sandbox.polygon.sessions import NEW_YORK, Clock
 from sandbox.polygon.settings import Settings
 
 NOW = datetime(2025, 6, 30, 21, tzinfo=NEW_YORK)
 """The market's today: fixed, so that no test depends on the day on which it runs."""
+
+NAMED = (
+    date(2020, 11, 30),
+    date(2021, 7, 19),
+    date(2021, 7, 20),
+    date(2022, 6, 3),
+    date(2022, 6, 6),
+    date(2022, 6, 8),
+    date(2022, 6, 9),
+    date(2022, 7, 15),
+    date(2022, 7, 18),
+    date(2022, 8, 24),
+    date(2022, 8, 25),
+    date(2024, 6, 6),
+    date(2024, 6, 7),
+    date(2024, 6, 10),
+    date(2024, 12, 13),
+)
+"""The first session and the last, and those on both sides of every split and rename of the seven between them."""
 
 HEADERS: Mapping[str, str] = {"authorization": "Bearer any-key", "host": "market.test"}
 
@@ -37,8 +62,33 @@ class MarketAnswers:
         """Every bar of a session."""
         return self._ask(grouped_daily(day))
 
+    def splits(self, session: date) -> list[Answer] | None:
+        """The pages of the list of splits as it was asked for with a session; None where one cannot be had."""
+        first = list_session_splits(session)
+        pages: list[Answer] = []
+        path: str | None = first.path
+        while path is not None:
+            page = self._ask(replace(first, path=path))
+            if not page.completed:
+                return None
+            pages.append(page)
+            path = next_page_path(page)
+        return pages
+
     def _fetch(self, call: Call) -> Answer:
         reply = self._app.answer(call.path, HEADERS).reply
         error = None if reply.status in {200, 404} else f"HTTP {reply.status}"
         key = f"raw/polygon/{call.endpoint}/trading_date={call.trading_date}/market.jsonl.gz"
         return Answer(call.path, NOW.astimezone(UTC), reply.status, SIMULATED, reply.body.decode(), error, key)
+
+
+@lru_cache(1)
+def open_market() -> EvidenceReader:
+    """A reader of the whole market's answers, one for every test of a process: what is parsed is kept a while."""
+    return EvidenceReader(MarketAnswers())
+
+
+@lru_cache(64)
+def work_out(session: date) -> SessionFigures:
+    """A session's figures as a run would have them that could ask the offline market for everything."""
+    return compute_session(open_market(), session)

@@ -42,3 +42,10 @@ def true_close(ticker: str, session: date) -> Decimal:
 def true_market_cap(ticker: str, session: date) -> Decimal:
     """The whole company's market capitalization at the line's close, exact to the cent."""
     return true_close(ticker, session) * true_share_count(ticker, session)
+
+
+def true_split_factor(ticker: str, earlier: date, later: date) -> float:
+    """How many shares of a later session one share of an earlier session has become: 1 where nothing split."""
+    (first, number), (last, _) = _locate(ticker, earlier), _locate(ticker, later)
+    factors = load_market().factors
+    return float(factors[last, number] / factors[first, number])

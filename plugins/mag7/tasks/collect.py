@@ -31,7 +31,6 @@ from mag7.polygon.errors import NotYetReleasedError
 from mag7.sessions import previous_session
 from mag7.settings import Settings, read_settings
 from mag7.tasks.connections import open_store
-from mag7.tasks.polygon_hook import PolygonHook
 from mag7.tasks.request import Asking
 from mag7.tasks.window import Window, list_window
 
@@ -104,6 +103,8 @@ class Collector:
     """Asks the provider within one task and keeps what it said."""
 
     def __init__(self, settings: Settings, asking: Asking) -> None:
+        from mag7.tasks.polygon_hook import PolygonHook
+
         self._threads = settings.threads
         self._again = asking is Asking.AGAIN
         self._reached = False

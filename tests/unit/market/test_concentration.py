@@ -23,6 +23,7 @@ from tests.unit.market.conftest import Make
 
 BOUNDS = CoverageBounds(Decimal(99), Decimal("99.5"))
 MAKE = Make()
+DAY = date(2024, 12, 12)
 
 
 def priced(ticker: str, cap: int, **line: object) -> PricedLine:
@@ -100,6 +101,40 @@ def test_refusals_name_the_missing_one_of_the_seven_and_the_bounds():
     assert refusals[1].startswith("only 1 of 2 companies are priced (50.00 %), at least 99 %")
     assert refusals[2].startswith("only 50.00 % of the index's market capitalization is priced")
     assert list_refusals(measure_concentration([priced("AAPL", 60)], []), [], BOUNDS) == []
+
+
+def compared(ticker: str, cap: int, before: int | None) -> PricedLine:
+    """A line with the cap that its company had on the session before, None where that could not be had."""
+    line = priced(ticker, cap)
+    yesterday = None if before is None else LookBack(DAY, before, Decimal(1))
+    return replace(line, evidence=replace(line.evidence, yesterday=yesterday))
+
+
+def test_the_share_before_is_that_of_todays_companies():
+    """A second line counts as little as it does today; one that failed today is left out of yesterday, too."""
+    second = priced("GOOG", 99, issuer="G", main_line=False)
+    lines = [compared("AAPL", 60, 50), compared("XOM", 40, 200), second, failed("KO", LookBack(DAY, 500, Decimal(1)))]
+    figures = measure_concentration(lines, [compared("TSLA", 90, 80)])
+
+    assert figures.mag7_pct_of_sp500 == 60
+    assert figures.mag7_pct_of_sp500_before == 20
+
+
+def test_the_share_before_is_none_where_one_of_the_seven_had_no_cap():
+    lines = [compared("AAPL", 60, None), *(compared(f"T{place}", 10, 10) for place in range(200))]
+    assert measure_concentration(lines, []).mag7_pct_of_sp500_before is None
+
+
+@pytest.mark.parametrize(("unknown", "compares"), [(0, True), (2, True), (3, False)])
+def test_the_share_before_needs_99_per_cent_of_the_companies(unknown: int, compares: bool):
+    others = [compared(f"T{place}", 10, None if place < unknown else 10) for place in range(199)]
+    before = measure_concentration([compared("AAPL", 60, 10), *others], []).mag7_pct_of_sp500_before
+
+    assert before == (Decimal(100) / (200 - unknown) if compares else None)
+
+
+def test_an_index_without_any_of_the_seven_had_a_share_of_zero():
+    assert measure_concentration([compared("XOM", 40, 30)], []).mag7_pct_of_sp500_before == 0
 
 
 @settings(max_examples=50)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from mag7.index.constituents import Line
+from mag7.index.constituents import Line, list_lines
 from mag7.index.membership import ShareClasses
+from mag7.index.splits import load_splits
+from mag7.market.basis import BasisEvidence
 from mag7.market.caps import Evidence, FailedLine, LookBack, PricedLine, price_line
-from mag7.market.evidence import LOOK_BACK_SESSIONS, EvidenceReader
+from mag7.market.evidence import LOOK_BACK_SESSIONS, CountRules, EvidenceReader
 from mag7.polygon.answers import Answer
 from mag7.sessions import previous_session
 from tests.unit.market.conftest import Make
@@ -334,3 +337,229 @@ class TestLookBack:
         look_back = read(book, make.line("AAA", share_classes=classes)).look_back
 
         assert (None if look_back is None else look_back.count) == (5 if classes == ShareClasses.ONE else None)
+
+
+CINTAS_SPLIT = {"ticker": "CTAS", "execution_date": "2024-09-12", "split_from": 1, "split_to": 4}
+EVE, AFTER, BEFORE = date(2024, 9, 11), date(2024, 12, 20), date(2024, 6, 4)
+"""The session before Cintas split 4 for 1, and those nearest to 100 days after and before: 2024-12-21 is a Saturday."""
+
+
+def member(ticker: str, session: date = EVE) -> Line:
+    return next(line for line in list_lines(session) if line.ticker == ticker)
+
+
+def keep_cintas(book: Book, count: int, session: date = EVE) -> None:
+    """Cintas at 820 dollars with a count of its own, and the list of splits as asked for with the session."""
+    book.keep_bars(session, CTAS=820)
+    book.keep_details("CTAS", session, cik="0000723254", weighted_shares_outstanding=count, market_cap=count * 820)
+    book.keep_splits(session, CINTAS_SPLIT)
+
+
+class TestSplits:
+    def test_the_providers_list_is_joined_with_ours(self, book: Book) -> None:
+        book.keep_splits(EVE, CINTAS_SPLIT, {**CINTAS_SPLIT, "ticker": "NVDA"}, {**CINTAS_SPLIT, "ticker": "NOBODY"})
+        table = EvidenceReader(book).splits(EVE)
+
+        assert [(str(split), split.source) for split in table.of(member("CTAS").issuer)] == [
+            ("4 for 1 on 2024-09-12", "provider")
+        ]
+        assert load_splits().splits.items() - table.splits.items() == {
+            (issuer, splits) for issuer, splits in load_splits().splits.items() if issuer == member("NVDA").issuer
+        }
+        assert len(table.of(member("NVDA").issuer)) == 3
+
+    def test_every_page_of_the_list_is_read(self, book: Book) -> None:
+        book.keep_splits(EVE, CINTAS_SPLIT)
+        book.pages[EVE] += [make_answer("2", body=json.dumps({"results": [{**CINTAS_SPLIT, "ticker": "DECK"}]}))]
+        table = EvidenceReader(book).splits(EVE)
+
+        assert table.of(member("CTAS").issuer)
+        assert table.of(member("DECK").issuer)
+
+    def test_without_a_list_ours_serves_alone(self, book: Book) -> None:
+        """The list is kept whole or not at all (mag7.polygon.collect.join_pages)."""
+        assert EvidenceReader(book).splits(EVE) == load_splits()
+
+    def test_the_list_is_read_once_for_all_lines(self, book: Book, make: Make) -> None:
+        book.keep_bars(AAA=10, BBB=10)
+        EvidenceReader(book).read_lines(DAY, [make.line("AAA"), make.line("BBB")])
+
+        assert book.looked_up.count(("splits", DAY)) == 1
+
+    def test_an_entry_that_cannot_be_used_fails_its_company_alone(self, book: Book, line: Line) -> None:
+        keep_cintas(book, 100_000_000)
+        book.keep_splits(EVE, {**CINTAS_SPLIT, "split_to": 0})
+        failed = price_line(read(book, member("CTAS"), EVE))
+
+        assert isinstance(failed, FailedLine)
+        assert "an entry of the provider's list of splits cannot be used" in failed.reason
+        assert "split_to is 0" in failed.reason
+        assert read(book, line, EVE).basis == BasisEvidence(EVE)
+
+    def test_two_that_contradict_each_other_fail_their_company(self, book: Book) -> None:
+        keep_cintas(book, 100_000_000)
+        book.keep_splits(EVE, CINTAS_SPLIT, {**CINTAS_SPLIT, "split_to": 3})
+        failed = price_line(read(book, member("CTAS"), EVE))
+
+        assert isinstance(failed, FailedLine)
+        assert "two splits of CTAS that contradict each other" in failed.reason
+
+
+class TestProbes:
+    @pytest.mark.parametrize(("told", "divided"), [(100_000_000, False), (400_000_000, True)])
+    def test_the_count_after_the_split_tells(self, book: Book, told: int, divided: bool) -> None:
+        keep_cintas(book, told)
+        book.keep_details("CTAS", AFTER, weighted_shares_outstanding=403_000_000)
+        book.keep_details("CTAS", BEFORE, weighted_shares_outstanding=1)
+        evidence = read(book, member("CTAS"), EVE)
+
+        assert count_of(evidence) == 100_000_000
+        assert keys_of(evidence) == [
+            *("bars-2024-09-11", "details-CTAS-2024-09-11"),
+            *("details-CTAS-2024-12-20", "splits-2024-09-11"),
+        ]
+        priced = price_line(evidence)
+        assert isinstance(priced, PricedLine)
+        assert ("divided_by_split" in priced.accepted.flags) is divided
+        assert ("CTAS", BEFORE) not in book.looked_up
+
+    @pytest.mark.parametrize(
+        "after", [None, {}, {"cik": OTHER, "weighted_shares_outstanding": 99_000_000}, {"market_cap": 5}]
+    )
+    def test_the_count_before_it_tells_where_there_is_none_after(
+        self, book: Book, after: dict[str, Any] | None
+    ) -> None:
+        """One that was not asked for, has no count, or is another issuer's is no answer."""
+        keep_cintas(book, 400_000_000)
+        book.keep_details("CTAS", BEFORE, weighted_shares_outstanding=101_000_000)
+        if after is not None:
+            book.keep_details("CTAS", AFTER, **after)
+        evidence = read(book, member("CTAS"), EVE)
+
+        assert count_of(evidence) == 100_000_000
+        assert keys_of(evidence)[2:] == ["details-CTAS-2024-06-04", "splits-2024-09-11"]
+
+    def test_without_either_the_count_is_used_and_flagged(self, book: Book) -> None:
+        keep_cintas(book, 400_000_000)
+        priced = price_line(read(book, member("CTAS"), EVE))
+
+        assert isinstance(priced, PricedLine)
+        assert priced.accepted.count == 400_000_000
+        assert "split_basis_unconfirmed" in priced.accepted.flags
+
+    def test_are_the_main_lines_for_every_class(self, book: Book) -> None:
+        day = date(2022, 7, 15)
+        book.keep_bars(day, GOOG=2255.34)
+        book.keep_details("GOOG", day, weighted_shares_outstanding=13_000_000_000)
+        book.keep_details("GOOGL", date(2022, 10, 26), weighted_shares_outstanding=12_950_000_000)
+
+        assert count_of(read(book, member("GOOG", day), day)) == 650_000_000
+
+    def test_are_listed_once_a_company_also_for_sessions_looked_back_to(self, book: Book) -> None:
+        session = date(2024, 12, 2)
+        book.keep_splits(session, CINTAS_SPLIT)
+        lines = [member(ticker, session) for ticker in ("CTAS", "GOOG", "GOOGL", "KO", "NVDA")]
+        probes = EvidenceReader(book).list_probes(session, lines)
+
+        # 63 sessions back is 2024-09-03: Cintas' split, 81 days ago, matters, and Nvidia's of June to counts of then.
+        assert [(line.ticker, after, before) for line, after, before in probes] == [
+            ("CTAS", AFTER, BEFORE),
+            ("NVDA", date(2024, 9, 18), date(2024, 3, 1)),
+        ]
+
+    @pytest.mark.parametrize(
+        ("fields", "answered"),
+        [
+            ({"weighted_shares_outstanding": 403_000_000}, True),
+            ({"share_class_shares_outstanding": 403_000_000}, True),
+            ({"weighted_shares_outstanding": 403_000_000, "cik": OTHER}, False),
+            ({"weighted_shares_outstanding": 403_000_000, "type": "ETF"}, False),
+            ({"market_cap": 83_000_000_000}, False),
+            (None, False),
+        ],
+    )
+    def test_are_answered_by_the_companys_own_count(
+        self, book: Book, fields: dict[str, Any] | None, answered: bool
+    ) -> None:
+        if fields is not None:
+            book.keep_details("CTAS", AFTER, **fields)
+
+        assert EvidenceReader(book).probe_answered(member("CTAS"), AFTER) is answered
+
+
+class TestReusedSymbol:
+    @pytest.mark.parametrize("kind", ["ETF", "ETN", "FUND"])
+    def test_a_funds_details_are_not_the_companys(self, book: Book, make: Make, kind: str) -> None:
+        """Until January 2022 META was another issuer's fund, at about 12 dollars and without a CIK."""
+        day = date(2022, 1, 28)
+        book.keep_bars(day, META=12.01)
+        book.keep_details("META", day, type=kind, weighted_shares_outstanding=28_400_000)
+        failed = price_line(read(book, make.line("META", company="Meta Platforms"), day))
+
+        assert isinstance(failed, FailedLine)
+        assert failed.reason.startswith(
+            f"the provider's META on 2022-01-28 is another issuer (a security of type {kind}, Meta Platforms is none)"
+        )
+
+    def test_facebook_is_asked_for_by_its_own_symbol_then(self, book: Book) -> None:
+        day = date(2022, 1, 28)
+        book.keep_bars(day, META=12.01, FB=301.71)
+        book.keep_details("META", day, type="ETF", weighted_shares_outstanding=28_400_000)
+        book.keep_details("FB", day, type="CS", weighted_shares_outstanding=2_720_000_000)
+
+        evidence = read(book, member("META", day), day)
+        assert evidence.bar is not None
+        assert (evidence.bar.close, count_of(evidence)) == (Decimal("301.71"), 2_720_000_000)
+
+    @pytest.mark.parametrize("kind", ["CS", "ADRC", None])
+    def test_shares_are_the_companys(self, book: Book, line: Line, kind: str | None) -> None:
+        book.keep_bars(AAA=10)
+        book.keep_details("AAA", type=kind, weighted_shares_outstanding=100, market_cap=1000)
+
+        assert count_of(read(book, line)) == 100
+
+
+class TestYesterday:
+    def keep_both(self, book: Book, today: int, yesterday: int) -> None:
+        for day, count in ((DAY, today), (YESTERDAY, yesterday)):
+            book.keep_bars(day, AAA=10)
+            book.keep_details("AAA", day, weighted_shares_outstanding=count, market_cap=count * 10)
+
+    def test_is_compared_with(self, book: Book, line: Line) -> None:
+        self.keep_both(book, 300, 100)
+        evidence = read(book, line)
+        failed = price_line(evidence)
+
+        assert evidence.yesterday is not None
+        assert (evidence.yesterday.session, evidence.yesterday.count) == (YESTERDAY, 100)
+        assert isinstance(failed, FailedLine)
+        assert "3 times as many, and no split is known that explains it" in failed.reason
+
+    def test_of_another_source_is_not_compared_with(self, book: Book, line: Line) -> None:
+        self.keep_both(book, 300, 100)
+        book.bars[YESTERDAY] = replace(book.bars[YESTERDAY], source="simulated")
+        book.said["AAA", YESTERDAY] = replace(book.said["AAA", YESTERDAY], source="simulated")
+        evidence = read(book, line)
+        priced = price_line(evidence)
+
+        assert evidence.yesterday is None
+        assert isinstance(priced, PricedLine)
+        assert (priced.accepted.count, priced.accepted.flags) == (300, ("continuity_skipped",))
+
+    def test_is_put_on_todays_basis(self, book: Book) -> None:
+        """On the day of the split the count before it is a quarter of the day's own."""
+        day = date(2024, 9, 12)
+        keep_cintas(book, 400_000_000, day)
+        keep_cintas(book, 100_000_000, EVE)
+        book.keep_details("CTAS", AFTER, weighted_shares_outstanding=403_000_000)
+        evidence = read(book, member("CTAS", day), day)
+
+        assert evidence.yesterday is not None
+        assert (evidence.yesterday.count, evidence.yesterday.factor) == (100_000_000, 4)
+        assert count_of(evidence) == 400_000_000
+
+    @pytest.mark.parametrize(("day", "frozen"), [(date(2021, 10, 29), True), (date(2021, 11, 1), False)])
+    def test_counts_are_frozen_before_a_date(self, book: Book, line: Line, day: date, frozen: bool) -> None:
+        assert EvidenceReader(book).read_own(day, line).frozen is frozen
+        rules = CountRules(frozen_before=date(2021, 10, 1))
+        assert EvidenceReader(book, rules).read_own(day, line).frozen is False

@@ -44,13 +44,23 @@ json_values = st.recursive(
 SPLIT_FIELDS = ["ticker", "execution_date", "split_from", "split_to"]
 BAR_FIELDS = ["T", "o", "h", "l", "c", "v", "vw", "t"]
 DETAIL_FIELDS = [
-    *("ticker", "name", "cik", "currency_name", "description", "market_cap", "weighted_shares_outstanding"),
+    *("ticker", "name", "type", "cik", "currency_name", "description", "market_cap", "weighted_shares_outstanding"),
     "share_class_shares_outstanding",
 ]
 
 
 def parse_details(symbol: str = "AAPL", **fields: Any) -> Any:
     return parse_ticker_details(details_body(symbol, **fields).decode(), symbol)
+
+
+@pytest.mark.parametrize(("said", "kind"), [("CS", "CS"), ("ETF", "ETF"), (None, None), ("", None)])
+def test_details_say_what_kind_of_security_it_is(said: str | None, kind: str | None) -> None:
+    assert parse_details(type=said).kind == kind
+
+
+def test_a_kind_that_is_no_text_is_noted() -> None:
+    details = parse_details(type=7)
+    assert (details.kind, details.unusable) == (None, {"type": "type is a number, not a string"})
 
 
 def test_details_are_read_as_the_provider_says_them() -> None:

@@ -7,6 +7,7 @@ import pickle
 import signal
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -16,7 +17,15 @@ from hypothesis import strategies as st
 
 from mag7.polygon import collect as collecting
 from mag7.polygon.answers import AnswerStore
-from mag7.polygon.collect import CollectReport, collect, grouped_daily, ticker_details
+from mag7.polygon.collect import (
+    CollectReport,
+    collect,
+    collect_pages,
+    grouped_daily,
+    join_pages,
+    list_of_splits,
+    ticker_details,
+)
 from mag7.polygon.errors import (
     BodyInvalidError,
     KeyRejectedError,
@@ -81,6 +90,9 @@ def test_the_requests_are_the_providers_own() -> None:
         "/v2/aggs/grouped/locale/us/market/stocks/2024-12-13?adjusted=false&include_otc=false"
     )
     assert ticker_details("BRK.B", DAY).path == "/v3/reference/tickers/BRK.B?date=2024-12-13"
+    assert list_of_splits(date(2023, 11, 9), DAY).path == (
+        "/v3/reference/splits?execution_date.gte=2023-11-09&order=asc&sort=execution_date&limit=1000"
+    )
     assert ticker_details("A/B?c", DAY).path == "/v3/reference/tickers/A%2FB%3Fc?date=2024-12-13"
 
 
@@ -411,3 +423,93 @@ def test_whatever_happens_each_call_ends_once(faults: list[list[Canned]]) -> Non
         assert report.requests == len(provider.asked) == sum(min(len(script) + 1, 3) for script in faults)
         report = collect(details(symbols), open_client(provider.address), store, threads=4)
         assert (report.asked, report.failed) == (len(failing), 0)
+
+
+SPLITS = list_of_splits(date(2023, 11, 9), DAY)
+SECOND, THIRD = "/v3/reference/splits?cursor=2", "/v3/reference/splits?cursor=3"
+
+
+def page(following: str | None = None, *tickers: str) -> Canned:
+    """A page of the list of splits; its next address is another host's, as behind a proxy, with a key in it."""
+    rows = [{"ticker": name, "execution_date": "2024-06-10", "split_from": 1, "split_to": 10} for name in tickers]
+    address = {"next_url": f"https://api.polygon.io{following}&apiKey=x"} if following else {}
+    return Canned(body=json.dumps({"status": "OK", "results": rows, **address}).encode())
+
+
+class TestPages:
+    @pytest.fixture
+    def pages(self, provider: LocalProvider) -> LocalProvider:
+        provider.scripts["splits"].extend([page(SECOND, "CTAS"), page(THIRD, "NVDA"), page()])
+        return provider
+
+    def test_every_page_is_asked_for_and_kept_in_one_object(
+        self, pages: LocalProvider, store: AnswerStore, objects: MemoryObjects
+    ) -> None:
+        report = collect_pages(SPLITS, open_client(pages.address), store)
+
+        assert pages.asked == [SPLITS.path, SECOND, THIRD]
+        assert report == CollectReport(3, 0, 3, 0, tuple(objects.bodies), 3)
+        assert len(objects.bodies) == 1
+        joined = join_pages(SPLITS, store.load("splits", DAY))
+        assert joined is not None
+        assert [answer.path for answer in joined] == [SPLITS.path, SECOND, THIRD]
+
+    def test_pages_that_are_kept_are_not_asked_for_again_unless_told(
+        self, pages: LocalProvider, store: AnswerStore, objects: MemoryObjects
+    ) -> None:
+        client = open_client(pages.address)
+        collect_pages(SPLITS, client, store)
+
+        assert collect_pages(SPLITS, client, store) == CollectReport(0, 3, 0, 0, (), 0)
+        assert len(pages.asked) == 3
+
+        pages.always["splits"] = page(None, "CTAS", "DECK")
+        again = collect_pages(SPLITS, client, store, again=True)
+        assert (again.asked, again.kept, again.requests) == (1, 0, 1)
+        joined = join_pages(SPLITS, store.load("splits", DAY))
+        assert joined is not None
+        assert [answer.path for answer in joined] == [SPLITS.path]
+        assert '"DECK"' in joined[0].body
+
+    def test_a_first_page_alone_is_asked_for_again(self, pages: LocalProvider, store: AnswerStore) -> None:
+        client = open_client(pages.address)
+        store.save("splits", DAY, [client.fetch(SPLITS.path)])
+        pages.scripts["splits"].appendleft(page(SECOND, "CTAS"))
+
+        assert collect_pages(SPLITS, client, store).asked == 3
+
+    @pytest.mark.parametrize("broken", [Canned(500), Canned(body=b'{"status":"OK"}'), Canned(404), Canned(403)])
+    def test_a_page_that_cannot_be_had_leaves_nothing_behind(
+        self, provider: LocalProvider, store: AnswerStore, objects: MemoryObjects, broken: Canned
+    ) -> None:
+        """Half a list would be taken for the whole: who split after its last page would count as unsplit."""
+        provider.scripts["splits"].append(page(SECOND, "CTAS"))
+        provider.always["splits"] = broken
+
+        with pytest.raises(PolygonError):
+            collect_pages(SPLITS, open_client(provider.address), store)
+        assert objects.bodies == {}
+
+    def test_a_listing_that_is_not_found_says_so(self, provider: LocalProvider, store: AnswerStore) -> None:
+        provider.always["splits"] = Canned(404, b'{"status":"NOT_FOUND"}')
+
+        with pytest.raises(RequestRefusedError, match="HTTP 404 for a listing") as refused:
+            collect_pages(SPLITS, open_client(provider.address), store)
+        assert refused.value.status == 404
+
+    @pytest.mark.parametrize("spoil", ["missing", "failed", "not found", "circle"])
+    def test_pages_are_joined_only_when_all_are_there(
+        self, pages: LocalProvider, store: AnswerStore, spoil: str
+    ) -> None:
+        collect_pages(SPLITS, open_client(pages.address), store)
+        kept = store.load("splits", DAY)
+        if spoil == "missing":
+            del kept[SECOND]
+        elif spoil == "failed":
+            kept[SECOND] = replace(kept[SECOND], status=500, error="HTTP 500")
+        elif spoil == "none at all":
+            del kept[SPLITS.path]
+        else:
+            kept[THIRD] = replace(kept[THIRD], body=kept[SPLITS.path].body)
+
+        assert join_pages(SPLITS, kept) is None

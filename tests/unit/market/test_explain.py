@@ -1,0 +1,109 @@
+"""How a figure came about, in lines of text that name every number it is made of."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from fractions import Fraction
+
+import pytest
+
+from mag7.index.splits import Split
+from mag7.market import explain
+from mag7.market.basis import BasisEvidence, SplitEvidence
+from mag7.market.caps import LookBack
+from mag7.market.document import Document, SessionFigures, compute_figures, encode_document, write_document
+from mag7.market.explain import LineUnknownError, explain_line
+from mag7.market.shares import Origin
+from mag7.polygon.answers import Answer
+from tests.unit.market.conftest import Make
+
+SESSION = date(2024, 6, 7)
+TEN = Split("X-nvda", "NVDA", date(2024, 6, 10), Decimal(1), Decimal(10), "a filing")
+ANSWERS = tuple(Answer(path, datetime(2024, 6, 8, tzinfo=UTC), 200, "x", "", None, f"raw/{path}") for path in "ab")
+
+
+@pytest.fixture(scope="module")
+def document() -> Document:
+    """Nvidia's count a session early on its new basis, Alphabet by two lines, a line that failed, Tesla outside."""
+    make = Make()
+    basis = BasisEvidence(SESSION, (SplitEvidence(TEN, after=24_530_000_000),))
+    yesterday = LookBack(date(2024, 6, 6), 2_460_000_000, Decimal("1209.98"))
+    nvda = make.evidence(make.line("NVDA"), 24_600_000_000, "1208.88", answers=ANSWERS)
+    evidence = [
+        replace(nvda, basis=basis, yesterday=yesterday),
+        make.evidence(make.line("GOOGL", issuer="X-goog"), 12_441_000_000, "174.46"),
+        make.evidence(make.line("GOOG", issuer="X-goog", main_line=False), 12_441_000_000, "175.95"),
+        make.evidence(make.line("COR", symbol="ABC"), 200_000_000, "238.54"),
+        make.evidence(make.line("XOM"), None, "112.75", details_failure="HTTP 404"),
+    ]
+    outside = [make.evidence(make.line("TSLA"), 3_189_000_000, "177.48")]
+    return store(compute_figures(SESSION, evidence, outside))
+
+
+def store(figures: SessionFigures) -> Document:
+    """The document as it comes back from the lake."""
+    return json.loads(encode_document(write_document(figures, "s", ANSWERS[0].time)))
+
+
+def test_a_divided_count_shows_the_split_and_what_the_provider_said(document: Document) -> None:
+    assert explain_line(document, " nvda ") == "\n".join(
+        [
+            "NVDA (NVDA Corp) on 2024-06-07, source s",
+            "  close: 1,208.88 USD as traded",
+            "  share count: 2,460,000,000: the provider's weighted count, which agrees with its own market cap",
+            "  split applied: the provider's count already stood on 10 for 1 of 2024-06-10 (a filing)",
+            "  provider's count: about 24,600,000,000, divided by 10",
+            "  market cap: 2,973,844,800,000.00 USD",
+            "  provider's market cap: 29,738,448,000,000.00 USD",
+            "  counted: yes, its cap is its company's",
+            "  flags: divided_by_split",
+            "  rests on:",
+            "    raw/a",
+            "    raw/b",
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("GOOG", "counted: no, another line stands for its company"),
+        ("GOOGL", "counted: yes"),
+        ("TSLA", "counted: no, it is not in the index on that session"),
+        ("XOM", "not priced: HTTP 404"),
+        ("abc", "COR (COR Corp, ABC on that day) on 2024-06-07"),
+    ],
+)
+def test_a_line_is_found_by_ticker_or_symbol_and_says_how_it_counts(document: Document, name: str, says: str) -> None:
+    text = explain_line(document, name)
+
+    assert says in text
+    assert "divided by" not in text
+
+
+def test_a_line_that_failed_shows_no_price(document: Document) -> None:
+    assert "close:" not in explain_line(document, "XOM")
+
+
+def test_an_unknown_line_is_refused(document: Document) -> None:
+    with pytest.raises(LineUnknownError, match="TWTR is no line of the index on 2024-06-07; give a ticker"):
+        explain_line(document, "TWTR")
+
+
+def test_a_count_looked_back_for_names_the_session() -> None:
+    make = Make()
+    back = LookBack(date(2024, 6, 6), 200, Decimal(10), factor=Fraction(1))
+    evidence = make.evidence(make.line("KO"), None, "10.5", look_back=back)
+    document = store(compute_figures(SESSION, [evidence], []))
+
+    text = explain_line(document, "KO")
+    assert "share count: 200: the accepted count of an earlier session" in text
+    assert "flags: look_back, count_of_2024-06-06" in text
+    assert "provider's market cap: not given" in text
+
+
+def test_every_origin_is_put_into_words() -> None:
+    assert set(explain.ORIGINS) == {origin.value for origin in Origin}
