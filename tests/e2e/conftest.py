@@ -53,7 +53,7 @@ def house(golden: Command) -> Iterator[House]:
 
 @pytest.fixture(scope="session")
 def neighbour_with_failure(house: House) -> Step:
-    """A few sessions before the golden day, nothing asked of it yet: the provider does not know one of its companies."""
+    """A few sessions before the golden day, not asked yet: the provider does not know one of its companies."""
     before = house.published()
     with house.faults({"kind": "status", "status": 404, "path": f"/v3/reference/tickers/{FAILING}"}):
         run = house.demo("--date", NEIGHBOUR)
