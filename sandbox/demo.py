@@ -170,7 +170,8 @@ def _summarise(stack: Stack, report: Mapping[str, Any], day: str, tasks: Sequenc
         **session,
         "ranking": [{"ticker": item["ticker"], "market_cap": item["market_cap"]} for item in session["ranking"]],
         "checks": report["checks"],
-        "rows_loaded": report["rows_loaded"],
+        "rows_loaded": report["rows_loaded"][session["trading_date"]],
+        "splits_loaded": report["splits_loaded"],
         "calls": calls,
         "changes": report["changes"],
         "stages": stages,
@@ -212,7 +213,9 @@ def _tabulate_run(summary: Mapping[str, Any], stages: Mapping[str, float]) -> st
         f"companies priced {summary['companies']}, coverage by cap {summary['coverage_pct']:.2f} %,"
         f" failed lines {len(summary['failed_collections'])}",
         f"checks passed {passed} of {len(summary['checks'])}",
-        "rows in the warehouse: " + ", ".join(f"{table} {rows}" for table, rows in summary["rows_loaded"].items()),
+        "rows in the warehouse: "
+        + ", ".join(f"{table} {rows}" for table, rows in summary["rows_loaded"].items())
+        + f"; splits known {summary['splits_loaded']}",
         f"calls to the provider: {summary['calls']}",
         "seconds by stage: " + ", ".join(f"{stage} {spent:.1f}" for stage, spent in stages.items()),
         f"seconds in all: {summary['seconds']}",

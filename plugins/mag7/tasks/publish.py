@@ -57,7 +57,7 @@ def write_manifests(window: Window) -> int:
 
 
 def reconcile(window: Window, counted: list[dict[str, Any]]) -> dict[str, int]:
-    """Compare rows and totals of the warehouse with those of the lake's files; returns rows by table.
+    """Compare rows and totals of the warehouse with those of the lake's files; returns the window's rows by table.
 
     ``counted`` is what RedshiftDataOperator returned for count_window.sql (table_name, trading_date, row_count and
     total of each table and session) and for count_splits.sql (issuer, execution_date, row_count and total of each
@@ -75,13 +75,15 @@ def reconcile(window: Window, counted: list[dict[str, Any]]) -> dict[str, int]:
     loaded = {(name_split(issuer), day): tally for (issuer, day), tally in read_tallies(counted[1]).items()}
     mine = {key: tally for key, tally in loaded.items() if key in known}
     require_equal({**lake, **known}, {**warehouse, **mine})
-    rows_by_table = {
-        table.name: sum(tally.rows for (name, _), tally in warehouse.items() if name == table.name)
-        for table in list_tables()
+    rows = {
+        session.isoformat(): {
+            table.name: warehouse[table.name, session].rows if (table.name, session) in warehouse else 0
+            for table in list_tables()
+        }
+        for session in list_window(window)
     }
-    rows_by_table[SPLITS.name] = len(known)
-    write_report(store, window["run"], WAREHOUSE, {"rows": rows_by_table})
-    return rows_by_table
+    write_report(store, window["run"], WAREHOUSE, {"rows": rows, "splits": len(known)})
+    return {table.name: sum(found[table.name] for found in rows.values()) for table in list_tables()}
 
 
 def read_tallies(result: dict[str, Any]) -> dict[tuple[str, date], Tally]:
