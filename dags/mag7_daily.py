@@ -36,6 +36,7 @@ changed unless `publish` ran; everything fetched is kept.
 | transform.* | a Glue run failed: its error and log tail are in the log | clear the task |
 | run_check | Athena could not run a check | read its reason; clear it |
 | judge_checks | a check objects to the session: it is refused | read the table in the log; mend the cause; run again |
+| publish_splits | documents contradict each other, or a file of splits is damaged: it is named | mend it, clear it |
 | publish_sessions | S3 or the catalog refused a write | clear it: it starts over |
 | load.* | the load was rolled back, or differs from the lake | clear `write_manifests` and what follows |
 | summarise | a report of the run is missing | clear the task that writes it |
@@ -175,6 +176,8 @@ def mag7_daily() -> None:
     covered = task(document.check_coverage)(corrected)
     accepted = check_window(covered, transform_window(covered))
     published = task(publish.publish_sessions)(accepted)
+    # First the splits: where the sessions are read, adjusted prices know of them.
+    task(publish.publish_splits)(accepted) >> published
     reconciled = load_window(published)
     summarised = summarise(accepted, collected)
     collected >> corrected >> built >> covered

@@ -1,7 +1,7 @@
 """``make demo``: one session through the real daily DAG against the local sandbox, and what came out of it.
 
-Usage: python -m sandbox.demo [--date YYYY-MM-DD] [--again] [--rebuild [--through YYYY-MM-DD]] [--explain TICKER]
-    [--home FOLDER]
+Usage: python -m sandbox.demo [--date YYYY-MM-DD] [--again] [--corrections] [--rebuild [--through YYYY-MM-DD]]
+    [--explain TICKER] [--home FOLDER]
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ STAGES = {
     "resolve_session": "resolve",
     "build_market_data": "build",
     "check_coverage": "build",
+    "publish_splits": "publish",
     "publish_sessions": "publish",
     "summarise": "summary",
     "report_refusals": "summary",
@@ -85,6 +86,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m sandbox.demo", description=__doc__)
     parser.add_argument("--date", default=GOLDEN_DAY, help="the session (default: %(default)s)")
     parser.add_argument("--again", action="store_true", help="ask the provider again for answers already kept")
+    parser.add_argument("--corrections", action="store_true", help="ask again for the closes of the sessions before")
     parser.add_argument("--rebuild", action="store_true", help="build published sessions from kept answers, no calls")
     parser.add_argument("--through", default=None, help="last session of a stretch to rebuild")
     parser.add_argument("--explain", default=None, help="ticker whose figures are explained")
@@ -94,7 +96,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _read_params(options: argparse.Namespace, day: str) -> dict[str, Any]:
     """Give the DAG's params that the command line asks for; those left out stay as the form has them."""
-    params = {"collect_again": options.again, "explain": options.explain}
+    params = {
+        "collect_again": options.again,
+        "collect_corrections": options.corrections,
+        "explain": options.explain,
+    }
     if options.rebuild:
         params |= {"rebuild": True, "trading_date": day, "through": options.through or day}
     return {name: value for name, value in params.items() if value is not None}
@@ -124,7 +130,7 @@ def demonstrate(stack: Stack, day: str, params: Mapping[str, Any], *, started: f
     if not _succeeded(tasks):
         published = any(task.task_id == PUBLISHING_TASK and task.state in RAN for task in tasks)
         return _refuse(day, _explain_failure(store, segment, tasks), log, started, published=published)
-    return _summarise(stack, store, segment, tasks, started)
+    return _summarise(stack, read_report(store, segment, SUMMARY), day, tasks, started)
 
 
 def _succeeded(tasks: Sequence[TaskRun]) -> bool:
@@ -155,16 +161,17 @@ def _refuse(day: str, reason: str, logs: Path, started: float, *, published: boo
     return Outcome({"trading_date": day, "refused": reason, "seconds": round(time.monotonic() - started, 1)}, False)
 
 
-def _summarise(stack: Stack, store: ObjectStore, segment: str, tasks: Sequence[TaskRun], started: float) -> Outcome:
-    report = read_report(store, segment, SUMMARY)
-    session = report["sessions"][0]
+def _summarise(stack: Stack, report: Mapping[str, Any], day: str, tasks: Sequence[TaskRun], started: float) -> Outcome:
+    # Corrected sessions come before the one that was asked for; a rebuild reports its first.
+    session = next((found for found in report["sessions"] if found["trading_date"] == day), report["sessions"][0])
     calls = _count_served(stack.polygon_url) if stack.simulated else report["calls"]
     stages = time_stages(tasks)
     summary = {
         **session,
         "ranking": [{"ticker": item["ticker"], "market_cap": item["market_cap"]} for item in session["ranking"]],
         "checks": report["checks"],
-        "rows_loaded": report["rows_loaded"],
+        "rows_loaded": report["rows_loaded"][session["trading_date"]],
+        "splits_loaded": report["splits_loaded"],
         "calls": calls,
         "changes": report["changes"],
         "stages": stages,
@@ -206,7 +213,9 @@ def _tabulate_run(summary: Mapping[str, Any], stages: Mapping[str, float]) -> st
         f"companies priced {summary['companies']}, coverage by cap {summary['coverage_pct']:.2f} %,"
         f" failed lines {len(summary['failed_collections'])}",
         f"checks passed {passed} of {len(summary['checks'])}",
-        "rows in the warehouse: " + ", ".join(f"{table} {rows}" for table, rows in summary["rows_loaded"].items()),
+        "rows in the warehouse: "
+        + ", ".join(f"{table} {rows}" for table, rows in summary["rows_loaded"].items())
+        + f"; splits known {summary['splits_loaded']}",
         f"calls to the provider: {summary['calls']}",
         "seconds by stage: " + ", ".join(f"{stage} {spent:.1f}" for stage, spent in stages.items()),
         f"seconds in all: {summary['seconds']}",

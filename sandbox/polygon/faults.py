@@ -11,7 +11,7 @@ from typing import Any
 
 KINDS = (
     "latency", "status", "reset", "stall", "truncate", "not_json", "wrong_types", "missing_keys", "other_company",
-    "empty_results",
+    "empty_results", "scale",
 )  # fmt: skip
 
 
@@ -23,7 +23,8 @@ class FaultRuleError(ValueError):
 class Fault:
     """One rule: what happens to answers whose request target matches ``path``.
 
-    ``count`` bounds how often it strikes (None: always), ``probability`` draws from its own seeded stream.
+    ``count`` bounds how often it strikes (None: always), ``probability`` draws from its own seeded stream. ``keys``
+    are what ``missing_keys`` takes away, and what ``scale`` multiplies by ``factor``: a corrupt figure.
     """
 
     kind: str
@@ -34,6 +35,7 @@ class Fault:
     status: int = 500
     retry_after: float | None = None
     seconds: float = 0.0
+    factor: float = 0.05
     keys: tuple[str, ...] = ("market_cap", "weighted_shares_outstanding", "share_class_shares_outstanding")
     struck: int = field(default=0, init=False)
     _random: random.Random = field(init=False, repr=False)
@@ -105,6 +107,8 @@ def bend_body(fault: Fault, body: bytes) -> bytes:
         content |= {"queryCount": 0, "resultsCount": 0}
     elif fault.kind == "missing_keys":
         _drop_keys(content, fault.keys)
+    elif fault.kind == "scale":
+        content = _scale_keys(content, fault.keys, fault.factor)
     elif fault.kind == "wrong_types":
         content = _write_as_text(content)
     return json.dumps(content, separators=(",", ":")).encode()
@@ -117,6 +121,19 @@ def _drop_keys(content: Any, keys: tuple[str, ...]) -> None:
     if isinstance(content, dict):
         for key in keys:
             content.pop(key, None)
+
+
+def _scale_keys(content: Any, keys: tuple[str, ...], factor: float) -> Any:
+    if isinstance(content, list):
+        return [_scale_keys(part, keys, factor) for part in content]
+    if not isinstance(content, dict):
+        return content
+    return {
+        key: round(value * factor)
+        if key in keys and isinstance(value, int | float)
+        else _scale_keys(value, keys, factor)
+        for key, value in content.items()
+    }
 
 
 def _write_as_text(content: Any) -> Any:

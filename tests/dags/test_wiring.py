@@ -56,7 +56,8 @@ def test_every_path_ends_in_the_report_of_refusals(daily: DAG) -> None:
         ("transform.register_staging", {"processing_pipeline", "analytics_pipeline"}),
         ("check.run_check", {"register_staging"}),
         ("check.judge_checks", {"run_check"}),
-        ("publish_sessions", {"judge_checks"}),
+        ("publish_splits", {"judge_checks"}),
+        ("publish_sessions", {"judge_checks", "publish_splits"}),
         ("load.write_manifests", {"publish_sessions"}),
         ("load.load_tables", {"publish_sessions", "write_manifests"}),
         ("load.count_window", {"load_tables"}),
@@ -81,11 +82,11 @@ def test_only_judged_sessions_are_published_and_loaded(daily: DAG) -> None:
 
     # publish_sessions hands on what it was given.
     assert set(windows.values()) <= {"check.judge_checks", "publish_sessions"}
-    assert windows["publish_sessions"] == "check.judge_checks"
+    assert windows["publish_sessions"] == windows["publish_splits"] == "check.judge_checks"
 
 
 def published_and_after(daily: DAG) -> list[str]:
-    return [task_id for task_id in daily.task_ids if task_id == "publish_sessions" or task_id.startswith("load.")]
+    return [task_id for task_id in daily.task_ids if task_id.startswith(("publish_", "load."))]
 
 
 def test_only_covered_sessions_are_transformed_and_checked(daily: DAG) -> None:

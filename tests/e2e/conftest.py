@@ -12,7 +12,7 @@ from sandbox.stack import SIMULATED, run_stack
 from tests.e2e.house import AirflowProcess, Command, House, Published, Run, run_command
 
 GOLDEN_DAY = "2024-12-13"
-NEIGHBOUR = "2024-12-12"
+NEIGHBOUR = "2024-12-10"
 FAILING = "ZTS"
 
 
@@ -53,7 +53,7 @@ def house(golden: Command) -> Iterator[House]:
 
 @pytest.fixture(scope="session")
 def neighbour_with_failure(house: House) -> Step:
-    """The session before the golden day, loaded while the provider does not know one company (none of the seven)."""
+    """A few sessions before the golden day, not asked yet: the provider does not know one of its companies."""
     before = house.published()
     with house.faults({"kind": "status", "status": 404, "path": f"/v3/reference/tickers/{FAILING}"}):
         run = house.demo("--date", NEIGHBOUR)

@@ -22,7 +22,7 @@ import boto3
 import pyarrow.parquet as pq
 
 from mag7.lake.catalog import DATABASE
-from mag7.lake.tables import list_tables
+from mag7.lake.tables import list_published_tables, list_tables
 from sandbox import demo
 from sandbox.airflow_home import TaskRun, find_run, list_task_runs
 from sandbox.stack import REGION, ROOT, SIMULATED, Stack
@@ -265,7 +265,7 @@ class House:
         """Everything that anyone reads, as it is now."""
         keys = [key for prefix in READ_PREFIXES for key in self.list_keys(prefix)]
         return Published(
-            {table: self.dump_table(table) for table in TABLES},
+            {table.name: self.dump_table(table.name) for table in list_published_tables()},
             {key: digest(key, self.get(key)) for key in keys},
             {table: self._list_partitions(table) for table in TABLES},
         )

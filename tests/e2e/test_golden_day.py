@@ -26,8 +26,8 @@ CAPS = {
 }
 LINE_SUM = 56_560_392_349_612.24
 TOTAL_OF_THE_SEVEN = Decimal("18045592596043.32")
-CALLS = 504
-"""One for every close, one for each of 503 lines."""
+CALLS = 2 * (1 + 503) + 1 + 11
+"""Every close and 503 lines, of the session and of the one before; the list of splits; a count beside each of 11."""
 
 MIDNIGHT_NEW_YORK = 1_734_066_000_000
 
@@ -72,7 +72,7 @@ class TestSummary:
             100 * summary["total_mag7_market_cap"] / summary["sp500_total_market_cap"], rel=1e-12
         )
 
-    def test_counts_companies_checks_rows_and_calls(self, golden: Command) -> None:
+    def test_counts_companies_checks_rows_and_calls(self, golden: Command, document: dict[str, Any]) -> None:
         summary = golden.summary
 
         assert summary["companies"] == 500
@@ -83,6 +83,7 @@ class TestSummary:
             "concentration_metrics": 1, "company_details": 7, "daily_trading": 7, "magnificent7_metrics": 7,
             "failed_collections": 0, "constituent_market_caps": 503,
         }  # fmt: skip
+        assert summary["splits_loaded"] == len(document["splits"]) > 20
         assert summary["calls"] == CALLS
         assert summary["seconds"] > 0
 
@@ -221,5 +222,5 @@ class TestLake:
             "reports",
         }
         assert {key for key in staged if key.startswith("reports/")} == {
-            f"reports/{name}.json" for name in ("checks", "coverage", "summary", "warehouse")
+            f"reports/{name}.json" for name in ("changes", "checks", "corrections", "coverage", "summary", "warehouse")
         }

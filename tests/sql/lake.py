@@ -1,4 +1,4 @@
-"""The lake's six tables on DuckDB, standing in for Athena and Redshift."""
+"""The lake's tables on DuckDB, standing in for Athena and Redshift."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 import sqlglot
 
-from mag7.lake.tables import list_tables
+from mag7.lake.tables import list_published_tables, list_tables
 from sandbox.aws.trino import MACROS, parse_query, translate
 from tests.sql.market import Rows
 
@@ -15,16 +15,19 @@ RUN = "mag7_daily-manual__2024-12-13T000000"
 
 
 class Lake:
-    """The six tables on DuckDB, staged and published, filled from rows and asked in Trino's or Redshift's SQL."""
+    """The tables on DuckDB, staged and published, filled from rows and asked in Trino's or Redshift's SQL."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
         connection.execute("SET integer_division = true")
         for macro in MACROS:
             connection.execute(macro)
-        for schema, partition in (("market_data_staging", "run VARCHAR, "), ("market_data", "")):
+        for schema, partition, tables in (
+            ("market_data_staging", "run VARCHAR, ", list_tables()),
+            ("market_data", "", list_published_tables()),
+        ):
             connection.execute(f"CREATE SCHEMA {schema}")
-            for table in list_tables():
+            for table in tables:
                 columns = ", ".join(f'"{column.name}" {column.type}' for column in table.columns)
                 connection.execute(f"CREATE TABLE {schema}.{table.name} ({partition}{columns})")
 

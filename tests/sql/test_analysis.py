@@ -8,7 +8,7 @@ import pytest
 
 from mag7.paths import SQL
 from tests.sql.lake import Lake
-from tests.sql.market import GOLDEN_DAY, make_rows
+from tests.sql.market import GOLDEN_DAY, SEVEN, make_rows
 
 TESLA_OUTSIDE = date(2020, 12, 18)
 MONTH_BEFORE = date(2024, 11, 13)
@@ -29,7 +29,7 @@ def published(lake: Lake) -> Lake:
 
 def test_every_file_says_first_which_question_it_answers() -> None:
     files = [*(SQL / "athena/analysis").glob("*.sql"), *(SQL / "redshift/analysis").glob("*.sql")]
-    assert len(files) == 4 + 6
+    assert len(files) == 5 + 6
     for file in files:
         first = file.read_text().splitlines()[0]
         assert first.startswith("-- ")
@@ -65,6 +65,31 @@ def test_extreme_market_caps(published: Lake) -> None:
         ("AAPL", 5.1e12),
         ("MSFT", 9e10),
     ]
+
+
+def test_adjusted_closes(published: Lake) -> None:
+    publish_splits(published)
+    rows = published.ask_athena(read("athena/analysis/adjusted_closes.sql"))
+    assert [(row["ticker"], row["trading_date"]) for row in rows] == [
+        (ticker, session) for ticker in sorted(SEVEN) for session in (TESLA_OUTSIDE, MONTH_BEFORE, EVE, GOLDEN_DAY)
+    ]
+    factors = [row["adjustment_factor"] for row in rows if row["ticker"] == "NVDA"]
+    assert factors == [40.0, 1.0, 1.0, 1.0]  # 4 in 2021 and 10 in 2024
+    closes = [row["adjusted_close"] for row in rows if row["ticker"] == "NVDA"]
+    assert closes == [134.25 / 40, 134.25, 134.25, 134.25]
+    assert {row["adjustment_factor"] for row in rows if row["ticker"] == "AAPL"} == {1.0}
+
+
+def publish_splits(lake: Lake) -> None:
+    """Nvidia's splits, one of a company that is none of the seven, and one that is only announced."""
+    for day, ticker, ratio in (
+        (date(2021, 7, 20), "NVDA", 4.0),
+        (date(2024, 6, 10), "NVDA", 10.0),
+        (date(2024, 6, 10), "OTH1", 3.0),
+        (date(2999, 1, 4), "AAPL", 2.0),
+    ):
+        split = {"execution_date": day, "issuer": f"X-{ticker}", "ticker": ticker, "source": "test"}
+        lake.publish({"splits": [{**split, "split_from": 1.0, "split_to": ratio}]})
 
 
 def test_share_extremes(published: Lake) -> None:

@@ -8,7 +8,7 @@ from datetime import date
 import sqlglot
 from sqlglot import exp
 
-from mag7.lake.tables import Table, list_tables
+from mag7.lake.tables import SPLITS, Table, list_published_tables, list_tables
 from mag7.warehouse.load import batch_statements
 from mag7.warehouse.migrations import list_migrations
 from mag7.warehouse.schema import list_schema_files
@@ -18,6 +18,11 @@ from tests.sql.market import GOLDEN_DAY, make_rows
 
 EVE = date(2024, 12, 12)
 REFUSED = date(2024, 12, 11)
+KEPT = {
+    "execution_date": date(2024, 6, 10), "issuer": "X-a", "ticker": "A", "split_from": 1.0, "split_to": 10.0,
+    "source": "provider",
+}  # fmt: skip
+REPLACED = {**KEPT, "issuer": "X-b", "ticker": "B"}
 TYPES = {"double": "DOUBLE PRECISION", "integer": "INTEGER", "bigint": "BIGINT", "boolean": "BOOLEAN", "date": "DATE"}
 
 
@@ -59,13 +64,22 @@ def test_each_ddl_is_its_declaration(render: Render) -> None:
         assert len([tree for tree in sqlglot.parse(ddl, read="redshift") if tree]) == 1
 
 
+def test_the_ddl_of_splits_is_its_declaration(render: Render) -> None:
+    (migration,) = [found for found in list_migrations() if found.file_name == "0003_add_splits.sql"]
+    ddl = render(migration.statements[0])
+    assert read_columns(ddl) == declare_columns(SPLITS)
+    assert f"CREATE TABLE IF NOT EXISTS market_data.{SPLITS.name} (" in ddl
+    assert f"PRIMARY KEY ({', '.join(SPLITS.key)})\n)" in ddl
+    assert ddl.endswith("DISTSTYLE AUTO\nCOMPOUND SORTKEY (execution_date, issuer)")
+
+
 def test_the_load_locks_everything_first_and_fits_into_one_batch(render: Render) -> None:
     statements = [render(statement, (EVE, GOLDEN_DAY)) for statement in batch_statements()]
-    assert len(statements) == 1 + 4 * 6
-    targets = [f"market_data.{table.name}" for table in list_tables()]
+    assert len(statements) == 1 + 4 * 7
+    targets = [f"market_data.{table.name}" for table in list_published_tables()]
     assert re.findall(r"market_data\.\w+", statements[0]) == targets
     assert statements[0].split(maxsplit=2)[:2] == ["LOCK", "TABLE"]
-    for number, table in enumerate(list_tables()):
+    for number, table in enumerate(list_published_tables()):
         create, copy, delete, insert = statements[1 + 4 * number : 5 + 4 * number]
         staging = f"{table.name}_staging"
         assert create.strip() == f"CREATE TEMPORARY TABLE {staging} (LIKE market_data.{table.name})"
@@ -73,10 +87,13 @@ def test_the_load_locks_everything_first_and_fits_into_one_batch(render: Render)
             *("COPY", staging, "FROM", f"'s3://a-lake/staging/{RUN}/manifests/{table.name}.json'"),
             *("IAM_ROLE", f"'{ROLE}'", "FORMAT", "AS", "PARQUET", "MANIFEST"),
         ]
-        assert delete.split() == [
-            *("DELETE", "FROM", f"market_data.{table.name}", "WHERE"),
-            *("trading_date", "IN", "(DATE", "'2024-12-12',", "DATE", "'2024-12-13')"),
-        ]
+        where = "WHERE trading_date IN (DATE '2024-12-12', DATE '2024-12-13')"
+        if table == SPLITS:
+            where = (
+                "USING splits_staging WHERE splits.issuer = splits_staging.issuer"
+                " AND splits.execution_date = splits_staging.execution_date"
+            )
+        assert " ".join(delete.split()) == f"DELETE FROM market_data.{table.name} {where}"  # noqa: S608 - compared
         columns = ", ".join(f'"{column.name}"' for column in table.columns)
         into, _, rest = " ".join(insert.split()).partition(" SELECT ")
         assert into == f"INSERT INTO market_data.{table.name} ({columns})"
@@ -100,7 +117,13 @@ def test_delete_and_insert_replace_the_window_and_nothing_else(render: Render, l
     for table in list_tables():
         lake.execute_redshift(f"CREATE TEMPORARY TABLE {table.name}_staging AS SELECT * FROM market_data.{table.name}")  # noqa: S608
         lake.execute_redshift(f"DELETE FROM {table.name}_staging WHERE trading_date = DATE '2024-12-11'")  # noqa: S608
-    steps = [step for step in batch_statements() if "delete_window" in step or "insert" in step]
+    for split in (KEPT, REPLACED):
+        lake.publish({"splits": [split]})
+    lake.execute_redshift(
+        "CREATE TEMPORARY TABLE splits_staging AS SELECT * FROM market_data.splits WHERE ticker = 'B'"
+    )
+    lake.execute_redshift("UPDATE splits_staging SET split_to = 4")
+    steps = [step for step in batch_statements() if "/delete_" in step or "insert" in step]
     for _ in range(2):
         for step in steps:
             lake.execute_redshift(render(step, (EVE, GOLDEN_DAY)))
@@ -109,6 +132,8 @@ def test_delete_and_insert_replace_the_window_and_nothing_else(render: Render, l
     rows = {(row["table_name"], row["trading_date"]): row["row_count"] for row in counted}
     expected = {table: len(records) for table, records in make_rows().items() if records}
     assert rows == {(table, day): count for table, count in expected.items() for day in window}
+    splits = lake.ask_redshift("SELECT * FROM market_data.splits ORDER BY issuer")
+    assert splits == [KEPT, {**REPLACED, "split_to": 4.0}]
 
 
 def test_count_window_adds_up_the_declared_money_columns(render: Render, lake: Lake) -> None:

@@ -33,6 +33,11 @@ def list_tables() -> tuple[Table, ...]:
     )
 
 
+def list_published_tables() -> tuple[Table, ...]:
+    """Give the same tables, as those that people read."""
+    return list_tables()
+
+
 def in_window(alias: str = "") -> str:
     """Give the condition of a staged table's rows."""
     prefix = f"{alias}." if alias else ""

@@ -8,7 +8,7 @@ from typing import Any
 
 from mag7.errors import Mag7Error
 from mag7.lake.keys import DATABASE, STAGING_DATABASE
-from mag7.lake.tables import Column, Table, list_tables
+from mag7.lake.tables import Column, Table, list_published_tables, list_tables
 
 BATCH = 100
 """Partitions that a BatchCreatePartition call may name: the service's limit."""
@@ -18,12 +18,6 @@ _PARQUET = {
     "OutputFormat": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat",
     "SerdeInfo": {"SerializationLibrary": "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"},
 }
-_PARTITION_KEYS = {
-    DATABASE: [{"Name": "trading_date", "Type": "date"}],
-    STAGING_DATABASE: [{"Name": "run", "Type": "string"}, {"Name": "trading_date", "Type": "date"}],
-}
-
-
 # What GetTable tells and UpdateTable takes; what is left out of an update is lost.
 _TABLE_INPUT = ("Name", "Description", "Owner", "Retention", "PartitionKeys", "TableType", "Parameters")
 
@@ -45,7 +39,7 @@ class Partition:
 
 
 def create_catalog(glue: Any, bucket: str) -> list[str]:
-    """Create what is missing of the two databases, their six tables each and the tables' columns.
+    """Create what is missing of the two databases, their tables and the tables' columns.
 
     Nothing that is there is changed or taken away, so a run that is under way notices nothing. Returns the names of
     what was made; raises CatalogDiffersError where a column has another type.
@@ -55,7 +49,7 @@ def create_catalog(glue: Any, bucket: str) -> list[str]:
         made += _create_database(glue, database)
         held = _read_tables(glue, database)
         root = f"s3://{bucket}/{'processed' if database == DATABASE else 'staging'}"
-        for table in list_tables():
+        for table in _list_declared(database):
             if table.name in held:
                 made += _add_columns(glue, database, table, held[table.name])
             else:
@@ -72,7 +66,7 @@ def list_catalog_faults(glue: Any) -> list[str]:
         except glue.exceptions.EntityNotFoundException:
             faults.append(f"the catalog database {database} is missing")
             continue
-        for table in list_tables():
+        for table in _list_declared(database):
             if table.name not in held:
                 faults.append(f"the catalog table {database}.{table.name} is missing")
                 continue
@@ -81,6 +75,16 @@ def list_catalog_faults(glue: Any) -> list[str]:
                 f"the catalog table {database}.{table.name} lacks the column {column.name}" for column in missing
             ]
     return faults
+
+
+def _list_declared(database: str) -> tuple[Table, ...]:
+    """List a database's tables: runs stage the six of sessions only."""
+    return list_published_tables() if database == DATABASE else list_tables()
+
+
+def _list_partition_keys(database: str, table: Table) -> list[dict[str, str]]:
+    run = [{"Name": "run", "Type": "string"}] if database == STAGING_DATABASE else []
+    return [*run, {"Name": table.partition_column, "Type": "date"}]
 
 
 def _read_tables(glue: Any, database: str) -> dict[str, dict[str, Any]]:
@@ -126,7 +130,7 @@ def _create_table(glue: Any, database: str, table: Table, location: str) -> list
         "Name": table.name,
         "TableType": "EXTERNAL_TABLE",
         "Parameters": {"classification": "parquet", "parquet.compression": "SNAPPY"},
-        "PartitionKeys": _PARTITION_KEYS[database],
+        "PartitionKeys": _list_partition_keys(database, table),
         "StorageDescriptor": _describe_storage(table, location),
     }
     try:

@@ -66,9 +66,24 @@ def processed_key(table: str, trading_date: date) -> str:
     return f"{processed_prefix(table, trading_date)}data.parquet"
 
 
-def analytics_key(table: str, trading_date: date) -> str:
-    """The published flat file of a table and session, for COPY."""
-    return f"analytics/{table}/{trading_date.isoformat()}.parquet"
+def analytics_key(table: str, day: date) -> str:
+    """The published flat file of a table and session, for COPY; of splits, that of a day of execution."""
+    return f"analytics/{table}/{day.isoformat()}.parquet"
+
+
+def split_day_prefix(execution_date: date) -> str:
+    """The published partition of the splits executed on a day, for Athena."""
+    return f"processed/splits/execution_date={execution_date.isoformat()}/"
+
+
+def split_day_key(execution_date: date) -> str:
+    """The one file of a day's splits in the partitioned form; the flat form lies at ``analytics_key``."""
+    return f"{split_day_prefix(execution_date)}data.parquet"
+
+
+def staged_splits_key(run: str) -> str:
+    """The splits that a run loads into the warehouse, in one flat file."""
+    return f"{staging_prefix(run)}/analytics/splits/splits.parquet"
 
 
 def script_prefix(digest: str) -> str:

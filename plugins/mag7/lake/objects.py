@@ -8,6 +8,9 @@ from typing import Any
 
 from mag7.errors import Mag7Error
 
+OVERTAKEN = ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey")
+"""What S3 answers to a conditional write whose condition does not hold, or that another one meets."""
+
 
 class ObjectMissingError(Mag7Error):
     """An object that a step relies on is not in the bucket."""
@@ -21,8 +24,16 @@ class StoredObject:
     size: int
 
 
+@dataclass(frozen=True)
+class Version:
+    """What an object held when it was read, and the mark (ETag) by which the store tells that it still does."""
+
+    body: bytes
+    mark: str
+
+
 class ObjectStore:
-    """The lake's bucket behind six verbs.
+    """The lake's bucket behind a few verbs.
 
     ``client`` is a boto3 S3 client (typed Any: boto3 ships no types). ``owner`` is the account id that must own
     the bucket, sent as ExpectedBucketOwner with every request; None where an endpoint override stands in for AWS.
@@ -46,6 +57,14 @@ class ObjectStore:
         body: bytes = answer["Body"].read()
         return body
 
+    def find(self, key: str) -> Version | None:
+        """Return an object as it is now; None where there is none."""
+        try:
+            answer = self._client.get_object(Bucket=self.bucket, Key=key, **self._owner)
+        except self._client.exceptions.NoSuchKey:
+            return None
+        return Version(answer["Body"].read(), answer["ETag"])
+
     def size(self, key: str) -> int:
         """Return an object's size in bytes; raises ObjectMissingError where there is none."""
         for stored in self.list(key):
@@ -56,6 +75,20 @@ class ObjectStore:
     def put(self, key: str, body: bytes, content_type: str = "application/octet-stream") -> None:
         """Write an object, replacing what stood there."""
         self._client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type, **self._owner)
+
+    def replace(self, key: str, body: bytes, before: Version | None) -> bool:
+        """Write an object if it still is what was read ``before``, None meaning that there was none.
+
+        Returns False, and writes nothing, where somebody else wrote or deleted it meanwhile.
+        """
+        condition = {"IfNoneMatch": "*"} if before is None else {"IfMatch": before.mark}
+        try:
+            self._client.put_object(Bucket=self.bucket, Key=key, Body=body, **condition, **self._owner)
+        except self._client.exceptions.ClientError as refused:
+            if refused.response["Error"]["Code"] not in OVERTAKEN:
+                raise
+            return False
+        return True
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         """Yield every object below a prefix, in key order."""

@@ -1,4 +1,6 @@
-"""The six tables: one declaration for the Glue jobs, the catalog, the checks and the warehouse."""
+"""The tables: one declaration for the Glue jobs, the catalog, the checks and the warehouse.
+
+Six are rows of sessions, made by the Glue jobs; splits are facts about companies, which no session owns."""
 
 from __future__ import annotations
 
@@ -51,17 +53,19 @@ class Table:
     """A table: its columns in order, the columns that identify a row.
 
     ``money_column`` is the column whose sum reconciles two copies of the table, in USD; None where there is none.
+    ``partition_column`` is the date by which its files lie.
     """
 
     name: str
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     money_column: str | None
+    partition_column: str = PARTITION_COLUMN
 
     @property
     def partitioned_columns(self) -> tuple[Column, ...]:
-        """The columns inside a file of the partitioned form, whose folder gives the trading date."""
-        return tuple(column for column in self.columns if column.name != PARTITION_COLUMN)
+        """The columns inside a file of the partitioned form, whose folder gives the date."""
+        return tuple(column for column in self.columns if column.name != self.partition_column)
 
     @property
     def required_columns(self) -> tuple[Column, ...]:
@@ -76,7 +80,26 @@ class Table:
     @property
     def subject_column(self) -> str | None:
         """The column that tells the rows of a session apart; None where a session has one row."""
-        return next((name for name in self.key if name != PARTITION_COLUMN), None)
+        return next((name for name in self.key if name != self.partition_column), None)
+
+
+SPLITS = Table(
+    "splits",
+    (
+        Column("execution_date", "date", nullable=False, positive=False),
+        Column("issuer", "varchar(32)", nullable=False, positive=False),
+        Column("ticker", "varchar(10)", nullable=False, positive=False),
+        # Doubles: they multiply prices, which are doubles, and hold whole and short decimal ratios as they are
+        # written; a DECIMAL would be rounded to its scale by each of the three engines in its own way.
+        Column("split_from", "double", nullable=False, positive=True),
+        Column("split_to", "double", nullable=False, positive=True),
+        Column("source", "varchar(256)", nullable=False, positive=False),
+    ),
+    key=("issuer", "execution_date"),
+    money_column=None,
+    partition_column="execution_date",
+)
+"""A row is a company's split: split_from shares became split_to; ticker is the company's main line."""
 
 
 @lru_cache(maxsize=1)
@@ -92,6 +115,11 @@ def list_tables() -> tuple[Table, ...]:
         )
         for name, entry in declared.items()
     )
+
+
+def list_published_tables() -> tuple[Table, ...]:
+    """List every table that people read, in the fixed order in which they are locked and loaded: the six, splits."""
+    return (*list_tables(), SPLITS)
 
 
 def _read_column(table: str, entry: dict[str, str | bool]) -> Column:

@@ -152,14 +152,13 @@ class EvidenceReader:
             frozen=day < self._rules.frozen_before,
         )
 
-    def list_probes(self, session: date, lines: Iterable[Line]) -> list[tuple[Line, date, date]]:
-        """List the probes that tell on which basis counts of a session, and of those looked back to, stand.
+    def list_probes(self, session: date, lines: Iterable[Line], earliest: date) -> list[tuple[Line, date, date]]:
+        """List the probes that tell on which basis counts of a session, and of those back to ``earliest``, stand.
 
         A probe is a line, and the days after and before a split of its company: the second is needed where the first
         has no usable answer (``probe_answered``). Each company's probes are listed once.
         """
         table = self.splits(session)
-        earliest = previous_session(session, max(LOOK_BACK_SESSIONS))
         companies = {line.issuer: line for line in lines}
         return [
             (line, *probe_sessions(table, split))

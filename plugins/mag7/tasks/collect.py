@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, TypedDict, cast
 from zoneinfo import ZoneInfo
@@ -254,7 +254,7 @@ def collect_look_back(window: Window, asking: Asking) -> Counts:
 
 def _look_back(collector: Collector, settings: Settings, session: date) -> Iterator[Counts]:
     lines = list_session_lines(session)
-    yield from _ask_probes(collector, settings, session, lines)
+    yield from _ask_probes(collector, settings, session, lines, previous_session(session))
     reader = open_reader(collector.store, settings)
     unpriced = [line for line in lines if isinstance(price_line(reader.read_own(session, line)), FailedLine)]
     for sessions_back in LOOK_BACK_SESSIONS:
@@ -266,13 +266,16 @@ def _look_back(collector: Collector, settings: Settings, session: date) -> Itera
         if not _closes_kept(collector, day):
             continue
         yield collector.ask_optional(ticker_details(symbol_on(line.ticker, day), day) for line in unpriced)
+        yield from _ask_probes(collector, settings, session, unpriced, day)
         # Whatever later steps are kept from other runs: the figures take the first step that helps, so ask in order.
         unpriced = _list_unhelped(collector, settings, session, unpriced, sessions_back)
 
 
-def _ask_probes(collector: Collector, settings: Settings, session: date, lines: Iterable[Line]) -> Iterator[Counts]:
+def _ask_probes(
+    collector: Collector, settings: Settings, session: date, lines: Sequence[Line], earliest: date
+) -> Iterator[Counts]:
     """Ask for companies' counts after their splits, and where that has no answer, before them."""
-    probes = open_reader(collector.store, settings).list_probes(session, lines)
+    probes = open_reader(collector.store, settings).list_probes(session, lines, earliest)
     today = datetime.now(NEW_YORK).date()
     yield collector.ask_optional(_probe_call(line, after) for line, after, _ in probes if after < today)
     reader = open_reader(collector.store, settings)

@@ -80,7 +80,7 @@ def check_window(window: Handed, staged: Handed) -> Handed:
 
 @task_group(group_id="load")
 def load_window(window: Handed) -> Handed:
-    """Load every table and session of a published window in one transaction, then reconcile with the lake."""
+    """Load a published window's tables, sessions and splits in one transaction, then reconcile with the lake."""
     warehouse: dict[str, Any] = {
         "workgroup_name": "{{ setting('redshift_workgroup') }}",
         "database": "{{ setting('redshift_database') }}",
@@ -90,7 +90,10 @@ def load_window(window: Handed) -> Handed:
         task_id="load_tables", sql=batch_statements(), max_active_tis_per_dag=LOADS, **warehouse
     )
     count_window = WarehouseOperator(
-        task_id="count_window", sql="redshift/load/count_window.sql", return_sql_result=True, **warehouse
+        task_id="count_window",
+        sql=["redshift/load/count_window.sql", "redshift/load/count_splits.sql"],
+        return_sql_result=True,
+        **warehouse,
     )
     task(publish.write_manifests)(window) >> load_tables >> count_window
     return task(publish.reconcile)(window, cast("Handed", count_window.output))

@@ -1,4 +1,4 @@
-"""Publishing the accepted sessions, loading them into the warehouse, and reconciling the two."""
+"""Publishing the accepted sessions and their splits, loading both into the warehouse, and reconciling the two."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import logging
 from datetime import date
 from typing import Any
 
-from mag7.lake import publish
-from mag7.lake.keys import analytics_key, manifest_key
+from mag7.lake import publish, splits
+from mag7.lake.keys import analytics_key, manifest_key, staged_splits_key
 from mag7.lake.objects import ObjectStore
-from mag7.lake.tables import Table, list_tables
+from mag7.lake.tables import SPLITS, Table, list_tables
 from mag7.settings import read_settings
 from mag7.tasks.connections import open_client, open_store
 from mag7.tasks.reports import write_report
 from mag7.tasks.window import Window, list_window
 from mag7.warehouse.load import encode_manifest
-from mag7.warehouse.reconcile import Tally, require_equal
+from mag7.warehouse.reconcile import Tallies, Tally, name_split, require_equal
 
 log = logging.getLogger(__name__)
 
@@ -31,41 +31,75 @@ def publish_sessions(window: Window) -> Window:
     return window
 
 
-def write_manifests(window: Window) -> int:
-    """Write one COPY manifest a table, naming the window's flat files and their sizes; returns their number."""
+def publish_splits(window: Window) -> list[str]:
+    """Publish every split that the window's documents know; returns the days that changed, as ISO dates."""
     store = open_store(read_settings())
-    for table in list_tables():
-        files = []
-        for session in list_window(window):
-            key = analytics_key(table.name, session)
-            files.append((store.uri(key), store.size(key)))
-        store.put(manifest_key(window["run"], table.name), encode_manifest(files), "application/json")
-    return len(list_tables())
+    days = splits.publish_splits(store, open_client("glue"), window["run"], list_window(window))
+    changed = [day.isoformat() for day in days]
+    log.info("splits: %s", f"{len(days)} days written, {', '.join(changed)}" if days else "nothing was new")
+    return changed
+
+
+def write_manifests(window: Window) -> int:
+    """Write one COPY manifest a table, naming the window's flat files and their sizes; returns their number.
+
+    Of splits there is one file, which ``publish_splits`` left.
+    """
+    store = open_store(read_settings())
+    keys = {
+        table.name: [analytics_key(table.name, session) for session in list_window(window)] for table in list_tables()
+    }
+    keys[SPLITS.name] = [staged_splits_key(window["run"])]
+    for name, files in keys.items():
+        manifest = encode_manifest((store.uri(key), store.size(key)) for key in files)
+        store.put(manifest_key(window["run"], name), manifest, "application/json")
+    return len(keys)
 
 
 def reconcile(window: Window, counted: list[dict[str, Any]]) -> dict[str, int]:
-    """Compare rows and totals of the warehouse with those of the lake's files; returns rows by table.
+    """Compare rows and totals of the warehouse with those of the lake's files; returns the window's rows by table.
 
-    ``counted`` is what RedshiftDataOperator returned for count_window.sql: table_name, trading_date, row_count and
-    total of each table and session. Raises ReconciliationError naming every difference.
+    ``counted`` is what RedshiftDataOperator returned for count_window.sql (table_name, trading_date, row_count and
+    total of each table and session) and for count_splits.sql (issuer, execution_date, row_count and total of each
+    split). Raises ReconciliationError naming every difference.
     """
     store = open_store(read_settings())
-    warehouse = {}
-    for record in counted[0]["Records"]:
-        name, day, rows, total = (_plain(cell) for cell in record)
-        warehouse[str(name), date.fromisoformat(str(day))] = Tally(int(rows), float(total))
+    warehouse = read_tallies(counted[0])
     lake = {
         (table.name, session): tally_file(store, table, session)
         for table in list_tables()
         for session in list_window(window)
     }
-    require_equal(lake, warehouse)
-    rows_by_table = {
-        table.name: sum(tally.rows for (name, _), tally in warehouse.items() if name == table.name)
-        for table in list_tables()
+    known = tally_splits(store, window["run"])
+    # Splits that other runs know are none of this one's business.
+    loaded = {(name_split(issuer), day): tally for (issuer, day), tally in read_tallies(counted[1]).items()}
+    mine = {key: tally for key, tally in loaded.items() if key in known}
+    require_equal({**lake, **known}, {**warehouse, **mine})
+    rows = {
+        session.isoformat(): {
+            table.name: warehouse[table.name, session].rows if (table.name, session) in warehouse else 0
+            for table in list_tables()
+        }
+        for session in list_window(window)
     }
-    write_report(store, window["run"], WAREHOUSE, {"rows": rows_by_table})
-    return rows_by_table
+    write_report(store, window["run"], WAREHOUSE, {"rows": rows, "splits": len(known)})
+    return {table.name: sum(found[table.name] for found in rows.values()) for table in list_tables()}
+
+
+def read_tallies(result: dict[str, Any]) -> dict[tuple[str, date], Tally]:
+    """Read a counting query's result: name, date, number of rows and total of each row."""
+    tallies = {}
+    for record in result["Records"]:
+        name, day, rows, total = (_plain(cell) for cell in record)
+        tallies[str(name), date.fromisoformat(str(day))] = Tally(int(rows), float(total))
+    return tallies
+
+
+def tally_splits(store: ObjectStore, run: str) -> Tallies:
+    """Count each split of a run's file for COPY, which holds it once."""
+    key = staged_splits_key(run)
+    known = splits.decode_splits(store.get(key), store.uri(key))
+    return {(name_split(split.issuer), split.execution_date): Tally(1, split.factor) for split in known}
 
 
 def _plain(cell: dict[str, Any]) -> Any:

@@ -27,13 +27,14 @@ SUMMARY = "summary"
 
 def summarise(
     window: Window, counts: Sequence[Counts | Sequence[Counts]], explain: str | None = None
-) -> dict[str, int]:
-    """Report every published session with its figures, explaining one line where asked; returns rows by table.
+) -> dict[str, dict[str, int]]:
+    """Report every published session with its figures, explaining one line where asked; returns rows by session.
 
     ``counts`` is what each collecting task counted; a mapped task's is a sequence.
     """
     store = open_store(read_settings())
-    rows: dict[str, int] = read_report(store, window["run"], WAREHOUSE)["rows"]
+    loaded = read_report(store, window["run"], WAREHOUSE)
+    rows: dict[str, dict[str, int]] = loaded["rows"]
     checks = read_report(store, window["run"], CHECKS)["checks"]
     documents = [json.loads(store.get(document_key(session))) for session in list_window(window)]
     sessions = [summarise_session(document) for document in documents]
@@ -46,6 +47,7 @@ def summarise(
             "sessions": sessions,
             "checks": checks,
             "rows_loaded": rows,
+            "splits_loaded": loaded["splits"],
             "calls": add_counts(counts)["requests"],
             "changes": read_report(store, window["run"], CHANGES),
             "explained": explained,

@@ -10,7 +10,7 @@ from jinja2 import pass_context
 from mag7.errors import Mag7Error
 from mag7.lake.keys import STAGING_DATABASE, manifest_key, staging_prefix
 from mag7.lake.scripts import script_arguments
-from mag7.lake.tables import list_tables
+from mag7.lake.tables import list_published_tables, list_tables
 from mag7.settings import read_settings
 from mag7.tasks.window import Window, list_window
 
@@ -126,6 +126,7 @@ MACROS: dict[str, Callable[..., Any]] = {
         in_window,
         staging,
         list_tables,
+        list_published_tables,
         manifest,
         setting,
         staging_database,

@@ -1,8 +1,9 @@
-"""The load: one batch of statements, one transaction, for all tables and every session of a window.
+"""The load: one batch of statements, one transaction, for all tables, every session of a window and its splits.
 
 The statements are the templates of include/sql/redshift/load: lock every target in a fixed order, then for each
 table a temporary staging table, a COPY from a manifest that names the window's files, a delete of the window's
-sessions and an insert by column name. A reader sees the window as it was or as it is now, nothing between.
+sessions (of splits: of those that come again, by company and day) and an insert by column name. A reader sees the
+window as it was or as it is now, nothing between.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import json
 from collections.abc import Iterable
 
 from mag7.errors import Mag7Error
-from mag7.lake.tables import list_tables
+from mag7.lake.tables import SPLITS, list_published_tables
 
 FOLDER = "redshift/load"
 STEPS = ("create_staging", "copy", "delete_window", "insert")
+SPLIT_STEPS = ("create_staging", "copy", "delete_splits", "insert")
 MAXIMUM_STATEMENTS = 40
 """BatchExecuteStatement takes at most 40 statements (AWS API reference)."""
 
@@ -26,10 +28,11 @@ class BatchTooLongError(Mag7Error):
 def batch_statements() -> list[str]:
     """Name the load's statements as Jinja templates, in order: the lock, then four steps a table."""
     statements = [f"{{% include '{FOLDER}/lock.sql' %}}"]
-    for table in list_tables():
+    for table in list_published_tables():
         columns = ", ".join(f'"{column.name}"' for column in table.columns)
+        steps = SPLIT_STEPS if table == SPLITS else STEPS
         settings = f"{{% set table = '{table.name}' %}}{{% set columns = '{columns}' %}}"
-        statements += [f"{settings}{{% include '{FOLDER}/{step}.sql' %}}" for step in STEPS]
+        statements += [f"{settings}{{% include '{FOLDER}/{step}.sql' %}}" for step in steps]
     if len(statements) > MAXIMUM_STATEMENTS:
         raise BatchTooLongError(f"{len(statements)} statements do not fit into one batch of {MAXIMUM_STATEMENTS}")
     return statements

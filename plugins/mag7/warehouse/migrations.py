@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mag7.errors import Mag7Error
-from mag7.lake.tables import list_tables
+from mag7.lake.tables import list_published_tables, list_tables
 from mag7.warehouse.schema import (
     FOLDER,
     Columns,
@@ -227,7 +227,7 @@ def _list(columns: Iterable[tuple[str, str]]) -> str:
 
 def _apply(warehouse: Warehouse, migration: Migration, columns: Columns, more: Sequence[str]) -> bool:
     """Apply one migration and some more statements; False where another setup applied it at the same moment."""
-    names = [VERSIONS, *(table.name for table in list_tables() if table.name in columns)]
+    names = [VERSIONS, *(table.name for table in list_published_tables() if table.name in columns)]
     tables = ", ".join(f"{warehouse.schema}.{name}" for name in names)
     record = {"version": migration.version, "file_name": migration.file_name, "digest": migration.digest}
     try:

@@ -18,13 +18,21 @@ class ReconciliationError(Mag7Error):
 
 @dataclass(frozen=True)
 class Tally:
-    """How many rows a table holds of a session, and the sum of its money column (USD, 0 where it has none)."""
+    """How many rows a table holds of a session, and the sum of its money column (USD, 0 where it has none).
+
+    Of a company's split of a day: how often it is held, and how many shares one share became.
+    """
 
     rows: int
     total: float
 
 
 Tallies = Mapping[tuple[str, date], Tally]
+
+
+def name_split(issuer: str) -> str:
+    """Name a company's splits in the place of a table, so that each is compared by itself."""
+    return f"splits of {issuer}"
 
 
 def list_differences(lake: Tallies, warehouse: Tallies) -> list[str]:

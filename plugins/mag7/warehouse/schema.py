@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mag7.lake.tables import Column, Table, list_tables
+from mag7.lake.tables import Column, Table, list_published_tables
 from mag7.paths import SQL
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def write_type(column: Column) -> str:
 def list_faults(columns: Columns) -> list[str]:
     """Say, one phrase each, where the warehouse's tables lack what the declaration needs; more columns are no fault."""
     faults = []
-    for table in list_tables():
+    for table in list_published_tables():
         if table.name not in columns:
             faults.append(f"the table {table.name} is missing")
         else:

@@ -280,6 +280,37 @@ class TestDefinitions:
         assert warehouse.rows(f"SELECT count(*) FROM {warehouse.schema}.caps") == [[2]]
         assert "does not exist" in warehouse.fail(f"SELECT * FROM {name}")
 
+    def test_a_view_is_replaced_and_rolled_back_like_a_table(self, warehouse: Warehouse) -> None:
+        view, table = f"{warehouse.schema}.sums", f"{warehouse.schema}.caps"
+        product = "EXP(SUM(LN(cap)))"
+        warehouse.run(
+            f"CREATE OR REPLACE VIEW {view} AS WITH a AS (SELECT {product} AS x FROM {table}) SELECT x FROM a"
+        )
+        warehouse.run(f"INSERT INTO {table} VALUES ('2024-12-13', 'A', 4, 1), ('2024-12-13', 'B', 10, 1)")
+        assert warehouse.rows(f"SELECT ROUND(x, 9) FROM {view}") == [[40.0]]
+        warehouse.run(f"CREATE OR REPLACE VIEW {view} AS SELECT ticker FROM {table}")
+        warehouse.fail([f"CREATE OR REPLACE VIEW {view} AS SELECT cap FROM {table}", "SELECT 1 FROM nowhere"])
+        assert warehouse.rows(f"SELECT * FROM {view} ORDER BY 1") == [["A"], ["B"]]
+
+    def test_delete_using_another_table(self, warehouse: Warehouse) -> None:
+        table = f"{warehouse.schema}.caps"
+        done = warehouse.run(
+            [
+                f"INSERT INTO {table} (trading_date, ticker) VALUES"
+                " ('2024-12-13', 'A'), ('2024-12-13', 'B'), ('2024-12-12', 'A')",
+                f"CREATE TEMP TABLE incoming (LIKE {table})",
+                "INSERT INTO incoming (trading_date, ticker) VALUES ('2024-12-13', 'A'), ('2024-12-13', 'C')",
+                f"DELETE FROM {table} USING incoming"
+                " WHERE caps.trading_date = incoming.trading_date AND caps.ticker = incoming.ticker",
+            ]
+        )
+        assert done["SubStatements"][-1]["ResultRows"] == 1
+        assert warehouse.rows(f"SELECT trading_date, ticker FROM {table} ORDER BY 1") == [
+            ["2024-12-12", "A"],
+            ["2024-12-13", "B"],
+        ]
+        assert "does not exist" in warehouse.fail(f"DELETE FROM {table} USING nowhere WHERE caps.ticker = nowhere.a")
+
     def test_views_work(self, warehouse: Warehouse) -> None:
         view = f"{warehouse.schema}.big"
         warehouse.run(f"CREATE OR REPLACE VIEW {view} AS SELECT ticker FROM {warehouse.schema}.caps WHERE cap > 3.5e12")

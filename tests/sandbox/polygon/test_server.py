@@ -122,6 +122,8 @@ def test_bodies_are_bent() -> None:
     assert "market_cap" not in json.loads(answer(Fault("missing_keys"), details))["results"]
     bars = json.loads(answer(Fault("missing_keys", keys=("c",)), GROUPED))["results"]
     assert all("c" not in bar and "o" in bar for bar in bars)
+    scaled = json.loads(answer(Fault("scale", factor=0.05), details))["results"]
+    assert (scaled["weighted_shares_outstanding"], scaled["ticker"]) == (755_791_150, "AAPL")
     assert json.loads(answer(Fault("other_company"), details))["results"]["ticker"] == "JNJ"
     assert "results" not in json.loads(answer(Fault("empty_results"), GROUPED))
     failed = MarketApp(Settings(clock=Clock(NOW)), [Fault("status", status=503)]).answer(details, KEY).reply

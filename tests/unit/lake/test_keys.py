@@ -15,6 +15,8 @@ from mag7.lake import keys
         (keys.document_key(date(2024, 12, 13)), "raw/magnificent7/trading_date=2024-12-13/market_data.json"),
         (keys.processed_key("t", date(2024, 12, 13)), "processed/t/trading_date=2024-12-13/data.parquet"),
         (keys.analytics_key("t", date(2024, 12, 13)), "analytics/t/2024-12-13.parquet"),
+        (keys.split_day_key(date(2024, 6, 10)), "processed/splits/execution_date=2024-06-10/data.parquet"),
+        (keys.staged_splits_key("r"), "staging/r/analytics/splits/splits.parquet"),
         (keys.answers_prefix("splits", date(2024, 1, 2)), "raw/polygon/splits/trading_date=2024-01-02/"),
         (
             keys.run_segment("mag7_daily", "manual__2024-12-13T00:00:00+00:00"),

@@ -20,6 +20,22 @@ def test_a_missing_object_is_named(store: ObjectStore):
         store.get("nowhere")
 
 
+def test_an_object_is_replaced_only_as_it_was_read(store: ObjectStore):
+    assert store.find("a/1") is None
+    assert store.replace("a/1", b"one", None)
+    first = store.find("a/1")
+    assert first is not None
+    assert first.body == b"one"
+    assert not store.replace("a/1", b"other", None)  # there is one now
+    assert store.replace("a/1", b"two", first)
+    assert not store.replace("a/1", b"three", first)
+    assert store.get("a/1") == b"two"
+    second = store.find("a/1")
+    store.delete(["a/1"])
+    assert not store.replace("a/1", b"three", second)
+    assert list(store.list("a/")) == []
+
+
 def test_listing_goes_past_one_page(store: ObjectStore):
     for number in range(1005):
         store.put(f"many/{number:04}", b"")
@@ -34,6 +50,7 @@ def test_every_request_names_the_buckets_expected_owner(store: ObjectStore):
     owned.get("a/1")
     owned.copy("a/1", "a/2")
     assert len(list(owned.list("a/"))) == 2
+    assert owned.replace("a/1", b"two", owned.find("a/1"))
     owned.delete(["a/1"])
-    assert len(sent) == 5
+    assert len(sent) == 7
     assert {params["ExpectedBucketOwner"] for params in sent} == {"123456789012"}

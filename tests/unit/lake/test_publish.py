@@ -36,7 +36,7 @@ def catalog(store: ObjectStore, glue: Any) -> Any:
 
 
 def test_the_catalog_is_made_once(store: ObjectStore, glue: Any):
-    assert len(create_catalog(glue, store.bucket)) == 2 + 2 * 6
+    assert len(create_catalog(glue, store.bucket)) == 2 + 2 * 6 + 1
     assert create_catalog(glue, store.bucket) == []
     columns = glue.get_table(DatabaseName="market_data", Name="daily_trading")["Table"]
     assert columns["PartitionKeys"] == [{"Name": "trading_date", "Type": "date"}]

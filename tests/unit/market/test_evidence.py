@@ -459,13 +459,17 @@ class TestProbes:
         session = date(2024, 12, 2)
         book.keep_splits(session, CINTAS_SPLIT)
         lines = [member(ticker, session) for ticker in ("CTAS", "GOOG", "GOOGL", "KO", "NVDA")]
-        probes = EvidenceReader(book).list_probes(session, lines)
+        cintas, nvidia = ("CTAS", AFTER, BEFORE), ("NVDA", date(2024, 9, 18), date(2024, 3, 1))
+        found = {
+            earliest: [
+                (line.ticker, after, before)
+                for line, after, before in EvidenceReader(book).list_probes(session, lines, earliest)
+            ]
+            for earliest in (session, date(2024, 9, 3))
+        }
 
-        # 63 sessions back is 2024-09-03: Cintas' split, 81 days ago, matters, and Nvidia's of June to counts of then.
-        assert [(line.ticker, after, before) for line, after, before in probes] == [
-            ("CTAS", AFTER, BEFORE),
-            ("NVDA", date(2024, 9, 18), date(2024, 3, 1)),
-        ]
+        # Cintas' split was 81 days before; Nvidia's of June matters to counts of 63 sessions back, 2024-09-03.
+        assert found == {session: [cintas], date(2024, 9, 3): [cintas, nvidia]}
 
     @pytest.mark.parametrize(
         ("fields", "answered"),

@@ -457,12 +457,14 @@ class TestPages:
     def test_pages_that_are_kept_are_not_asked_for_again_unless_told(
         self, pages: LocalProvider, store: AnswerStore, objects: MemoryObjects
     ) -> None:
-        client = open_client(pages.address)
+        clock = FakeClock()
+        client = open_client(pages.address, clock)
         collect_pages(SPLITS, client, store)
 
         assert collect_pages(SPLITS, client, store) == CollectReport(0, 3, 0, 0, (), 0)
         assert len(pages.asked) == 3
 
+        clock.wait(1.0, threading.Event())
         pages.always["splits"] = page(None, "CTAS", "DECK")
         again = collect_pages(SPLITS, client, store, again=True)
         assert (again.asked, again.kept, again.requests) == (1, 0, 1)

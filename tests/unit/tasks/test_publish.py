@@ -13,11 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from mag7.lake.catalog import create_catalog
-from mag7.lake.keys import analytics_key, staged_document_key, staged_table_prefix
+from mag7.lake.keys import analytics_key, split_day_key, staged_document_key, staged_splits_key, staged_table_prefix
 from mag7.lake.objects import ObjectStore
 from mag7.lake.publish import StagingIncompleteError
+from mag7.lake.splits import StoredSplit, encode_splits
 from mag7.lake.tables import Table, list_tables
-from mag7.tasks.publish import WAREHOUSE, publish_sessions, reconcile, tally_file, write_manifests
+from mag7.tasks.publish import WAREHOUSE, publish_sessions, publish_splits, reconcile, tally_file, write_manifests
 from mag7.tasks.reports import read_report
 from mag7.tasks.transform import register_staging
 from mag7.warehouse.reconcile import ReconciliationError
@@ -26,6 +27,7 @@ from tests.unit.tasks.conftest import DAY, RUN
 
 BEFORE = date(2024, 12, 12)
 BOTH: Any = {"run": RUN, "sessions": ["2024-12-12", "2024-12-13"]}
+NVIDIA = StoredSplit(date(2024, 6, 10), "X-nvda", "NVDA", 1.0, 10.0, "provider")
 ONE: Any = {"run": RUN, "sessions": ["2024-12-13"]}
 
 
@@ -47,6 +49,7 @@ def flat(store: ObjectStore) -> ObjectStore:
     for table in list_tables():
         amounts = () if table.name == "failed_collections" else (1.5, 2.5, 4.0)
         store.put(analytics_key(table.name, DAY), parquet(table, *amounts))
+    store.put(staged_splits_key(RUN), encode_splits([NVIDIA]))
     return store
 
 
@@ -55,20 +58,25 @@ def record(table: str, rows: int, total: dict[str, Any], day: str = "2024-12-13"
     return [{"stringValue": table}, {"stringValue": day}, {"longValue": rows}, total]
 
 
-def counted(**changes: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What RedshiftDataOperator returns for a warehouse that agrees, but for the given tables."""
+def counted(*splits: list[dict[str, Any]], **changes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What RedshiftDataOperator returns for a warehouse that agrees, but for the given splits and tables."""
     names = [table.name for table in list_tables() if table.name != "failed_collections"]
     records = {name: record(name, 3, {"doubleValue": 8.0}) for name in names}
-    return [{"Records": [row for row in {**records, **changes}.values() if row], "TotalNumRows": len(names)}]
+    split = record("X-nvda", 1, {"doubleValue": 10.0}, "2024-06-10")
+    return [
+        {"Records": [row for row in {**records, **changes}.values() if row], "TotalNumRows": len(names)},
+        {"Records": list(splits) or [split]},
+    ]
 
 
 class TestReconcile:
     def test_counts_rows_by_table_and_reports_them(self, flat: ObjectStore) -> None:
         rows = reconcile(ONE, counted())
 
-        assert rows == {table.name: 0 if table.name == "failed_collections" else 3 for table in list_tables()}
-        assert list(rows) == [table.name for table in list_tables()]
-        assert read_report(flat, RUN, WAREHOUSE) == {"rows": rows}
+        tables = [table.name for table in list_tables()]
+        assert rows == {name: 0 if name == "failed_collections" else 3 for name in tables}
+        assert list(rows) == [*tables]
+        assert read_report(flat, RUN, WAREHOUSE) == {"rows": {DAY.isoformat(): rows}, "splits": 1}
 
     @pytest.mark.parametrize(
         ("change", "said"),
@@ -116,6 +124,33 @@ class TestReconcile:
         with pytest.raises(ReconciliationError, match="daily_trading of 2024-12-12: 0 rows in the lake, 3"):
             reconcile(ONE, stray)
 
+    @pytest.mark.parametrize(
+        ("split", "said"),
+        [
+            (record("X-amzn", 1, {"doubleValue": 20.0}, "2022-06-06"), "1 rows in the lake, 0 in the warehouse"),
+            (record("X-nvda", 2, {"doubleValue": 20.0}, "2024-06-10"), "1 rows in the lake, 2 in the warehouse"),
+            (record("X-nvda", 1, {"doubleValue": 4.0}, "2024-06-10"), "total 10.0 in the lake, 4.0 in the warehouse"),
+        ],
+    )
+    def test_a_split_of_the_run_that_differs_is_named(
+        self, flat: ObjectStore, split: list[dict[str, Any]], said: str
+    ) -> None:
+        with pytest.raises(ReconciliationError, match=f"splits of X-nvda of 2024-06-10: {said}"):
+            reconcile(ONE, counted(split))
+
+    def test_splits_that_other_runs_know_are_no_difference(self, flat: ObjectStore) -> None:
+        others = [record("X-tsla", 1, {"doubleValue": 3.0}, day) for day in ("2022-08-25", "2024-06-10")]
+        mine = record("X-nvda", 1, {"doubleValue": 10.0}, "2024-06-10")
+
+        reconcile(ONE, counted(mine, *others))
+        assert read_report(flat, RUN, WAREHOUSE)["splits"] == 1
+
+    def test_a_window_without_a_split_has_none_to_compare(self, flat: ObjectStore) -> None:
+        flat.put(staged_splits_key(RUN), encode_splits([]))
+
+        reconcile(ONE, counted())
+        assert read_report(flat, RUN, WAREHOUSE)["splits"] == 0
+
 
 class TestTally:
     def test_adds_the_money_column_without_what_is_missing(self, store: ObjectStore) -> None:
@@ -138,7 +173,7 @@ class TestManifests:
         # A key that begins alike must not be taken for the session's file.
         flat.put(f"{analytics_key('daily_trading', DAY)}.old", b"stray")
 
-        assert write_manifests(ONE) == 6
+        assert write_manifests(ONE) == 7
         for table in list_tables():
             manifest = json.loads(flat.get(f"staging/{RUN}/manifests/{table.name}.json"))
             key = analytics_key(table.name, DAY)
@@ -147,6 +182,15 @@ class TestManifests:
                     {"url": f"s3://lake/{key}", "mandatory": True, "meta": {"content_length": len(flat.get(key))}}
                 ]
             }
+
+    def test_of_splits_name_the_runs_own_file(self, flat: ObjectStore) -> None:
+        write_manifests(ONE)
+        (entry,) = json.loads(flat.get(f"staging/{RUN}/manifests/splits.json"))["entries"]
+        assert entry == {
+            "url": f"s3://lake/staging/{RUN}/analytics/splits/splits.parquet",
+            "mandatory": True,
+            "meta": {"content_length": len(flat.get(staged_splits_key(RUN)))},
+        }
 
 
 class TestPublish:
@@ -175,6 +219,18 @@ class TestPublish:
         glue = boto3.client("glue", region_name="us-east-1")
         found = glue.get_partitions(DatabaseName="market_data_staging", TableName="daily_trading")["Partitions"]
         assert sorted(entry["Values"] for entry in found) == [[RUN, "2024-12-12"], [RUN, "2024-12-13"]]
+
+    def test_splits_of_the_windows_documents_are_published_once(self, staged: ObjectStore) -> None:
+        entry = {"issuer": "X-nvda", "ticker": "NVDA", "execution_date": "2024-06-10", "split_from": 1, "split_to": 10}
+        for session in (BEFORE, DAY):
+            document = {"splits": [{**entry, "source": "provider"}]}
+            staged.put(staged_document_key(RUN, session), json.dumps(document).encode())
+
+        assert publish_splits(BOTH) == ["2024-06-10"]
+        assert publish_splits(BOTH) == []
+        assert staged.get(analytics_key("splits", NVIDIA.execution_date)) == encode_splits([NVIDIA])
+        assert staged.get(split_day_key(NVIDIA.execution_date)) == encode_splits([NVIDIA], partitioned=True)
+        assert staged.get(staged_splits_key(RUN)) == encode_splits([NVIDIA])
 
     def test_nothing_is_published_where_a_staged_file_is_missing(self, staged: ObjectStore) -> None:
         staged.delete([f"{staged_table_prefix(RUN, 'analytics', 'failed_collections', DAY)}part-0.parquet"])

@@ -56,12 +56,15 @@ def make_document(**changes: Any) -> dict[str, Any]:
     }
 
 
+ROWS = {"2024-12-13": {"daily_trading": 7}}
+
+
 @pytest.fixture
 def published(store: ObjectStore) -> ObjectStore:
     """A run that went through: its document, its reports, and what it staged."""
     create_catalog(boto3.client("glue", region_name="us-east-1"), store.bucket)
     store.put(KEY, json.dumps(make_document()).encode())
-    write_report(store, RUN, WAREHOUSE, {"rows": {"daily_trading": 7}})
+    write_report(store, RUN, WAREHOUSE, {"rows": ROWS, "splits": 24})
     write_report(store, RUN, CHECKS, {"checks": PASSED, "refused": {}})
     write_report(store, RUN, CHANGES, {"2024-12-13": ["AAPL close: 248.1 -> 248.13"]})
     for folder in ("market_data", "processed/daily_trading", "analytics/daily_trading", "manifests"):
@@ -71,10 +74,11 @@ def published(store: ObjectStore) -> ObjectStore:
 
 class TestSummarise:
     def test_reports_figures_checks_rows_and_requests(self, published: ObjectStore, window: Any) -> None:
-        assert summarise(window, [CALLS, [CALLS, CALLS]]) == {"daily_trading": 7}
+        assert summarise(window, [CALLS, [CALLS, CALLS]]) == ROWS
         report = read_report(published, RUN, SUMMARY)
 
-        assert (report["checks"], report["rows_loaded"], report["calls"]) == (PASSED, {"daily_trading": 7}, 6)
+        assert (report["checks"], report["rows_loaded"], report["calls"]) == (PASSED, ROWS, 6)
+        assert report["splits_loaded"] == 24
         assert report["changes"] == {"2024-12-13": ["AAPL close: 248.1 -> 248.13"]}
         assert report["explained"] == []
         (session,) = report["sessions"]

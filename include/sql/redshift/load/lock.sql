@@ -1,5 +1,5 @@
 {# One order for every load: two of them wait for each other instead of failing with error 1023. #}
 LOCK TABLE
-{% for table in list_tables() -%}
+{% for table in list_published_tables() -%}
     {{ schema() }}.{{ table.name }}{{ ',' if not loop.last }}
 {% endfor %}

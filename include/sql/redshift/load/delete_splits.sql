@@ -1,0 +1,6 @@
+{# By company and day: a split that this run does not know stays, one that it knows otherwise is replaced. #}
+DELETE FROM {{ schema() }}.splits
+USING splits_staging
+WHERE
+    splits.issuer = splits_staging.issuer
+    AND splits.execution_date = splits_staging.execution_date
