@@ -7,9 +7,11 @@ is wrong by the split's factor. What tells is the company's own count some time 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from fractions import Fraction
+from math import prod
 from typing import Final
 
 from mag7.index.share_counts import ReferenceCount
@@ -38,6 +40,11 @@ class SplitEvidence:
     after: int | None = None
     before: int | None = None
 
+    @property
+    def tells(self) -> bool:
+        """Whether a count beside the split is known."""
+        return self.after is not None or self.before is not None
+
 
 @dataclass(frozen=True)
 class BasisEvidence:
@@ -55,9 +62,12 @@ class BasisEvidence:
 
 
 def list_relevant_splits(table: SplitTable, issuer: str, session: date) -> tuple[Split, ...]:
-    """List the splits of a company that its count of a session is judged by: later ones, and those shortly before."""
+    """List the splits of a company that its count of a session is judged by: later ones, and those shortly before.
+
+    A split is short before while its count PROBE_DAYS later is another one than the session's.
+    """
     first = session - timedelta(days=PROBE_DAYS)
-    return tuple(split for split in table.of(issuer) if split.execution_date >= first and is_telling(split))
+    return tuple(split for split in table.of(issuer) if split.execution_date > first and is_telling(split))
 
 
 def is_telling(split: Split) -> bool:
@@ -110,43 +120,70 @@ def settle_basis(accepted: AcceptedCount, evidence: BasisEvidence) -> AcceptedCo
 
 
 def _judge_splits(count: int, evidence: BasisEvidence) -> tuple[list[Split], list[Split]]:
-    """Return the later splits that a count already stands on, oldest first, and those of which nothing tells."""
-    applied: list[Split] = []
-    doubtful: list[Split] = []
-    waiting: list[Split] = []
+    """Return the later splits that a count already stands on, oldest first, and those of which nothing tells.
+
+    Raises CountWrongError where the count, put on its session's basis, stands before an earlier split.
+    """
+    later = [item for item in evidence.splits if item.split.execution_date > evidence.session]
+    standing = count_standing(count, later)
+    told = max((place for place, item in enumerate(later, start=1) if item.tells), default=0)
+    settled = Fraction(count) / _multiply(later[:standing])
+    doubtful = [item.split for item in later[max(standing, told) :]]
     for item in evidence.splits:
-        stands = stands_on(count, item)
-        if item.split.execution_date <= evidence.session:
-            if stands is None:
-                doubtful.append(item.split)
-            elif not stands:
-                raise CountWrongError(
-                    f"the count {count:,} still stands on the basis before the split {item.split} "
-                    f"({_say_counts(item)}); it is not repaired"
-                )
-        elif stands is None:
-            waiting.append(item.split)
-        elif not stands:
-            # A count cannot stand on a later split without this one.
-            break
-        else:
-            applied += [*waiting, item.split]
-            waiting = []
-    return applied, [*doubtful, *waiting]
+        if item.split.execution_date > evidence.session:
+            continue
+        if not item.tells:
+            doubtful.append(item.split)
+        elif not stands_on(settled, item, later):
+            raise CountWrongError(
+                f"the count {count:,} still stands on the basis before the split {item.split} ({_say_counts(item)}); "
+                "it is not repaired: run the session with collect_again once the provider has mended it"
+            )
+    return [item.split for item in later[:standing]], doubtful
 
 
-def stands_on(count: int, item: SplitEvidence) -> bool | None:
-    """Whether a count stands on the basis that a split made; None where neither count beside the split is known.
+def count_standing(count: int, later: Sequence[SplitEvidence]) -> int:
+    """Count how many of a company's later splits, oldest first, a count stands on already.
 
-    It stands on it where it is nearer, as a ratio, to the company's count after the split than count x factor is; in
-    the same way before the split, where count / factor is nearer.
+    A count that stands on k of them is put on the basis of each known count beside a split by the factors in between;
+    that k is right for which all of them come out nearest, as ratios. Of one split that is: it stands on it where it is
+    nearer to the count after the split than count x factor is, or count / factor nearer to the count before it. A count
+    after a split may itself stand on a later one, as all before autumn 2021 do. Where nothing tells two apart, the
+    lower one.
+    """
+    return min(range(len(later) + 1), key=lambda standing: (_misfit(count, standing, later), standing))
+
+
+def _misfit(count: int, standing: int, later: Sequence[SplitEvidence]) -> Fraction:
+    """The product of the gaps between known counts and what they would be if a count stood on so many splits."""
+    misfit = Fraction(1)
+    unsplit = Fraction(count) / _multiply(later[:standing])
+    for place, item in enumerate(later, start=1):
+        if item.after is not None:
+            misfit *= min(
+                _gap(unsplit * _multiply(later[:basis]), item.after) for basis in range(place, len(later) + 1)
+            )
+        elif item.before is not None:
+            misfit *= _gap(unsplit * _multiply(later[: place - 1]), item.before)
+    return misfit
+
+
+def stands_on(settled: Fraction, item: SplitEvidence, later: Sequence[SplitEvidence] = ()) -> bool:
+    """Whether a count stands on an earlier split: no farther from the known count beside it than if it did not.
+
+    The count after the split may stand on any of the ``later`` splits, too.
     """
     factor = item.split.factor
     if item.after is not None:
-        return _gap(Fraction(count), item.after) < _gap(count * factor, item.after)
-    if item.before is not None:
-        return _gap(count / factor, item.before) < _gap(Fraction(count), item.before)
-    return None
+        levels = [settled * _multiply(later[:basis]) for basis in range(len(later) + 1)]
+        return min(_gap(level, item.after) for level in levels) <= min(
+            _gap(level * factor, item.after) for level in levels
+        )
+    return item.before is None or _gap(settled / factor, item.before) <= _gap(settled, item.before)
+
+
+def _multiply(items: Sequence[SplitEvidence]) -> Fraction:
+    return prod((item.split.factor for item in items), start=Fraction(1))
 
 
 def _gap(count: Fraction, other: int) -> Fraction:
@@ -165,5 +202,6 @@ def _check_reference(settled: AcceptedCount, reference: ReferenceCount, shares: 
     if abs(ratio - 1) > REFERENCE_TOLERANCE:
         raise CountWrongError(
             f"the count {settled.count:,} is {float(ratio):.3g} times the reference count {round(shares):,} "
-            f"(of {reference.as_of}: {reference.source}), more than {float(REFERENCE_TOLERANCE):.0%} off"
+            f"(of {reference.as_of}: {reference.source}), more than {float(REFERENCE_TOLERANCE):.0%} off: run the "
+            "session with collect_again once the provider has mended it, or mend include/data"
         )

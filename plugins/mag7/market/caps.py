@@ -166,7 +166,8 @@ def _compare(own: AcceptedCount, evidence: Evidence) -> AcceptedCount:
     if not is_continuous(ratio):
         raise CountWrongError(
             f"the count went from {round(yesterday.expected_count):,} ({yesterday.session}, on this session's split "
-            f"basis) to {own.count:,}, {float(ratio):.3g} times as many, and no split is known that explains it"
+            f"basis) to {own.count:,}, {float(ratio):.3g} times as many, and no split is known that explains it: add "
+            f"it to include/data/splits.csv, or run {yesterday.session} with collect_again where its count is wrong"
         )
     return replace(own, flags=(*own.flags, *flags))
 

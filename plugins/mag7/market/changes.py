@@ -1,4 +1,4 @@
-"""What changed between two documents of one session: every line and every figure that differs."""
+"""What changed between two documents of one session: every line, figure, failure and split that differs."""
 
 from __future__ import annotations
 
@@ -8,54 +8,63 @@ from typing import Any
 
 from mag7.market.document import Document, encode_document
 
-LINE_FIELDS = (
-    "symbol",
-    "issuer",
-    "main_line",
-    "close",
-    "share_count",
-    "share_count_origin",
-    "split_factor",
-    "market_cap",
-    "flags",
-)
-BAR_FIELDS = ("open_price", "high_price", "low_price", "close_price", "volume", "vwap")
-FIGURES = ("total_mag7_market_cap", "sp500_total_market_cap", "mag7_pct_of_sp500", "line_sum_market_cap", "quality")
+NOT_COMPARED = frozenset({"answers", "splits_applied", "trading_data", "collection_date"})
+"""Keys of answers say where a figure is from, not what it is; bars are compared on their own."""
+
+TOLD_BY_THE_LINE = frozenset({"market_cap", "shares_outstanding", "share_count_origin", "cik"})
+"""What a company's entry repeats of its line."""
 
 
 def list_changes(before: Document, after: Document) -> list[str]:
     """Say, one phrase each, what a new document says differently; times of collection and keys are not compared.
 
-    ``before`` may be of an older schema version: what it did not hold yet counts as changed only where it has a value
-    now that is not the plain one (a split factor of 1).
+    ``before`` may be of an older schema version: what it did not hold yet is not compared.
     """
     # Numbers of a document that was not encoded yet are Decimal; those of a stored one are floats.
     after = json.loads(encode_document(after))
-    changes = _compare_lines(_index(before), _index(after))
-    for ticker in sorted({*before["companies"], *after["companies"]}):
-        bars = [content["companies"].get(ticker, {}).get("trading_data", {}) for content in (before, after)]
-        changes += _compare(f"{ticker} bar", bars[0], bars[1], BAR_FIELDS)
-    changes += _compare("session", before["concentration_metrics"], after["concentration_metrics"], FIGURES)
+    sides = before, after
+    changes = _compare_items("line", *({line["ticker"]: line for line in _list_lines(side)} for side in sides))
+    changes += _compare_items("company", *(_index_companies(side) for side in sides))
+    for ticker in sorted(before["companies"].keys() & after["companies"].keys()):
+        changes += _compare(f"{ticker} bar", *(side["companies"][ticker]["trading_data"] for side in sides))
+    changes += _compare_items("failure", *(_index_failures(side) for side in sides))
+    if "splits" in before:
+        changes += _compare_items("split", *(_index_splits(side) for side in sides))
+    return changes + _compare("session", *(side["concentration_metrics"] for side in sides))
+
+
+def _list_lines(document: Document) -> Iterable[dict[str, Any]]:
+    return [*document["constituents"], *document.get("seven_outside", [])]
+
+
+def _index_companies(document: Document) -> dict[str, dict[str, Any]]:
+    return {
+        ticker: {field: value for field, value in company.items() if field not in TOLD_BY_THE_LINE}
+        for ticker, company in document["companies"].items()
+    }
+
+
+def _index_failures(document: Document) -> dict[str, dict[str, Any]]:
+    return {item["ticker"]: {"reason": item["reason"]} for item in document["sp500_details"]["failed_tickers"]}
+
+
+def _index_splits(document: Document) -> dict[str, dict[str, Any]]:
+    return {f"{split['ticker']} {split['execution_date']}": split for split in document["splits"]}
+
+
+def _compare_items(kind: str, before: Mapping[str, dict[str, Any]], after: Mapping[str, dict[str, Any]]) -> list[str]:
+    changes = [f"{name} is no {kind} any more" for name in sorted(before.keys() - after.keys())]
+    changes += [f"{name} is now a {kind}" for name in sorted(after.keys() - before.keys())]
+    for name in sorted(before.keys() & after.keys()):
+        changes += _compare(name, before[name], after[name])
     return changes
 
 
-def _index(document: Document) -> dict[str, dict[str, Any]]:
-    return {line["ticker"]: line for line in [*document["constituents"], *document.get("seven_outside", [])]}
-
-
-def _compare_lines(before: Mapping[str, dict[str, Any]], after: Mapping[str, dict[str, Any]]) -> list[str]:
-    changes = [f"{ticker} is no line any more" for ticker in sorted(before.keys() - after.keys())]
-    changes += [f"{ticker} is a line now" for ticker in sorted(after.keys() - before.keys())]
-    for ticker in sorted(before.keys() & after.keys()):
-        changes += _compare(ticker, {"split_factor": 1.0, **before[ticker]}, after[ticker], LINE_FIELDS)
-    return changes
-
-
-def _compare(subject: str, before: Mapping[str, Any], after: Mapping[str, Any], fields: Iterable[str]) -> list[str]:
+def _compare(subject: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     return [
-        f"{subject} {field}: {_show(before.get(field))} -> {_show(after.get(field))}"
-        for field in fields
-        if before.get(field) != after.get(field)
+        f"{subject} {field}: {_show(before[field])} -> {_show(after[field])}"
+        for field in before
+        if field in after and field not in NOT_COMPARED and before[field] != after[field]
     ]
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
+from decimal import Decimal
 from functools import lru_cache
 from typing import Protocol
 
@@ -13,7 +14,14 @@ from mag7.index.seven import seven_issuers
 from mag7.index.share_counts import find_reference
 from mag7.index.splits import SplitTable, load_splits, merge_splits
 from mag7.index.symbols import symbol_on
-from mag7.market.basis import BasisEvidence, SplitEvidence, list_relevant_splits, probe_sessions, settle_basis
+from mag7.market.basis import (
+    PROBE_DAYS,
+    BasisEvidence,
+    SplitEvidence,
+    list_relevant_splits,
+    probe_sessions,
+    settle_basis,
+)
 from mag7.market.caps import Evidence, FailedLine, LookBack, price_line
 from mag7.market.shares import (
     CountUnavailableError,
@@ -105,14 +113,10 @@ class EvidenceReader:
         bar = grouped.bars.get(line.symbol)
         answers = [bars_answer, details_answer]
         previous_close = None
-        if details is not None and bar is not None and needs_previous_close(details, bar.close):
-            day = previous_session(session)
-            earlier, _, earlier_answer = self._bars(day)
-            earlier_bar = earlier.bars.get(symbol_on(line.ticker, day))
-            if earlier_bar is not None:
-                previous_close = earlier_bar.close
-                answers.append(earlier_answer)
-        basis, basis_answers = self._read_basis(session, session, line)
+        if details is not None and bar is not None:
+            previous_close, earlier_answer = self._read_previous_close(line, session, details, bar.close)
+            answers.append(earlier_answer)
+        basis, basis_answers = self._read_basis(session, session, line, details_answer)
         return Evidence(
             line,
             details,
@@ -138,16 +142,17 @@ class EvidenceReader:
         if details is None:
             return failure or f"no ticker details for {symbol} on {day}"
         close = grouped.bars[symbol].close
-        basis, basis_answers = self._read_basis(session, day, line)
+        previous_close, earlier_answer = self._read_previous_close(line, day, details, close)
+        basis, basis_answers = self._read_basis(session, day, line, details_answer)
         try:
-            accepted = settle_basis(accept_count(line, details, close, None), basis)
+            accepted = settle_basis(accept_count(line, details, close, previous_close), basis)
         except (CountUnavailableError, CountWrongError) as unusable:
             return f"{day}: {unusable}"
         return LookBack(
             day,
             accepted.count,
             close,
-            _join((bars_answer, details_answer), basis_answers),
+            _join((bars_answer, details_answer, earlier_answer), basis_answers),
             factor=self.splits(session).factor_between(line.issuer, day, session),
             frozen=day < self._rules.frozen_before,
         )
@@ -170,12 +175,30 @@ class EvidenceReader:
         """Whether a company's count on a day is among the kept answers."""
         return self._probe(line, day)[0] is not None
 
-    def _read_basis(self, session: date, day: date, line: Line) -> tuple[BasisEvidence, list[Answer]]:
-        """Read what tells on which basis a line's count of a day stands, by the splits known with a session."""
+    def _read_previous_close(
+        self, line: Line, session: date, details: TickerDetails, close: Decimal
+    ) -> tuple[Decimal | None, Answer | None]:
+        """Read the close before a session where market_cap disagrees with its own: in the evening it may rest on it."""
+        if not needs_previous_close(details, close):
+            return None, None
+        day = previous_session(session)
+        earlier, _, answer = self._bars(day)
+        bar = earlier.bars.get(symbol_on(line.ticker, day))
+        return (None, None) if bar is None else (bar.close, answer)
+
+    def _read_basis(
+        self, session: date, day: date, line: Line, told: Answer | None
+    ) -> tuple[BasisEvidence, list[Answer]]:
+        """Read what tells on which basis a line's count of a day stands, by the splits known with a session.
+
+        What was ``told`` long before a split cannot stand on it: such a split is left out.
+        """
         table = self.splits(session)
         answers: list[Answer] = []
         splits = []
         for split in list_relevant_splits(table, line.issuer, day):
+            if told is not None and told.time.date() < split.execution_date - timedelta(days=PROBE_DAYS):
+                continue
             after_day, before_day = probe_sessions(table, split)
             after, answer = self._probe(line, after_day)
             answers += [answer] if answer else []
