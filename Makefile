@@ -33,6 +33,7 @@ rebuild: setup ## published sessions anew from kept answers, no calls (DATE=firs
 	@$(RUN) -m sandbox.demo --date "$(DATE)" --rebuild $(if $(THROUGH),--through "$(THROUGH)")
 
 explain: setup ## how a figure came about (TICKER=NVDA DATE=2024-06-07)
+	@test -n "$(TICKER)" || { echo "explain: name a line, such as make explain TICKER=NVDA DATE=2024-06-07"; exit 2; }
 	@$(RUN) -m sandbox.explain "$(TICKER)" "$(DATE)"
 
 test: setup ## every test but the slow ones

@@ -31,6 +31,9 @@ SAME_SPLIT_DAYS: Final = 40
 record date, too (client issues 311 and 324), which can lie a month before the execution (Nvidia's of 2021), and no
 company splits twice in so short a time."""
 
+REUSE_DAYS: Final = 100
+"""How long after a company has left the index a split under its symbol is still taken for its own."""
+
 LISTED: Final = "provider"
 """The source of a split that only the provider lists."""
 
@@ -79,13 +82,14 @@ class SplitTable:
 def load_splits(path: Path = SPLITS) -> SplitTable:
     """Load the project's own table.
 
-    Raises FactTableInvalidError, which names the row, for a company that never was in the index, a ratio that is not
-    two positive numbers or is 1, and a second row of one company within SAME_SPLIT_DAYS: a duplicate or contradiction.
+    A ratio of 1 says that nothing was split near its date: it withdraws an entry of the provider. Raises
+    FactTableInvalidError, which names the row, for a company that never was in the index, a ratio that is not two
+    positive numbers, and a second row of one company within SAME_SPLIT_DAYS: a duplicate or contradiction.
     """
     rows = [(_parse(row), row) for row in read_rows(path, SPLIT_COLUMNS)]
     rows.sort(key=lambda pair: (pair[0].issuer, pair[0].execution_date))
     for (earlier, before), (later, row) in pairwise(rows):
-        if earlier.issuer == later.issuer and _are_near(earlier.execution_date, later.execution_date):
+        if earlier.issuer == later.issuer and _are_rivals(earlier, later):
             raise row.refuse(f"a second split of {later.ticker} beside the one in {before.place}: {earlier}")
     return _tabulate(split for split, _ in rows)
 
@@ -102,7 +106,7 @@ def merge_splits(
     found: defaultdict[str, list[Split]] = defaultdict(list)
     for entry in dict.fromkeys(listed):
         member = _find_member(entry.ticker, entry.execution_date)
-        if member is None or entry.split_from == entry.split_to:
+        if member is None or entry.split_from == entry.split_to or _is_anothers(member.issuer, entry.execution_date):
             continue
         if not any(_are_near(split.execution_date, entry.execution_date) for split in known.of(member.issuer)):
             found[member.issuer].append(
@@ -111,8 +115,12 @@ def merge_splits(
     contested = dict(known.contested)
     for ticker, reason in (unusable or {}).items():
         member = _find_member(ticker, date.max)
-        if member is not None:
-            contested[member.issuer] = f"an entry of the provider's list of splits cannot be used: {reason}"
+        # Splits of a company in our table do not hang on the provider's list.
+        if member is not None and not known.of(member.issuer):
+            contested[member.issuer] = (
+                f"an entry of the provider's list of splits cannot be used ({reason}): add the company's splits to"
+                f" {SPLITS.name}"
+            )
     merged = [split for splits in known.splits.values() for split in splits]
     for issuer, splits in found.items():
         kept, clash = _collapse(sorted(splits, key=_order))
@@ -144,6 +152,13 @@ def _order(split: Split) -> tuple[date, Fraction, Decimal]:
     return split.execution_date, split.factor, split.split_from
 
 
+def _are_rivals(one: Split, other: Split) -> bool:
+    """Whether two rows of one company contradict each other: a withdrawal may stand beside the right day."""
+    if one.execution_date == other.execution_date:
+        return True
+    return _are_near(one.execution_date, other.execution_date) and 1 not in {one.factor, other.factor}
+
+
 def _are_near(one: date, other: date) -> bool:
     return abs(one - other) <= timedelta(days=SAME_SPLIT_DAYS)
 
@@ -162,7 +177,7 @@ def _parse(row: Row) -> Split:
     member = _members().get(row.text("ticker"))
     if member is None:
         raise row.refuse("no company of the index has this ticker")
-    split = Split(
+    return Split(
         member.issuer,
         member.ticker,
         row.day("execution_date"),
@@ -170,14 +185,27 @@ def _parse(row: Row) -> Split:
         row.positive("split_to"),
         row.text("source"),
     )
-    if split.factor == 1:
-        raise row.refuse("the ratio is 1, which is no split")
-    return split
 
 
 def _find_member(symbol: str, day: date) -> Membership | None:
     """Find the company that a symbol means, as the main line's stay: today's symbol first, then that of the day."""
     return _members().get(symbol) or _former_symbols(day).get(symbol)
+
+
+def _is_anothers(issuer: str, day: date) -> bool:
+    """Whether a split may be that of another company, which took the symbol after a member without a CIK had gone."""
+    gone = _last_days().get(issuer)
+    return gone is not None and day > gone + timedelta(days=REUSE_DAYS)
+
+
+@lru_cache(maxsize=1)
+def _last_days() -> Mapping[str, date]:
+    """By company without a CIK that is in the index no more, the last day that one of its lines was."""
+    found: defaultdict[str, list[date | None]] = defaultdict(list)
+    for stay in load_membership().stays:
+        if stay.cik is None:
+            found[stay.issuer].append(stay.member_to)
+    return MappingProxyType({issuer: max(filter(None, days)) for issuer, days in found.items() if all(days)})
 
 
 @lru_cache(maxsize=1)

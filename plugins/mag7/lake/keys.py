@@ -31,6 +31,11 @@ def document_key(trading_date: date) -> str:
     return f"raw/magnificent7/trading_date={trading_date.isoformat()}/market_data.json"
 
 
+def pending_key(trading_date: date) -> str:
+    """Marks a session whose files were published and are not loaded into the warehouse yet."""
+    return f"pending/trading_date={trading_date.isoformat()}"
+
+
 def staging_prefix(run: str) -> str:
     """Below it lies what a run made and nobody reads yet; without a slash at the end."""
     return f"staging/{run}"

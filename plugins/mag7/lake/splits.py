@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,16 +31,14 @@ from mag7.lake.keys import (
 from mag7.lake.objects import ObjectStore
 from mag7.lake.tables import SPLITS, Column
 
+log = logging.getLogger(__name__)
+
 TRIES = 8
 """How often a day is read and written again where other runs write it at the same moment."""
 
 
 class SplitInvalidError(Mag7Error):
     """A document's entry of splits is not what a document holds."""
-
-
-class SplitsContradictError(Mag7Error):
-    """Two documents of one window know a company's split of a day by different ratios."""
 
 
 class SplitFileDamagedError(Mag7Error):
@@ -83,7 +82,7 @@ def publish_splits(store: ObjectStore, glue: Any, run: str, sessions: Iterable[d
 
     The run's file for COPY is left in staging: the splits of all its days as the lake holds them now, also where there
     is none (COPY wants a file). It is a copy because COPY compares sizes and another run may rewrite a day meanwhile.
-    Raises SplitInvalidError or SplitsContradictError before anything is written.
+    Raises SplitInvalidError before anything is written.
     """
     days: defaultdict[date, list[StoredSplit]] = defaultdict(list)
     for split in read_splits(store, run, sessions):
@@ -104,19 +103,17 @@ def publish_splits(store: ObjectStore, glue: Any, run: str, sessions: Iterable[d
 def read_splits(store: ObjectStore, run: str, sessions: Iterable[date]) -> list[StoredSplit]:
     """Read what a window's staged documents know, each split once, by day and company, as the newest session has it.
 
-    Raises SplitInvalidError for an entry that is none, SplitsContradictError where documents differ in a ratio.
+    A session that is built anew brings the list of its own day, from before the provider may have changed an entry.
+    Raises SplitInvalidError for an entry that is none.
     """
-    found: dict[tuple[date, str], tuple[StoredSplit, date]] = {}
+    found: dict[tuple[date, str], StoredSplit] = {}
     for session in sorted(sessions):
         for split in _read_document(store, run, session):
-            known, since = found.get(split.key, (split, session))
+            known = found.get(split.key, split)
             if known.factor != split.factor:
-                raise SplitsContradictError(
-                    f"the document of {since} knows {known}, that of {session} {split}: clear build_market_data of this"
-                    " run, or add the right one to include/data/splits.csv first"
-                )
-            found[split.key] = split, session
-    return [split for _, (split, _) in sorted(found.items())]
+                log.warning("the document of %s knows %s: taken instead of %s", session, split, known)
+            found[split.key] = split
+    return [split for _, split in sorted(found.items())]
 
 
 def _read_document(store: ObjectStore, run: str, session: date) -> list[StoredSplit]:

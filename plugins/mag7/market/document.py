@@ -196,6 +196,7 @@ def _constituent(line: PricedLine | FailedLine) -> dict[str, Any]:
         "cik": _cik(line.evidence),
         "sector": member.sector,
         "main_line": member.main_line,
+        "has_bar": line.evidence.bar is not None,
         "close": priced.bar.close if priced else None,
         "share_count": priced.accepted.count if priced else None,
         "share_count_origin": priced.accepted.origin.value if priced else None,

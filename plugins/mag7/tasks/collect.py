@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 NEW_YORK = ZoneInfo("America/New_York")
-LOOK_BACK_BATCHES = 4
+LOOK_BACK_BATCHES = 8
+"""On a plan of 5 calls a minute, of which each task has a quarter, one of them takes less than its two hours."""
+
 LEAST_BATCH = 20
 """Symbols that are not worth another task."""
 

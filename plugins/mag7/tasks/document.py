@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from datetime import date
 from decimal import Decimal
 from typing import cast
 
 from mag7.index.constituents import list_lines
-from mag7.lake.keys import document_key, staged_document_key
-from mag7.lake.objects import ObjectMissingError, ObjectStore
+from mag7.lake.keys import staged_document_key
+from mag7.lake.objects import ObjectStore
 from mag7.market.changes import list_changes
 from mag7.market.concentration import CoverageBounds, NothingPricedError, list_refusals
 from mag7.market.document import Document, SessionFigures, compute_figures, encode_document, write_document
@@ -19,6 +18,7 @@ from mag7.polygon.answers import AnswerStore, MixedSourcesError, require_one_sou
 from mag7.settings import Settings, read_settings
 from mag7.tasks.collect import list_seven_outside, open_reader
 from mag7.tasks.connections import open_store
+from mag7.tasks.published import read_published
 from mag7.tasks.refusals import SessionRefusedError, refusal_sentence
 from mag7.tasks.reports import read_report, write_report
 from mag7.tasks.window import Window, list_window, make_window
@@ -62,9 +62,8 @@ def build_market_data(window: Window) -> dict[str, str]:
 
 def _compare_with_published(store: ObjectStore, session: date, document: Document) -> dict[str, list[str]]:
     """Say, by session, what differs from the published document; nothing where none is published yet."""
-    try:
-        published = json.loads(store.get(document_key(session)))
-    except ObjectMissingError:
+    published = read_published(store, session)
+    if published is None:
         return {}
     changes = list_changes(published, document)
     shown = "; ".join(changes[:CHANGES_SHOWN]) + (

@@ -6,17 +6,15 @@ Reads the lake through the Airflow connection aws_default and the settings, as t
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from datetime import date
 
 from mag7.errors import Mag7Error
-from mag7.lake.keys import document_key
-from mag7.lake.objects import ObjectMissingError
 from mag7.market.explain import explain_line
 from mag7.settings import read_settings
 from mag7.tasks.connections import open_store
+from mag7.tasks.published import read_published
 
 
 class SessionNotPublishedError(Mag7Error):
@@ -40,12 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def explain_published(ticker: str, session: date) -> str:
     """Explain a line of a published session; raises SessionNotPublishedError or LineUnknownError."""
     store = open_store(read_settings())
-    try:
-        document = json.loads(store.get(document_key(session)))
-    except ObjectMissingError as missing:
-        raise SessionNotPublishedError(
-            f"{session} is not published in {store.bucket}: run mag7_daily for it first"
-        ) from missing
+    document = read_published(store, session)
+    if document is None:
+        raise SessionNotPublishedError(f"{session} is not published in {store.bucket}: run mag7_daily for it first")
     return explain_line(document, ticker)
 
 

@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from mag7.lake import publish, splits
-from mag7.lake.keys import analytics_key, manifest_key, staged_splits_key
+from mag7.lake.keys import analytics_key, manifest_key, pending_key, staged_splits_key
 from mag7.lake.objects import ObjectStore
 from mag7.lake.tables import SPLITS, Table, list_tables
 from mag7.settings import read_settings
@@ -24,8 +24,13 @@ WAREHOUSE = "warehouse"
 
 
 def publish_sessions(window: Window) -> Window:
-    """Copy the window's files from staging to where they are read, and pass the window on."""
+    """Copy the window's files from staging to where they are read, and pass the window on.
+
+    Until ``reconcile`` finds them in the warehouse, its sessions are marked as not loaded.
+    """
     store = open_store(read_settings())
+    for session in list_window(window):
+        store.put(pending_key(session), window["run"].encode(), "text/plain")
     count = publish.publish_sessions(store, open_client("glue"), window["run"], list_window(window))
     log.info("%d files published for %s", count, ", ".join(window["sessions"]))
     return window
@@ -82,6 +87,7 @@ def reconcile(window: Window, counted: list[dict[str, Any]]) -> dict[str, int]:
         }
         for session in list_window(window)
     }
+    store.delete(pending_key(session) for session in list_window(window))
     write_report(store, window["run"], WAREHOUSE, {"rows": rows, "splits": len(known)})
     return {table.name: sum(found[table.name] for found in rows.values()) for table in list_tables()}
 

@@ -27,6 +27,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
+LONGEST_STRETCH = 250
+"""Sessions that a run names in one statement: Redshift's Data API takes 100 KB."""
+
+
+class StretchTooLongError(Mag7Error):
+    """A rebuild names more sessions than one run takes."""
+
+
 class NothingStoredError(Mag7Error):
     """A rebuild names sessions of which none is published."""
 
@@ -50,6 +58,11 @@ def resolve_session(dag_run: DagRunProtocol, first: date, request: Request) -> W
     if request.through:
         last = session_asked_for(_midnight(request.through), dag_run.run_after, first=first)
         sessions = list(list_sessions(session, last))
+        if len(sessions) > LONGEST_STRETCH:
+            raise StretchTooLongError(
+                f"{session} to {last} are {len(sessions)} sessions, a run takes {LONGEST_STRETCH}: rebuild through"
+                f" {sessions[LONGEST_STRETCH - 1]}, then from {sessions[LONGEST_STRETCH]}"
+            )
     if request.asking is Asking.NOTHING:
         sessions = _list_stored(store, sessions)
     for day in sessions:

@@ -90,7 +90,6 @@ class TestOwnTable:
             pytest.param(["GE,2021-08-02,0,1,x"], "line 2 .*split_from is '0', but must be a number", id="from 0"),
             pytest.param(["GE,2021-08-02,8,-1,x"], "split_to is '-1', but must be a number above zero", id="negative"),
             pytest.param(["GE,2021-08-02,8,,x"], "split_to is '', but must be a number above zero", id="no ratio"),
-            pytest.param(["GE,2021-08-02,8,8.0,x"], "line 2 .*the ratio is 1, which is no split", id="ratio 1"),
             pytest.param(["GE,2021-02-30,8,1,x"], "execution_date is '2021-02-30', but must be a date", id="no day"),
             pytest.param(["GE,,8,1,x"], "execution_date is '', but must be a date", id="no date"),
             pytest.param(["GE,2021-08-02,8,1,"], "source is empty", id="no source"),
@@ -252,11 +251,29 @@ class TestProvidersList:
         assert merge_splits(NOTHING, [listed("GE", "2021-08-02", 1, 1)]) == NOTHING
 
     def test_an_entry_that_cannot_be_used_makes_its_company_contested(self) -> None:
-        table = merge_splits(load_splits(), [], {"GOOG": "split_to is missing"})
+        table = merge_splits(load_splits(), [], {"CSX": "split_to is missing"})
 
         assert table.contested == {
-            ISSUERS["GOOGL"]: "an entry of the provider's list of splits cannot be used: split_to is missing"
+            ISSUERS["CSX"]: "an entry of the provider's list of splits cannot be used (split_to is missing): add the"
+            " company's splits to splits.csv"
         }
+
+    def test_an_entry_that_cannot_be_used_is_nothing_to_a_company_of_our_table(self) -> None:
+        assert merge_splits(load_splits(), [], {"GOOG": "split_to is missing"}) == load_splits()
+
+    def test_a_row_of_ratio_one_withdraws_an_entry_and_may_stand_beside_the_right_one(self, tmp_path: Path) -> None:
+        """A spin-off that the provider lists as a split; a split that it lists under a wrong day."""
+        ours = load(tmp_path, "GE,2023-01-04,1,1,x", "CSX,2021-06-21,1,1,x", "CSX,2021-06-29,1,3,x")
+        table = merge_splits(ours, [listed("GE", "2023-01-04", 1000, 1281), listed("CSX", "2021-06-21", 1, 3)])
+
+        assert table == ours
+        assert [split.factor for split in table.of(ISSUERS["GE"])] == [1]
+        assert table.factor_between(ISSUERS["CSX"], date(2021, 6, 1), date(2021, 7, 1)) == 3
+
+    def test_a_split_under_the_symbol_of_a_company_long_gone_is_anothers(self) -> None:
+        """IHS Markit left in 2022; the provider's list names symbols alone."""
+        assert merge_splits(NOTHING, [listed("INFO", "2025-03-03", 1, 10)]) == NOTHING
+        assert merge_splits(NOTHING, [listed("INFO", "2022-03-14", 1, 10)]) != NOTHING
 
     @given(st.data())
     def test_the_order_of_the_providers_entries_changes_nothing(self, data: st.DataObject) -> None:

@@ -23,7 +23,6 @@ from mag7.lake.splits import (
     SplitDayContestedError,
     SplitFileDamagedError,
     SplitInvalidError,
-    SplitsContradictError,
     StoredSplit,
     decode_splits,
     encode_splits,
@@ -106,18 +105,16 @@ class TestDocuments:
         stage(store, NVIDIA)
         assert read_splits(store, RUN, [DAY, EVE]) == [NVIDIA]
 
-    def test_two_ratios_are_refused_and_both_named_before_anything_is_written(
-        self, store: ObjectStore, catalog: Any
+    def test_of_two_ratios_the_newest_sessions_is_taken(
+        self, store: ObjectStore, catalog: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
+        """A corrected session brings the list of its own day, on which the ratio was announced otherwise."""
         stage(store, replace(NVIDIA, split_to=4.0, source="table"), TESLA, session=EVE)
         stage(store, NVIDIA)
-        with pytest.raises(SplitsContradictError) as refused:
-            publish_splits(store, catalog, RUN, [EVE, DAY])
-        said = str(refused.value)
-        assert "the document of 2024-12-12 knows 4 for 1 (table) for NVDA on 2024-06-10" in said
-        assert "that of 2024-12-13 10 for 1 (provider) for NVDA on 2024-06-10" in said
-        assert "\n" not in said
-        assert read_lake(store) == {"analytics": [], "processed": []}
+        publish_splits(store, catalog, RUN, [EVE, DAY])
+
+        assert read_lake(store) == {"analytics": [TESLA, NVIDIA], "processed": [TESLA, NVIDIA]}
+        assert "2024-12-13 knows 10 for 1 (provider) for NVDA on 2024-06-10: taken instead of 4 for 1" in caplog.text
 
     @pytest.mark.parametrize(
         "changes",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from itertools import accumulate
+from itertools import accumulate, combinations
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mag7.index.share_counts import ReferenceCount
@@ -198,6 +198,8 @@ def test_whatever_basis_a_count_is_told_on_the_same_comes_out(factors: list[Frac
     true = data.draw(st.integers(50_000_000, 20_000_000_000)) * 8**4
     told_on = data.draw(st.integers(0, len(factors)))
     levels = list(accumulate(factors, lambda level, factor: level * factor, initial=Fraction(1)))
+    # 3 for 1 twice and then 8 to 1 come to 9 for 8, which issuance hides.
+    assume(all(one == other or max(one / other, other / one) > 1.4 for one, other in combinations(levels, 2)))
     splits = []
     for place, factor in enumerate(factors):
         split = Split("X-a", "A", date(2021 + place, 3, 1), Decimal(factor.denominator), Decimal(factor.numerator), "t")

@@ -491,6 +491,35 @@ class TestProbes:
         assert EvidenceReader(book).probe_answered(member("CTAS"), AFTER) is answered
 
 
+class TestYesterdayOfItsOwnEvening:
+    """In daily use the session before is kept as it was told that evening: market_cap may rest on the close before."""
+
+    def test_its_count_is_the_weighted_one(self, book: Book, line: Line) -> None:
+        for day, close in ((DAY, 13), (YESTERDAY, 12), (date(2024, 12, 11), 8)):
+            book.keep_bars(day, AAA=close)
+        book.keep_details("AAA", weighted_shares_outstanding=100, market_cap=1300)
+        book.keep_details("AAA", YESTERDAY, weighted_shares_outstanding=100, market_cap=800)
+        evidence = read(book, line)
+
+        assert evidence.yesterday is not None
+        assert evidence.yesterday.count == 100  # 800 / 12 would be 67, which today's count cannot follow
+        priced = price_line(evidence)
+        assert isinstance(priced, PricedLine)
+        assert priced.accepted.flags == ()
+
+    def test_told_long_before_a_split_it_cannot_stand_on_it(self, book: Book, line: Line) -> None:
+        """A split announced a year ahead needs no count beside it."""
+        ahead = {"ticker": "CTAS", "execution_date": "2025-12-15", "split_from": 1, "split_to": 4}
+        cintas = member("CTAS")
+        book.keep_splits(DAY, ahead)
+        book.keep_bars(CTAS=200)
+        book.keep_details("CTAS", weighted_shares_outstanding=400, market_cap=80_000)
+        evidence = read(book, cintas)
+
+        assert evidence.basis is not None
+        assert evidence.basis.splits == ()
+
+
 class TestReusedSymbol:
     @pytest.mark.parametrize("kind", ["ETF", "ETN", "FUND"])
     def test_a_funds_details_are_not_the_companys(self, book: Book, make: Make, kind: str) -> None:

@@ -8,17 +8,21 @@ from typing import Any
 
 import pytest
 
-from mag7.lake.keys import document_key
+from mag7.lake.keys import document_key, pending_key
 from mag7.lake.objects import ObjectStore
+from mag7.market.caps import PricedLine, price_line
 from mag7.market.document import compute_figures, encode_document, write_document
+from mag7.market.evidence import EvidenceReader
+from mag7.market.shares import Origin
 from mag7.polygon.answers import AnswerStore
-from mag7.polygon.collect import grouped_daily
+from mag7.polygon.collect import grouped_daily, ticker_details
 from mag7.polygon.errors import ServerFailedError
-from mag7.tasks.corrections import CORRECTIONS, add_corrected, collect_corrections
+from mag7.tasks.collect import AnswerBook
+from mag7.tasks.corrections import CORRECTIONS, NOT_LOADED, add_corrected, collect_corrections
 from mag7.tasks.reports import read_report
 from mag7.tasks.window import Window
 from tests.unit.market.conftest import Make
-from tests.unit.tasks.conftest import RUN, FakeProvider, grouped_body, keep_bars
+from tests.unit.tasks.conftest import RUN, FakeProvider, details_body, grouped_body, keep_bars, keep_details
 
 DAY, BEFORE, EARLIER = date(2024, 12, 12), date(2024, 12, 11), date(2024, 12, 10)
 LATER = datetime(2024, 12, 14, 6, tzinfo=UTC)
@@ -45,6 +49,21 @@ class TestCollect:
 
         assert collect_corrections(window, wanted=True)["requests"] == 2
         assert provider.take_asked() == [("bars", "2024-12-12"), ("bars", "2024-12-10")]
+
+    def test_asks_again_for_the_details_of_a_line_whose_close_changed(
+        self, provider: FakeProvider, answers: AnswerStore, window: Window
+    ) -> None:
+        """Its market_cap rests on the close: with the kept one the count would take up the edit, not the cap."""
+        keep_details(answers, "XOM", DAY, weighted_shares_outstanding=50, market_cap=50 * 107.5)
+        provider.say(grouped_daily(DAY), grouped_body(DAY, AAPL=247.5, XOM=106))
+        body = details_body("XOM", weighted_shares_outstanding=50, market_cap=50 * 106)
+        provider.say(ticker_details("XOM", DAY), body)
+        collect_corrections(window, wanted=True)
+
+        assert provider.take_asked() == [("bars", "2024-12-12"), ("XOM", "2024-12-12"), ("bars", "2024-12-10")]
+        priced = price_line(EvidenceReader(AnswerBook(answers)).read_own(DAY, Make().line("XOM")))
+        assert isinstance(priced, PricedLine)
+        assert (priced.market_cap, priced.accepted.origin) == (50 * 106, Origin.WEIGHTED)
 
     def test_asks_nothing_unless_wanted(self, provider: FakeProvider, window: Window) -> None:
         assert collect_corrections(window, wanted=False)["requests"] == 0
@@ -73,7 +92,8 @@ class TestAdd:
         ("closes", "said"),
         [
             ({"AAPL": 247.5, "XOM": 107.49}, ["XOM close 107.5 -> 107.49"]),
-            ({"AAPL": 248.13, "XOM": 107.5}, ["AAPL close 247.5 -> 248.13", "AAPL open 247.5 -> 248.13"]),
+            ({"AAPL": 248.13, "XOM": 107.5}, ["AAPL close 247.5 -> 248.13", "AAPL open_price 247.5 -> 248.13"]),
+            ({"AAPL": 247.5}, ["XOM close 107.5 -> None"]),
         ],
     )
     def test_a_session_whose_closes_changed(
@@ -87,6 +107,38 @@ class TestAdd:
         report = read_report(store, RUN, CORRECTIONS)
         assert list(report) == ["2024-12-12"]
         assert report["2024-12-12"][: len(said)] == said
+
+    def test_a_bar_that_came_late(self, provider: FakeProvider, store: ObjectStore, window: Window) -> None:
+        document = json.loads(store.get(document_key(DAY)))
+        document["constituents"][1] |= {"close": None, "has_bar": False}
+        store.put(document_key(DAY), json.dumps(document).encode())
+        provider.say(grouped_daily(DAY), grouped_body(DAY, AAPL=247.5, XOM=107.5))
+        collect_corrections(window, wanted=True)
+        add_corrected(window, wanted=True)
+
+        assert read_report(store, RUN, CORRECTIONS) == {"2024-12-12": ["XOM close None -> 107.5"]}
+
+    def test_a_line_that_failed_for_its_count_is_no_edit(
+        self, provider: FakeProvider, store: ObjectStore, window: Window
+    ) -> None:
+        document = json.loads(store.get(document_key(DAY)))
+        document["constituents"][1] |= {"close": None}
+        store.put(document_key(DAY), json.dumps(document).encode())
+        provider.say(grouped_daily(DAY), grouped_body(DAY, AAPL=247.5, XOM=107.5))
+        collect_corrections(window, wanted=True)
+
+        assert add_corrected(window, wanted=True)["sessions"] == ["2024-12-13"]
+
+    def test_a_session_whose_load_did_not_end_well(self, store: ObjectStore, window: Window) -> None:
+        store.put(pending_key(DAY), b"another run")
+
+        assert add_corrected(window, wanted=True)["sessions"] == ["2024-12-12", "2024-12-13"]
+        assert read_report(store, RUN, CORRECTIONS) == {"2024-12-12": [NOT_LOADED]}
+
+    def test_a_damaged_document_is_left_to_a_run_of_its_own(self, store: ObjectStore, window: Window) -> None:
+        store.put(document_key(DAY), b'{"half": ')
+
+        assert add_corrected(window, wanted=True)["sessions"] == ["2024-12-13"]
 
     def test_a_run_that_stopped_halfway_finds_the_change_again(self, provider: FakeProvider, window: Window) -> None:
         provider.say(grouped_daily(DAY), grouped_body(DAY, AAPL=250, XOM=107.5))
