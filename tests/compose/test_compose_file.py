@@ -22,7 +22,7 @@ from airflow.configuration import conf
 from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES
 from botocore.credentials import EnvProvider
 
-from mag7.settings import Settings
+from mag7.settings import Settings, read_settings
 from mag7.tasks.polygon_hook import KEY_VARIABLE
 from sandbox.initialize import main as initialize
 from sandbox.serve import _parse as parse_serve
@@ -209,6 +209,14 @@ def test_account_gets_none_of_the_sandbox() -> None:
     assert required == ["postgres"]
 
 
+def test_account_keeps_the_limit_of_its_plan_not_the_sandboxs_none() -> None:
+    account = read_services(ACCOUNT_FILE)["airflow-scheduler"].environment
+    limits = {name: value for name, value in account.items() if name in {"POLYGON_PLAN", "POLYGON_CALLS_PER_MINUTE"}}
+    assert SERVICES["airflow-scheduler"].environment["POLYGON_CALLS_PER_MINUTE"] == "0"
+    assert limits == {"POLYGON_PLAN": "paid", "POLYGON_CALLS_PER_MINUTE": ""}
+    assert read_settings({"AWS_ENDPOINT_URL": "http://sandbox", **limits}).calls_per_minute == 5400
+
+
 def test_every_variable_is_documented_and_nothing_else() -> None:
     documented = set(re.findall(r"^#?([A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
     assert documented - {"COMPOSE_FILE"} == list_variables(SANDBOX_FILE) | list_variables(ACCOUNT_FILE)
@@ -216,7 +224,7 @@ def test_every_variable_is_documented_and_nothing_else() -> None:
 
 def test_documented_defaults_are_those_of_the_files() -> None:
     text = SANDBOX_FILE.read_text() + ACCOUNT_FILE.read_text()
-    defaults = dict(re.findall(r"\$\{([A-Z0-9_]+):-([^}]*)\}", text))
+    defaults = dict(re.findall(r"\$\{([A-Z0-9_]+):-([^}]+)\}", text))
     documented = dict(re.findall(r"^#([A-Z0-9_]+)=(.+)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
     del documented["COMPOSE_FILE"]
     assert documented == defaults
