@@ -60,6 +60,12 @@ class Settings:
         "the key's whole limit, before the plan's; 0 turns it off",
     )
     slots: int = _setting("MAG7_POLYGON_SLOTS", 4, "slots of the Airflow pool polygon, which share the limit", least=1)
+    worker_hosts: int = _setting(
+        "MAG7_WORKER_HOSTS",
+        0,
+        "hosts that run tasks, each with its part of the limit; 0: not known, so each slot has one",
+    )
+    rate_folder: str = _setting("MAG7_RATE_FOLDER", "", "folder in which a host's tasks share its part of the limit")
     connect_timeout: float = _setting("POLYGON_CONNECT_TIMEOUT", 5.0, "seconds to wait for a connection", least=0.1)
     read_timeout: float = _setting("POLYGON_READ_TIMEOUT", 20.0, "seconds to wait for an answer", least=0.1)
     tries: int = _setting("POLYGON_TRIES", 5, "attempts at one call before it counts as failed", least=1)
