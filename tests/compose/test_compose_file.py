@@ -217,6 +217,16 @@ def test_account_keeps_the_limit_of_its_plan_not_the_sandboxs_none() -> None:
     assert read_settings({"AWS_ENDPOINT_URL": "http://sandbox", **limits}).calls_per_minute == 5400
 
 
+@pytest.mark.parametrize("name", [name for name in SERVICES if name.startswith("airflow-")])
+def test_all_that_run_tasks_share_one_rate_limit_in_a_folder_that_only_they_can_write_to(name: str) -> None:
+    environment, folder = SERVICES[name].environment, f"{IN_FILES}/rate"
+    assert environment["AIRFLOW__CORE__EXECUTOR"] == "LocalExecutor", "on several hosts one file each is too much"
+    settings = read_settings({"AWS_ENDPOINT_URL": "http://sandbox", **environment})
+    assert (settings.worker_hosts, settings.rate_folder) == (1, folder)
+    assert f"rate:{folder}" in SERVICES[name].raw["volumes"]
+    assert "mkdir -m 700 rate" in (ROOT / "Dockerfile").read_text(), "a volume takes its owner and mode from there"
+
+
 def test_every_variable_is_documented_and_nothing_else() -> None:
     documented = set(re.findall(r"^#?([A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
     assert documented - {"COMPOSE_FILE"} == list_variables(SANDBOX_FILE) | list_variables(ACCOUNT_FILE)

@@ -59,6 +59,8 @@ def test_an_unknown_plan_is_answered_with_the_known_ones():
         ("POLYGON_READ_TIMEOUT", "0"),
         ("POLYGON_CALLS_PER_MINUTE", "inf"),
         ("MAG7_POLYGON_SLOTS", "0"),
+        ("MAG7_WORKER_HOSTS", "-1"),
+        ("MAG7_WORKER_HOSTS", "yes"),
         ("MAG7_MINIMUM_CAP_PCT", "nan"),
         ("MAG7_MAXIMUM_COMPANY_PCT", "500"),
         ("MAG7_MINIMUM_MAG7_PCT", "70"),
