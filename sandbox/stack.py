@@ -51,7 +51,9 @@ class Stack:
         }
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "AWS_"))}
         return (
-            inherited
+            # Every task runs on this machine, unless somebody says that the key is used elsewhere too.
+            {"MAG7_WORKER_HOSTS": "1"}
+            | inherited
             | {
                 "AIRFLOW_HOME": str(self.airflow_home),
                 "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
@@ -80,6 +82,8 @@ class Stack:
             "POLYGON_API_KEY": "offline-market",
             "POLYGON_CALLS_PER_MINUTE": "0",
             "POLYGON_SOURCE": SIMULATED,
+            # A real key's limit is shared with every other task of the user on this host; this market is the stack's.
+            "MAG7_RATE_FOLDER": str(self.folder / "rate"),
         }
 
 

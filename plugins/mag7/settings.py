@@ -18,6 +18,10 @@ from mag7.errors import Mag7Error
 SANDBOX_BUCKET = "magnificent7-market-data"
 SANDBOX_ROLE = "arn:aws:iam::123456789012:role/mag7-redshift-copy"
 
+CALLS_PER_MINUTE = {"free": 5.0, "paid": 5400.0}
+"""What a key of each of the provider's plans may call. Paid plans have no limit by contract: the provider asks to stay
+under 100 calls a second, and 5,400 evenly spaced calls a minute are 90."""
+
 
 class SettingMissingError(Mag7Error):
     """A setting without a default for this place is not set."""
@@ -49,8 +53,19 @@ class Settings:
     redshift_database: str = _setting("MAG7_REDSHIFT_DATABASE", "dev", "Redshift database")
     polygon_base_url: str = _setting("POLYGON_BASE_URL", "https://api.polygon.io", "the market data API's address")
     polygon_source: str = _setting("POLYGON_SOURCE", "", "what to call answers of an unofficial address")
-    calls_per_minute: float = _setting("POLYGON_CALLS_PER_MINUTE", 5400.0, "the key's whole rate limit; 0 turns it off")
+    plan: str = _setting("POLYGON_PLAN", "paid", "the provider's plan behind the key: free or paid")
+    calls_per_minute: float = _setting(
+        "POLYGON_CALLS_PER_MINUTE",
+        CALLS_PER_MINUTE["paid"],
+        "the key's whole limit, before the plan's; 0 turns it off",
+    )
     slots: int = _setting("MAG7_POLYGON_SLOTS", 4, "slots of the Airflow pool polygon, which share the limit", least=1)
+    worker_hosts: int = _setting(
+        "MAG7_WORKER_HOSTS",
+        0,
+        "hosts that run tasks, each with its part of the limit; 0: not known, so each slot has one",
+    )
+    rate_folder: str = _setting("MAG7_RATE_FOLDER", "", "folder in which a host's tasks share its part of the limit")
     connect_timeout: float = _setting("POLYGON_CONNECT_TIMEOUT", 5.0, "seconds to wait for a connection", least=0.1)
     read_timeout: float = _setting("POLYGON_READ_TIMEOUT", 20.0, "seconds to wait for an answer", least=0.1)
     tries: int = _setting("POLYGON_TRIES", 5, "attempts at one call before it counts as failed", least=1)
@@ -119,6 +134,10 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Read and check the settings; raises SettingMissingError or SettingInvalidError naming the variable."""
     environ = os.environ if environ is None else environ
     values = {item.name: _read(item, environ) for item in fields(Settings)}
+    if values["plan"] not in CALLS_PER_MINUTE:
+        raise _invalid(_variable("plan"), values["plan"], f"one of {', '.join(CALLS_PER_MINUTE)}: the plan of the key")
+    if not environ.get(_variable("calls_per_minute"), "").strip():
+        values["calls_per_minute"] = CALLS_PER_MINUTE[values["plan"]]
     if values["endpoint_url"]:
         values["bucket"] = values["bucket"] or SANDBOX_BUCKET
         values["copy_role"] = values["copy_role"] or SANDBOX_ROLE

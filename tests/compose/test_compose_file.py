@@ -22,7 +22,7 @@ from airflow.configuration import conf
 from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES
 from botocore.credentials import EnvProvider
 
-from mag7.settings import Settings
+from mag7.settings import Settings, read_settings
 from mag7.tasks.polygon_hook import KEY_VARIABLE
 from sandbox.initialize import main as initialize
 from sandbox.serve import _parse as parse_serve
@@ -209,6 +209,24 @@ def test_account_gets_none_of_the_sandbox() -> None:
     assert required == ["postgres"]
 
 
+def test_account_keeps_the_limit_of_its_plan_not_the_sandboxs_none() -> None:
+    account = read_services(ACCOUNT_FILE)["airflow-scheduler"].environment
+    limits = {name: value for name, value in account.items() if name in {"POLYGON_PLAN", "POLYGON_CALLS_PER_MINUTE"}}
+    assert SERVICES["airflow-scheduler"].environment["POLYGON_CALLS_PER_MINUTE"] == "0"
+    assert limits == {"POLYGON_PLAN": "paid", "POLYGON_CALLS_PER_MINUTE": ""}
+    assert read_settings({"AWS_ENDPOINT_URL": "http://sandbox", **limits}).calls_per_minute == 5400
+
+
+@pytest.mark.parametrize("name", [name for name in SERVICES if name.startswith("airflow-")])
+def test_all_that_run_tasks_share_one_rate_limit_in_a_folder_that_only_they_can_write_to(name: str) -> None:
+    environment, folder = SERVICES[name].environment, f"{IN_FILES}/rate"
+    assert environment["AIRFLOW__CORE__EXECUTOR"] == "LocalExecutor", "on several hosts one file each is too much"
+    settings = read_settings({"AWS_ENDPOINT_URL": "http://sandbox", **environment})
+    assert (settings.worker_hosts, settings.rate_folder) == (1, folder)
+    assert f"rate:{folder}" in SERVICES[name].raw["volumes"]
+    assert "mkdir -m 700 rate" in (ROOT / "Dockerfile").read_text(), "a volume takes its owner and mode from there"
+
+
 def test_every_variable_is_documented_and_nothing_else() -> None:
     documented = set(re.findall(r"^#?([A-Z0-9_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
     assert documented - {"COMPOSE_FILE"} == list_variables(SANDBOX_FILE) | list_variables(ACCOUNT_FILE)
@@ -216,7 +234,7 @@ def test_every_variable_is_documented_and_nothing_else() -> None:
 
 def test_documented_defaults_are_those_of_the_files() -> None:
     text = SANDBOX_FILE.read_text() + ACCOUNT_FILE.read_text()
-    defaults = dict(re.findall(r"\$\{([A-Z0-9_]+):-([^}]*)\}", text))
+    defaults = dict(re.findall(r"\$\{([A-Z0-9_]+):-([^}]+)\}", text))
     documented = dict(re.findall(r"^#([A-Z0-9_]+)=(.+)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
     del documented["COMPOSE_FILE"]
     assert documented == defaults

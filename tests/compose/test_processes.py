@@ -54,7 +54,7 @@ class Processes:
         """Put this machine's addresses and folders in the place of the containers'."""
         text = HOSTS.sub("127.0.0.1", text)
         text = re.sub(rf"\b({'|'.join(PORTS)})\b", lambda found: self.ports[found[1]], text)
-        return re.sub(r"/opt/airflow/(keys|logs|state)\b", rf"{self.folder}/\1", text)
+        return re.sub(r"/opt/airflow/(keys|logs|rate|state)\b", rf"{self.folder}/\1", text)
 
     def environment(self, service: Service) -> dict[str, str]:
         """The image's variables and the file's, and nothing of this process's own but where programs are."""

@@ -28,6 +28,26 @@ def test_aws_with_everything_given():
 
 
 @pytest.mark.parametrize(
+    ("given", "calls_per_minute"),
+    [
+        ({}, 5400.0),
+        ({"POLYGON_PLAN": "paid"}, 5400.0),
+        ({"POLYGON_PLAN": " free "}, 5.0),
+        ({"POLYGON_PLAN": "free", "POLYGON_CALLS_PER_MINUTE": " "}, 5.0),
+        ({"POLYGON_PLAN": "free", "POLYGON_CALLS_PER_MINUTE": "4.5"}, 4.5),
+        ({"POLYGON_PLAN": "free", "POLYGON_CALLS_PER_MINUTE": "0"}, 0.0),
+    ],
+)
+def test_a_plan_gives_its_limit_and_a_number_goes_before_it(given: dict[str, str], calls_per_minute: float):
+    assert read_settings({**SANDBOX, **given}).calls_per_minute == calls_per_minute
+
+
+def test_an_unknown_plan_is_answered_with_the_known_ones():
+    with pytest.raises(SettingInvalidError, match="POLYGON_PLAN is 'starter', but must be one of free, paid"):
+        read_settings({**SANDBOX, "POLYGON_PLAN": "starter", "POLYGON_CALLS_PER_MINUTE": "5"})
+
+
+@pytest.mark.parametrize(
     ("variable", "text"),
     [
         ("MAG7_THREADS", "many"),
@@ -39,6 +59,8 @@ def test_aws_with_everything_given():
         ("POLYGON_READ_TIMEOUT", "0"),
         ("POLYGON_CALLS_PER_MINUTE", "inf"),
         ("MAG7_POLYGON_SLOTS", "0"),
+        ("MAG7_WORKER_HOSTS", "-1"),
+        ("MAG7_WORKER_HOSTS", "yes"),
         ("MAG7_MINIMUM_CAP_PCT", "nan"),
         ("MAG7_MAXIMUM_COMPANY_PCT", "500"),
         ("MAG7_MINIMUM_MAG7_PCT", "70"),

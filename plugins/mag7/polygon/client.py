@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from mag7.polygon.answers import Answer
 from mag7.polygon.bodies import parse_object
 from mag7.polygon.errors import BodyInvalidError, CollectionStoppedError, PolygonError, RateLimitedError
-from mag7.polygon.rate import RateLimiter
+from mag7.polygon.rate import Limiter
 from mag7.polygon.refusals import LONGEST_KEPT_BODY, describe_refusal
 from mag7.polygon.source import SIMULATED, name_declared_source
 from mag7.polygon.transport import SOURCE_HEADER, Reply, Transport, one_line
@@ -35,7 +35,7 @@ class PolygonClient:
         base_url: str,
         api_key: str,
         *,
-        limiter: RateLimiter,
+        limiter: Limiter,
         connect_timeout: float,
         read_timeout: float,
         tries: int,

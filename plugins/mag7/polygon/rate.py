@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from datetime import UTC, datetime
 from functools import cache
+from typing import Protocol
 
 WINDOW_SECONDS = 60.0
 MARGIN = 1.01
@@ -31,6 +33,28 @@ class Clock:
 SYSTEM_CLOCK = Clock()
 
 
+class Limiter(Protocol):
+    """What lets a client's calls through; ``interval`` is the seconds that one call is worth, 0 without a limit."""
+
+    clock: Clock
+    interval: float
+
+    def acquire(self, stop: threading.Event) -> bool:
+        """Wait until a call may be made; returns False, without leave to call, once ``stop`` is set."""
+
+    def pause(self, seconds: float) -> None:
+        """Let nobody who shares the limiter call for so many seconds."""
+
+
+def space_calls(calls_per_minute: float | None) -> float:
+    """Give the seconds from one call to the next, 0 without a limit; raises ValueError for a limit of nothing."""
+    if calls_per_minute is None:
+        return 0.0
+    if not calls_per_minute > 0:
+        raise ValueError(f"calls_per_minute is {calls_per_minute}: give a number above zero, or None for no limit")
+    return WINDOW_SECONDS * MARGIN / calls_per_minute
+
+
 class RateLimiter:
     """Lets ``calls_per_minute`` calls through, evenly spaced and never more in any minute; None: no limit.
 
@@ -38,10 +62,8 @@ class RateLimiter:
     """
 
     def __init__(self, calls_per_minute: float | None, clock: Clock = SYSTEM_CLOCK) -> None:
-        if calls_per_minute is not None and not calls_per_minute > 0:
-            raise ValueError(f"calls_per_minute is {calls_per_minute}: give a number above zero, or None for no limit")
         self.clock = clock
-        self.interval = 0.0 if calls_per_minute is None else WINDOW_SECONDS * MARGIN / calls_per_minute
+        self.interval = space_calls(calls_per_minute)
         self._turn = threading.Lock()
         self._pausing = threading.Lock()
         self._earliest = 0.0 if self.interval == 0.0 else clock.monotonic()
@@ -70,6 +92,10 @@ class RateLimiter:
 
 
 @cache
-def shared_limiter(base_url: str, calls_per_minute: float | None) -> RateLimiter:
-    """Return this process's one limiter for an address, so that tasks run in one process share it."""
+def shared_limiter(bucket: str, calls_per_minute: float | None) -> RateLimiter:
+    """Return this process's one limiter for a bucket (a key at an address), so that tasks run in one share it."""
     return RateLimiter(calls_per_minute)
+
+
+# A lock that some thread holds while the process is forked would never be let go of in the child.
+os.register_at_fork(after_in_child=shared_limiter.cache_clear)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from airflow.sdk import BaseHook
@@ -11,7 +12,9 @@ from airflow.sdk.log import mask_secret
 
 from mag7.errors import Mag7Error
 from mag7.polygon.client import PolygonClient
-from mag7.polygon.rate import shared_limiter
+from mag7.polygon.rate import Limiter, shared_limiter
+from mag7.polygon.rate_file import name_bucket
+from mag7.polygon.rate_host import host_limiter
 from mag7.settings import Settings, read_settings
 
 KEY_VARIABLE = "POLYGON_API_KEY"
@@ -45,16 +48,16 @@ class PolygonHook(BaseHook):
         self.polygon_conn_id = polygon_conn_id
 
     def get_conn(self, settings: Settings | None = None) -> PolygonClient:
-        """Open a client that keeps to one pool slot's part of the key's rate limit.
+        """Open a client that keeps to this task's part of the key's rate limit, as ``choose_limiter`` says.
 
-        The limiter is shared by everything in this process that asks the same address.
+        Raises KeyNotFoundError, and RateFileError where the folder of the rate files cannot be used.
         """
         settings = settings or read_settings()
-        rate = settings.calls_per_minute / settings.slots
+        key = self.find_api_key()
         return PolygonClient(
             settings.polygon_base_url,
-            self.find_api_key(),
-            limiter=shared_limiter(settings.polygon_base_url, rate or None),
+            key,
+            limiter=choose_limiter(settings, key),
             connect_timeout=settings.connect_timeout,
             read_timeout=settings.read_timeout,
             tries=settings.tries,
@@ -75,3 +78,17 @@ class PolygonHook(BaseHook):
             return self.get_connection(self.polygon_conn_id).password
         except AirflowNotFoundException:
             return None
+
+
+def choose_limiter(settings: Settings, key: str) -> Limiter:
+    """Choose what bounds the calls of a key: its host's part where hosts are counted, else one pool slot's part.
+
+    Either is shared by everything in this process that uses the key at the same address; a host's also by every
+    process of the host. Only who deploys knows on how many hosts tasks run: each would take the whole limit.
+    """
+    bucket = name_bucket(settings.polygon_base_url, key)
+    share = settings.calls_per_minute / settings.slots or None
+    if not settings.worker_hosts:
+        return shared_limiter(bucket, share)
+    folder = Path(settings.rate_folder).expanduser() if settings.rate_folder else None
+    return host_limiter(bucket, settings.calls_per_minute / settings.worker_hosts or None, share, folder)
