@@ -168,7 +168,7 @@ class TestCorrections:
         assert run.summary["changes"][NEIGHBOUR] == [f"{FAILING} close: 1.5 -> {right}"]
         assert run.summary["changes"][GOLDEN_DAY] == []
         assert f"{FAILING} close 1.5 -> {right}" in "\n".join(run.task_log("add_corrected"))
-        assert house.count_calls()["by_endpoint"] == {"grouped_daily": 1}
+        assert house.count_calls()["by_endpoint"] == {"grouped_daily": 1, "ticker_details": 1}
         after = house.published()
         assert after.rows == before.rows
         assert house.document(NEIGHBOUR)["constituents"] == [
