@@ -153,12 +153,18 @@ def join_pages(first: Call, kept: Mapping[str, Answer]) -> list[Answer] | None:
     return pages
 
 
-def list_missing(calls: list[Call], client: PolygonClient, store: AnswerStore) -> list[Call]:
-    """List the calls that this client's source has not completed yet."""
+def list_missing(
+    calls: list[Call], client: PolygonClient, store: AnswerStore, *, unknown_too: bool = False
+) -> list[Call]:
+    """List the calls that this client's source has not completed yet; ``unknown_too``: and those answered by a 404."""
     completed: set[tuple[str, str]] = set()
     for endpoint, day in dict.fromkeys((call.endpoint, call.trading_date) for call in calls):
         kept = store.load(endpoint, day, source=client.source)
-        completed |= {(endpoint, path) for path, answer in kept.items() if answer.completed}
+        completed |= {
+            (endpoint, path)
+            for path, answer in kept.items()
+            if answer.completed and not (unknown_too and answer.status == HTTP_NOT_FOUND)
+        }
     return [call for call in calls if (call.endpoint, call.path) not in completed]
 
 

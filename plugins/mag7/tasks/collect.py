@@ -133,8 +133,8 @@ class Collector:
         return self._count(collect_pages(first, self._client, self.store, again=self._again))
 
     def list_missing(self, calls: Iterable[Call]) -> list[Call]:
-        """List the calls that were not completed yet."""
-        return list_missing(list(calls), self._client, self.store)
+        """List the calls that were not completed yet; when asked again also those that were answered by a 404."""
+        return list_missing(list(calls), self._client, self.store, unknown_too=self._again)
 
     def _count(self, report: CollectReport) -> Counts:
         log.info("asked %d calls, %d were kept already, %d failed", report.asked, report.kept, report.failed)
@@ -149,13 +149,13 @@ class Collector:
 def plan_batches(window: Window, asking: Asking) -> list[Batch]:
     """Divide every session's symbols, those of the seven outside the index included, into batches of equal size.
 
-    The session before is compared with: of it, what was not asked for yet is in batches of its own, if it has closes.
+    The session before is compared with: of it, what was not answered yet is in batches of its own, if it has closes.
     A run that asks nothing has one empty batch: without any, the tasks after it would be skipped.
     """
     if asking is Asking.NOTHING:
         return [{"label": "nothing is asked", "session": window["sessions"][0], "symbols": [], "look_back": False}]
     settings = read_settings()
-    collector = Collector(settings, Asking.MISSING)
+    collector = Collector(settings, asking)
     sessions = list_window(window)
     batches: list[Batch] = []
     for session in sessions:
@@ -231,14 +231,13 @@ def collect_splits(window: Window, asking: Asking) -> Counts:
 
 
 def collect_details(batch: Batch, asking: Asking) -> Counts:
-    """Ask for the ticker details of one batch; an earlier session's are never asked for again."""
+    """Ask for the ticker details of one batch."""
     if asking is Asking.NOTHING:
         return NO_COUNTS
     session = date.fromisoformat(batch["session"])
     calls = [ticker_details(symbol, session) for symbol in batch["symbols"]]
-    if batch["look_back"]:
-        return Collector(read_settings(), Asking.MISSING).ask_optional(calls)
-    return Collector(read_settings(), asking).ask(calls)
+    collector = Collector(read_settings(), asking)
+    return collector.ask_optional(calls) if batch["look_back"] else collector.ask(calls)
 
 
 def collect_look_back(window: Window, asking: Asking) -> Counts:

@@ -109,6 +109,19 @@ class TestPlanBatches:
             {"label": "2024-12-12 AAA to CCC", "session": "2024-12-12", "symbols": ["AAA", "CCC"], "look_back": True}
         ]
 
+    def test_asked_again_what_the_session_before_did_not_know_is_asked_too(
+        self, index: Index, answers: AnswerStore, window: Window
+    ) -> None:
+        yesterday = date(2024, 12, 12)
+        index(make_line("AAA"), make_line("BBB"))
+        keep_bars(answers, yesterday, AAA=10)
+        keep_details(answers, "AAA", yesterday)
+        keep(answers, ticker_details("BBB", yesterday), None)
+
+        assert not any(batch["look_back"] for batch in collect.plan_batches(window, Asking.MISSING))
+        (batch,) = (batch for batch in collect.plan_batches(window, Asking.AGAIN) if batch["look_back"])
+        assert batch["symbols"] == ["BBB"]
+
     def test_the_session_before_is_left_alone_where_it_has_no_closes_or_is_in_the_window(
         self, index: Index, answers: AnswerStore, window: Window
     ) -> None:
