@@ -29,14 +29,14 @@ changed unless `publish` ran; everything fetched is kept.
 | resolve_session | params do not go together; nothing is published to rebuild | read its last line |
 | plan_batches | the membership table is broken | mend include/data, clear it |
 | collect_* | wrong key, plan without access, provider not reachable | mend the connection `polygon_default`, clear it |
-| add_corrected | a published document is damaged | run that session again with `collect_again`, clear it |
+| add_corrected | an object of kept closes is damaged: it is named | delete it, clear `collect_corrections` |
 | build_market_data | a fact table is broken: the row is named | mend include/data, clear it |
 | build_market_data | kept answers are of two sources, or damaged | collect again from one of them |
 | check_coverage | one of the seven or too many others are missing | read the reasons; run with `collect_again` |
 | transform.* | a Glue run failed: its error and log tail are in the log | clear the task |
 | run_check | Athena could not run a check | read its reason; clear it |
 | judge_checks | a check objects to the session: it is refused | read the table in the log; mend the cause; run again |
-| publish_splits | documents contradict each other, or a file of splits is damaged: it is named | mend it, clear it |
+| publish_splits | a file of splits is damaged: it is named | delete it, clear the task |
 | publish_sessions | S3 or the catalog refused a write | clear it: it starts over |
 | load.* | the load was rolled back, or differs from the lake | clear `write_manifests` and what follows |
 | summarise | a report of the run is missing | clear the task that writes it |
