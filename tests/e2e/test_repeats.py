@@ -76,34 +76,6 @@ class TestNeighbour:
         assert {(NEIGHBOUR, 7), (GOLDEN_DAY, 7)} <= set(rows)
 
 
-class TestRefusedAfterItWasLoaded:
-    def test_one_of_the_seven_counted_twenty_times_too_small_keeps_what_was_there(
-        self, house: House, neighbour: Step
-    ) -> None:
-        before = house.published()
-
-        with house.faults({"kind": "scale", "factor": 0.05, "path": f"/v3/reference/tickers/NVDA.*{NEIGHBOUR}"}):
-            run = house.demo("--date", NEIGHBOUR, "--again")
-
-        assert run.code == 1
-        assert run.summary["trading_date"] == NEIGHBOUR
-        reason = run.summary["refused"]
-        assert f"{NEIGHBOUR} refused: NVDA (Nvidia)" in reason
-        assert (
-            "one of the seven, could not be priced: the count 1,224,500,000 is 0.05 times the reference count"
-            " 24,490,000,000 (of 2024-12-13"
-        ) in reason
-        assert reason.endswith("mend the cause, then run it again")
-        assert reason in run.printed
-        assert set(run.summary) == {"trading_date", "refused", "seconds"}
-        states = run.states()
-        assert states["check_coverage"] == {"failed"}
-        assert states["transform.processing_pipeline"] == states["report_refusals"] == {"upstream_failed"}
-        assert reason in run.last_word("check_coverage")
-        assert house.published() == before
-        assert len(before.of(NEIGHBOUR).rows["magnificent7_metrics"]) == 7
-
-
 class TestRefusedByACheck:
     def test_by_name_part_and_rule_and_nothing_is_published(self, house: House) -> None:
         before = house.published()
@@ -199,3 +171,33 @@ class TestRebuild:
 
         assert run.code == 1
         assert "nothing is published from 2024-12-02 to 2024-12-02" in run.summary["refused"]
+
+
+class TestRefusedAfterItWasLoaded:
+    """The last of the house's runs of that session: the corrupt answer is kept as its newest."""
+
+    def test_one_of_the_seven_counted_twenty_times_too_small_keeps_what_was_there(
+        self, house: House, neighbour: Step
+    ) -> None:
+        before = house.published()
+
+        with house.faults({"kind": "scale", "factor": 0.05, "path": f"/v3/reference/tickers/NVDA.*{NEIGHBOUR}"}):
+            run = house.demo("--date", NEIGHBOUR, "--again")
+
+        assert run.code == 1
+        assert run.summary["trading_date"] == NEIGHBOUR
+        reason = run.summary["refused"]
+        assert f"{NEIGHBOUR} refused: NVDA (Nvidia)" in reason
+        assert (
+            "one of the seven, could not be priced: the count 1,224,500,000 is 0.05 times the reference count"
+            " 24,490,000,000 (of 2024-12-13"
+        ) in reason
+        assert reason.endswith("mend the cause, then run it again")
+        assert reason in run.printed
+        assert set(run.summary) == {"trading_date", "refused", "seconds"}
+        states = run.states()
+        assert states["check_coverage"] == {"failed"}
+        assert states["transform.processing_pipeline"] == states["report_refusals"] == {"upstream_failed"}
+        assert reason in run.last_word("check_coverage")
+        assert house.published() == before
+        assert len(before.of(NEIGHBOUR).rows["magnificent7_metrics"]) == 7
