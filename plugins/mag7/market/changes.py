@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from mag7.market.document import Document, encode_document
+from mag7.market.document import Document, encode_document, list_document_lines
 
 NOT_COMPARED = frozenset({"answers", "splits_applied", "trading_data", "collection_date"})
 """Keys of answers say where a figure is from, not what it is; bars are compared on their own."""
@@ -23,7 +23,7 @@ def list_changes(before: Document, after: Document) -> list[str]:
     # Numbers of a document that was not encoded yet are Decimal; those of a stored one are floats.
     after = json.loads(encode_document(after))
     sides = before, after
-    changes = _compare_items("line", *({line["ticker"]: line for line in _list_lines(side)} for side in sides))
+    changes = _compare_items("line", *({line["ticker"]: line for line in list_document_lines(side)} for side in sides))
     changes += _compare_items("company", *(_index_companies(side) for side in sides))
     for ticker in sorted(before["companies"].keys() & after["companies"].keys()):
         changes += _compare(f"{ticker} bar", *(side["companies"][ticker]["trading_data"] for side in sides))
@@ -31,10 +31,6 @@ def list_changes(before: Document, after: Document) -> list[str]:
     if "splits" in before:
         changes += _compare_items("split", *(_index_splits(side) for side in sides))
     return changes + _compare("session", *(side["concentration_metrics"] for side in sides))
-
-
-def _list_lines(document: Document) -> Iterable[dict[str, Any]]:
-    return [*document["constituents"], *document.get("seven_outside", [])]
 
 
 def _index_companies(document: Document) -> dict[str, dict[str, Any]]:

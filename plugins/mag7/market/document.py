@@ -103,6 +103,11 @@ def encode_document(document: Document) -> bytes:
     return json.dumps(document, indent=1, ensure_ascii=False, default=_number).encode()
 
 
+def list_document_lines(document: Document) -> list[dict[str, Any]]:
+    """List a document's lines in the index, then those of the seven outside it, which older versions do not hold."""
+    return [*document["constituents"], *document.get("seven_outside", [])]
+
+
 def _number(value: object) -> float:
     # A double holds 15 to 17 digits: a cap of 3,750,689,160,990.00 keeps its cents; exactness ends at the document.
     if isinstance(value, Decimal):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mag7.errors import Mag7Error
-from mag7.market.document import Document
+from mag7.market.document import Document, list_document_lines
 
 ORIGINS = {
     "weighted": "the provider's weighted count, which agrees with its own market cap",
@@ -42,7 +42,7 @@ def explain_line(document: Document, name: str) -> str:
 
 def find_line(document: Document, name: str) -> dict[str, Any]:
     """Find a line by its ticker, else by its symbol of the session; raises LineUnknownError."""
-    lines: list[dict[str, Any]] = [*document["constituents"], *document.get("seven_outside", [])]
+    lines = list_document_lines(document)
     for field in ("ticker", "symbol"):
         for line in lines:
             if line[field] == name.strip().upper():

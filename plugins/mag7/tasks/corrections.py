@@ -10,7 +10,7 @@ from typing import Any
 
 from mag7.lake.keys import pending_key
 from mag7.lake.objects import ObjectStore
-from mag7.market.document import Document
+from mag7.market.document import Document, list_document_lines
 from mag7.polygon.answers import AnswerStore
 from mag7.polygon.bodies import DailyBar, parse_grouped_daily
 from mag7.polygon.collect import grouped_daily, ticker_details
@@ -27,7 +27,7 @@ from mag7.tasks.window import Window, list_window, make_window
 log = logging.getLogger(__name__)
 
 CORRECTIONS = "corrections"
-PRICES = ("open", "high", "low", "close")
+OTHER_PRICES = ("open", "high", "low")
 NOT_LOADED = "it was published, but its load did not end well"
 
 
@@ -106,9 +106,8 @@ def list_edits(book: AnswerBook, day: date, document: Document) -> list[Edit]:
     except BodyInvalidError as invalid:
         log.warning("the closes of %s stay as published: %s", day, invalid)
         return []
-    lines = [*document["constituents"], *document.get("seven_outside", [])]
     edits: list[Edit] = []
-    for line in lines:
+    for line in list_document_lines(document):
         company = document["companies"].get(line["ticker"], {})
         edits += _list_line_edits(line, company.get("trading_data", {}), bars.get(line["symbol"]))
     return edits
@@ -126,11 +125,11 @@ def _list_line_edits(line: Mapping[str, Any], published: Mapping[str, Any], bar:
     if bar is None or not published:
         return
     # A document holds doubles: the kept decimals are compared as it would write them.
-    found: dict[str, float | None] = {f"{price}_price": float(getattr(bar, price)) for price in PRICES}
+    found: dict[str, float | None] = {f"{price}_price": float(getattr(bar, price)) for price in OTHER_PRICES}
     found |= {
         "volume": int(bar.volume.to_integral_value()),
         "vwap": None if bar.vwap is None else float(bar.vwap),
     }
     for field, value in found.items():
-        if published[field] != value and field != "close_price":
+        if published[field] != value:
             yield Edit(line["symbol"], line["ticker"], field, published[field], value)
