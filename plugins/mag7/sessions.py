@@ -162,6 +162,12 @@ def list_sessions(first: date, last: date) -> tuple[date, ...]:
     return load_calendar().between(first, last)
 
 
+def month_ends(day: date) -> tuple[date, date]:
+    """Return the last session of the month before a day's month, and the last one of its month."""
+    first = day.replace(day=1)
+    return previous_session(first), previous_session((first + timedelta(days=31)).replace(day=1))
+
+
 def last_closed_session(at: datetime) -> date:
     """Return the date of the newest session whose close is not after an aware instant."""
     return load_calendar().last_closed(at).date

@@ -26,6 +26,16 @@ def answers_prefix(endpoint: str, trading_date: date) -> str:
     return f"raw/polygon/{endpoint}/trading_date={trading_date.isoformat()}/"
 
 
+def answers_month_prefix(endpoint: str, month: date) -> str:
+    """Below it lie an endpoint's answers for all the dates of a month."""
+    return answers_prefix(endpoint, month).removesuffix(f"-{month:%d}/")
+
+
+def answers_date(key: str) -> date:
+    """The date that an object of answers is about."""
+    return date.fromisoformat(key.partition("/trading_date=")[2].partition("/")[0])
+
+
 def document_key(trading_date: date) -> str:
     """The session's published document."""
     return f"raw/magnificent7/trading_date={trading_date.isoformat()}/market_data.json"

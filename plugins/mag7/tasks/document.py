@@ -16,7 +16,8 @@ from mag7.market.document import Document, SessionFigures, compute_figures, enco
 from mag7.market.evidence import EvidenceReader
 from mag7.polygon.answers import AnswerStore, MixedSourcesError, require_one_source
 from mag7.settings import Settings, read_settings
-from mag7.tasks.collect import list_seven_outside, open_reader
+from mag7.tasks.collect import list_seven_outside
+from mag7.tasks.collector import open_reader
 from mag7.tasks.connections import open_store
 from mag7.tasks.published import read_published
 from mag7.tasks.refusals import SessionRefusedError, refusal_sentence

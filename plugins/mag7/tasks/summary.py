@@ -12,7 +12,7 @@ from mag7.market.document import Document
 from mag7.market.explain import explain_line
 from mag7.settings import read_settings
 from mag7.tasks.check import CHECKS
-from mag7.tasks.collect import Counts, add_counts
+from mag7.tasks.collector import Counts, add_counts
 from mag7.tasks.connections import open_store
 from mag7.tasks.document import CHANGES, COVERAGE
 from mag7.tasks.publish import WAREHOUSE

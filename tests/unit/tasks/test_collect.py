@@ -27,7 +27,8 @@ from mag7.polygon.errors import (
     UnreachableError,
 )
 from mag7.settings import read_settings
-from mag7.tasks import collect
+from mag7.tasks import collect, collector
+from mag7.tasks.collector import AnswerBook
 from mag7.tasks.document import compute_session
 from mag7.tasks.request import Asking
 from mag7.tasks.window import Window, make_window
@@ -364,7 +365,7 @@ class TestLookBackThatCannotBeHad:
             path = grouped_daily(day).path
             provider.errors[path] = PlanRefusedError(path, 'HTTP 403 "not in your plan"', status=403)
         collect.collect_look_back(window, Asking.MISSING)
-        (evidence,) = EvidenceReader(collect.AnswerBook(answers)).read_lines(DAY, [make_line("NEW")])
+        (evidence,) = EvidenceReader(AnswerBook(answers)).read_lines(DAY, [make_line("NEW")])
         failed = price_line(evidence)
 
         assert provider.take_asked() == [("bars", day) for day in LOOK_BACK_DAYS]
@@ -379,7 +380,7 @@ class TestLookBackThatCannotBeHad:
         keep_bars(answers, AAA=10)
         keep_details(answers, "AAA", weighted_shares_outstanding=100, market_cap=900)
         collect.collect_look_back(window, Asking.MISSING)
-        (evidence,) = EvidenceReader(collect.AnswerBook(answers)).read_lines(DAY, [make_line("AAA")])
+        (evidence,) = EvidenceReader(AnswerBook(answers)).read_lines(DAY, [make_line("AAA")])
         priced = price_line(evidence)
 
         assert provider.take_asked() == []
@@ -416,7 +417,7 @@ class TestLookBackThatCannotBeHad:
 
 
 def look_back_of(answers: AnswerStore) -> tuple[date, int] | None:
-    (evidence,) = EvidenceReader(collect.AnswerBook(answers)).read_lines(DAY, [make_line("NEW")])
+    (evidence,) = EvidenceReader(AnswerBook(answers)).read_lines(DAY, [make_line("NEW")])
     return None if evidence.look_back is None else (evidence.look_back.session, evidence.look_back.count)
 
 
@@ -436,7 +437,7 @@ class World:
             for line in self.LINES:
                 helps = {"NEVER": False, "FIVE": step > 0}.get(line, True)
                 self.say(line, day, weighted_shares_outstanding=900 + step if helps else None)
-        self.bodies[collect.list_session_splits(DAY)] = json.dumps({"status": "OK", "results": []})
+        self.bodies[collector.list_session_splits(DAY)] = json.dumps({"status": "OK", "results": []})
 
     def say_bars(self, day: date, **closes: float) -> None:
         self.bodies[grouped_daily(day)] = grouped_body(day, **closes)
@@ -455,7 +456,7 @@ class World:
         provider.bodies = {call.path: body for call, body in self.bodies.items()}
         lines = tuple(make_line(ticker) for ticker in self.LINES)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(collect, "open_store", lambda settings: objects)
+            patch.setattr(collector, "open_store", lambda settings: objects)
             patch.setattr("mag7.tasks.polygon_hook.PolygonHook.get_conn", lambda hook, settings: provider)
             for module in ("collect", "document"):
                 patch.setattr(f"mag7.tasks.{module}.list_lines", lambda session: lines)
@@ -466,7 +467,7 @@ class World:
             for batch in collect.plan_batches(window, Asking.MISSING):
                 collect.collect_details(batch, Asking.MISSING)
             collect.collect_look_back(window, Asking.MISSING)
-            figures = compute_session(collect.open_reader(store, read_settings()), DAY)
+            figures = compute_session(collector.open_reader(store, read_settings()), DAY)
         document = write_document(figures, "polygon", max(answer.time for answer in figures.answers))
         for line in document["constituents"]:
             assert line.pop("answers")
@@ -498,8 +499,8 @@ def test_each_step_of_the_look_back_matters_to_the_figures() -> None:
 
 
 def test_counts_of_plain_and_mapped_tasks_add_up() -> None:
-    one: collect.Counts = {"asked": 1, "kept": 2, "failed": 0, "requests": 4}
-    other: collect.Counts = {"asked": 10, "kept": 0, "failed": 3, "requests": 15}
+    one: collector.Counts = {"asked": 1, "kept": 2, "failed": 0, "requests": 4}
+    other: collector.Counts = {"asked": 10, "kept": 0, "failed": 3, "requests": 15}
 
-    assert collect.add_counts([one, [one, other], []]) == {"asked": 12, "kept": 4, "failed": 3, "requests": 23}
-    assert collect.add_counts([]) == {"asked": 0, "kept": 0, "failed": 0, "requests": 0}
+    assert collector.add_counts([one, [one, other], []]) == {"asked": 12, "kept": 4, "failed": 3, "requests": 23}
+    assert collector.add_counts([]) == {"asked": 0, "kept": 0, "failed": 0, "requests": 0}
