@@ -31,15 +31,19 @@ log = logging.getLogger(__name__)
 
 
 class Counts(TypedDict):
-    """What a collecting task hands on: calls asked, kept from before and failed, and requests really sent."""
+    """What a collecting task hands on: calls asked, kept from before and failed, requests really sent, bytes stored.
+
+    ``bytes`` are those of the bodies, as characters of text.
+    """
 
     asked: int
     kept: int
     failed: int
     requests: int
+    bytes: int
 
 
-NO_COUNTS: Counts = {"asked": 0, "kept": 0, "failed": 0, "requests": 0}
+NO_COUNTS: Counts = {"asked": 0, "kept": 0, "failed": 0, "requests": 0, "bytes": 0}
 
 
 class AnswerBook:
@@ -168,7 +172,13 @@ class Collector:
 
 def count_calls(report: CollectReport) -> Counts:
     """Give what a task hands on of a report."""
-    return {"asked": report.asked, "kept": report.kept, "failed": report.failed, "requests": report.requests}
+    return {
+        "asked": report.asked,
+        "kept": report.kept,
+        "failed": report.failed,
+        "requests": report.requests,
+        "bytes": sum(len(answer.body) for _, answer in report.answers),
+    }
 
 
 def add_counts(counts: Iterable[Counts | Iterable[Counts]]) -> Counts:
@@ -181,6 +191,7 @@ def add_counts(counts: Iterable[Counts | Iterable[Counts]]) -> Counts:
         "kept": sum(item["kept"] for item in found),
         "failed": sum(item["failed"] for item in found),
         "requests": sum(item["requests"] for item in found),
+        "bytes": sum(item["bytes"] for item in found),
     }
 
 

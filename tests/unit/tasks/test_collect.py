@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection
 from datetime import date
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -48,6 +49,11 @@ from tests.unit.tasks.conftest import (
 Index = Callable[..., None]
 LOOK_BACK_DAYS = ["2024-12-12", "2024-12-06", "2024-11-13", "2024-09-16"]
 """1, 5, 21 and 63 sessions before 2024-12-13."""
+
+
+def shorten(counts: Any) -> tuple[int, int, int, int]:
+    """Calls asked, kept and failed, and requests sent."""
+    return (counts["asked"], counts["kept"], counts["failed"], counts["requests"])
 
 
 @pytest.mark.usefixtures("provider")
@@ -142,7 +148,7 @@ class TestCloses:
         result = collect.collect_closes(make_window(RUN, days), Asking.MISSING)
 
         assert result.is_done
-        assert result.xcom_value == {"asked": 3, "kept": 0, "failed": 1, "requests": 3}
+        assert shorten(result.xcom_value) == (3, 0, 1, 3)
         assert provider.take_asked() == [("bars", "2024-12-13"), ("bars", "2024-12-12"), ("bars", "2024-12-11")]
 
     @pytest.mark.parametrize("kind", [PlanRefusedError, ServerFailedError])
@@ -203,7 +209,7 @@ class TestDetails:
         failing = ticker_details("BF.B", DAY).path
         provider.errors[failing] = ServerFailedError(failing, "HTTP 500", status=500, tries=5)
 
-        assert collect.collect_details(BATCH, Asking.MISSING) == {"asked": 3, "kept": 0, "failed": 1, "requests": 3}
+        assert shorten(collect.collect_details(BATCH, Asking.MISSING)) == (3, 0, 1, 3)
         kept = {path: answer.status for path, answer in answers.load("ticker_details", DAY).items()}
         assert kept == {
             "/v3/reference/tickers/BF.B?date=2024-12-13": 500,
@@ -220,7 +226,7 @@ class TestDetails:
         provider.errors.clear()
         provider.take_asked()
 
-        assert collect.collect_details(BATCH, Asking.MISSING) == {"asked": 1, "kept": 2, "failed": 0, "requests": 1}
+        assert shorten(collect.collect_details(BATCH, Asking.MISSING)) == (1, 2, 0, 1)
         assert provider.take_asked() == [("BF.B", "2024-12-13")]
 
 
@@ -233,7 +239,7 @@ class TestLookBack:
         keep_details(answers, "AAA", weighted_shares_outstanding=100, market_cap=1000)
         keep_details(answers, "BBB", weighted_shares_outstanding=100)
 
-        assert collect.collect_look_back(window, Asking.MISSING) == {"asked": 0, "kept": 0, "failed": 0, "requests": 0}
+        assert shorten(collect.collect_look_back(window, Asking.MISSING)) == (0, 0, 0, 0)
         assert provider.take_asked() == []
 
     def test_asks_1_5_21_and_63_sessions_back_for_the_unpriced_line_only(
@@ -499,8 +505,14 @@ def test_each_step_of_the_look_back_matters_to_the_figures() -> None:
 
 
 def test_counts_of_plain_and_mapped_tasks_add_up() -> None:
-    one: collector.Counts = {"asked": 1, "kept": 2, "failed": 0, "requests": 4}
-    other: collector.Counts = {"asked": 10, "kept": 0, "failed": 3, "requests": 15}
+    one: collector.Counts = {"asked": 1, "kept": 2, "failed": 0, "requests": 4, "bytes": 100}
+    other: collector.Counts = {"asked": 10, "kept": 0, "failed": 3, "requests": 15, "bytes": 20}
 
-    assert collector.add_counts([one, [one, other], []]) == {"asked": 12, "kept": 4, "failed": 3, "requests": 23}
-    assert collector.add_counts([]) == {"asked": 0, "kept": 0, "failed": 0, "requests": 0}
+    assert collector.add_counts([one, [one, other], []]) == {
+        "asked": 12,
+        "kept": 4,
+        "failed": 3,
+        "requests": 23,
+        "bytes": 140,
+    }
+    assert collector.add_counts([]) == collector.NO_COUNTS
