@@ -29,6 +29,7 @@ which stay as they were. A run that was killed goes on where it stopped: clear i
 |---|---|---|
 | resolve_window | the range has no session, lies ahead, begins too early | read its last line |
 | resolve_window | a setting or the key is missing; `mag7_setup` was not run | set it; run `mag7_setup` |
+| plan_* | the membership table is broken | mend include/data, clear it |
 | collect_counts | the provider answers nothing, or the plan does not reach so far back | clear it; a later range |
 | build_market_data | kept answers are damaged: the object is named | delete it, clear `collect_counts` and this |
 | check_coverage | every session lacks one of the seven or too many others | read the reasons; trigger the range again |
