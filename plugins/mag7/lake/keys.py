@@ -86,6 +86,11 @@ def report_key(run: str, name: str) -> str:
     return f"{staging_prefix(run)}/reports/{name}.json"
 
 
+def closes_key(run: str) -> str:
+    """The closes that the parts of a run's search hold counts against."""
+    return f"{staging_prefix(run)}/closes.json"
+
+
 def progress_prefix(run: str) -> str:
     """Below it lies how far each task of a run is."""
     return f"{staging_prefix(run)}/progress/"
