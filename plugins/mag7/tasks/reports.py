@@ -32,6 +32,12 @@ def read_report(store: ObjectStore, run: str, name: str) -> dict[str, Any]:
     return content
 
 
+def read_report_if_any(store: ObjectStore, run: str, name: str) -> dict[str, Any] | None:
+    """Read a report of a run; None where the run left none."""
+    found = store.find(report_key(run, name))
+    return None if found is None else json.loads(found.body)
+
+
 def write_part(store: ObjectStore, run: str, name: str, part: str, content: dict[str, Any]) -> None:
     """Write a mapped task's part of a report; ``part`` tells it from the others."""
     write_report(store, run, f"{name}-{part}", content)
