@@ -13,10 +13,12 @@ from dataclasses import Field, dataclass, field, fields
 from datetime import date
 from typing import Any
 
-from mag7.errors import Mag7Error
+from mag7.errors import Mag7Error, one_line
 
 SANDBOX_BUCKET = "magnificent7-market-data"
 SANDBOX_ROLE = "arn:aws:iam::123456789012:role/mag7-redshift-copy"
+
+_QUOTES = frozenset("'\"`\\")
 
 CALLS_PER_MINUTE = {"free": 5.0, "paid": 5400.0}
 """What a key of each of the provider's plans may call. Paid plans have no limit by contract: the provider asks to stay
@@ -105,6 +107,11 @@ def _read(item: Field[Any], environ: Mapping[str, str]) -> Any:
         return item.default
     kind: Callable[[str], Any] = item.metadata["kind"]
     if kind is str:
+        # They are written into SQL, between quotation marks, and into messages.
+        if not text.isprintable() or _QUOTES & set(text):
+            raise _invalid(
+                variable, text, f"without quotation marks, backslashes and line ends: {item.metadata['meaning']}"
+            )
         return text
     if item.metadata["kind"] is date:
         return _read_date(variable, text, item.metadata["meaning"])
@@ -112,9 +119,10 @@ def _read(item: Field[Any], environ: Mapping[str, str]) -> Any:
     wanted = f"a number from {least:g}{'' if most == math.inf else f' to {most:g}'}: {item.metadata['meaning']}"
     try:
         value = kind(text)
-    except ValueError:
-        raise _invalid(variable, text, wanted) from None
-    if not (math.isfinite(value) and least <= value <= most):
+        usable = math.isfinite(value) and least <= value <= most
+    except (ValueError, OverflowError):
+        usable = False
+    if not usable:
         raise _invalid(variable, text, wanted)
     return value
 
@@ -127,7 +135,7 @@ def _read_date(variable: str, text: str, meaning: str) -> date:
 
 
 def _invalid(variable: str, text: str, wanted: str) -> SettingInvalidError:
-    return SettingInvalidError(f"the environment variable {variable} is {text!r}, but must be {wanted}")
+    return SettingInvalidError(f"the environment variable {variable} is {one_line(text)!r}, but must be {wanted}")
 
 
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:

@@ -38,3 +38,14 @@ def test_a_run_id_can_never_leave_its_segment_or_its_quotes(run_id: str):
     segment = keys.run_segment("mag7_daily", run_id)
     assert not set(segment) & set("/'\"\\ ;\n")
     assert segment.isascii()
+
+
+def test_half_a_surrogate_pair_in_a_name_is_left_out_and_told_apart() -> None:
+    assert keys.run_segment("mag7_daily", "a\ud800") != keys.run_segment("mag7_daily", "a\udfff")
+
+
+def test_a_long_name_leaves_room_in_a_key() -> None:
+    names = {keys.run_segment("mag7_daily", "x" * 5_000 + end) for end in "ab"}
+
+    assert len(names) == 2
+    assert max(map(len, names)) < 400
