@@ -43,6 +43,7 @@ STAGES = {
     "publish_sessions": "publish",
     "summarise": "summary",
     "report_refusals": "summary",
+    "send_alert": "summary",
 }
 WRONG_SETTING = (SettingInvalidError, SettingMissingError)
 PUBLISHING_TASK = "publish_sessions"

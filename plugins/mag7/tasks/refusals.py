@@ -18,12 +18,13 @@ def refusal_sentence(refusals: Mapping[str, Sequence[str]], published: Sequence[
 
     ``refusals`` may name sessions without a reason: those are not refused. ``published`` are the others.
     """
-    parts = [f"{session} refused: {_shorten(reasons)}" for session, reasons in refusals.items() if reasons]
+    parts = [f"{session} refused: {shorten(reasons)}" for session, reasons in refusals.items() if reasons]
     rest = f"{', '.join(published)} published, of the refused nothing" if published else "Nothing was published"
     return f"{'. '.join(parts)}. {rest}, what was fetched is kept: mend the cause, then run it again"
 
 
-def _shorten(reasons: Sequence[str]) -> str:
+def shorten(reasons: Sequence[str]) -> str:
+    """Name the first of some reasons, and how many more there are."""
     more = len(reasons) - REASONS_SHOWN
     shown = "; ".join(reasons[:REASONS_SHOWN])
     return f"{shown}; and {more} more" if more > 0 else shown
