@@ -283,6 +283,7 @@ class TestSend:
 def test_a_failure_report_holds_no_masked_secret(store: ObjectStore) -> None:
     mask_secret("hunter2-hunter2")
     ti = SimpleNamespace(dag_id="mag7_daily", task_id="load.load_tables")
+    # pragma: allowlist nextline secret - an invented one
     error = SessionRefusedError("postgresql://dev:hunter2-hunter2@warehouse is not there")
     report_failure({"ti": ti, "dag_run": SimpleNamespace(run_id=RUN_ID), "exception": error})  # type: ignore[typeddict-item]
 
