@@ -48,11 +48,14 @@ test: setup ## every test but the slow ones
 test-slow: setup ## the slow tests
 	$(RUN) -m pytest -m slow tests
 
-lint: setup ## ruff, mypy and sqlfluff
+lint: setup ## ruff, mypy, sqlfluff, bandit, and a search for keys and passwords
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/sqlfluff lint include/sql
+	$(VENV)/bin/bandit --quiet --configfile pyproject.toml --recursive plugins dags include
+	$(VENV)/bin/bandit --quiet --configfile pyproject.toml --severity-level medium --recursive sandbox bench
+	.ci/scan-secrets
 
 readme-table: setup ## write the README's table of sessions anew, from the offline market
 	@$(RUN) -m tests.readme_table --write

@@ -43,6 +43,7 @@ STAGES = {
     "publish_sessions": "publish",
     "summarise": "summary",
     "report_refusals": "summary",
+    "send_alert": "summary",
 }
 WRONG_SETTING = (SettingInvalidError, SettingMissingError)
 PUBLISHING_TASK = "publish_sessions"
@@ -226,7 +227,7 @@ def _tabulate_run(summary: Mapping[str, Any], stages: Mapping[str, float]) -> st
 
 
 def _count_served(url: str) -> int:
-    with urllib.request.urlopen(f"{url}/sandbox/calls", timeout=10) as answer:  # noqa: S310 - our own server
+    with urllib.request.urlopen(f"{url}/sandbox/calls", timeout=10) as answer:  # noqa: S310  # nosec B310 # ours
         return int(json.load(answer)["total"])
 
 

@@ -31,8 +31,8 @@ from sandbox.stack import REGION, ROOT
 from sandbox.trigger import DEVELOPMENT_PASSWORD, PASSWORD_VARIABLE, USER
 
 FERNET_KEY = "fernet.key"
-JWT_SECRET = "jwt.secret"  # noqa: S105 - a file's name
-PASSWORDS = "passwords.json"
+JWT_SECRET = "jwt.secret"  # noqa: S105  # pragma: allowlist secret - a file's name
+PASSWORDS = "passwords.json"  # pragma: allowlist secret - a file's name
 KEY_VARIABLE = "POLYGON_API_KEY"
 
 

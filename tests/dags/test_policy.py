@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 TAGS = {"mag7", "daily", "backfill"}
 FIRST_SESSION = date(2020, 11, 30)
 VERBS = {"resolve", "plan", "collect", "build", "check", "register", "run", "judge", "add"}
-VERBS |= {"publish", "write", "load", "count", "reconcile", "summarise", "report"}
+VERBS |= {"publish", "write", "load", "count", "reconcile", "summarise", "report", "send"}
 GLUE_JOBS = {"processing-pipeline", "analytics-pipeline"}
 TIMETABLES = {"mag7_daily": SessionTimetable, "mag7_backfill": MonthTimetable}
 MAPPED = {
@@ -153,10 +153,20 @@ class TestTasks:
             assert report_failure in callbacks if isinstance(callbacks, list) else callbacks is report_failure
 
     def test_never_run_after_a_failure(self, dag: DAG) -> None:
-        # ALL_DONE below a failed task would end the run green.
-        assert {task.task_id: task.trigger_rule for task in dag.tasks} == dict.fromkeys(
-            dag.task_ids, TriggerRule.ALL_SUCCESS
+        # ALL_DONE below a failed task would end the run green; a teardown has no say in that.
+        assert {task.task_id: task.trigger_rule for task in dag.tasks if not task.is_teardown} == dict.fromkeys(
+            {*dag.task_ids} - {"send_alert"}, TriggerRule.ALL_SUCCESS
         )
+
+    def test_end_with_an_alert_whatever_happened_which_decides_nothing(self, dag: DAG) -> None:
+        (alert,) = [task for task in dag.tasks if task.is_teardown]
+
+        assert alert.task_id == "send_alert"
+        assert alert.trigger_rule == TriggerRule.ALL_DONE_SETUP_SUCCESS
+        assert alert.on_failure_fail_dagrun is False
+        assert alert.upstream_task_ids == {*dag.task_ids} - {"send_alert"}
+        assert not alert.downstream_task_ids
+        assert not any(task.is_setup for task in dag.tasks)
 
     def test_do_not_wait_for_an_earlier_run(self, dag: DAG) -> None:
         assert [task.task_id for task in dag.tasks if task.depends_on_past or task.wait_for_downstream] == []

@@ -8,6 +8,8 @@ from datetime import date
 
 DATABASE = "market_data"
 STAGING_DATABASE = "market_data_staging"
+_LONGEST_SEGMENT = 300
+"""A key of S3 has 1,024 bytes in all."""
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -17,8 +19,8 @@ def run_segment(dag_id: str, run_id: str) -> str:
     Where characters had to go, a digest keeps two runs apart whose names differ in nothing else.
     """
     name = f"{dag_id}-{run_id}"
-    safe = _UNSAFE.sub("", name)
-    return safe if safe == name else f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    safe = _UNSAFE.sub("", name)[:_LONGEST_SEGMENT]
+    return safe if safe == name else f"{safe}-{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:8]}"
 
 
 def answers_prefix(endpoint: str, trading_date: date) -> str:

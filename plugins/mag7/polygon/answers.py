@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
 import re
 import zlib
@@ -22,7 +23,14 @@ GZIP_LEVEL = 1
 """Storing keeps up with a thousand calls a second; higher levels gain little on bodies of 2 kB."""
 
 _PART = re.compile(r"-part(\d+of\d+)-[0-9a-f]+\.jsonl\.gz$")
+LARGEST_OBJECT = 256 * 2**20
+"""Bytes of a decompressed object: a whole day of the market is about 2 MB, fifty answers of details 100 kB."""
+
 _COMPLETE_STATUSES = frozenset({200, 404})
+
+
+EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+"""Times beyond cannot be told in every zone."""
 
 
 class AnswersCorruptError(Mag7Error):
@@ -120,7 +128,7 @@ class AnswerStore:
     def _read(self, key: str) -> list[Answer]:
         stored = self._objects.get(key)
         try:
-            lines = gzip.decompress(stored).decode().removesuffix("\n").split("\n")
+            lines = _unpack(stored).decode().removesuffix("\n").split("\n")
             return [_parse_line(line, key) for line in lines]
         except (OSError, EOFError, zlib.error, ValueError, TypeError, KeyError, RecursionError) as error:
             raise AnswersCorruptError(
@@ -180,6 +188,15 @@ def _pack(answers: Sequence[Answer]) -> bytes:
     return gzip.compress(("\n".join(lines) + "\n").encode(), compresslevel=GZIP_LEVEL, mtime=0)
 
 
+def _unpack(stored: bytes) -> bytes:
+    """Decompress an object, which may claim to hold more than memory does."""
+    with gzip.GzipFile(fileobj=io.BytesIO(stored)) as unpacked:
+        body = unpacked.read(LARGEST_OBJECT + 1)
+    if len(body) > LARGEST_OBJECT:
+        raise ValueError(f"holds more than {LARGEST_OBJECT} bytes")
+    return body
+
+
 def _object_name(answers: Sequence[Answer], body: bytes, part: str | None) -> str:
     newest = max(answer.time for answer in answers).astimezone(UTC)
     label = f"-part{part}" if part else ""
@@ -202,4 +219,7 @@ def _parse_line(line: str, key: str) -> Answer:
         raise ValueError("a text is no text")
     if not isinstance(answer.status, int | None) or isinstance(answer.status, bool) or answer.time.tzinfo is None:
         raise ValueError("a status or time cannot be read")
+    if not EARLIEST <= answer.time <= LATEST:
+        raise ValueError(f"the time {answer.time} is none at which anybody asked")
+    (answer.path + answer.source).encode()  # half a surrogate pair is no text
     return answer

@@ -19,7 +19,7 @@ def refusal_sentence(refusals: Mapping[str, Sequence[str]], published: Sequence[
     ``refusals`` may name sessions without a reason: those are not refused. ``published`` are the others.
     """
     refused = [(session, reasons) for session, reasons in refusals.items() if reasons]
-    parts = [f"{session} refused: {_shorten(reasons)}" for session, reasons in refused[:SESSIONS_SHOWN]]
+    parts = [f"{session} refused: {shorten(reasons)}" for session, reasons in refused[:SESSIONS_SHOWN]]
     if len(refused) > SESSIONS_SHOWN:
         parts.append(f"{len(refused) - SESSIONS_SHOWN} more refused, up to {refused[-1][0]}")
     rest = f"{_name_sessions(published)} published, of the refused nothing" if published else "Nothing was published"
@@ -32,7 +32,8 @@ def _name_sessions(sessions: Sequence[str]) -> str:
     return f"{len(sessions)} sessions from {sessions[0]} to {sessions[-1]}"
 
 
-def _shorten(reasons: Sequence[str]) -> str:
+def shorten(reasons: Sequence[str]) -> str:
+    """Name the first of some reasons, and how many more there are."""
     more = len(reasons) - REASONS_SHOWN
     shown = "; ".join(reasons[:REASONS_SHOWN])
     return f"{shown}; and {more} more" if more > 0 else shown

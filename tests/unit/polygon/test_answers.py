@@ -130,6 +130,10 @@ def changed(**fields: Any) -> bytes:
         changed(time="yesterday"),
         changed(time="2024-12-14T12:00:00"),
         changed(time=5),
+        changed(time="0001-01-01T00:00:00+23:59"),
+        changed(time="9999-12-31T23:59:59-23:59"),
+        changed(path="/half/\ud800"),
+        changed(source="\ud800"),
     ],
 )
 def test_a_corrupt_object_is_named(store: AnswerStore, objects: MemoryObjects, stored: bytes) -> None:
@@ -170,3 +174,12 @@ def test_collected_again_from_one_source_the_other_is_out_of_the_way(store: Answ
 def test_failures_have_no_say_about_the_source() -> None:
     assert require_one_source([answer(source="host:1", error="HTTP 500"), answer(source="simulated")]) == "simulated"
     assert require_one_source([answer(error="HTTP 500")]) is None
+
+
+def test_an_object_that_claims_too_much_is_corrupt(
+    store: AnswerStore, objects: MemoryObjects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.save("ticker_details", DAY, [answer("/b")])
+    monkeypatch.setattr("mag7.polygon.answers.LARGEST_OBJECT", 100)
+    with pytest.raises(AnswersCorruptError, match="holds more than 100 bytes"):
+        store.load("ticker_details", DAY)
