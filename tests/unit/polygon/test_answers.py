@@ -55,13 +55,25 @@ def test_equal_answers_make_the_same_object(store: AnswerStore, objects: MemoryO
     assert key.endswith(".jsonl.gz")
 
 
-def test_the_days_of_a_month_that_have_answers_are_listed(store: AnswerStore) -> None:
+def test_a_months_objects_are_listed_by_date(store: AnswerStore) -> None:
     for day in (date(2024, 11, 29), DAY, date(2024, 12, 31), date(2025, 1, 2)):
         store.save("ticker_details", day, [answer()])
     store.save("grouped_daily", date(2024, 12, 2), [answer()])
+    listed = store.list_month("ticker_details", date(2024, 12, 1))
 
-    assert store.list_days("ticker_details", date(2024, 12, 1)) == {DAY, date(2024, 12, 31)}
-    assert store.list_days("ticker_details", date(2024, 10, 1)) == frozenset()
+    assert set(listed) == {DAY, date(2024, 12, 31)}
+    assert store.read(listed[DAY]) == store.load("ticker_details", DAY)
+    assert store.list_month("ticker_details", date(2024, 10, 1)) == {}
+
+
+def test_a_part_reads_its_own_answers_and_those_of_no_part_of_as_many(objects: MemoryObjects) -> None:
+    stores = {part: AnswerStore(objects, part) for part in (None, "1of4", "2of4", "1of12")}  # type: ignore[arg-type]
+    for part, store in stores.items():
+        store.save("ticker_details", DAY, [answer(f"/{part}")])
+
+    assert set(stores["1of4"].load("ticker_details", DAY)) == {"/None", "/1of4", "/1of12"}
+    assert set(stores["1of12"].load("ticker_details", DAY)) == {"/None", "/1of4", "/2of4", "/1of12"}
+    assert set(stores[None].load("ticker_details", DAY)) == {"/None", "/1of4", "/2of4", "/1of12"}
 
 
 def test_nothing_saved_nothing_written(store: AnswerStore, objects: MemoryObjects) -> None:
