@@ -78,7 +78,7 @@ class PolygonClient:
             if not self.limiter.acquire(stop):
                 raise CollectionStoppedError(f"{path}: given up, the collection is being stopped")
             tries += 1
-            outcome = self._attempt(path, check)
+            outcome = self._hide_key(self._attempt(path, check))
             if isinstance(outcome, Answer):
                 return outcome
             if not outcome.transient or tries >= self.tries:
@@ -96,6 +96,8 @@ class PolygonClient:
             answer = self.fetch(following, check)
             yield answer
             following = next_page_path(answer)
+            if following is not None and self._transport.scrub(following) != following:
+                raise BodyInvalidError(path, "next_url holds the API key in a parameter that is not its own")
 
     def _attempt(self, path: str, check: Check | None) -> Answer | PolygonError:
         with self._counting:
@@ -112,6 +114,12 @@ class PolygonClient:
         elif reply.status != 404:
             return describe_refusal(path, reply, self.limiter.clock.now())
         return Answer(path, self.limiter.clock.now(), reply.status, self.source, reply.text)
+
+    def _hide_key(self, outcome: Answer | PolygonError) -> Answer | PolygonError:
+        """Take the key out of a reason, too: a body that escapes letters shows it only once it is parsed."""
+        if isinstance(outcome, Answer):
+            return outcome
+        return outcome.changed(reason=self._transport.scrub(outcome.reason))
 
     def _wait(self, error: PolygonError, tries: int, stop: threading.Event) -> None:
         seconds = _back_off(tries) if error.retry_after is None else error.retry_after
