@@ -174,7 +174,7 @@ def mag7_backfill() -> None:
     summarised = summarise(accepted, collected)
     collected >> built >> covered
     reconciled >> summarised >> task(summary.report_refusals)(window)
-    alert_at_end(window)
+    alert_at_end(window, can_be_late=False)
 
 
 mag7_backfill()

@@ -86,7 +86,7 @@ class Alert:
         return "\n".join(self.lines)[:LONGEST_BODY]
 
 
-def send_alert(window: Window | None) -> str | None:
+def send_alert(window: Window | None, *, can_be_late: bool = True) -> str | None:
     """Say how the run ended, where it did not end well; returns the message's subject, None where there is nothing.
 
     The message goes to the SNS topic of the settings, and to the log in any case. Whatever refuses it is only logged:
@@ -105,7 +105,7 @@ def send_alert(window: Window | None) -> str | None:
         states=_read_states(ti, dag_run),
         sessions=window["sessions"] if window else None,
         reports={name: _read(store, run, name) for name in (FAILURE, COVERAGE, CHECKS, SUMMARY)} if store else {},
-        late=measure_delay(dag_run, datetime.now(UTC), settings) if settings else None,
+        late=measure_delay(dag_run, datetime.now(UTC), settings) if settings and can_be_late else None,
     )
     alert = compose_alert(ending, store.uri(report_key(run, "*")) if store else None)
     if alert is None:

@@ -99,12 +99,14 @@ def load_window(window: Handed) -> Handed:
     return task(publish.reconcile)(window, cast("Handed", count_window.output))
 
 
-def alert_at_end(window: Handed) -> None:
+def alert_at_end(window: Handed, *, can_be_late: bool) -> None:
     """End the DAG that is being wired with one message about what went wrong, whatever did; call it last.
+
+    A DAG that catches up with long ago cannot be late.
 
     It waits for every task: a branch that failed must not speak for one that is still running. As a teardown it is no
     leaf of the run, so its own end makes no failed run green and no good one red.
     """
-    alert: Any = task(alerts.send_alert)(window)
+    alert: Any = task(alerts.send_alert)(window, can_be_late=can_be_late)
     last = alert.as_teardown(on_failure_fail_dagrun=False).operator
     [other for other in last.dag.tasks if other is not last] >> last
