@@ -53,7 +53,7 @@ def test_tasks_find_the_way_to_airflows_own_api_where_there_is_one() -> None:
     environment = {
         "POLYGON_API_KEY": "any",
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": "http://airflow-api-server:8080/execution/",
-        "MAG7_UI_PASSWORD": "changed",
+        "MAG7_UI_PASSWORD": "changed",  # pragma: allowlist secret
     }
     made = describe_connections(environment)["airflow_api"]
 
