@@ -133,7 +133,7 @@ class MonthTimetable(Timetable):
         return DagRunInfo(run_after=interval.end + self.delay, data_interval=interval)
 
     def infer_manual_data_interval(self, *, run_after: DateTime) -> DataInterval:
-        """Return the interval of a day's month."""
+        """Return the interval of a day's month, one of no length where the calendar does not know it."""
         day = _session_date(run_after)
         begin = day.replace(day=1)
         return self._interval(max(begin, self.first) if _next_month(begin) > self.first else begin)
@@ -148,8 +148,11 @@ class MonthTimetable(Timetable):
 
     def _interval(self, begin: date) -> DataInterval:
         calendar = load_calendar(self.calendar)
-        last = calendar.get(calendar.step(_next_month(begin), -1))
-        return DataInterval(_label(begin), max(instance(last.close), _label(begin)))
+        sessions = calendar.between(begin, _next_month(begin) - ONE_DAY)
+        if not sessions:
+            # Outside the calendar: the first task refuses it, and says what to ask for.
+            return DataInterval.exact(_label(begin))
+        return DataInterval(_label(begin), instance(calendar.get(sessions[-1]).close))
 
 
 def _next_month(day: date) -> date:

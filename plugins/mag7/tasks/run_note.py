@@ -41,7 +41,7 @@ def _patch(base: str, path: str, user: dict[str, Any], text: str) -> bool:
             token = client.post("/auth/token", json=user).raise_for_status().json()["access_token"]
             headers = {"Authorization": f"Bearer {token}"}
             client.patch(f"{path}?update_mask=note", json={"note": text}, headers=headers).raise_for_status()
-    except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
         log.warning("the run's note was not written: %s from %s", type(error).__name__, base)
         return False
     return True

@@ -38,8 +38,9 @@ COLLECTED = datetime(2025, 6, 30, 21, tzinfo=UTC)
 class Company:
     """A company: its splits (execution date to shares that one becomes), its first sessions under new symbols.
 
-    ``count`` and ``cents`` are those of 2022-01-03; ``drift`` is how much the count grows a day, in millionths. A
-    company in ``early`` has counts on the new basis already on the session before each of its splits.
+    ``count`` and ``cents`` are those of 2022-01-03; ``drift`` is how much the count grows a day, in millionths, and
+    ``issues`` how much it grows once on a day. A company in ``early`` has counts on the new basis already on the
+    session before each of its splits.
     """
 
     ticker: str
@@ -53,6 +54,7 @@ class Company:
     early: bool = False
     listed_by_us: bool = False
     second_line: str | None = None
+    issues: Mapping[date, int] = field(default_factory=dict)
 
     @property
     def issuer(self) -> str:
@@ -63,7 +65,8 @@ class Company:
         return prod((factor for split, factor in self.splits.items() if split <= day), start=Fraction(1))
 
     def true_count(self, day: date) -> Fraction:
-        return self.count * (1 + Fraction(self.drift * (day - START).days, 10**6)) * self.factor_on(day)
+        grown = self.drift * (day - START).days + sum(more for issued, more in self.issues.items() if issued <= day)
+        return self.count * (1 + Fraction(grown, 10**6)) * self.factor_on(day)
 
     def close_cents(self, session: date) -> int:
         """The close as traded: up to 1 per cent off, another way each session."""

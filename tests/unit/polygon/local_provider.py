@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 import struct
@@ -15,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from mag7.lake.objects import ObjectMissingError, StoredObject
+from mag7.lake.objects import ObjectMissingError, StoredObject, Version
 from mag7.polygon.client import PolygonClient
 from mag7.polygon.rate import Clock, RateLimiter
 
@@ -183,6 +184,7 @@ class MemoryObjects:
     def __init__(self) -> None:
         self.bodies: dict[str, bytes] = {}
         self.on_put: Callable[[str], None] = lambda key: None
+        self._writing = threading.Lock()
 
     def uri(self, key: str) -> str:
         return f"s3://memory/{key}"
@@ -195,6 +197,17 @@ class MemoryObjects:
     def put(self, key: str, body: bytes, content_type: str = "application/octet-stream") -> None:
         self.on_put(key)
         self.bodies[key] = body
+
+    def find(self, key: str) -> Version | None:
+        body = self.bodies.get(key)
+        return None if body is None else Version(body, hashlib.md5(body, usedforsecurity=False).hexdigest())
+
+    def replace(self, key: str, body: bytes, before: Version | None) -> bool:
+        with self._writing:
+            if self.find(key) != before:
+                return False
+            self.put(key, body)
+            return True
 
     def list(self, prefix: str) -> Iterator[StoredObject]:
         return iter(

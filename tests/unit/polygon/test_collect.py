@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mag7.polygon import collect as collecting
-from mag7.polygon.answers import AnswerStore
+from mag7.polygon.answers import ANSWERS_AN_OBJECT, Answer, AnswerStore
 from mag7.polygon.collect import (
     CollectReport,
     collect,
@@ -28,6 +29,7 @@ from mag7.polygon.collect import (
 )
 from mag7.polygon.errors import (
     BodyInvalidError,
+    CollectionStoppedError,
     KeyRejectedError,
     NotYetReleasedError,
     PlanRefusedError,
@@ -424,6 +426,160 @@ def test_whatever_happens_each_call_ends_once(faults: list[list[Canned]]) -> Non
         assert report.requests == len(provider.asked) == sum(min(len(script) + 1, 3) for script in faults)
         report = collect(details(symbols), open_client(provider.address), store, threads=4)
         assert (report.asked, report.failed) == (len(failing), 0)
+
+
+class Counting:
+    """A client and a store that count the calls of which the answer is not stored yet.
+
+    Storing waits until no call more is made: until every thread waits for room, or has nothing to do.
+    """
+
+    source = "polygon"
+    requests = 0
+
+    def __init__(self, calls: list[collecting.Call], most: int = 50) -> None:
+        self.objects = MemoryObjects()
+        self.objects.on_put = self._store
+        self.store = AnswerStore(self.objects)  # type: ignore[arg-type]
+        self.limiter = SimpleNamespace(clock=FakeClock())
+        self.errors: dict[str, PolygonError] = {}
+        self.asked: list[str] = []
+        self.highest = 0
+        self._calls, self._most = calls, most
+        self._stored = 0
+        self._changed = threading.Condition()
+
+    def fetch(self, path: str, check: Any, stop: threading.Event) -> Answer:
+        if stop.is_set():
+            raise CollectionStoppedError(path)
+        with self._changed:
+            self.asked.append(path)
+            self.highest = max(self.highest, len(self.asked) - self._stored)
+            self._changed.notify_all()
+        if path in self.errors:
+            raise self.errors[path]
+        return Answer(path, self.limiter.clock.now(), 200, self.source, "{}")
+
+    def _store(self, key: str) -> None:
+        with self._changed:
+            assert self._changed.wait_for(self._is_still, 30)
+
+    def _is_still(self) -> bool:
+        return len(self.asked) - self._stored >= self._most or len(self.asked) == len(self._calls)
+
+    def save(self, endpoint: str, day: date, answers: list[Answer]) -> list[Answer]:
+        stored = AnswerStore.save(self.store, endpoint, day, answers)
+        with self._changed:
+            self._stored += len(answers)
+        return stored
+
+    def run(self, threads: int) -> CollectReport:
+        """Collect in a thread of its own, which must come to its end."""
+        done: list[CollectReport | BaseException] = []
+
+        def work() -> None:
+            try:
+                done.append(collect(self._calls, self, self.store, threads=threads))  # type: ignore[arg-type]
+            except BaseException as error:
+                done.append(error)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(self.store, "save", self.save)
+            patch.setattr(collecting, "_check", lambda call, body: None)
+            thread = threading.Thread(target=work, daemon=True)
+            thread.start()
+            thread.join(60)
+        assert done, "the batch does not end"
+        if isinstance(done[0], BaseException):
+            raise done[0]
+        return done[0]
+
+
+def many_calls(number: int) -> list[collecting.Call]:
+    """Calls of two endpoints and three dates in turn."""
+    days = [date(2024, 12, 11), date(2024, 12, 12), DAY]
+    calls = [ticker_details(f"T{place}", days[place % 3]) for place in range(number - 3)]
+    return [*calls[:20], *map(grouped_daily, days), *calls[20:]] if number > 3 else calls
+
+
+def workers_end() -> bool:
+    """Whether no thread of a batch waits for ever."""
+    workers = [thread for thread in threading.enumerate() if thread.name.startswith("polygon")]
+    for worker in workers:
+        worker.join(30)
+    return not any(worker.is_alive() for worker in workers)
+
+
+class TestRoom:
+    """A killed process loses what is under way or not stored: one object's answers at most."""
+
+    @pytest.mark.parametrize("threads", [16, 64])
+    def test_never_more_than_one_objects_answers_are_under_way_or_not_stored(self, threads: int) -> None:
+        counting = Counting(many_calls(320))
+        report = counting.run(threads)
+
+        assert (report.completed, report.failed) == (320, 0)
+        assert counting.highest == ANSWERS_AN_OBJECT == 50
+        assert len(counting.asked) == len(set(counting.asked)) == 320
+
+    @pytest.mark.parametrize("number", [1, 2, 49, 50, 51, 65, 66, 99, 100, 101, 116])
+    def test_a_batch_comes_to_its_end_whatever_is_left_over(self, number: int) -> None:
+        """Threads that wait for room when the last call is taken must not wait for ever."""
+        calls = details([f"T{place}" for place in range(number)])
+        report = Counting(calls).run(16)
+
+        assert report.completed == number
+        assert workers_end()
+
+    def test_calls_that_fail_give_their_room_back(self) -> None:
+        counting = Counting(many_calls(200))
+        for place, call in enumerate(many_calls(200)):
+            if place % 3 == 0 and call.endpoint == "ticker_details":
+                counting.errors[call.path] = ServerFailedError(call.path, "HTTP 500", status=500)
+        report = counting.run(16)
+
+        assert report.failed == len(counting.errors) > 50
+        assert report.completed + report.failed == 200
+
+    def test_a_batch_that_is_refused_while_threads_wait_for_room_ends(self) -> None:
+        calls = many_calls(320)
+        counting = Counting(calls)
+        refused = calls[50]
+        counting.errors[refused.path] = PlanRefusedError(refused.path, "HTTP 403", status=403)
+        # The one that is refused is asked for when the first fifty are stored; nobody asks for the rest.
+        counting._calls = [*calls[:50], refused]
+        with pytest.raises(PlanRefusedError):
+            counting.run(16)
+        assert workers_end()
+
+    @pytest.mark.usefixtures("stop_by_signal")
+    def test_a_task_that_is_stopped_while_threads_wait_for_room_keeps_what_it_fetched(self) -> None:
+        calls = many_calls(320)
+        counting = Counting(calls)
+        stopped: list[str] = []
+
+        def stop_once(key: str) -> None:
+            if not stopped:
+                counting._store(key)
+                stopped.append(key)
+                os.kill(os.getpid(), signal.SIGUSR1)
+
+        counting.objects.on_put = stop_once
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(TaskStoppedError):
+            patch.setattr(counting.store, "save", counting.save)
+            patch.setattr(collecting, "_check", lambda call, body: None)
+            # Signals come to the main thread, so here it is the one that stores.
+            collect(calls, counting, counting.store, threads=16)  # type: ignore[arg-type]
+        stored = {
+            path
+            for endpoint in ("ticker_details", "grouped_daily")
+            for day in (date(2024, 12, 11), date(2024, 12, 12), DAY)
+            for path in counting.store.load(endpoint, day)
+        }
+
+        assert len(counting.asked) == 50
+        assert stored == set(counting.asked)
+        assert workers_end()
 
 
 SPLITS = list_of_splits(date(2023, 11, 9), DAY)

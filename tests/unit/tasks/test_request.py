@@ -6,8 +6,18 @@ from datetime import date
 from typing import Any
 
 import pytest
+from airflow.sdk.exceptions import ParamValidationError
 
-from mag7.tasks.request import Asking, Request, RequestInvalidError, read_request, request_params
+from mag7.tasks.request import (
+    Asking,
+    RangeRequest,
+    Request,
+    RequestInvalidError,
+    range_params,
+    read_range,
+    read_request,
+    request_params,
+)
 
 
 def read(run_type: str = "manual", **params: Any) -> Request:
@@ -73,3 +83,69 @@ def test_what_no_schema_has_looked_at_is_refused_by_name(params: dict[str, Any],
 
 def test_a_param_that_is_left_out_is_as_in_the_plain_form() -> None:
     assert read_request({}, "manual") == read()
+
+
+def fill_in(**given: Any) -> RangeRequest:
+    """A backfill's form, filled in and checked as Airflow does, then read."""
+    params = range_params()
+    return read_range({name: param.resolve(given.get(name, param.value)) for name, param in params.items()})
+
+
+class TestRange:
+    def test_the_plain_form_means_the_runs_month(self) -> None:
+        assert fill_in() == RangeRequest(None, None, repeat=False)
+
+    def test_a_range_has_two_ends_both_included(self) -> None:
+        assert fill_in(start_date="2024-12-02", end_date="2024-12-13", repeat=True) == RangeRequest(
+            date(2024, 12, 2), date(2024, 12, 13), repeat=True
+        )
+        assert fill_in(start_date="2024-12-02", end_date="2024-12-02").first == date(2024, 12, 2)
+
+    @pytest.mark.parametrize(("given", "missing"), [("start_date", "end_date"), ("end_date", "start_date")])
+    def test_one_end_alone_is_refused(self, given: str, missing: str) -> None:
+        with pytest.raises(RequestInvalidError, match=f"give {missing}, too"):
+            fill_in(**{given: "2024-12-02"})
+
+    def test_a_range_that_ends_before_it_begins_is_refused(self) -> None:
+        with pytest.raises(RequestInvalidError, match="from 2024-12-13 to 2024-12-02 ends before it begins"):
+            fill_in(start_date="2024-12-13", end_date="2024-12-02")
+
+    @pytest.mark.parametrize(
+        "day", ["2020-11-30", "2020-12-01", "2021-01-04", "2024-02-29", "2029-12-31", "2031-01-02"]
+    )
+    def test_the_form_takes_a_date_from_the_first_session_on(self, day: str) -> None:
+        assert fill_in(start_date=day, end_date=day).last == date.fromisoformat(day)
+
+    @pytest.mark.parametrize("name", ["start_date", "end_date"])
+    @pytest.mark.parametrize(
+        "day",
+        [
+            "2020-11-29",
+            "2019-01-01",
+            "2020-10-30",
+            "2020-02-29",
+            "1999-12-31",
+            "2023-02-29",
+            "2024-13-01",
+            "2024-12-32",
+            "2024-12-00",
+            "2020-12-39",
+            "2024-12-13T00:00:00",
+            "2024-12-13\n",
+            " 2024-12-13",
+            "20241213",
+            "13.12.2024",
+            "yesterday",
+            "",
+            "2024-12-1",
+            20241213,
+        ],
+    )
+    def test_the_form_refuses_anything_else(self, name: str, day: Any) -> None:
+        with pytest.raises(ParamValidationError):
+            fill_in(**{name: day})
+
+    @pytest.mark.parametrize("repeat", ["yes", 1, None])
+    def test_repeating_is_yes_or_no(self, repeat: Any) -> None:
+        with pytest.raises(ParamValidationError):
+            fill_in(repeat=repeat)

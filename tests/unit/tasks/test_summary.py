@@ -10,12 +10,23 @@ import pytest
 
 from mag7.lake.catalog import create_catalog
 from mag7.lake.objects import ObjectStore
+from mag7.tasks.backfill import RANGE
 from mag7.tasks.check import CHECKS
 from mag7.tasks.document import CHANGES, COVERAGE
 from mag7.tasks.publish import WAREHOUSE
 from mag7.tasks.refusals import SessionRefusedError
-from mag7.tasks.reports import read_report, write_report
-from mag7.tasks.summary import SUMMARY, report_refusals, summarise, summarise_session, tabulate_session
+from mag7.tasks.reports import FAILURE, read_report, write_report
+from mag7.tasks.summary import (
+    SUMMARY,
+    add_stages,
+    report_refusals,
+    say_range,
+    summarise,
+    summarise_range,
+    summarise_session,
+    tabulate_range,
+    tabulate_session,
+)
 from tests.unit.tasks.conftest import RUN
 
 KEY = "raw/magnificent7/trading_date=2024-12-13/market_data.json"
@@ -148,3 +159,82 @@ class TestRefusals:
         with pytest.raises(SessionRefusedError, match="2024-12-12 refused: no NVDA") as refused:
             report_refusals(window)
         assert "2024-12-13 refused" not in str(refused.value)
+
+
+class TestRange:
+    ASKED = ("2024-12-10", "2024-12-11", "2024-12-12", "2024-12-13")
+
+    @pytest.fixture(autouse=True)
+    def notes(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        written: list[str] = []
+        monkeypatch.setattr("mag7.tasks.summary.write_note", written.append)
+        return written
+
+    @pytest.fixture
+    def backfilled(self, published: ObjectStore) -> ObjectStore:
+        """A range of four sessions: one was complete, one each was refused by coverage and by a check."""
+        write_report(published, RUN, RANGE, {"asked": list(self.ASKED), "complete": ["2024-12-10"]})
+        write_report(published, RUN, COVERAGE, {"2024-12-11": ["no NVDA"], "2024-12-12": [], "2024-12-13": []})
+        write_report(published, RUN, CHECKS, {"checks": PASSED, "refused": {"2024-12-12": ["the share moved"]}})
+        return published
+
+    def test_reports_what_was_complete_published_and_refused(
+        self, backfilled: ObjectStore, window: Any, notes: list[str]
+    ) -> None:
+        counted = summarise_range(window, [CALLS, [CALLS, CALLS]], {"collect": 61.5, "transform": 9.0})
+        report = read_report(backfilled, RUN, SUMMARY)
+
+        assert counted == {"published": 1, "complete": 1, "refused": 2}
+        assert [session["trading_date"] for session in report["sessions"]] == ["2024-12-13"]
+        assert (report["asked"], report["complete"]) == (list(self.ASKED), ["2024-12-10"])
+        assert report["refused"] == {"2024-12-11": ["no NVDA"], "2024-12-12": ["the share moved"]}
+        assert (report["calls"], report["bytes"]) == (6, 900)
+        assert report["seconds_by_stage"] == {"collect": 61.5, "transform": 9.0}
+        assert (report["checks"], report["rows_loaded"], report["splits_loaded"]) == (PASSED, ROWS, 24)
+        assert notes == ["1 sessions published and loaded, 1 were complete, 2 refused; 6 calls, 0.0 MB"]
+
+    def test_a_failure_that_was_mended_is_dropped(self, backfilled: ObjectStore, window: Any) -> None:
+        write_report(backfilled, RUN, FAILURE, {"message": "old"})
+        summarise_range(window, [], {})
+
+        assert f"staging/{RUN}/reports/{FAILURE}.json" not in {stored.key for stored in backfilled.list("staging/")}
+
+    def test_a_second_time_says_the_same(self, backfilled: ObjectStore, window: Any) -> None:
+        first = (summarise_range(window, [CALLS], {}), read_report(backfilled, RUN, SUMMARY))
+
+        assert (summarise_range(window, [CALLS], {}), read_report(backfilled, RUN, SUMMARY)) == first
+
+    def test_the_table_has_a_line_a_session_and_the_reasons_of_refusals(
+        self, backfilled: ObjectStore, window: Any
+    ) -> None:
+        summarise_range(window, [{**CALLS, "bytes": 12_340_000}], {"collect": 61.5, "transform": 9.0})
+        report = read_report(backfilled, RUN, SUMMARY)
+
+        assert tabulate_range(report).splitlines() == [
+            "1 sessions published and loaded, 1 were complete, 2 refused; 2 calls, 12.3 MB",
+            "2024-12-13   33.2860 % by company,  31.9050 % by line sum, 499 companies, quality partial,"
+            " source simulated",
+            "2024-12-11  refused: no NVDA",
+            "2024-12-12  refused: the share moved",
+            "seconds of tasks by stage: collect 62 s, transform 9 s",
+        ]
+
+    def test_a_line_sum_that_is_missing_is_not_shown_as_zero(self) -> None:
+        session = summarise_session(make_document(line_sum_mag7_pct=None, line_sum_market_cap=None))
+        report = {"sessions": [session], "complete": [], "refused": {}, "calls": 0, "bytes": 0, "seconds_by_stage": {}}
+
+        assert " 33.2860 % by company, no line sum, 499 companies" in tabulate_range(report)
+        assert say_range(report) == "1 sessions published and loaded, 0 were complete, 0 refused; 0 calls, 0.0 MB"
+
+
+def test_seconds_of_tasks_add_up_by_group_or_task() -> None:
+    finished = [
+        {"task_id": "resolve_window", "duration": 1.26},
+        {"task_id": "collect.collect_counts", "map_index": 0, "duration": 10.0},
+        {"task_id": "collect.collect_counts", "map_index": 1, "duration": 20.04},
+        {"task_id": "collect.collect_closes", "duration": None},
+        {"task_id": "load.load_tables", "duration": 3},
+    ]
+
+    assert add_stages(finished) == {"resolve_window": 1.3, "collect": 30.0, "load": 3.0}
+    assert add_stages([]) == {}

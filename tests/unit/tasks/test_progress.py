@@ -1,0 +1,126 @@
+"""How far a run is, as its tasks say it."""
+
+from __future__ import annotations
+
+import pytest
+
+from mag7.lake.objects import ObjectStore
+from mag7.tasks.progress import TELL_SECONDS, Progress, Step, clear_progress, describe_steps, read_steps
+from tests.unit.tasks.conftest import RUN
+
+NOW = 1_733_140_800.0
+"""2024-12-02 12:00 UTC."""
+
+
+class Clock:
+    """The time that the tasks see."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def time(self) -> float:
+        return self.now
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("mag7.tasks.progress.time", clock)
+    return clock
+
+
+@pytest.fixture(autouse=True)
+def notes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    written: list[str] = []
+    monkeypatch.setattr("mag7.tasks.progress.write_note", written.append)
+    return written
+
+
+class TestSentence:
+    def test_it_says_what_is_done_and_left_and_when_it_will_be_over(self) -> None:
+        steps = [
+            Step(calls=100, left=200, began=NOW - 100, told=NOW),
+            Step(calls=200, left=100, began=NOW - 60, told=NOW),
+            Step(sessions=6, began=NOW - 10, told=NOW),
+        ]
+
+        assert describe_steps(steps, 21, NOW) == (
+            "6 of 21 sessions built, 15 left; 300 calls done, about 300 left: collected at 12:01:40 UTC at this rate"
+        )
+
+    def test_tasks_that_are_only_expected_count_as_left(self) -> None:
+        sentence = describe_steps([Step(left=500), Step(calls=10, left=20, began=NOW - 1)], 21, NOW)
+
+        assert sentence.startswith(
+            "0 of 21 sessions built, 21 left; 10 calls done, about 520 left: collected at 12:00:52"
+        )
+
+    @pytest.mark.parametrize(
+        "steps", [[], [Step(left=500)], [Step(left=500, began=NOW)], [Step(calls=7, began=NOW - 5)]]
+    )
+    def test_without_a_rate_or_a_rest_it_foretells_nothing(self, steps: list[Step]) -> None:
+        assert "UTC" not in describe_steps(steps, 21, NOW)
+
+
+class TestTelling:
+    def test_a_task_says_it_in_the_log_and_the_note(
+        self, store: ObjectStore, notes: list[str], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO")
+        Progress(store, RUN, 21, "counts-01").tell(calls=4, left=6)
+
+        assert notes == [
+            "0 of 21 sessions built, 21 left; 4 calls done, about 6 left: collected at 12:00:00 UTC at this rate"
+        ]
+        assert caplog.messages[-1] == notes[0]
+
+    def test_it_knows_of_the_other_tasks(self, store: ObjectStore, notes: list[str]) -> None:
+        Progress(store, RUN, 21, "counts-02").expect(50)
+        Progress(store, RUN, 21, "documents-2024-12-02").tell(sessions=6)
+        Progress(store, f"{RUN}-2", 21, "counts-01").tell(calls=1000, left=1)
+        Progress(store, RUN, 21, "counts-01").tell(calls=4)
+
+        assert notes[-1].startswith("6 of 21 sessions built, 15 left; 4 calls done, about 50 left")
+
+    def test_it_is_not_said_twice_within_a_few_seconds(
+        self, store: ObjectStore, notes: list[str], clock: Clock
+    ) -> None:
+        progress = Progress(store, RUN, 21, "counts-01")
+        for second in range(25):
+            clock.now = NOW + second
+            progress.tell(calls=second, left=100 - second)
+
+        assert len(notes) == 1 + 24 // TELL_SECONDS
+
+    def test_the_end_is_always_said(self, store: ObjectStore, notes: list[str]) -> None:
+        progress = Progress(store, RUN, 21, "counts-01")
+        progress.tell(calls=1, left=100)
+        progress.tell(calls=101, left=0)
+
+        assert notes[-1] == "0 of 21 sessions built, 21 left; 101 calls done, about 0 left"
+
+    def test_a_task_that_is_tried_again_keeps_its_earlier_calls_and_its_beginning(
+        self, store: ObjectStore, clock: Clock
+    ) -> None:
+        Progress(store, RUN, 21, "counts-01").expect(100)
+        Progress(store, RUN, 21, "counts-01").tell(calls=30, left=70)
+        clock.now += 500
+        again = Progress(store, RUN, 21, "counts-01")
+        again.tell(calls=0, left=70)
+        clock.now += 500
+        again.tell(calls=70, left=0)
+
+        assert read_steps(store, RUN) == [Step(calls=100, left=0, began=NOW, told=NOW + 1000)]
+
+    def test_sessions_that_are_built_again_are_not_counted_twice(self, store: ObjectStore) -> None:
+        for _ in range(2):
+            Progress(store, RUN, 21, "documents-2024-12-02").tell(sessions=6)
+
+        assert [step.sessions for step in read_steps(store, RUN)] == [6]
+
+    def test_a_run_that_begins_anew_forgets_it(self, store: ObjectStore) -> None:
+        for run in (RUN, f"{RUN}-2"):
+            Progress(store, run, 21, "counts-01").expect(100)
+        clear_progress(store, RUN)
+
+        assert (read_steps(store, RUN), read_steps(store, f"{RUN}-2")) == ([], [Step(left=100)])
