@@ -13,7 +13,7 @@ from mag7.lake.claims import POLL_SECONDS, Claims
 from mag7.lake.objects import ObjectStore
 from tests.unit.polygon.local_provider import MemoryObjects
 
-KEY = "claims/ticker_details/trading_date=2024-12-31/part-0-of-12"
+KEY = "claims/ticker_details/trading_date=2024-12-31/part-0-of-12"  # pragma: allowlist secret
 
 
 def still() -> str:
