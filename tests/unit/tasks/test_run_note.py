@@ -63,7 +63,7 @@ def test_the_note_of_the_tasks_own_run_is_written(
         (
             "POST",
             "https://airflow.test:8443/auth/token",
-            {"username": "writer", "password": "secret word"},
+            {"username": "writer", "password": "secret word"},  # pragma: allowlist secret
             None,
         ),
         (
