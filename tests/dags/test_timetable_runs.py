@@ -1,6 +1,6 @@
-"""What Airflow itself makes of the timetable: the runs of its scheduler, its backfill and its commands.
+"""What Airflow itself makes of the timetables: the runs of its scheduler, its backfill and its commands.
 
-Two small DAGs in a temporary AIRFLOW_HOME; every command runs in one process, since starting Airflow costs seconds.
+A few small DAGs in a temporary AIRFLOW_HOME; every command runs in one process, since starting Airflow costs seconds.
 """
 
 from __future__ import annotations
@@ -19,19 +19,28 @@ from mag7.sessions import last_closed_session, list_sessions, session_asked_for
 
 ROOT = Path(__file__).parents[2]
 CATCHUP_FIRST, CATCHUP_LAST = date(2024, 11, 20), date(2025, 1, 15)
+MONTHS_LAST = date(2021, 2, 15)
 
 DAGS = f'''
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, task
 from mag7.sessions import session_asked_for
-from mag7.timetables import SessionTimetable
+from mag7.timetables import MonthTimetable, SessionTimetable
 
 def midnight(day):
     return datetime.fromisoformat(day).replace(tzinfo=timezone.utc)
 
 with DAG("every_session", schedule=SessionTimetable(), start_date=midnight("{CATCHUP_FIRST}"),
          end_date=midnight("{CATCHUP_LAST}"), catchup=True, max_active_runs=64, is_paused_upon_creation=False):
+    EmptyOperator(task_id="nothing")
+
+with DAG("every_month", schedule=MonthTimetable(first=date(2020, 11, 30)), start_date=midnight("2000-01-01"),
+         end_date=midnight("{MONTHS_LAST}"), catchup=True, max_active_runs=64, is_paused_upon_creation=False):
+    EmptyOperator(task_id="nothing")
+
+with DAG("months_asked", schedule=MonthTimetable(first=date(2020, 11, 30)), start_date=midnight("2000-01-01"),
+         catchup=True, max_active_runs=64):
     EmptyOperator(task_id="nothing")
 
 with DAG("asked", schedule=SessionTimetable(), start_date=midnight("2020-11-30"), catchup=False):
@@ -64,6 +73,7 @@ dags test asked
 dags trigger asked --logical-date 2024-12-12
 dags trigger asked
 backfill create --dag-id asked --from-date 2024-12-20 --to-date 2024-12-27
+backfill create --dag-id months_asked --from-date 2024-02-01 --to-date 2024-03-31
 scheduler --num-runs 60 --skip-serve-logs
 """
 
@@ -170,7 +180,7 @@ def test_scheduled_runs_follow_the_actual_close(airflow: Airflow) -> None:
 
 
 def test_backfill_makes_the_sessions_of_its_dates_both_included(airflow: Airflow) -> None:
-    sessions = [run.session for run in airflow.runs if run.run_type == "backfill"]
+    sessions = [run.session for run in airflow.runs if run.dag_id == "asked" and run.run_type == "backfill"]
 
     assert sessions == [date(2024, 12, day) for day in (20, 23, 24, 26, 27)]
 
@@ -219,3 +229,41 @@ def test_dags_trigger_without_a_date_has_no_interval_and_takes_the_last_closed_s
 
     assert (run.logical_date, run.start, run.end) == (None, None, None)
     assert run.session == last_closed_session(run.run_after)
+
+
+def months_of(airflow: Airflow, dag_id: str) -> list[tuple[datetime | None, datetime | None, datetime]]:
+    return [(run.logical_date, run.end, run.run_after) for run in airflow.runs if run.dag_id == dag_id]
+
+
+def test_catchup_makes_one_run_for_each_month_and_one_for_the_first_session(airflow: Airflow) -> None:
+    assert {run.state for run in airflow.runs if run.dag_id == "every_month"} == {"success"}
+    assert months_of(airflow, "every_month") == [
+        (
+            datetime(2020, 11, 30, tzinfo=UTC),
+            datetime(2020, 11, 30, 21, tzinfo=UTC),
+            datetime(2020, 12, 1, 5, 30, tzinfo=UTC),
+        ),
+        (
+            datetime(2020, 12, 1, tzinfo=UTC),
+            datetime(2020, 12, 31, 21, tzinfo=UTC),
+            datetime(2021, 1, 1, 5, 30, tzinfo=UTC),
+        ),
+        (
+            datetime(2021, 1, 1, tzinfo=UTC),
+            datetime(2021, 1, 29, 21, tzinfo=UTC),
+            datetime(2021, 1, 30, 5, 30, tzinfo=UTC),
+        ),
+        (
+            datetime(2021, 2, 1, tzinfo=UTC),
+            datetime(2021, 2, 26, 21, tzinfo=UTC),
+            datetime(2021, 2, 27, 5, 30, tzinfo=UTC),
+        ),
+    ]
+
+
+def test_backfill_of_whole_months_makes_a_run_for_each(airflow: Airflow) -> None:
+    assert {run.run_type for run in airflow.runs if run.dag_id == "months_asked"} == {"backfill"}
+    assert [(start, end) for start, end, _ in months_of(airflow, "months_asked")] == [
+        (datetime(2024, 2, 1, tzinfo=UTC), datetime(2024, 2, 29, 21, tzinfo=UTC)),
+        (datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 3, 28, 20, tzinfo=UTC)),
+    ]

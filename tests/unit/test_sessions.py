@@ -24,10 +24,12 @@ from mag7.sessions import (
     is_session,
     last_closed_session,
     list_sessions,
+    month_ends,
     next_session,
     previous_session,
     read_overrides,
     session_asked_for,
+    sessions_asked_for,
 )
 
 FIRST, LAST = date(2020, 11, 30), date(2024, 12, 13)
@@ -208,6 +210,51 @@ class TestSessionAskedFor:
         with pytest.raises(SessionTooEarlyError, match="2020-11-27 is before 2020-11-30"):
             session_asked_for(at("2020-11-27"), at("2024-12-16T12:00"), first=FIRST)
         assert session_asked_for(at("2020-11-30"), at("2024-12-16T12:00"), first=FIRST) == FIRST
+
+
+class TestMonthEnds:
+    @given(st.dates(FIRST, date(2026, 12, 31)))
+    def test_they_are_the_last_sessions_of_the_month_before_and_of_the_days_month(self, day: date) -> None:
+        before, last = month_ends(day)
+
+        assert is_session(before)
+        assert is_session(last)
+        assert (last.year, last.month) == (day.year, day.month)
+        assert next_session(before).month == day.month == previous_session(next_session(last)).month
+        assert next_session(last).month != day.month != before.month
+
+    def test_two_months_share_the_one_between_them(self) -> None:
+        assert month_ends(date(2024, 12, 13))[0] == month_ends(date(2024, 11, 29))[1] == date(2024, 11, 29)
+
+
+class TestSessionsAskedFor:
+    AT = datetime(2024, 12, 13, 22, tzinfo=UTC)
+
+    def ask(self, first: str, last: str) -> list[str]:
+        days = date.fromisoformat(first), date.fromisoformat(last)
+        return [day.isoformat() for day in sessions_asked_for(*days, self.AT, covered=FIRST)]
+
+    def test_they_are_those_of_the_range_both_ends_included(self) -> None:
+        assert self.ask("2024-12-12", "2024-12-13") == ["2024-12-12", "2024-12-13"]
+        assert self.ask("2020-11-30", "2020-12-01") == ["2020-11-30", "2020-12-01"]
+
+    def test_days_ahead_without_a_session_do_no_harm(self) -> None:
+        assert self.ask("2024-12-13", "2024-12-15") == ["2024-12-13"]
+
+    @pytest.mark.parametrize(
+        ("first", "last", "error", "said"),
+        [
+            ("2024-12-13", "2024-12-16", SessionNotClosedError, "2024-12-16 has not closed .* 2024-12-13$"),
+            ("2020-11-28", "2020-11-30", SessionTooEarlyError, "2020-11-28 is before 2020-11-30"),
+            ("2024-11-28", "2024-11-28", NotASessionError, "Thanksgiving.*2024-11-27 or 2024-11-29"),
+            ("2024-12-14", "2024-12-15", NotASessionError, "2024-12-13 or 2024-12-16"),
+        ],
+    )
+    def test_a_range_that_cannot_be_is_refused_by_name(
+        self, first: str, last: str, error: type[Exception], said: str
+    ) -> None:
+        with pytest.raises(error, match=said):
+            self.ask(first, last)
 
 
 class TestOverrides:

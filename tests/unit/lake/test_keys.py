@@ -29,6 +29,25 @@ def test_keys_are_those_of_the_lake(key: str, expected: str):
     assert key == expected
 
 
+@given(st.dates(date(2020, 1, 1), date(2030, 12, 31)), st.dates(date(2020, 1, 1), date(2030, 12, 31)))
+def test_a_months_prefix_is_that_of_its_days_and_of_no_other(month: date, day: date):
+    same = (month.year, month.month) == (day.year, day.month)
+
+    assert keys.document_key(day).startswith(keys.document_month_prefix(month)) is same
+    assert keys.analytics_key("t", day).startswith(keys.analytics_month_prefix("t", month)) is same
+    assert keys.answers_prefix("splits", day).startswith(keys.answers_month_prefix("splits", month)) is same
+    assert keys.answers_date(f"{keys.answers_prefix('splits', day)}object.jsonl.gz") == day
+
+
+def test_marks_of_pending_sessions_lie_below_their_prefix():
+    assert keys.pending_key(date(2024, 12, 13)) == "pending/trading_date=2024-12-13"
+    assert keys.pending_key(date(2024, 12, 13)).startswith(keys.pending_prefix())
+
+
+def test_a_runs_progress_is_none_of_its_reports():
+    assert not keys.progress_prefix("run").startswith(keys.report_key("run", "").removesuffix(".json"))
+
+
 @given(st.text(max_size=20), st.text(max_size=20))
 def test_two_runs_never_share_a_segment(first: str, second: str):
     assert (keys.run_segment("d", first) == keys.run_segment("d", second)) == (first == second)

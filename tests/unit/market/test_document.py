@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from mag7.market.document import compute_figures, encode_document, write_document
+from mag7.market.shares import AcceptedCount, Origin
 from mag7.polygon.answers import Answer
 from tests.unit.market.conftest import Make
 
@@ -67,3 +70,16 @@ def test_the_order_of_the_lines_changes_nothing(make: Make):
         for order in (evidence, evidence[::-1])
     )
     assert first == second
+
+
+def test_a_session_that_was_not_asked_about_has_no_market_cap_of_the_providers(make: Make):
+    """Its count stands between two sessions that were: the provider's figure is the earlier one's."""
+    asked = make.evidence(make.line("AAPL"), 15_115_823_000, "248.13")
+    between = replace(asked, between=AcceptedCount(15_115_823_000, Origin.WEIGHTED))
+    documents = [
+        write_document(compute_figures(SESSION, [evidence], []), "simulated", COLLECTED)
+        for evidence in (asked, between)
+    ]
+    caps = [(line["market_cap"], line["provider_market_cap"]) for found in documents for line in found["constituents"]]
+
+    assert caps == [(Decimal("3750689160990.00"), Decimal("3750689160990.00")), (Decimal("3750689160990.00"), None)]
