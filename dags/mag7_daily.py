@@ -65,7 +65,8 @@ from mag7.timetables import SessionTimetable
 if TYPE_CHECKING:
     from airflow.sdk.definitions.xcom_arg import XComArg
 
-    from mag7.tasks.collect import Batch, Counts
+    from mag7.tasks.collect import Batch
+    from mag7.tasks.collector import Counts
     from mag7.tasks.window import Window
 
 FIRST = date(2020, 11, 30)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
 
-from mag7.timetables import SessionTimetable
+from mag7.timetables import MonthTimetable, SessionTimetable
 
 
 class Mag7Plugin(AirflowPlugin):
     """Makes the timetables known, so that the scheduler can read a DAG that uses them."""
 
     name = "mag7"
-    timetables = [SessionTimetable]  # noqa: RUF012  Airflow's own form of a plugin
+    timetables = [MonthTimetable, SessionTimetable]  # noqa: RUF012  Airflow's own form of a plugin

@@ -13,7 +13,7 @@ from mag7.polygon.answers import Answer
 from mag7.polygon.client import next_page_path
 from mag7.polygon.collect import Call, grouped_daily, ticker_details
 from mag7.polygon.source import SIMULATED
-from mag7.tasks.collect import list_session_splits
+from mag7.tasks.collector import list_session_splits
 from mag7.tasks.document import compute_session
 from sandbox.polygon.app import MarketApp
 from sandbox.polygon.sessions import NEW_YORK, Clock
@@ -53,6 +53,7 @@ class MarketAnswers:
     def __init__(self, settings: Settings | None = None) -> None:
         self._app = MarketApp(settings or Settings(clock=Clock(NOW)))
         self._ask = lru_cache(ANSWERS_KEPT)(self._fetch)
+        self.splits = lru_cache(16)(self._list_splits)
 
     def details(self, symbol: str, day: date) -> Answer:
         """Ticker details of a symbol on a date."""
@@ -62,7 +63,7 @@ class MarketAnswers:
         """Every bar of a session."""
         return self._ask(grouped_daily(day))
 
-    def splits(self, session: date) -> list[Answer] | None:
+    def _list_splits(self, session: date) -> list[Answer] | None:
         """The pages of the list of splits as it was asked for with a session; None where one cannot be had."""
         first = list_session_splits(session)
         pages: list[Answer] = []

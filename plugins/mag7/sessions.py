@@ -162,6 +162,12 @@ def list_sessions(first: date, last: date) -> tuple[date, ...]:
     return load_calendar().between(first, last)
 
 
+def month_ends(day: date) -> tuple[date, date]:
+    """Return the last session of the month before a day's month, and the last one of its month."""
+    first = day.replace(day=1)
+    return previous_session(first), previous_session((first + timedelta(days=31)).replace(day=1))
+
+
 def last_closed_session(at: datetime) -> date:
     """Return the date of the newest session whose close is not after an aware instant."""
     return load_calendar().last_closed(at).date
@@ -192,9 +198,9 @@ def session_asked_for(logical_date: datetime | None, run_after: datetime, *, fir
     """
     calendar = load_calendar()
     last = calendar.last_closed(run_after).date
-    if logical_date is None or _is_moment_of_trigger(logical_date, run_after):
+    asked = day_asked_for(logical_date, run_after)
+    if asked is None:
         return last
-    asked = logical_date.astimezone(UTC).date()
     if asked > run_after.astimezone(UTC).date():
         raise SessionNotClosedError(f"{asked} lies ahead; the last closed session is {last}")
     session = calendar.get(asked)
@@ -206,6 +212,33 @@ def session_asked_for(logical_date: datetime | None, run_after: datetime, *, fir
             f"{run_after.astimezone(UTC):%Y-%m-%d %H:%M} UTC; the last closed session is {last}"
         )
     return session.date
+
+
+def day_asked_for(logical_date: datetime | None, run_after: datetime) -> date | None:
+    """Return the day that a run was asked for, None where nobody chose one; see ``session_asked_for``."""
+    if logical_date is None or _is_moment_of_trigger(logical_date, run_after):
+        return None
+    return logical_date.astimezone(UTC).date()
+
+
+def sessions_asked_for(first: date, last: date, at: datetime, *, covered: date) -> tuple[date, ...]:
+    """Return the sessions from ``first`` to ``last``, which must have closed at an aware instant.
+
+    ``covered`` is the first session that may be asked for. Raises SessionTooEarlyError, SessionNotClosedError and
+    NotASessionError, where there is no session in between: it names those on both sides.
+    """
+    calendar = load_calendar()
+    newest = calendar.last_closed(at)
+    if first < covered:
+        raise SessionTooEarlyError(f"{first} is before {covered}, the first session covered; begin there or later")
+    if last > newest.date and calendar.between(newest.date + timedelta(days=1), last):
+        raise SessionNotClosedError(
+            f"{last} has not closed at {at:%Y-%m-%d %H:%M}; the last closed session is {newest.date}"
+        )
+    sessions = calendar.between(first, last)
+    if not sessions:
+        raise NotASessionError(f"there is no session from {first} to {last}: {calendar.explain(first)}")
+    return sessions
 
 
 def _is_moment_of_trigger(logical_date: datetime, run_after: datetime) -> bool:

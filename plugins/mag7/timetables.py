@@ -1,4 +1,4 @@
-"""When the daily DAG runs: once for each session, some hours after its close."""
+"""When the DAGs run: the daily one some hours after each session's close, the backfill after each month's last."""
 
 from __future__ import annotations
 
@@ -79,6 +79,81 @@ class SessionTimetable(Timetable):
 
     def _calendar(self) -> SessionCalendar:
         return load_calendar(self.calendar)
+
+
+class MonthTimetable(Timetable):
+    """One run for each month of an exchange's sessions, ``delay`` after the actual close of its last one.
+
+    The data interval of a month is [00:00 UTC of its first day, its last close]; that of the first month begins with
+    ``first``, as does that of the month in which a DAG's start date lies with that. A manual run of a day gets the
+    interval of its month. The serialized form holds the calendar's name, the first day and the delay.
+    """
+
+    def __init__(self, *, first: date, calendar: str = NYSE, delay: timedelta = RELEASE_DELAY) -> None:
+        self.first = first
+        self.calendar = calendar
+        self.delay = delay
+        self.description = f"Each month of {calendar} sessions since {first}, {_hours(delay)} after its last close"
+
+    @property
+    def summary(self) -> str:
+        """What the user interface shows as the schedule."""
+        return f"{self.calendar} month's last close + {_hours(self.delay)}"
+
+    def serialize(self) -> dict[str, Any]:
+        """Return what the scheduler needs to build this timetable again."""
+        return {"first": self.first.isoformat(), "calendar": self.calendar, "delay": self.delay.total_seconds()}
+
+    @classmethod
+    def deserialize(cls, data: dict[str, Any]) -> MonthTimetable:
+        """Build a timetable from its serialized form."""
+        first, delay = date.fromisoformat(data["first"]), timedelta(seconds=data["delay"])
+        return cls(first=first, calendar=data["calendar"], delay=delay)
+
+    def next_dagrun_info(
+        self, *, last_automated_data_interval: DataInterval | None, restriction: TimeRestriction
+    ) -> DagRunInfo | None:
+        """Return the run after the last one, inside the DAG's bounds; without catchup not before the newest one due."""
+        bounds = [self.first]
+        if last_automated_data_interval is not None:
+            bounds.append(_next_month(_session_date(last_automated_data_interval.start)))
+        if restriction.earliest is not None:
+            bounds.append(_first_label(restriction.earliest))
+        if not restriction.catchup:
+            bounds.append(self._newest_due())
+        begin = max(bounds)
+        sessions = load_calendar(self.calendar).between(begin, _next_month(begin) - ONE_DAY)
+        if not sessions:
+            # A bound after the month's last session, or the end of the calendar.
+            begin = _next_month(begin)
+            sessions = load_calendar(self.calendar).between(begin, _next_month(begin) - ONE_DAY)
+        if not sessions or (restriction.latest is not None and _label(begin) > restriction.latest):
+            return None
+        interval = self._interval(begin)
+        return DagRunInfo(run_after=interval.end + self.delay, data_interval=interval)
+
+    def infer_manual_data_interval(self, *, run_after: DateTime) -> DataInterval:
+        """Return the interval of a day's month."""
+        day = _session_date(run_after)
+        begin = day.replace(day=1)
+        return self._interval(max(begin, self.first) if _next_month(begin) > self.first else begin)
+
+    def _newest_due(self) -> date:
+        """Return the first day of the newest month whose last close is due."""
+        calendar = load_calendar(self.calendar)
+        month = calendar.last_closed(DateTime.now(UTC) - self.delay).date.replace(day=1)
+        last = calendar.step(_next_month(month), -1)
+        due = calendar.get(last).close + self.delay <= DateTime.now(UTC)
+        return month if due else (month - ONE_DAY).replace(day=1)
+
+    def _interval(self, begin: date) -> DataInterval:
+        calendar = load_calendar(self.calendar)
+        last = calendar.get(calendar.step(_next_month(begin), -1))
+        return DataInterval(_label(begin), max(instance(last.close), _label(begin)))
+
+
+def _next_month(day: date) -> date:
+    return (day.replace(day=1) + timedelta(days=31)).replace(day=1)
 
 
 def _interval(session: Session) -> DataInterval:

@@ -26,14 +26,39 @@ def answers_prefix(endpoint: str, trading_date: date) -> str:
     return f"raw/polygon/{endpoint}/trading_date={trading_date.isoformat()}/"
 
 
+def answers_month_prefix(endpoint: str, month: date) -> str:
+    """Below it lie an endpoint's answers for all the dates of a month."""
+    return answers_prefix(endpoint, month).removesuffix(f"-{month:%d}/")
+
+
+def answers_date(key: str) -> date:
+    """The date that an object of answers is about."""
+    return date.fromisoformat(key.partition("/trading_date=")[2].partition("/")[0])
+
+
+def claim_key(endpoint: str, trading_date: date, part: int, parts: int) -> str:
+    """Says that a run asks for an endpoint's answers of a date just now, of one part of the lines."""
+    return f"claims/{endpoint}/trading_date={trading_date.isoformat()}/part-{part}-of-{parts}"
+
+
 def document_key(trading_date: date) -> str:
     """The session's published document."""
     return f"raw/magnificent7/trading_date={trading_date.isoformat()}/market_data.json"
 
 
+def document_month_prefix(month: date) -> str:
+    """Below it lie the published documents of all the sessions of a month."""
+    return document_key(month).removesuffix(f"-{month:%d}/market_data.json")
+
+
+def pending_prefix() -> str:
+    """Below it lie the marks of sessions that are not loaded yet."""
+    return "pending/"
+
+
 def pending_key(trading_date: date) -> str:
     """Marks a session whose files were published and are not loaded into the warehouse yet."""
-    return f"pending/trading_date={trading_date.isoformat()}"
+    return f"{pending_prefix()}trading_date={trading_date.isoformat()}"
 
 
 def staging_prefix(run: str) -> str:
@@ -61,6 +86,11 @@ def report_key(run: str, name: str) -> str:
     return f"{staging_prefix(run)}/reports/{name}.json"
 
 
+def progress_prefix(run: str) -> str:
+    """Below it lies how far each task of a run is."""
+    return f"{staging_prefix(run)}/progress/"
+
+
 def processed_prefix(table: str, trading_date: date) -> str:
     """The published partition of a table, for Athena."""
     return f"processed/{table}/trading_date={trading_date.isoformat()}/"
@@ -74,6 +104,11 @@ def processed_key(table: str, trading_date: date) -> str:
 def analytics_key(table: str, day: date) -> str:
     """The published flat file of a table and session, for COPY; of splits, that of a day of execution."""
     return f"analytics/{table}/{day.isoformat()}.parquet"
+
+
+def analytics_month_prefix(table: str, month: date) -> str:
+    """Below it lie a table's published flat files of all the sessions of a month."""
+    return analytics_key(table, month).removesuffix(f"-{month:%d}.parquet")
 
 
 def split_day_prefix(execution_date: date) -> str:

@@ -55,8 +55,9 @@ class LookBack:
 class Evidence:
     """All that was learned about a line for one session, and the answers that say so.
 
-    ``look_back`` stands in for a count that is missing; ``yesterday`` is the session before, which the count is
-    compared with. ``frozen`` says that the provider's counts of the session are not its own.
+    ``between`` is the count that sessions on both sides have, where the session itself was not asked about: then
+    ``details`` are the earlier one's. ``look_back`` stands in for a count that is missing; ``yesterday`` is the session
+    before, which the count is compared with. ``frozen`` says that the provider's counts of the session are not its own.
     """
 
     line: Line
@@ -71,6 +72,12 @@ class Evidence:
     basis: BasisEvidence | None = None
     yesterday: LookBack | None = None
     frozen: bool = False
+    between: AcceptedCount | None = None
+
+    @property
+    def provider_market_cap(self) -> Decimal | None:
+        """The provider's market capitalization of the session in USD; None where it was not asked about it."""
+        return None if self.details is None or self.between is not None else self.details.market_cap
 
 
 @dataclass(frozen=True)
@@ -129,6 +136,8 @@ def _accept(evidence: Evidence, bar: DailyBar) -> AcceptedCount:
 
 
 def _accept_own(evidence: Evidence, bar: DailyBar) -> AcceptedCount:
+    if evidence.between is not None:
+        return evidence.between
     if evidence.details is None:
         raise CountUnavailableError(evidence.details_failure or f"no ticker details for {evidence.line.symbol}")
     return accept_count(evidence.line, evidence.details, bar.close, evidence.previous_close)

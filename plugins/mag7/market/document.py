@@ -192,7 +192,6 @@ def _metrics(concentration: Concentration, day: str) -> dict[str, Any]:
 def _constituent(line: PricedLine | FailedLine) -> dict[str, Any]:
     priced = line if isinstance(line, PricedLine) else None
     member: Line = line.line
-    details = line.evidence.details
     return {
         "ticker": member.ticker,
         "symbol": member.symbol,
@@ -209,7 +208,7 @@ def _constituent(line: PricedLine | FailedLine) -> dict[str, Any]:
         "splits_applied": [_split(split) for split in priced.accepted.splits] if priced else [],
         "market_cap": priced.market_cap if priced else None,
         "counted": priced is not None and member.main_line,
-        "provider_market_cap": details.market_cap if details else None,
+        "provider_market_cap": line.evidence.provider_market_cap,
         "flags": list(priced.accepted.flags) if priced else [],
         "answers": list(dict.fromkeys(answer.key for answer in line.evidence.answers if answer.key)),
     }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from typing import Protocol
@@ -24,6 +25,7 @@ from mag7.market.basis import (
 )
 from mag7.market.caps import Evidence, FailedLine, LookBack, price_line
 from mag7.market.shares import (
+    AcceptedCount,
     CountUnavailableError,
     CountWrongError,
     accept_count,
@@ -39,7 +41,7 @@ from mag7.polygon.bodies import (
     parse_ticker_details,
 )
 from mag7.polygon.errors import BodyInvalidError
-from mag7.sessions import previous_session
+from mag7.sessions import list_sessions, month_ends, previous_session
 
 LOOK_BACK_SESSIONS = (1, 5, 21, 63)
 """How many sessions back the provider is asked about a line that has no count; 63 sessions stay under 100 days."""
@@ -49,8 +51,8 @@ HTTP_NOT_FOUND = 404
 FUND_KINDS = frozenset({"ETF", "ETN", "ETV", "ETS", "FUND"})
 """The provider's types of securities that no company of the index is: a reused symbol's former owner."""
 
-BARS_KEPT, DETAILS_KEPT = 8, 8192
-"""Parsed answers that a reader holds on to; a session has one of bars and some 505 of details."""
+BARS_KEPT, CLOSES_KEPT, DETAILS_KEPT = 8, 64, 16_384
+"""Parsed answers that a reader holds on to: a session has one of bars and some 505 of details, a month some 1,500."""
 
 
 class KeptAnswers(Protocol):
@@ -64,6 +66,21 @@ class KeptAnswers(Protocol):
 
     def splits(self, session: date) -> list[Answer] | None:
         """The pages of the list of splits as it was asked for with a session."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the provider said of a line's count on a session: the accepted one, on the split basis that it came on.
+
+    None where its answer holds no count that can be accepted. ``time`` (UTC) is when it said so; ``answers`` are that
+    one and the closes that it was held against.
+    """
+
+    session: date
+    time: datetime
+    accepted: AcceptedCount | None
+    details: TickerDetails | None
+    answers: tuple[Answer, ...]
 
 
 @dataclass(frozen=True)
@@ -82,9 +99,11 @@ class EvidenceReader:
     def __init__(self, answers: KeptAnswers, rules: CountRules = DEFAULT_RULES) -> None:
         self._answers = answers
         self._rules = rules
-        self._bars = lru_cache(maxsize=BARS_KEPT)(self._parse_bars)
-        self._details = lru_cache(maxsize=DETAILS_KEPT)(self._parse_details)
-        self.splits = lru_cache(maxsize=1)(self._read_splits)
+        # By the answers themselves: what is asked for later is seen, and nothing is parsed twice.
+        self._parse_bars = lru_cache(maxsize=BARS_KEPT)(_parse_bars)
+        self._parse_closes = lru_cache(maxsize=CLOSES_KEPT)(self._list_closes)
+        self._parse_details = lru_cache(maxsize=DETAILS_KEPT)(_parse_details)
+        self._merge_splits = lru_cache(maxsize=8)(_merge_pages)
 
     def read_lines(self, session: date, lines: Iterable[Line]) -> list[Evidence]:
         """Read the evidence of every line; earlier sessions are searched for lines that cannot be priced without."""
@@ -107,16 +126,23 @@ class EvidenceReader:
         return replace(own, look_back_failure=f"no earlier session helps: {'; '.join(failures)}")
 
     def read_own(self, session: date, line: Line) -> Evidence:
-        """Read what a session's own answers say of a line, and the close before where market_cap may rest on it."""
+        """Read what a session's own answers say of a line, and the close before where market_cap may rest on it.
+
+        Where the line's details were not asked for on the session, but on others around it, which agree, those do.
+        """
         grouped, grouped_failure, bars_answer = self._bars(session)
         details, details_failure, details_answer = self._details(line, line.symbol, session)
         bar = grouped.bars.get(line.symbol)
         answers = [bars_answer, details_answer]
-        previous_close = None
-        if details is not None and bar is not None:
+        previous_close, told_at = None, None if details_answer is None else details_answer.time
+        between = self.find_between(line, session) if _is_open(details_answer) else None
+        if between is not None:
+            details, details_failure, told_at = between.details, None, between.time
+            answers += between.answers
+        elif details is not None and bar is not None:
             previous_close, earlier_answer = self._read_previous_close(line, session, details, bar.close)
             answers.append(earlier_answer)
-        basis, basis_answers = self._read_basis(session, session, line, details_answer)
+        basis, basis_answers = self._read_basis(session, session, line, told_at)
         return Evidence(
             line,
             details,
@@ -126,6 +152,7 @@ class EvidenceReader:
             previous_close=previous_close,
             answers=_join(answers, basis_answers),
             basis=basis,
+            between=None if between is None else between.accepted,
             frozen=session < self._rules.frozen_before,
         )
 
@@ -133,29 +160,77 @@ class EvidenceReader:
         """Take a line's count from the session so many sessions before, or say why it has none."""
         day = previous_session(session, sessions_back)
         symbol = symbol_on(line.ticker, day)
-        grouped, failure, bars_answer = self._bars(day)
+        closes, failure, bars_answer = self._closes(day)
         if failure is not None:
             return failure
-        if symbol not in grouped.bars:
-            return grouped.unusable.get(symbol, f"no bar for {symbol} on {day}")
-        details, failure, details_answer = self._details(line, symbol, day)
-        if details is None:
-            return failure or f"no ticker details for {symbol} on {day}"
-        close = grouped.bars[symbol].close
-        previous_close, earlier_answer = self._read_previous_close(line, day, details, close)
-        basis, basis_answers = self._read_basis(session, day, line, details_answer)
+        if symbol not in closes:
+            return self._bars(day)[0].unusable.get(symbol, f"no bar for {symbol} on {day}")
+        told = self.tell(line, day) or self.find_between(line, day)
+        if told is None or told.details is None:
+            return self._details(line, symbol, day)[1] or f"no ticker details for {symbol} on {day}"
+        basis, basis_answers = self._read_basis(session, day, line, told.time)
         try:
-            accepted = settle_basis(accept_count(line, details, close, previous_close), basis)
+            # Told anew for its reason: where nothing can be accepted, it says why.
+            own = told.accepted or self._accept(line, day, told.details)[0]
+            accepted = settle_basis(own, basis)
         except (CountUnavailableError, CountWrongError) as unusable:
             return f"{day}: {unusable}"
         return LookBack(
             day,
             accepted.count,
-            close,
-            _join((bars_answer, details_answer, earlier_answer), basis_answers),
+            closes[symbol],
+            _join((bars_answer,), told.answers, basis_answers),
             factor=self.splits(session).factor_between(line.issuer, day, session),
             frozen=day < self._rules.frozen_before,
         )
+
+    def tell(self, line: Line, day: date) -> Told | None:
+        """Read what the provider said of a line's count on a session; None where it was not asked, or did not say."""
+        details, _, answer = self._details(line, symbol_on(line.ticker, day), day)
+        if answer is None or not answer.completed:
+            return None
+        if details is None:
+            return Told(day, answer.time, None, None, (answer,))
+        try:
+            accepted, answers = self._accept(line, day, details)
+        except CountUnavailableError:
+            return Told(day, answer.time, None, details, (answer,))
+        return Told(day, answer.time, accepted, details, _join((answer,), answers))
+
+    def find_between(self, line: Line, day: date) -> Told | None:
+        """Find a line's count of a session between the sessions nearest to it on which the provider was asked.
+
+        None unless both lie between the last session of the month before and that of its month, and agree. It then
+        says what the earlier one does.
+        """
+        first, last = month_ends(day)
+        days = list_sessions(first, last)
+        earlier = next(filter(None, (self.tell(line, other) for other in reversed(days) if other < day)), None)
+        if earlier is None:
+            return None
+        later = next(filter(None, (self.tell(line, other) for other in days if other > day)), None)
+        if later is None or not agree(earlier, later):
+            return None
+        time = max(earlier.time, later.time)
+        return replace(earlier, time=time, answers=_join(earlier.answers, later.answers))
+
+    def list_likely(self, session: date, line: Line, days: Sequence[date]) -> frozenset[date]:
+        """List those of some sessions, in order, on both sides of a day on which a line's count is likely to change.
+
+        ``session`` is one by which splits are known.
+        """
+        changes = [self._rules.frozen_before, *(split.execution_date for split in self.splits(session).of(line.issuer))]
+        places = [bisect_left(days, change) for change in changes]
+        return frozenset(day for place in places if 0 < place < len(days) for day in days[place - 1 : place + 1])
+
+    def _accept(self, line: Line, day: date, details: TickerDetails) -> tuple[AcceptedCount, tuple[Answer, ...]]:
+        """Accept the count of a session's own details; raises CountUnavailableError, also where it has no close."""
+        closes, failure, answer = self._closes(day)
+        close = closes.get(symbol_on(line.ticker, day))
+        if close is None:
+            raise CountUnavailableError(failure or f"no bar for {details.ticker} on {day}")
+        previous_close, earlier = self._read_previous_close(line, day, details, close)
+        return accept_count(line, details, close, previous_close), _join((answer, earlier))
 
     def list_probes(self, session: date, lines: Iterable[Line], earliest: date) -> list[tuple[Line, date, date]]:
         """List the probes that tell on which basis counts of a session, and of those back to ``earliest``, stand.
@@ -182,12 +257,12 @@ class EvidenceReader:
         if not needs_previous_close(details, close):
             return None, None
         day = previous_session(session)
-        earlier, _, answer = self._bars(day)
-        bar = earlier.bars.get(symbol_on(line.ticker, day))
-        return (None, None) if bar is None else (bar.close, answer)
+        closes, _, answer = self._closes(day)
+        previous = closes.get(symbol_on(line.ticker, day))
+        return (None, None) if previous is None else (previous, answer)
 
     def _read_basis(
-        self, session: date, day: date, line: Line, told: Answer | None
+        self, session: date, day: date, line: Line, told: datetime | None
     ) -> tuple[BasisEvidence, list[Answer]]:
         """Read what tells on which basis a line's count of a day stands, by the splits known with a session.
 
@@ -197,7 +272,7 @@ class EvidenceReader:
         answers: list[Answer] = []
         splits = []
         for split in list_relevant_splits(table, line.issuer, day):
-            if told is not None and told.time.date() < split.execution_date - timedelta(days=PROBE_DAYS):
+            if told is not None and told.date() < split.execution_date - timedelta(days=PROBE_DAYS):
                 continue
             after_day, before_day = probe_sessions(table, split)
             after, answer = self._probe(line, after_day)
@@ -229,44 +304,75 @@ class EvidenceReader:
         """Say why a session's closes cannot be used; None where they can."""
         return self._bars(day)[1]
 
-    def _read_splits(self, session: date) -> SplitTable:
+    def splits(self, session: date) -> SplitTable:
         """Join the project's splits with the provider's list as it was kept with a session; without one, ours alone."""
-        pages = self._answers.splits(session)
-        known = load_splits()
-        if not pages:
-            return known
-        parsed = [parse_splits(page.body) for page in pages]
-        unusable = {ticker: reason for page in parsed for ticker, reason in page.unusable.items()}
-        return merge_splits(known, (split for page in parsed for split in page.splits), unusable)
+        return self._merge_splits(tuple(self._answers.splits(session) or ()))
 
-    def _parse_details(
-        self, line: Line, symbol: str, day: date
-    ) -> tuple[TickerDetails | None, str | None, Answer | None]:
+    def _details(self, line: Line, symbol: str, day: date) -> tuple[TickerDetails | None, str | None, Answer | None]:
         answer = self._answers.details(symbol, day)
         if answer is None:
             return None, f"ticker details of {symbol} on {day} were never asked for", None
-        if answer.status == HTTP_NOT_FOUND:
-            return None, f"the provider knows no {symbol} on {day} (HTTP 404)", answer
-        if not answer.completed:
-            return None, answer.error or f"the call for {symbol} on {day} was not answered", answer
-        try:
-            details = parse_ticker_details(answer.body, symbol)
-        except BodyInvalidError as invalid:
-            return None, str(invalid), answer
-        other = _find_other_issuer(line, details)
-        if other is not None:
-            return None, f"the provider's {symbol} on {day} is another issuer ({other})", answer
-        return details, None, answer
+        return (*self._parse_details(line, symbol, day, answer), answer)
 
-    def _parse_bars(self, day: date) -> tuple[GroupedDaily, str | None, Answer | None]:
+    def _bars(self, day: date) -> tuple[GroupedDaily, str | None, Answer | None]:
         answer = self._answers.grouped(day)
-        if answer is None or not answer.completed:
-            reason = "never asked for" if answer is None else answer.error or "not answered"
-            return GroupedDaily({}, {}), f"the closes of {day} are missing: {reason}", answer
-        try:
-            return parse_grouped_daily(answer.body, day), None, answer
-        except BodyInvalidError as invalid:
-            return GroupedDaily({}, {}), str(invalid), answer
+        return (*self._parse_bars(day, answer), answer)
+
+    def _closes(self, day: date) -> tuple[Mapping[str, Decimal], str | None, Answer | None]:
+        """Read a session's closes alone, of which many sessions' can be held on to."""
+        answer = self._answers.grouped(day)
+        return (*self._parse_closes(day, answer), answer)
+
+    def _list_closes(self, day: date, answer: Answer | None) -> tuple[Mapping[str, Decimal], str | None]:
+        grouped, failure = self._parse_bars(day, answer)
+        return {symbol: bar.close for symbol, bar in grouped.bars.items()}, failure
+
+
+def _parse_details(line: Line, symbol: str, day: date, answer: Answer) -> tuple[TickerDetails | None, str | None]:
+    if answer.status == HTTP_NOT_FOUND:
+        return None, f"the provider knows no {symbol} on {day} (HTTP 404)"
+    if not answer.completed:
+        return None, answer.error or f"the call for {symbol} on {day} was not answered"
+    try:
+        details = parse_ticker_details(answer.body, symbol)
+    except BodyInvalidError as invalid:
+        return None, str(invalid)
+    other = _find_other_issuer(line, details)
+    if other is not None:
+        return None, f"the provider's {symbol} on {day} is another issuer ({other})"
+    return details, None
+
+
+def _parse_bars(day: date, answer: Answer | None) -> tuple[GroupedDaily, str | None]:
+    if answer is None or not answer.completed:
+        reason = "never asked for" if answer is None else answer.error or "not answered"
+        return GroupedDaily({}, {}), f"the closes of {day} are missing: {reason}"
+    try:
+        return parse_grouped_daily(answer.body, day), None
+    except BodyInvalidError as invalid:
+        return GroupedDaily({}, {}), str(invalid)
+
+
+def _merge_pages(pages: tuple[Answer, ...]) -> SplitTable:
+    known = load_splits()
+    if not pages:
+        return known
+    parsed = [parse_splits(page.body) for page in pages]
+    unusable = {ticker: reason for page in parsed for ticker, reason in page.unusable.items()}
+    return merge_splits(known, (split for page in parsed for split in page.splits), unusable)
+
+
+def agree(earlier: Told, later: Told) -> bool:
+    """Whether two sessions' answers, of one source, hold the same count from the same field."""
+    first, last = earlier.accepted, later.accepted
+    if first is None or last is None or _list_sources(earlier.answers) != _list_sources(later.answers):
+        return False
+    return (first.count, first.origin) == (last.count, last.origin)
+
+
+def _is_open(answer: Answer | None) -> bool:
+    """Whether a call was never made, or not answered."""
+    return answer is None or not answer.completed
 
 
 def _find_other_issuer(line: Line, details: TickerDetails) -> str | None:

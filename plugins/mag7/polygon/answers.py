@@ -8,11 +8,11 @@ import json
 import zlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
 from mag7.errors import Mag7Error
-from mag7.lake.keys import answers_prefix
+from mag7.lake.keys import answers_date, answers_month_prefix, answers_prefix
 from mag7.lake.objects import ObjectStore
 
 ANSWERS_AN_OBJECT = 50
@@ -59,16 +59,16 @@ class AnswerStore:
     def __init__(self, objects: ObjectStore) -> None:
         self._objects = objects
 
-    def save(self, endpoint: str, trading_date: date, answers: Sequence[Answer]) -> list[str]:
-        """Store answers of one endpoint and date; returns the keys. The same answers make the same object."""
-        keys = []
+    def save(self, endpoint: str, trading_date: date, answers: Sequence[Answer]) -> list[Answer]:
+        """Store answers of one endpoint and date; returns them with their keys. The same ones make the same object."""
+        stored = []
         for start in range(0, len(answers), ANSWERS_AN_OBJECT):
             part = answers[start : start + ANSWERS_AN_OBJECT]
             body = _pack(part)
             key = f"{answers_prefix(endpoint, trading_date)}{_object_name(part, body)}"
             self._objects.put(key, body, content_type="application/gzip")
-            keys.append(key)
-        return keys
+            stored += [replace(answer, key=key) for answer in part]
+        return stored
 
     def load(
         self, endpoint: str, trading_date: date, *, source: str | None = None, one_source: bool = False
@@ -87,6 +87,11 @@ class AnswerStore:
         if one_source:
             require_one_source(chosen.values())
         return chosen
+
+    def list_days(self, endpoint: str, month: date) -> frozenset[date]:
+        """List the dates of a month of which answers of an endpoint are kept; ``month`` is any date of it."""
+        found = self._objects.list(answers_month_prefix(endpoint, month))
+        return frozenset(answers_date(entry.key) for entry in found)
 
     def _read_all(self, keys: Sequence[str]) -> Iterable[list[Answer]]:
         if len(keys) <= 1:

@@ -35,6 +35,9 @@ _STOPPING = (KeyRejectedError, PlanRefusedError, NotYetReleasedError)
 FLUSH_SECONDS = 60.0
 """An answer waits at most this long for its object to fill: what a killed task can lose on a slow plan."""
 
+ROOM_SECONDS = 0.2
+"""How often a thread that waits for room looks whether the batch is being stopped."""
+
 GRACE_SECONDS = 5.0
 """How long a stopped batch waits for the calls under way before it stores what it has."""
 
@@ -52,8 +55,8 @@ class Call:
 class CollectReport:
     """What a batch did: calls asked and kept (not repeated), asked ones completed and failed, objects written.
 
-    ``requests`` counts what was really sent, repeated attempts included. ``unreachable`` is set where calls were made
-    and the provider answered none of them.
+    ``requests`` counts what was really sent, repeated attempts included; ``answers`` are what was stored now.
+    ``unreachable`` is set where calls were made and the provider answered none of them.
     """
 
     asked: int
@@ -62,6 +65,7 @@ class CollectReport:
     failed: int
     keys: tuple[str, ...]
     requests: int
+    answers: tuple[tuple[Call, Answer], ...] = ()
     unreachable: PolygonError | None = None
 
 
@@ -115,8 +119,9 @@ def collect(
         kept=len(wanted) - len(pending),
         completed=keeper.completed,
         failed=keeper.failed,
-        keys=tuple(keeper.keys),
+        keys=keeper.keys,
         requests=client.requests - sent,
+        answers=tuple(keeper.stored),
         unreachable=None if keeper.answered else keeper.unreachable,
     )
 
@@ -134,9 +139,15 @@ def collect_pages(first: Call, client: PolygonClient, store: AnswerStore, *, aga
     missing = next((page for page in pages if page.status == HTTP_NOT_FOUND), None)
     if missing is not None:
         raise RequestRefusedError(missing.path, "HTTP 404 for a listing", status=404, body=missing.body)
-    keys = tuple(store.save(first.endpoint, first.trading_date, pages))
+    stored = store.save(first.endpoint, first.trading_date, pages)
     return CollectReport(
-        asked=len(pages), kept=0, completed=len(pages), failed=0, keys=keys, requests=client.requests - sent
+        asked=len(pages),
+        kept=0,
+        completed=len(pages),
+        failed=0,
+        keys=tuple(dict.fromkeys(page.key for page in stored if page.key)),
+        requests=client.requests - sent,
+        answers=tuple((Call(first.endpoint, first.trading_date, page.path), page) for page in stored),
     )
 
 
@@ -180,7 +191,8 @@ class _Keeper:
     """Holds outcomes until they are stored by endpoint and date, and remembers what must be raised.
 
     Threads add, one thread stores. An answer leaves only when its object is written: whatever interrupts the storing
-    thread, the answer is still here, and writing the same answers once more makes the same object.
+    thread, the answer is still here, and writing the same answers once more makes the same object. ``room`` bounds the
+    calls that are under way or not stored yet to one object's: more than that a killed process never loses.
     """
 
     def __init__(self, store: AnswerStore) -> None:
@@ -188,15 +200,21 @@ class _Keeper:
         self._lock = threading.Lock()
         self._waiting: dict[tuple[str, date], list[Answer]] = defaultdict(list)
         self._stored_at = time.monotonic()
-        self.keys: list[str] = []
+        self.room = threading.Semaphore(ANSWERS_AN_OBJECT)
+        self.stored: list[tuple[Call, Answer]] = []
         self.completed = 0
         self.failed = 0
         self.raised: PolygonError | None = None
         self.answered = False
         self.unreachable: PolygonError | None = None
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of the objects written."""
+        return tuple(dict.fromkeys(answer.key for _, answer in self.stored if answer.key))
+
     def add(self, outcome: _Outcome) -> bool:
-        """Take an outcome; returns whether an object is full."""
+        """Take an outcome; returns whether there is no room left, so that it is time to store."""
         with self._lock:
             if outcome.fatal:
                 self.raised = self.raised or outcome.error
@@ -205,36 +223,38 @@ class _Keeper:
             else:
                 self.answered = True
             if outcome.answer is None:
+                self.room.release()
                 return False
             if outcome.answer.completed:
                 self.completed += 1
             else:
                 self.failed += 1
-            waiting = self._waiting[outcome.call.endpoint, outcome.call.trading_date]
-            waiting.append(outcome.answer)
-            return len(waiting) >= ANSWERS_AN_OBJECT
+            self._waiting[outcome.call.endpoint, outcome.call.trading_date].append(outcome.answer)
+            return self._count_waiting() >= ANSWERS_AN_OBJECT
 
     def store_ripe(self) -> None:
-        """Store full objects, and all that waits when the last storing was long ago."""
-        if time.monotonic() - self._stored_at >= FLUSH_SECONDS:
+        """Store all that waits when there is no room left, or the last storing was long ago."""
+        with self._lock:
+            full = self._count_waiting() >= ANSWERS_AN_OBJECT
+        if full or time.monotonic() - self._stored_at >= FLUSH_SECONDS:
             self.store_all()
-        for group, answers in self._snapshot():
-            self._store_answers(group, answers[: len(answers) // ANSWERS_AN_OBJECT * ANSWERS_AN_OBJECT])
 
     def store_all(self) -> None:
         """Store all that waits."""
         self._stored_at = time.monotonic()
-        for group, answers in self._snapshot():
-            self._store_answers(group, answers)
+        for (endpoint, day), answers in self._snapshot():
+            stored = self._store.save(endpoint, day, answers)
+            self.stored += [(Call(endpoint, day, answer.path), answer) for answer in stored]
+            with self._lock:
+                del self._waiting[endpoint, day][: len(answers)]
+            self.room.release(len(answers))
+
+    def _count_waiting(self) -> int:
+        return sum(map(len, self._waiting.values()))
 
     def _snapshot(self) -> list[tuple[tuple[str, date], list[Answer]]]:
         with self._lock:
-            return [(group, list(answers)) for group, answers in self._waiting.items()]
-
-    def _store_answers(self, group: tuple[str, date], answers: list[Answer]) -> None:
-        self.keys += self._store.save(*group, answers)
-        with self._lock:
-            del self._waiting[group][: len(answers)]
+            return [(group, list(answers)) for group, answers in self._waiting.items() if answers]
 
 
 class _Batch:
@@ -276,7 +296,12 @@ class _Batch:
 
     def _work(self) -> None:
         try:
-            while not self._stop.is_set() and (call := self._next_call()):
+            while self._take_room():
+                call = self._next_call()
+                if call is None:
+                    # Others may still wait for room.
+                    self._keeper.room.release()
+                    return
                 if self._keeper.add(self._ask(call)):
                     self._wake.set()
         except CollectionStoppedError:
@@ -284,6 +309,13 @@ class _Batch:
         except BaseException:
             self._stop.set()
             raise
+
+    def _take_room(self) -> bool:
+        """Wait until one more answer may be under way; returns False once the batch is being stopped."""
+        while not self._stop.is_set():
+            if self._keeper.room.acquire(timeout=ROOM_SECONDS):
+                return True
+        return False
 
     def _next_call(self) -> Call | None:
         try:

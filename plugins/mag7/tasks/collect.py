@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, TypedDict, cast
-from zoneinfo import ZoneInfo
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, datetime
+from itertools import groupby
+from typing import TYPE_CHECKING, TypedDict
 
 from mag7.index.constituents import Line, list_lines, main_ticker
 from mag7.index.seven import seven_lines
-from mag7.index.share_counts import REFERENCE_DAYS
 from mag7.index.symbols import symbol_on
 from mag7.market.caps import FailedLine, price_line
-from mag7.market.evidence import LOOK_BACK_SESSIONS, CountRules, EvidenceReader
-from mag7.polygon.answers import Answer, AnswerStore
-from mag7.polygon.collect import (
-    Call,
-    CollectReport,
-    collect,
-    collect_pages,
-    grouped_daily,
-    join_pages,
-    list_missing,
-    list_of_splits,
-    symbol_of,
-    ticker_details,
-)
+from mag7.market.evidence import LOOK_BACK_SESSIONS
+from mag7.polygon.collect import Call, grouped_daily, symbol_of, ticker_details
 from mag7.polygon.errors import NotYetReleasedError
-from mag7.sessions import previous_session
-from mag7.settings import Settings, read_settings
-from mag7.tasks.connections import open_store
+from mag7.sessions import NEW_YORK, previous_session
+from mag7.settings import read_settings
+from mag7.tasks.collector import NO_COUNTS, Collector, Counts, add_counts, list_session_splits
 from mag7.tasks.request import Asking
 from mag7.tasks.window import Window, list_window
 
@@ -39,7 +26,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-NEW_YORK = ZoneInfo("America/New_York")
 LOOK_BACK_BATCHES = 8
 """On a plan of 5 calls a minute, of which each task has a quarter, one of them takes less than its two hours."""
 
@@ -57,93 +43,6 @@ class Batch(TypedDict):
     session: str
     symbols: list[str]
     look_back: bool
-
-
-class Counts(TypedDict):
-    """What a collecting task hands on: calls asked, kept from before and failed, and requests really sent."""
-
-    asked: int
-    kept: int
-    failed: int
-    requests: int
-
-
-NO_COUNTS: Counts = {"asked": 0, "kept": 0, "failed": 0, "requests": 0}
-
-
-class AnswerBook:
-    """The kept answers, read from the lake once a date and endpoint."""
-
-    def __init__(self, store: AnswerStore) -> None:
-        self._store = store
-        self._read: dict[tuple[str, date], dict[str, Answer]] = {}
-
-    def details(self, symbol: str, day: date) -> Answer | None:
-        """Ticker details of a symbol on a date."""
-        return self._find(ticker_details(symbol, day))
-
-    def grouped(self, day: date) -> Answer | None:
-        """Every bar of a session."""
-        return self._find(grouped_daily(day))
-
-    def splits(self, session: date) -> list[Answer] | None:
-        """The pages of the list of splits as it was asked for with a session."""
-        first = list_session_splits(session)
-        return join_pages(first, self._load(first))
-
-    def _find(self, call: Call) -> Answer | None:
-        return self._load(call).get(call.path)
-
-    def _load(self, call: Call) -> dict[str, Answer]:
-        place = (call.endpoint, call.trading_date)
-        if place not in self._read:
-            self._read[place] = self._store.load(*place)
-        return self._read[place]
-
-
-class Collector:
-    """Asks the provider within one task and keeps what it said."""
-
-    def __init__(self, settings: Settings, asking: Asking) -> None:
-        from mag7.tasks.polygon_hook import PolygonHook
-
-        self._threads = settings.threads
-        self._again = asking is Asking.AGAIN
-        self._reached = False
-        self._client = PolygonHook().get_conn(settings)
-        self.store = AnswerStore(open_store(settings))
-
-    def ask(self, calls: Iterable[Call]) -> Counts:
-        """Make the calls that are not completed yet (all of them when asked again) and store their answers."""
-        return self._count(collect(calls, self._client, self.store, threads=self._threads, again=self._again))
-
-    def ask_optional(self, calls: Iterable[Call]) -> Counts:
-        """Make calls that the session can do without: those that fail are stored with their reason.
-
-        Raises KeyRejectedError, and UnreachableError where the provider answers none of this task's first calls.
-        """
-        report = collect(calls, self._client, self.store, threads=self._threads, again=self._again, optional=True)
-        if report.unreachable is not None and not self._reached:
-            raise report.unreachable
-        self._reached = self._reached or report.asked > 0
-        return self._count(report)
-
-    def ask_pages(self, first: Call) -> Counts:
-        """Ask for every page of a listing, unless all are kept."""
-        return self._count(collect_pages(first, self._client, self.store, again=self._again))
-
-    def list_missing(self, calls: Iterable[Call]) -> list[Call]:
-        """List the calls that were not completed yet; when asked again also those that were answered by a 404."""
-        return list_missing(list(calls), self._client, self.store, unknown_too=self._again)
-
-    def _count(self, report: CollectReport) -> Counts:
-        log.info("asked %d calls, %d were kept already, %d failed", report.asked, report.kept, report.failed)
-        return {
-            "asked": report.asked,
-            "kept": report.kept,
-            "failed": report.failed,
-            "requests": report.requests,
-        }
 
 
 def plan_batches(window: Window, asking: Asking) -> list[Batch]:
@@ -195,39 +94,42 @@ def list_seven_outside(session: date, lines: Iterable[Line]) -> tuple[Line, ...]
     return tuple(line for line in seven_lines(session) if line.ticker not in members)
 
 
-def list_session_splits(session: date) -> Call:
-    """The list of splits that a session is judged by: from the oldest that can lie between it and a reference count."""
-    return list_of_splits(session - timedelta(days=REFERENCE_DAYS), session)
-
-
-def collect_closes(window: Window, asking: Asking) -> PokeReturnValue:
+def collect_closes(window: Window, asking: Asking, compared: int = 1) -> PokeReturnValue:
     """Ask for every close of each session in one call; not done while the provider has not released the day.
 
-    The closes of the session before are asked for, too, which figures are compared with; the run can do without them.
+    The closes of so many sessions before, which figures are ``compared`` with, are asked for, too; the run can do
+    without them.
     """
     from airflow.sdk import PokeReturnValue
 
     if asking is Asking.NOTHING:
         return PokeReturnValue(is_done=True, xcom_value=NO_COUNTS)
     settings = read_settings()
-    collector = Collector(settings, asking)
     sessions = list_window(window)
     try:
-        counts = collector.ask(grouped_daily(session) for session in sessions)
+        counts = Collector(settings, asking).ask(grouped_daily(session) for session in sessions)
     except NotYetReleasedError as early:
         log.warning("%s; asking again later", early)
         return PokeReturnValue(is_done=False)
-    days = {previous_session(session) for session in sessions} - set(sessions)
-    compared = Collector(settings, Asking.MISSING).ask_optional(grouped_daily(day) for day in sorted(days))
-    return PokeReturnValue(is_done=True, xcom_value=add_counts([counts, compared]))
+    earlier = {previous_session(session, back) for session in sessions for back in range(1, compared + 1)}
+    days = sorted(earlier - set(sessions))
+    others = Collector(settings, Asking.MISSING).ask_optional(grouped_daily(day) for day in days)
+    return PokeReturnValue(is_done=True, xcom_value=add_counts([counts, others]))
 
 
 def collect_splits(window: Window, asking: Asking) -> Counts:
-    """Ask for every split that may lie between a session and the counts that it is judged by: one paged query."""
+    """Ask for every split that may lie between a session and the counts that it is judged by: one paged query.
+
+    The list of one session serves the later ones of its month.
+    """
     if asking is Asking.NOTHING:
         return NO_COUNTS
     collector = Collector(read_settings(), asking)
-    return add_counts(collector.ask_pages(list_session_splits(session)) for session in list_window(window))
+    return add_counts(
+        collector.ask_pages(list_session_splits(session))
+        for session in list_window(window)
+        if asking is Asking.AGAIN or collector.book.splits(session) is None
+    )
 
 
 def collect_details(batch: Batch, asking: Asking) -> Counts:
@@ -248,15 +150,20 @@ def collect_look_back(window: Window, asking: Asking) -> Counts:
     """
     if asking is Asking.NOTHING:
         return NO_COUNTS
-    settings = read_settings()
-    collector = Collector(settings, Asking.MISSING)
-    return add_counts(counts for session in list_window(window) for counts in _look_back(collector, settings, session))
+    collector = Collector(read_settings(), Asking.MISSING)
+    counts: list[Counts] = []
+    for _, sessions in groupby(list_window(window), key=lambda day: (day.year, day.month)):
+        for session in sessions:
+            counts += _look_back(collector, session)
+        # Answers of one month are enough to hold: a window may be years.
+        collector.book.clear()
+    return add_counts(counts)
 
 
-def _look_back(collector: Collector, settings: Settings, session: date) -> Iterator[Counts]:
+def _look_back(collector: Collector, session: date) -> Iterator[Counts]:
     lines = list_session_lines(session)
-    yield from _ask_probes(collector, settings, session, lines, previous_session(session))
-    reader = open_reader(collector.store, settings)
+    reader = collector.reader
+    yield from _ask_probes(collector, session, lines, previous_session(session))
     unpriced = [line for line in lines if isinstance(price_line(reader.read_own(session, line)), FailedLine)]
     for sessions_back in LOOK_BACK_SESSIONS:
         if not unpriced:
@@ -266,22 +173,31 @@ def _look_back(collector: Collector, settings: Settings, session: date) -> Itera
         yield collector.ask_optional([grouped_daily(day)])
         if not _closes_kept(collector, day):
             continue
-        yield collector.ask_optional(ticker_details(symbol_on(line.ticker, day), day) for line in unpriced)
-        yield from _ask_probes(collector, settings, session, unpriced, day)
+        yield collector.ask_optional(
+            ticker_details(symbol_on(line.ticker, day), day)
+            for line in unpriced
+            if reader.find_between(line, day) is None
+        )
+        yield from _ask_probes(collector, session, unpriced, day)
         # Whatever later steps are kept from other runs: the figures take the first step that helps, so ask in order.
-        unpriced = _list_unhelped(collector, settings, session, unpriced, sessions_back)
+        unpriced = _list_unhelped(collector, session, unpriced, sessions_back)
 
 
-def _ask_probes(
-    collector: Collector, settings: Settings, session: date, lines: Sequence[Line], earliest: date
-) -> Iterator[Counts]:
+def _ask_probes(collector: Collector, session: date, lines: Sequence[Line], earliest: date) -> Iterator[Counts]:
     """Ask for companies' counts after their splits, and where that has no answer, before them."""
-    probes = open_reader(collector.store, settings).list_probes(session, lines, earliest)
+    reader = collector.reader
+    probes = reader.list_probes(session, lines, earliest)
     today = datetime.now(NEW_YORK).date()
-    yield collector.ask_optional(_probe_call(line, after) for line, after, _ in probes if after < today)
-    reader = open_reader(collector.store, settings)
+    yield from _ask_unanswered(collector, [(line, after) for line, after, _ in probes if after < today])
     unanswered = [(line, before) for line, after, before in probes if not reader.probe_answered(line, after)]
-    yield collector.ask_optional(_probe_call(line, before) for line, before in unanswered if before < today)
+    yield from _ask_unanswered(collector, [(line, before) for line, before in unanswered if before < today])
+
+
+def _ask_unanswered(collector: Collector, probes: Iterable[tuple[Line, date]]) -> Iterator[Counts]:
+    """Ask for companies' counts of a day that are not among the kept answers."""
+    calls = [_probe_call(line, day) for line, day in probes if not collector.reader.probe_answered(line, day)]
+    if calls:
+        yield collector.ask_optional(calls)
 
 
 def _probe_call(line: Line, day: date) -> Call:
@@ -289,37 +205,16 @@ def _probe_call(line: Line, day: date) -> Call:
 
 
 def _closes_kept(collector: Collector, day: date) -> bool:
-    failure = EvidenceReader(AnswerBook(collector.store)).closes_failure(day)
+    failure = collector.reader.closes_failure(day)
     if failure is not None:
         log.warning("skipped: %s", failure)
     return failure is None
 
 
-def _list_unhelped(
-    collector: Collector, settings: Settings, session: date, lines: list[Line], sessions_back: int
-) -> list[Line]:
+def _list_unhelped(collector: Collector, session: date, lines: list[Line], sessions_back: int) -> list[Line]:
     """List the lines of which the session so many sessions before says nothing usable."""
-    reader = open_reader(collector.store, settings)
-    found = [(line, reader.look_back(session, line, sessions_back)) for line in lines]
+    found = [(line, collector.reader.look_back(session, line, sessions_back)) for line in lines]
     for line, failure in found:
         if isinstance(failure, str):
             log.info("%s is not helped: %s", line.ticker, failure)
     return [line for line, failure in found if isinstance(failure, str)]
-
-
-def open_reader(store: AnswerStore, settings: Settings) -> EvidenceReader:
-    """Open a reader of the kept answers as they are now, by the rules of the settings."""
-    return EvidenceReader(AnswerBook(store), CountRules(settings.counts_frozen_before))
-
-
-def add_counts(counts: Iterable[Counts | Iterable[Counts]]) -> Counts:
-    """Add up what several tasks counted; a mapped task's counts come as one sequence."""
-    found: list[Counts] = []
-    for item in counts:
-        found.extend([cast("Counts", item)] if isinstance(item, Mapping) else item)
-    return {
-        "asked": sum(item["asked"] for item in found),
-        "kept": sum(item["kept"] for item in found),
-        "failed": sum(item["failed"] for item in found),
-        "requests": sum(item["requests"] for item in found),
-    }

@@ -17,7 +17,7 @@ from mag7.polygon.collect import grouped_daily, ticker_details
 from mag7.polygon.errors import BodyInvalidError
 from mag7.sessions import previous_session
 from mag7.settings import Settings, read_settings
-from mag7.tasks.collect import NO_COUNTS, AnswerBook, Collector, Counts, add_counts
+from mag7.tasks.collector import NO_COUNTS, AnswerBook, Collector, Counts, add_counts
 from mag7.tasks.connections import open_store
 from mag7.tasks.published import read_published
 from mag7.tasks.reports import write_report
@@ -57,9 +57,10 @@ def collect_corrections(window: Window, *, wanted: bool) -> Counts:
     published = dict(_list_published(open_store(settings), settings, list_window(window)[0]))
     collector = Collector(settings, Asking.AGAIN)
     counts = [collector.ask_optional(grouped_daily(day) for day in published)]
-    book = AnswerBook(collector.store)
     for day, document in published.items():
-        edited = dict.fromkeys(edit.symbol for edit in list_edits(book, day, document) if edit.field == "close")
+        edited = dict.fromkeys(
+            edit.symbol for edit in list_edits(collector.book, day, document) if edit.field == "close"
+        )
         counts.append(collector.ask_optional(ticker_details(symbol, day) for symbol in edited))
     return add_counts(counts)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 from typing import cast
@@ -16,11 +17,13 @@ from mag7.market.document import Document, SessionFigures, compute_figures, enco
 from mag7.market.evidence import EvidenceReader
 from mag7.polygon.answers import AnswerStore, MixedSourcesError, require_one_source
 from mag7.settings import Settings, read_settings
-from mag7.tasks.collect import list_seven_outside, open_reader
+from mag7.tasks.collect import list_seven_outside
+from mag7.tasks.collector import open_reader
 from mag7.tasks.connections import open_store
+from mag7.tasks.progress import Progress
 from mag7.tasks.published import read_published
 from mag7.tasks.refusals import SessionRefusedError, refusal_sentence
-from mag7.tasks.reports import read_report, write_report
+from mag7.tasks.reports import read_parts, write_part, write_report
 from mag7.tasks.window import Window, list_window, make_window
 
 log = logging.getLogger(__name__)
@@ -29,22 +32,24 @@ COVERAGE, CHANGES = "coverage", "changes"
 CHANGES_SHOWN = 40
 
 
-def build_market_data(window: Window) -> dict[str, str]:
+def build_market_data(window: Window, sessions_of_run: int | None = None) -> dict[str, str]:
     """Write every session's document into staging; returns session to key.
 
-    Reports what coverage forbids, and what differs from the document that is published.
+    Reports what coverage forbids, and what differs from the document that is published. The window may be a part of a
+    run's: with the number of all its sessions, the task says how far the run is.
 
     A session that gets no document, since nothing of it is priced or its answers are of two sources, is refused like
     one with too little coverage: the others go on.
     """
     settings = read_settings()
     store = open_store(settings)
+    reader = open_reader(AnswerStore(store), settings)
     keys: dict[str, str] = {}
     refusals: dict[str, list[str]] = {}
     changes: dict[str, list[str]] = {}
     for session in list_window(window):
         try:
-            figures = compute_session(open_reader(AnswerStore(store), settings), session)
+            figures = compute_session(reader, session)
             document = write_session(figures)
         except (NothingPricedError, MixedSourcesError) as refused:
             refusals[session.isoformat()] = [str(refused)]
@@ -55,8 +60,11 @@ def build_market_data(window: Window) -> dict[str, str]:
         changes |= _compare_with_published(store, session, document)
         refusals[session.isoformat()] = judge_coverage(figures, settings)
         _log_figures(figures)
-    write_report(store, window["run"], COVERAGE, refusals)
-    write_report(store, window["run"], CHANGES, changes)
+    part = window["sessions"][0]
+    write_part(store, window["run"], COVERAGE, part, refusals)
+    write_part(store, window["run"], CHANGES, part, changes)
+    if sessions_of_run is not None:
+        Progress(store, window["run"], sessions_of_run, f"documents-{part}").tell(sessions=len(window["sessions"]))
     return keys
 
 
@@ -96,10 +104,16 @@ def judge_coverage(figures: SessionFigures, settings: Settings) -> list[str]:
     return list_refusals(figures.concentration, figures.missing_seven, bounds)
 
 
-def check_coverage(window: Window) -> Window:
-    """Pass on the sessions whose coverage suffices; raises SessionRefusedError when none is left."""
+def check_coverage(window: Window, parts: Sequence[Window] | None = None) -> Window:
+    """Pass on the sessions whose coverage suffices; raises SessionRefusedError when none is left.
+
+    ``parts`` are those of the window that mapped tasks built; None: it was built in one.
+    """
     store = open_store(read_settings())
-    refusals: dict[str, list[str]] = read_report(store, window["run"], COVERAGE)
+    names = [part["sessions"][0] for part in parts or [window]]
+    refusals: dict[str, list[str]] = read_parts(store, window["run"], COVERAGE, names)
+    write_report(store, window["run"], COVERAGE, refusals)
+    write_report(store, window["run"], CHANGES, read_parts(store, window["run"], CHANGES, names))
     for session, reasons in refusals.items():
         for reason in reasons:
             log.error("%s refused: %s", session, reason)

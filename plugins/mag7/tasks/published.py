@@ -1,16 +1,39 @@
-"""The published document of a session, as an earlier run left it."""
+"""What earlier runs have published: which sessions are complete, and a session's document."""
 
 from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from datetime import date
 
-from mag7.lake.keys import document_key
+from mag7.lake.keys import (
+    analytics_key,
+    analytics_month_prefix,
+    document_key,
+    document_month_prefix,
+    pending_key,
+    pending_prefix,
+)
 from mag7.lake.objects import ObjectMissingError, ObjectStore
+from mag7.lake.tables import list_tables
 from mag7.market.document import Document
 
 log = logging.getLogger(__name__)
+
+
+def list_complete(store: ObjectStore, sessions: Sequence[date]) -> set[date]:
+    """List those of some sessions of which every file is published, and was loaded into the warehouse since."""
+    pending = {stored.key for stored in store.list(pending_prefix())}
+    prefixes = {document_month_prefix(day) for day in sessions}
+    prefixes |= {analytics_month_prefix(table.name, day) for day in sessions for table in list_tables()}
+    found = {stored.key for prefix in sorted(prefixes) for stored in store.list(prefix)}
+    return {
+        day
+        for day in sessions
+        if pending_key(day) not in pending
+        and found.issuperset([document_key(day), *(analytics_key(table.name, day) for table in list_tables())])
+    }
 
 
 def read_published(store: ObjectStore, session: date) -> Document | None:

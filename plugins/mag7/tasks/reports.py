@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from mag7.errors import Mag7Error
@@ -29,6 +30,19 @@ def read_report(store: ObjectStore, run: str, name: str) -> dict[str, Any]:
     """Read a report of a run; raises ObjectMissingError where the run left none."""
     content: dict[str, Any] = json.loads(store.get(report_key(run, name)))
     return content
+
+
+def write_part(store: ObjectStore, run: str, name: str, part: str, content: dict[str, Any]) -> None:
+    """Write a mapped task's part of a report; ``part`` tells it from the others."""
+    write_report(store, run, f"{name}-{part}", content)
+
+
+def read_parts(store: ObjectStore, run: str, name: str, parts: Iterable[str]) -> dict[str, Any]:
+    """Join the parts of a report that mapped tasks left; raises ObjectMissingError where one is missing."""
+    joined: dict[str, Any] = {}
+    for part in parts:
+        joined |= read_report(store, run, f"{name}-{part}")
+    return joined
 
 
 def clear_reports(store: ObjectStore, run: str) -> None:

@@ -122,3 +122,57 @@ def read_request(params: Mapping[str, Any], run_type: str) -> Request:
 
 def _read_date(text: str | None) -> date | None:
     return date.fromisoformat(text) if text else None
+
+
+FROM_THE_FIRST = "^(2020-11-30|2020-12-[0-3][0-9]|20(2[1-9]|[3-9][0-9])-[01][0-9]-[0-3][0-9])$"
+"""Dates from 2020-11-30 on, which a form can check."""
+
+
+@dataclass(frozen=True)
+class RangeRequest:
+    """The params of a run of mag7_backfill.
+
+    ``first`` and ``last`` are a range of days, both or neither; without one the run's month is meant. ``repeat`` asks
+    for sessions that are complete, too.
+    """
+
+    first: date | None
+    last: date | None
+    repeat: bool
+
+
+def range_params() -> dict[str, Param]:
+    """Give the params of the backfill's trigger form, each with its schema."""
+    from airflow.sdk import Param
+
+    def day(title: str, description: str) -> Param:
+        return Param(
+            None,
+            type=["null", "string"],
+            format="date",
+            pattern=FROM_THE_FIRST,
+            title=title,
+            description=description,
+        )
+
+    return {
+        "start_date": day("From", "First day of a range to fill, 2020-11-30 or later; empty: the run's month"),
+        "end_date": day("To", "Last day of the range, closed already"),
+        "repeat": Param(
+            False,
+            type="boolean",
+            title="Repeat",
+            description="Also sessions that are complete: built anew from kept answers, published and loaded",
+        ),
+    }
+
+
+def read_range(params: Mapping[str, Any]) -> RangeRequest:
+    """Read a backfill's params; raises RequestInvalidError where a range has one end, or ends before it begins."""
+    first, last = _read_date(params["start_date"]), _read_date(params["end_date"])
+    if (first is None) != (last is None):
+        missing = "start_date" if first is None else "end_date"
+        raise RequestInvalidError(f"a range has two ends: give {missing}, too, or neither for the run's month")
+    if first is not None and last is not None and last < first:
+        raise RequestInvalidError(f"the range from {first} to {last} ends before it begins")
+    return RangeRequest(first, last, bool(params["repeat"]))

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mag7.lake.keys import document_key
+from mag7.lake.objects import ObjectStore
 from mag7.market.document import Document
 from mag7.market.explain import explain_line
 from mag7.settings import read_settings
+from mag7.tasks.backfill import RANGE
 from mag7.tasks.check import CHECKS
-from mag7.tasks.collect import Counts, add_counts
+from mag7.tasks.collector import Counts, add_counts
 from mag7.tasks.connections import open_store
 from mag7.tasks.document import CHANGES, COVERAGE
 from mag7.tasks.publish import WAREHOUSE
 from mag7.tasks.refusals import SessionRefusedError, refusal_sentence
 from mag7.tasks.reports import drop_failure, read_report, write_report
+from mag7.tasks.run_note import write_note
 from mag7.tasks.window import Window, list_window
 
 log = logging.getLogger(__name__)
@@ -33,32 +36,104 @@ def summarise(
     ``counts`` is what each collecting task counted; a mapped task's is a sequence.
     """
     store = open_store(read_settings())
-    loaded = read_report(store, window["run"], WAREHOUSE)
-    rows: dict[str, dict[str, int]] = loaded["rows"]
-    checks = read_report(store, window["run"], CHECKS)["checks"]
-    documents = [json.loads(store.get(document_key(session))) for session in list_window(window)]
-    sessions = [summarise_session(document) for document in documents]
+    documents = read_documents(store, window)
     explained = [explain_line(document, explain) for document in documents] if explain else []
-    write_report(
-        store,
-        window["run"],
-        SUMMARY,
-        {
-            "sessions": sessions,
-            "checks": checks,
-            "rows_loaded": rows,
-            "splits_loaded": loaded["splits"],
-            "calls": add_counts(counts)["requests"],
-            "changes": read_report(store, window["run"], CHANGES),
-            "explained": explained,
-        },
-    )
-    for session in sessions:
+    report = collect_reports(store, window, counts) | {
+        "sessions": [summarise_session(document) for document in documents],
+        "explained": explained,
+    }
+    write_report(store, window["run"], SUMMARY, report)
+    for session in report["sessions"]:
         log.info("%s", tabulate_session(session))
     for text in explained:
         log.info("%s", text)
     drop_failure(store, window["run"])
+    rows: dict[str, dict[str, int]] = report["rows_loaded"]
     return rows
+
+
+def summarise_range(
+    window: Window, counts: Sequence[Counts | Sequence[Counts]], seconds: Mapping[str, float]
+) -> dict[str, int]:
+    """Report what a backfill did: a line for each session, and which were complete, published and refused.
+
+    ``seconds`` is what the tasks of each stage took, added up. Returns the numbers.
+    """
+    store = open_store(read_settings())
+    run = window["run"]
+    asked = read_report(store, run, RANGE)
+    refused = read_refusals(store, run)
+    sessions = [summarise_session(document) for document in read_documents(store, window)]
+    report = collect_reports(store, window, counts) | {
+        "sessions": sessions,
+        "asked": asked["asked"],
+        "complete": asked["complete"],
+        "refused": refused,
+        "bytes": add_counts(counts)["bytes"],
+        "seconds_by_stage": dict(seconds),
+    }
+    write_report(store, run, SUMMARY, report)
+    log.info("%s", tabulate_range(report))
+    write_note(say_range(report))
+    drop_failure(store, run)
+    return {"published": len(sessions), "complete": len(asked["complete"]), "refused": len(refused)}
+
+
+def read_documents(store: ObjectStore, window: Window) -> list[Document]:
+    """Read the published documents of a window's sessions."""
+    return [json.loads(store.get(document_key(session))) for session in list_window(window)]
+
+
+def collect_reports(store: ObjectStore, window: Window, counts: Sequence[Counts | Sequence[Counts]]) -> dict[str, Any]:
+    """Join what the run's tasks reported: checks, rows loaded, calls and changes."""
+    loaded = read_report(store, window["run"], WAREHOUSE)
+    return {
+        "checks": read_report(store, window["run"], CHECKS)["checks"],
+        "rows_loaded": loaded["rows"],
+        "splits_loaded": loaded["splits"],
+        "calls": add_counts(counts)["requests"],
+        "changes": read_report(store, window["run"], CHANGES),
+    }
+
+
+def read_refusals(store: ObjectStore, run: str) -> dict[str, list[str]]:
+    """Read which sessions of a run were refused, and why: by coverage or by checks."""
+    coverage: dict[str, list[str]] = read_report(store, run, COVERAGE)
+    checks: dict[str, list[str]] = read_report(store, run, CHECKS)["refused"]
+    return {session: reasons for session, reasons in {**coverage, **checks}.items() if reasons}
+
+
+def say_range(report: Mapping[str, Any]) -> str:
+    """Say in one sentence what a backfill did."""
+    return (
+        f"{len(report['sessions'])} sessions published and loaded, {len(report['complete'])} were complete,"
+        f" {len(report['refused'])} refused; {report['calls']} calls, {report['bytes'] / 1e6:.1f} MB"
+    )
+
+
+def tabulate_range(report: Mapping[str, Any]) -> str:
+    """Lay out a backfill's sessions, one a line, with what was refused and what each stage took."""
+    lines = [say_range(report)]
+    for session in report["sessions"]:
+        line_sum = session["line_sum_mag7_pct"]
+        lines.append(
+            f"{session['trading_date']}  {session['mag7_pct_of_sp500']:8.4f} % by company,"
+            f" {'no' if line_sum is None else f'{line_sum:8.4f} % by'} line sum, {session['companies']} companies,"
+            f" quality {session['quality']}, source {session['source']}"
+        )
+    lines += [f"{day}  refused: {'; '.join(reasons)}" for day, reasons in report["refused"].items()]
+    stages = ", ".join(f"{stage} {seconds:.0f} s" for stage, seconds in report["seconds_by_stage"].items())
+    lines.append(f"seconds of tasks by stage: {stages}")
+    return "\n".join(lines)
+
+
+def add_stages(finished: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """Add up the seconds that a run's tasks took, by task group or task; ``finished`` as Airflow's breadcrumbs."""
+    seconds: dict[str, float] = {}
+    for task in finished:
+        stage = str(task["task_id"]).partition(".")[0]
+        seconds[stage] = seconds.get(stage, 0.0) + (task["duration"] or 0.0)
+    return {stage: round(total, 1) for stage, total in seconds.items()}
 
 
 def summarise_session(document: Document) -> dict[str, Any]:
@@ -101,10 +176,7 @@ def tabulate_session(session: dict[str, Any]) -> str:
 
 def report_refusals(window: Window) -> None:
     """Fail the run if any session of its window was refused, whatever became of the others."""
-    store = open_store(read_settings())
-    coverage: dict[str, list[str]] = read_report(store, window["run"], COVERAGE)
-    checks: dict[str, list[str]] = read_report(store, window["run"], CHECKS)["refused"]
-    refused = {session: reasons for session, reasons in {**coverage, **checks}.items() if reasons}
+    refused = read_refusals(open_store(read_settings()), window["run"])
     if refused:
         published = [session for session in window["sessions"] if session not in refused]
         raise SessionRefusedError(refusal_sentence(refused, published))

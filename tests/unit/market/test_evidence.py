@@ -17,6 +17,7 @@ from mag7.market.basis import BasisEvidence
 from mag7.market.caps import Evidence, FailedLine, LookBack, PricedLine, price_line
 from mag7.market.evidence import LOOK_BACK_SESSIONS, CountRules, EvidenceReader
 from mag7.polygon.answers import Answer
+from mag7.polygon.bodies import GroupedDaily, SplitPage, parse_grouped_daily, parse_splits
 from mag7.sessions import previous_session
 from tests.unit.market.conftest import Make
 
@@ -165,13 +166,22 @@ class TestOwnSession:
 
         assert "adjusted is True, not false" in (read(book, line).bar_failure or "")
 
-    def test_bars_of_a_session_are_parsed_once_for_all_lines(self, book: Book, make: Make) -> None:
+    def test_bars_of_a_session_are_parsed_once_for_all_lines(
+        self, book: Book, make: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        parsed: list[date] = []
+
+        def parse(body: str, day: date) -> GroupedDaily:
+            parsed.append(day)
+            return parse_grouped_daily(body, day)
+
+        monkeypatch.setattr("mag7.market.evidence.parse_grouped_daily", parse)
         book.keep_bars(AAA=10, BBB=20)
         for symbol, cap in (("AAA", 1000), ("BBB", 2000)):
             book.keep_details(symbol, weighted_shares_outstanding=100, market_cap=cap)
         EvidenceReader(book).read_lines(DAY, [make.line("AAA"), make.line("BBB")])
 
-        assert book.looked_up.count(("bars", DAY)) == 1
+        assert parsed.count(DAY) == 1
 
 
 class TestPreviousClose:
@@ -230,7 +240,9 @@ class TestLookBack:
         book.keep_bars(AAA=10)
         read(book, line)
 
-        assert tuple(dict.fromkeys(day for _, day in book.looked_up)) == (DAY, *LOOK_BACK_DAYS)
+        # Further back than the session before, a close is looked at for a count alone.
+        closes = [day for what, day in book.looked_up if what == "bars"]
+        assert tuple(dict.fromkeys(closes)) == (DAY, *LOOK_BACK_DAYS)
         assert LOOK_BACK_SESSIONS == (1, 5, 21, 63)
         assert (DAY - LOOK_BACK_DAYS[-1]).days <= 100
 
@@ -380,11 +392,21 @@ class TestSplits:
         """The list is kept whole or not at all (mag7.polygon.collect.join_pages)."""
         assert EvidenceReader(book).splits(EVE) == load_splits()
 
-    def test_the_list_is_read_once_for_all_lines(self, book: Book, make: Make) -> None:
+    def test_the_list_is_parsed_once_for_all_lines(
+        self, book: Book, make: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        parsed: list[str] = []
+
+        def parse(body: str) -> SplitPage:
+            parsed.append(body)
+            return parse_splits(body)
+
+        monkeypatch.setattr("mag7.market.evidence.parse_splits", parse)
         book.keep_bars(AAA=10, BBB=10)
+        book.keep_splits(DAY)
         EvidenceReader(book).read_lines(DAY, [make.line("AAA"), make.line("BBB")])
 
-        assert book.looked_up.count(("splits", DAY)) == 1
+        assert len(parsed) == 1
 
     def test_an_entry_that_cannot_be_used_fails_its_company_alone(self, book: Book, line: Line) -> None:
         keep_cintas(book, 100_000_000)

@@ -24,7 +24,7 @@ def answer(path: str = "/v3/reference/tickers/AAPL?date=2024-12-13", minutes: in
 def test_answers_come_back_as_they_were(store: AnswerStore) -> None:
     body = '{"results":{"description":"naïve \\u2028 \u2028 \\n line"}}\n'
     kept = [answer(body=body), answer("/b", status=None, body="", error="did not answer in time")]
-    (key,) = store.save("ticker_details", DAY, kept)
+    key = store.save("ticker_details", DAY, kept)[0].key
     loaded = store.load("ticker_details", DAY)
     assert loaded["/b"].error == "did not answer in time"
     assert loaded[kept[0].path] == Answer(kept[0].path, NOON, 200, "polygon", body, None, key)
@@ -39,18 +39,29 @@ def test_any_text_comes_back(body: str, error: str | None) -> None:
 
 
 def test_at_most_fifty_answers_an_object(store: AnswerStore, objects: MemoryObjects) -> None:
-    keys = store.save("ticker_details", DAY, [answer(f"/{number}", number) for number in range(120)])
+    stored = store.save("ticker_details", DAY, [answer(f"/{number}", number) for number in range(120)])
+    keys = list(dict.fromkeys(kept.key for kept in stored))
     assert [gzip.decompress(objects.bodies[key]).count(b"\n") for key in keys] == [50, 50, 20]
     assert len(store.load("ticker_details", DAY)) == 120
 
 
 def test_equal_answers_make_the_same_object(store: AnswerStore, objects: MemoryObjects) -> None:
     first = store.save("ticker_details", DAY, [answer()])
-    body = objects.bodies[first[0]]
+    key = str(first[0].key)
+    body = objects.bodies[key]
     assert store.save("ticker_details", DAY, [answer()]) == first
-    assert objects.bodies == {first[0]: body}
-    assert first[0].startswith("raw/polygon/ticker_details/trading_date=2024-12-13/20241214T120000.000000Z-")
-    assert first[0].endswith(".jsonl.gz")
+    assert objects.bodies == {key: body}
+    assert key.startswith("raw/polygon/ticker_details/trading_date=2024-12-13/20241214T120000.000000Z-")
+    assert key.endswith(".jsonl.gz")
+
+
+def test_the_days_of_a_month_that_have_answers_are_listed(store: AnswerStore) -> None:
+    for day in (date(2024, 11, 29), DAY, date(2024, 12, 31), date(2025, 1, 2)):
+        store.save("ticker_details", day, [answer()])
+    store.save("grouped_daily", date(2024, 12, 2), [answer()])
+
+    assert store.list_days("ticker_details", date(2024, 12, 1)) == {DAY, date(2024, 12, 31)}
+    assert store.list_days("ticker_details", date(2024, 10, 1)) == frozenset()
 
 
 def test_nothing_saved_nothing_written(store: AnswerStore, objects: MemoryObjects) -> None:

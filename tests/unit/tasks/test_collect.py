@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection
 from datetime import date
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -27,7 +28,8 @@ from mag7.polygon.errors import (
     UnreachableError,
 )
 from mag7.settings import read_settings
-from mag7.tasks import collect
+from mag7.tasks import collect, collector
+from mag7.tasks.collector import AnswerBook
 from mag7.tasks.document import compute_session
 from mag7.tasks.request import Asking
 from mag7.tasks.window import Window, make_window
@@ -47,6 +49,11 @@ from tests.unit.tasks.conftest import (
 Index = Callable[..., None]
 LOOK_BACK_DAYS = ["2024-12-12", "2024-12-06", "2024-11-13", "2024-09-16"]
 """1, 5, 21 and 63 sessions before 2024-12-13."""
+
+
+def shorten(counts: Any) -> tuple[int, int, int, int]:
+    """Calls asked, kept and failed, and requests sent."""
+    return (counts["asked"], counts["kept"], counts["failed"], counts["requests"])
 
 
 @pytest.mark.usefixtures("provider")
@@ -141,7 +148,7 @@ class TestCloses:
         result = collect.collect_closes(make_window(RUN, days), Asking.MISSING)
 
         assert result.is_done
-        assert result.xcom_value == {"asked": 3, "kept": 0, "failed": 1, "requests": 3}
+        assert shorten(result.xcom_value) == (3, 0, 1, 3)
         assert provider.take_asked() == [("bars", "2024-12-13"), ("bars", "2024-12-12"), ("bars", "2024-12-11")]
 
     @pytest.mark.parametrize("kind", [PlanRefusedError, ServerFailedError])
@@ -202,7 +209,7 @@ class TestDetails:
         failing = ticker_details("BF.B", DAY).path
         provider.errors[failing] = ServerFailedError(failing, "HTTP 500", status=500, tries=5)
 
-        assert collect.collect_details(BATCH, Asking.MISSING) == {"asked": 3, "kept": 0, "failed": 1, "requests": 3}
+        assert shorten(collect.collect_details(BATCH, Asking.MISSING)) == (3, 0, 1, 3)
         kept = {path: answer.status for path, answer in answers.load("ticker_details", DAY).items()}
         assert kept == {
             "/v3/reference/tickers/BF.B?date=2024-12-13": 500,
@@ -219,7 +226,7 @@ class TestDetails:
         provider.errors.clear()
         provider.take_asked()
 
-        assert collect.collect_details(BATCH, Asking.MISSING) == {"asked": 1, "kept": 2, "failed": 0, "requests": 1}
+        assert shorten(collect.collect_details(BATCH, Asking.MISSING)) == (1, 2, 0, 1)
         assert provider.take_asked() == [("BF.B", "2024-12-13")]
 
 
@@ -232,7 +239,7 @@ class TestLookBack:
         keep_details(answers, "AAA", weighted_shares_outstanding=100, market_cap=1000)
         keep_details(answers, "BBB", weighted_shares_outstanding=100)
 
-        assert collect.collect_look_back(window, Asking.MISSING) == {"asked": 0, "kept": 0, "failed": 0, "requests": 0}
+        assert shorten(collect.collect_look_back(window, Asking.MISSING)) == (0, 0, 0, 0)
         assert provider.take_asked() == []
 
     def test_asks_1_5_21_and_63_sessions_back_for_the_unpriced_line_only(
@@ -364,7 +371,7 @@ class TestLookBackThatCannotBeHad:
             path = grouped_daily(day).path
             provider.errors[path] = PlanRefusedError(path, 'HTTP 403 "not in your plan"', status=403)
         collect.collect_look_back(window, Asking.MISSING)
-        (evidence,) = EvidenceReader(collect.AnswerBook(answers)).read_lines(DAY, [make_line("NEW")])
+        (evidence,) = EvidenceReader(AnswerBook(answers)).read_lines(DAY, [make_line("NEW")])
         failed = price_line(evidence)
 
         assert provider.take_asked() == [("bars", day) for day in LOOK_BACK_DAYS]
@@ -379,7 +386,7 @@ class TestLookBackThatCannotBeHad:
         keep_bars(answers, AAA=10)
         keep_details(answers, "AAA", weighted_shares_outstanding=100, market_cap=900)
         collect.collect_look_back(window, Asking.MISSING)
-        (evidence,) = EvidenceReader(collect.AnswerBook(answers)).read_lines(DAY, [make_line("AAA")])
+        (evidence,) = EvidenceReader(AnswerBook(answers)).read_lines(DAY, [make_line("AAA")])
         priced = price_line(evidence)
 
         assert provider.take_asked() == []
@@ -416,7 +423,7 @@ class TestLookBackThatCannotBeHad:
 
 
 def look_back_of(answers: AnswerStore) -> tuple[date, int] | None:
-    (evidence,) = EvidenceReader(collect.AnswerBook(answers)).read_lines(DAY, [make_line("NEW")])
+    (evidence,) = EvidenceReader(AnswerBook(answers)).read_lines(DAY, [make_line("NEW")])
     return None if evidence.look_back is None else (evidence.look_back.session, evidence.look_back.count)
 
 
@@ -436,7 +443,7 @@ class World:
             for line in self.LINES:
                 helps = {"NEVER": False, "FIVE": step > 0}.get(line, True)
                 self.say(line, day, weighted_shares_outstanding=900 + step if helps else None)
-        self.bodies[collect.list_session_splits(DAY)] = json.dumps({"status": "OK", "results": []})
+        self.bodies[collector.list_session_splits(DAY)] = json.dumps({"status": "OK", "results": []})
 
     def say_bars(self, day: date, **closes: float) -> None:
         self.bodies[grouped_daily(day)] = grouped_body(day, **closes)
@@ -455,7 +462,7 @@ class World:
         provider.bodies = {call.path: body for call, body in self.bodies.items()}
         lines = tuple(make_line(ticker) for ticker in self.LINES)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(collect, "open_store", lambda settings: objects)
+            patch.setattr(collector, "open_store", lambda settings: objects)
             patch.setattr("mag7.tasks.polygon_hook.PolygonHook.get_conn", lambda hook, settings: provider)
             for module in ("collect", "document"):
                 patch.setattr(f"mag7.tasks.{module}.list_lines", lambda session: lines)
@@ -466,7 +473,7 @@ class World:
             for batch in collect.plan_batches(window, Asking.MISSING):
                 collect.collect_details(batch, Asking.MISSING)
             collect.collect_look_back(window, Asking.MISSING)
-            figures = compute_session(collect.open_reader(store, read_settings()), DAY)
+            figures = compute_session(collector.open_reader(store, read_settings()), DAY)
         document = write_document(figures, "polygon", max(answer.time for answer in figures.answers))
         for line in document["constituents"]:
             assert line.pop("answers")
@@ -498,8 +505,14 @@ def test_each_step_of_the_look_back_matters_to_the_figures() -> None:
 
 
 def test_counts_of_plain_and_mapped_tasks_add_up() -> None:
-    one: collect.Counts = {"asked": 1, "kept": 2, "failed": 0, "requests": 4}
-    other: collect.Counts = {"asked": 10, "kept": 0, "failed": 3, "requests": 15}
+    one: collector.Counts = {"asked": 1, "kept": 2, "failed": 0, "requests": 4, "bytes": 100}
+    other: collector.Counts = {"asked": 10, "kept": 0, "failed": 3, "requests": 15, "bytes": 20}
 
-    assert collect.add_counts([one, [one, other], []]) == {"asked": 12, "kept": 4, "failed": 3, "requests": 23}
-    assert collect.add_counts([]) == {"asked": 0, "kept": 0, "failed": 0, "requests": 0}
+    assert collector.add_counts([one, [one, other], []]) == {
+        "asked": 12,
+        "kept": 4,
+        "failed": 3,
+        "requests": 23,
+        "bytes": 140,
+    }
+    assert collector.add_counts([]) == collector.NO_COUNTS

@@ -17,7 +17,7 @@ from mag7.market.shares import Origin
 from mag7.polygon.answers import AnswerStore
 from mag7.polygon.collect import grouped_daily, ticker_details
 from mag7.polygon.errors import ServerFailedError
-from mag7.tasks.collect import AnswerBook
+from mag7.tasks.collector import AnswerBook
 from mag7.tasks.corrections import CORRECTIONS, NOT_LOADED, add_corrected, collect_corrections
 from mag7.tasks.reports import read_report
 from mag7.tasks.window import Window

@@ -20,7 +20,7 @@ from tests.unit.tasks.conftest import RUN
 
 KEY = "raw/magnificent7/trading_date=2024-12-13/market_data.json"
 PASSED = [{"name": "keys_unique", "passed": True}]
-CALLS = {"asked": 1, "kept": 0, "failed": 0, "requests": 2}
+CALLS = {"asked": 1, "kept": 0, "failed": 0, "requests": 2, "bytes": 300}
 
 
 def company(ranking: int, ticker: str, cap: float, of_index: float | None) -> dict[str, Any]:

@@ -1,0 +1,176 @@
+"""# mag7_backfill: the history, one run a month of sessions
+
+**What it does.** Collects, builds, checks, publishes and loads every session of a month that is not complete yet:
+years of history when it is switched on first, and later the gaps that the daily runs left. Complete sessions are left
+out; where the kept answers suffice, no call is made.
+
+**When it runs.** Once a month, 8 h 30 min after the close of its last session, from 2020-11-30 on (the first run is
+that session alone), without an end. Switched on (`airflow dags unpause mag7_backfill`), it catches up with every month
+since then. So many months at a time as AIRFLOW__CORE__MAX_ACTIVE_RUNS_PER_DAG says, beside mag7_daily.
+
+**Running it by hand.** `airflow backfill create --dag-id mag7_backfill --from-date 2022-01-01 --to-date 2022-12-31`
+runs whole months. Triggered with `start_date` and `end_date` it fills any range, with one run; triggered with a logical
+date the month of that date, without one the month of the last closed session, up to that session. `repeat` builds
+complete sessions anew, too, from kept answers. Any task may be cleared, with what comes after it.
+
+**Few calls.** Every close costs one call a session. Share counts are searched: where the sessions at both ends of a
+span hold the same count it is taken for those between, where they differ the span is halved. A count that changes and
+changes back between two sessions that were asked, or is missing there for a while, is overlooked: for less than a
+month, as a span never reaches over a month's last session. A session's document names the answers that it rests on.
+
+**How far it is.** Each task of `collect` and `build_market_data` says in its log how many sessions and calls are done
+and left, and when it will be over at this rate; with the connection `airflow_api` the run's note says so, too.
+
+**When it fails.** The failing task's last log line says what happened and what to do. Everything fetched is kept, and
+sessions of the month that are not refused are published and loaded: `report_refusals` then fails and names the others,
+which stay as they were. A run that was killed goes on where it stopped: clear its failed tasks, or the whole run.
+
+| task | fails when | what to do |
+|---|---|---|
+| resolve_window | the range has no session, lies ahead, begins too early | read its last line |
+| resolve_window | a setting or the key is missing; `mag7_setup` was not run | set it; run `mag7_setup` |
+| collect_counts | the provider answers nothing, or the plan does not reach so far back | clear it; a later range |
+| build_market_data | kept answers are damaged: the object is named | delete it, clear `collect_counts` and this |
+| check_coverage | every session lacks one of the seven or too many others | read the reasons; trigger the range again |
+| every other task | as in mag7_daily | as in mag7_daily |
+
+**Connections and settings.** As mag7_daily; `airflow_api` (optional) for the run's note. `collect_counts` shares the
+pool `polygon` and the key's rate limit with mag7_daily.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import pendulum
+from airflow.sdk import Asset, dag, get_current_context, task, task_group
+from airflow.sdk.exceptions import AirflowSkipException
+
+from mag7.paths import SQL
+from mag7.tasks import backfill, collect, document, publish, search, summary
+from mag7.tasks.groups import check_window, default_args, load_window, transform_window
+from mag7.tasks.request import Asking, range_params, read_range
+from mag7.tasks.setup import require_setup
+from mag7.tasks.templates import MACROS
+from mag7.timetables import MonthTimetable
+
+if TYPE_CHECKING:
+    from airflow.sdk.definitions.xcom_arg import XComArg
+
+    from mag7.tasks.collector import Counts
+    from mag7.tasks.search import SearchBatch
+    from mag7.tasks.window import Window
+
+FIRST = date(2020, 11, 30)
+# Long before FIRST: of an earlier date Airflow runs no task and calls that a success, so no date may be earlier.
+START = pendulum.datetime(2000, 1, 1, tz="UTC")
+POOL = "polygon"
+CONCENTRATION = Asset(name="mag7_concentration", uri="mag7://warehouse/concentration_metrics")
+
+
+@task
+def resolve_window() -> Window:
+    """Find the sessions of this run that are not complete; where there are none, the run is over."""
+    context = get_current_context()
+    window = backfill.resolve_window(context["dag_run"], FIRST, read_range(context["params"]))
+    if not window["sessions"]:
+        raise AirflowSkipException("every session of this run is complete: nothing is to be done")
+    require_setup()
+    return window
+
+
+@task.sensor(mode="reschedule", poke_interval=15 * 60, timeout=18 * 3600, pool=POOL)
+def collect_closes(window: Window) -> Any:
+    """Ask for every close of every session; wait while the provider has not released the last day."""
+    return collect.collect_closes(window, Asking.MISSING, compared=2)
+
+
+@task(pool=POOL)
+def collect_splits(window: Window) -> Counts:
+    """Ask for every split that counts are judged by: one list for the month."""
+    return collect.collect_splits(window, Asking.MISSING)
+
+
+@task
+def plan_batches(window: Window) -> list[SearchBatch]:
+    """Divide the constituents into batches."""
+    return search.plan_searches(window)
+
+
+@task(pool=POOL, map_index_template="{{ batch_label }}")
+def collect_counts(window: Window, batch: SearchBatch) -> Counts:
+    """Search the share counts of one batch of constituents over the whole window."""
+    get_current_context()["batch_label"] = batch["label"]  # type: ignore[typeddict-unknown-key]
+    return search.collect_counts(window, batch)
+
+
+@task(pool=POOL)
+def collect_look_back(window: Window) -> Counts:
+    """Ask for counts beside splits, and earlier sessions about lines that cannot be priced otherwise."""
+    return collect.collect_look_back(window, Asking.MISSING)
+
+
+@task
+def plan_parts(window: Window) -> list[Window]:
+    """Divide the sessions into parts."""
+    return backfill.divide_window(window)
+
+
+@task(map_index_template="{{ part_label }}")
+def build_market_data(part: Window, window: Window) -> dict[str, str]:
+    """Build the documents of a few sessions."""
+    get_current_context()["part_label"] = f"{part['sessions'][0]} to {part['sessions'][-1]}"  # type: ignore[typeddict-unknown-key]
+    return document.build_market_data(part, len(window["sessions"]))
+
+
+@task(outlets=[CONCENTRATION])
+def summarise(window: Window, counts: Any) -> dict[str, int]:
+    """Report what the run did: sessions, calls, bytes, and seconds by stage."""
+    context = get_current_context()
+    finished = context["ti"].get_task_breadcrumbs(context["dag_run"].dag_id, context["dag_run"].run_id)
+    return summary.summarise_range(window, counts, summary.add_stages(finished))
+
+
+@task_group(group_id="collect")
+def collect_window(window: Window) -> list[XComArg]:
+    """Collect all that the window's documents rest on; hands on what each task counted."""
+    closes, splits, batches = collect_closes(window), collect_splits(window), plan_batches(window)
+    counts = collect_counts.partial(window=window).expand(batch=batches)
+    look_back = collect_look_back(window)
+    # The search holds counts against closes, and looks first beside the splits.
+    closes >> splits >> batches
+    counts >> look_back
+    return [closes, splits, counts, look_back]
+
+
+@dag(
+    dag_id="mag7_backfill",
+    doc_md=__doc__,
+    schedule=MonthTimetable(first=FIRST),
+    start_date=START,
+    catchup=True,
+    tags=["mag7", "backfill"],
+    params=range_params(),
+    template_searchpath=[str(SQL)],
+    user_defined_macros=MACROS,
+    default_args=default_args(),
+)
+def mag7_backfill() -> None:
+    """Wire a month's run: collect, build, check, publish, load."""
+    window = resolve_window()
+    collected = collect_window(window)
+    parts = plan_parts(window)
+    built = build_market_data.partial(window=window).expand(part=parts)
+    covered = task(document.check_coverage)(window, parts)
+    accepted = check_window(covered, transform_window(covered))
+    published = task(publish.publish_sessions)(accepted)
+    # First the splits: where the sessions are read, adjusted prices know of them.
+    task(publish.publish_splits)(accepted) >> published
+    reconciled = load_window(published)
+    summarised = summarise(accepted, collected)
+    collected >> built >> covered
+    reconciled >> summarised >> task(summary.report_refusals)(window)
+
+
+mag7_backfill()

@@ -1,0 +1,60 @@
+"""Which sessions to ask the provider about, so that few calls give every session's share count.
+
+Counts change a few times a year. Where the sessions at both ends of a span have the same count, those between have it,
+too, and are not asked about; where they differ, the span is halved. A count that changes and changes back inside a
+span, or is missing there for a while, is overlooked: a span never reaches over the last session of a month, so that is
+wrong for less than a month.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date
+from itertools import groupby
+
+from mag7.market.evidence import Told, agree
+
+Gap = tuple[Told | None, list[date], Told | None]
+"""Sessions of which nothing is known, in order, and what is known next to them on both sides."""
+
+
+def choose_sessions(
+    needed: Sequence[date], told: Mapping[date, Told], likely: Collection[date] = frozenset()
+) -> list[date]:
+    """Choose the sessions to ask about next, one or two a span; none are left once every needed one is known.
+
+    ``needed`` and ``told`` are of one line and one month, the last session of the month before included; ``needed`` is
+    in order. ``likely`` are sessions beside a day on which the count may well change: they are asked about first.
+    """
+    chosen: list[date] = []
+    for earlier, days, later in list_gaps(needed, told):
+        if earlier is None or later is None:
+            chosen += sorted({*([days[0]] if earlier is None else []), *([days[-1]] if later is None else [])})
+        else:
+            middle = days[len(days) // 2]
+            chosen.append(
+                min((day for day in days if day in likely), key=lambda day: abs(day - middle), default=middle)
+            )
+    return chosen
+
+
+def list_gaps(needed: Sequence[date], told: Mapping[date, Told]) -> list[Gap]:
+    """List the needed sessions that are neither known nor between two known ones that agree."""
+    known = sorted(told)
+    open_days = [day for day in needed if day not in told]
+    gaps: list[Gap] = []
+    for place, days in groupby(open_days, key=lambda day: bisect_left(known, day)):
+        earlier = told[known[place - 1]] if place > 0 else None
+        later = told[known[place]] if place < len(known) else None
+        if earlier is None or later is None or not agree(earlier, later):
+            gaps.append((earlier, list(days), later))
+    return gaps
+
+
+def count_steps(gap: Gap) -> int:
+    """Estimate how many calls a gap still takes: its ends, or one for each halving down to one change."""
+    earlier, days, later = gap
+    if earlier is None or later is None:
+        return min(len(days), (earlier is None) + (later is None))
+    return len(days).bit_length()

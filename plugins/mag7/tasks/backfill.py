@@ -1,0 +1,92 @@
+"""Which sessions a run of mag7_backfill is for: those of its month, or of a range, that are not complete."""
+
+from __future__ import annotations
+
+import logging
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+from mag7.lake.keys import run_segment
+from mag7.sessions import SessionNotClosedError, day_asked_for, last_closed_session, sessions_asked_for
+from mag7.settings import read_settings
+from mag7.tasks.collect import list_session_lines
+from mag7.tasks.connections import open_store
+from mag7.tasks.polygon_hook import PolygonHook
+from mag7.tasks.progress import clear_progress
+from mag7.tasks.published import list_complete
+from mag7.tasks.reports import clear_reports, write_report
+from mag7.tasks.request import RangeRequest
+from mag7.tasks.session import LONGEST_STRETCH, StretchTooLongError
+from mag7.tasks.window import Window, make_window
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from airflow.sdk.types import DagRunProtocol
+
+log = logging.getLogger(__name__)
+
+RANGE = "range"
+PART_SESSIONS = 6
+"""Sessions that one mapped task builds: a month is done by four."""
+
+
+def resolve_window(dag_run: DagRunProtocol, first: date, request: RangeRequest) -> Window:
+    """Resolve the sessions of a run, and check settings, key and membership before anything is asked or written.
+
+    ``first`` is the first session that the DAG covers. The run's month is that of its logical date, without one that of
+    the last closed session; of a month that has not closed, its sessions that have. Sessions that are complete are left
+    out, unless the request repeats them: the window may be empty.
+    """
+    settings = read_settings()
+    run = run_segment(dag_run.dag_id, dag_run.run_id)
+    store = open_store(settings)
+    clear_reports(store, run)
+    clear_progress(store, run)
+    if request.first is not None and request.last is not None:
+        asked = sessions_asked_for(request.first, request.last, dag_run.run_after, covered=first)
+    else:
+        asked = list_month(day_asked_for(dag_run.logical_date, dag_run.run_after), dag_run.run_after, first)
+    complete = set() if request.repeat else list_complete(store, asked)
+    sessions = [day for day in asked if day not in complete]
+    if len(sessions) > LONGEST_STRETCH:
+        raise StretchTooLongError(
+            f"{asked[0]} to {asked[-1]} lack {len(sessions)} sessions, a run takes {LONGEST_STRETCH}: ask for the range"
+            f" up to {sessions[LONGEST_STRETCH - 1]}, then for the rest"
+        )
+    if sessions:
+        PolygonHook().find_api_key()
+    for day in sessions:
+        list_session_lines(day)
+    report = {"asked": [day.isoformat() for day in asked], "complete": sorted(day.isoformat() for day in complete)}
+    write_report(store, run, RANGE, report)
+    log.info(
+        "%s to %s: %d sessions, %d are complete, %d to do; run %s",
+        *(asked[0], asked[-1], len(asked), len(complete), len(sessions), run),
+    )
+    return make_window(run, sessions)
+
+
+def list_month(day: date | None, at: datetime, first: date) -> tuple[date, ...]:
+    """List the closed sessions of a day's month, from ``first`` on; without a day of the last closed session's.
+
+    Raises SessionNotClosedError and SessionTooEarlyError for a month without any.
+    """
+    newest = last_closed_session(at)
+    begin = (day or newest).replace(day=1)
+    end = (begin + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+    if begin > newest:
+        raise SessionNotClosedError(f"no session of {begin:%B %Y} has closed; the last closed session is {newest}")
+    if end >= first:
+        begin = max(begin, first)
+    return sessions_asked_for(begin, min(end, newest), at, covered=first)
+
+
+def divide_window(window: Window) -> list[Window]:
+    """Divide a window into parts that mapped tasks build: a few sessions that follow each other, of one month."""
+    parts: list[Window] = []
+    for session in window["sessions"]:
+        if not parts or len(parts[-1]["sessions"]) == PART_SESSIONS or parts[-1]["sessions"][0][:7] != session[:7]:
+            parts.append({"run": window["run"], "sessions": []})
+        parts[-1]["sessions"].append(session)
+    return parts

@@ -1,0 +1,205 @@
+"""What a collecting task works with: the kept answers, the provider, and the evidence that both give."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from datetime import date, timedelta
+from typing import TypedDict, cast
+
+from mag7.index.share_counts import REFERENCE_DAYS
+from mag7.market.evidence import CountRules, EvidenceReader
+from mag7.polygon.answers import Answer, AnswerStore
+from mag7.polygon.collect import (
+    SPLITS,
+    Call,
+    CollectReport,
+    collect,
+    collect_pages,
+    grouped_daily,
+    join_pages,
+    list_missing,
+    list_of_splits,
+    ticker_details,
+)
+from mag7.sessions import list_sessions, month_ends
+from mag7.settings import Settings
+from mag7.tasks.connections import open_store
+from mag7.tasks.request import Asking
+
+log = logging.getLogger(__name__)
+
+
+class Counts(TypedDict):
+    """What a collecting task hands on: calls asked, kept from before and failed, requests really sent, bytes stored.
+
+    ``bytes`` are those of the bodies, as characters of text.
+    """
+
+    asked: int
+    kept: int
+    failed: int
+    requests: int
+    bytes: int
+
+
+NO_COUNTS: Counts = {"asked": 0, "kept": 0, "failed": 0, "requests": 0, "bytes": 0}
+
+
+class AnswerBook:
+    """The kept answers, read from the lake once a date and endpoint; ``add`` those that are stored meanwhile."""
+
+    def __init__(self, store: AnswerStore) -> None:
+        self._store = store
+        self._days: dict[tuple[str, date], frozenset[date]] = {}
+        self._read: dict[tuple[str, date], dict[str, Answer]] = {}
+        self._splits: dict[date, list[Answer] | None] = {}
+
+    def details(self, symbol: str, day: date) -> Answer | None:
+        """Ticker details of a symbol on a date."""
+        return self._find(ticker_details(symbol, day))
+
+    def grouped(self, day: date) -> Answer | None:
+        """Every bar of a session."""
+        return self._find(grouped_daily(day))
+
+    def splits(self, session: date) -> list[Answer] | None:
+        """The pages of the list of splits that a session is judged by, None where none is kept.
+
+        The one asked for with the session itself, else with the newest session of its month before it, if that one was
+        answered after the session.
+        """
+        if session not in self._splits:
+            self._splits[session] = self._find_splits(session)
+        return self._splits[session]
+
+    def add(self, call: Call, answer: Answer) -> None:
+        """Take an answer that was stored just now."""
+        place = (call.endpoint, call.trading_date)
+        if place in self._read:
+            self._read[place][call.path] = answer
+        else:
+            self._days.pop((call.endpoint, call.trading_date.replace(day=1)), None)
+        if call.endpoint == SPLITS:
+            self._splits.clear()
+
+    def forget(self, call: Call) -> None:
+        """Read the answers of a call's endpoint and date anew when they are asked for: others stored some."""
+        self._days.pop((call.endpoint, call.trading_date.replace(day=1)), None)
+        self._read.pop((call.endpoint, call.trading_date), None)
+
+    def clear(self) -> None:
+        """Let go of everything read."""
+        self._days.clear()
+        self._read.clear()
+        self._splits.clear()
+
+    def _find_splits(self, session: date) -> list[Answer] | None:
+        first, _ = month_ends(session)
+        for day in reversed(list_sessions(first, session)):
+            listing = list_session_splits(day)
+            pages = join_pages(listing, self._load(listing))
+            if pages is not None and (day == session or min(page.time for page in pages).date() > session):
+                return pages
+        return None
+
+    def _find(self, call: Call) -> Answer | None:
+        return self._load(call).get(call.path)
+
+    def _load(self, call: Call) -> dict[str, Answer]:
+        place = (call.endpoint, call.trading_date)
+        if place not in self._read:
+            self._read[place] = self._store.load(*place) if call.trading_date in self._list_days(call) else {}
+        return self._read[place]
+
+    def _list_days(self, call: Call) -> frozenset[date]:
+        month = (call.endpoint, call.trading_date.replace(day=1))
+        if month not in self._days:
+            self._days[month] = self._store.list_days(*month)
+        return self._days[month]
+
+
+class Collector:
+    """Asks the provider within one task, keeps what it said, and reads the evidence of all that is kept."""
+
+    def __init__(self, settings: Settings, asking: Asking) -> None:
+        from mag7.tasks.polygon_hook import PolygonHook
+
+        self._threads = settings.threads
+        self._again = asking is Asking.AGAIN
+        self._reached = False
+        self._client = PolygonHook().get_conn(settings)
+        self.store = AnswerStore(open_store(settings))
+        self.book = AnswerBook(self.store)
+        self.reader = EvidenceReader(self.book, CountRules(settings.counts_frozen_before))
+
+    def ask(self, calls: Iterable[Call]) -> Counts:
+        """Make the calls that are not completed yet (all of them when asked again) and store their answers."""
+        return self._count(collect(calls, self._client, self.store, threads=self._threads, again=self._again))
+
+    def ask_optional(self, calls: Iterable[Call]) -> Counts:
+        """Make calls that the session can do without: those that fail are stored with their reason.
+
+        Raises KeyRejectedError, and UnreachableError where the provider answers none of this task's first calls.
+        """
+        report = collect(calls, self._client, self.store, threads=self._threads, again=self._again, optional=True)
+        if report.unreachable is not None and not self._reached:
+            raise report.unreachable
+        self._reached = self._reached or report.asked > 0
+        return self._count(report)
+
+    def ask_open(self, calls: Iterable[Call]) -> CollectReport:
+        """Make calls of which the book says that they are not completed, without looking for their answers again."""
+        report = collect(calls, self._client, self.store, threads=self._threads, again=True)
+        self._count(report)
+        return report
+
+    def ask_pages(self, first: Call) -> Counts:
+        """Ask for every page of a listing, unless all are kept."""
+        return self._count(collect_pages(first, self._client, self.store, again=self._again))
+
+    def list_missing(self, calls: Iterable[Call]) -> list[Call]:
+        """List the calls that were not completed yet; when asked again also those that were answered by a 404."""
+        return list_missing(list(calls), self._client, self.store, unknown_too=self._again)
+
+    def _count(self, report: CollectReport) -> Counts:
+        for call, answer in report.answers:
+            self.book.add(call, answer)
+        counts = count_calls(report)
+        log.info("asked %d calls, %d were kept already, %d failed", report.asked, report.kept, report.failed)
+        return counts
+
+
+def count_calls(report: CollectReport) -> Counts:
+    """Give what a task hands on of a report."""
+    return {
+        "asked": report.asked,
+        "kept": report.kept,
+        "failed": report.failed,
+        "requests": report.requests,
+        "bytes": sum(len(answer.body) for _, answer in report.answers),
+    }
+
+
+def add_counts(counts: Iterable[Counts | Iterable[Counts]]) -> Counts:
+    """Add up what several tasks counted; a mapped task's counts come as one sequence."""
+    found: list[Counts] = []
+    for item in counts:
+        found.extend([cast("Counts", item)] if isinstance(item, Mapping) else item)
+    return {
+        "asked": sum(item["asked"] for item in found),
+        "kept": sum(item["kept"] for item in found),
+        "failed": sum(item["failed"] for item in found),
+        "requests": sum(item["requests"] for item in found),
+        "bytes": sum(item["bytes"] for item in found),
+    }
+
+
+def list_session_splits(session: date) -> Call:
+    """The list of splits that a session is judged by: from the oldest that can lie between it and a reference count."""
+    return list_of_splits(session - timedelta(days=REFERENCE_DAYS), session)
+
+
+def open_reader(store: AnswerStore, settings: Settings) -> EvidenceReader:
+    """Open a reader of the kept answers as they are now, by the rules of the settings."""
+    return EvidenceReader(AnswerBook(store), CountRules(settings.counts_frozen_before))

@@ -1,0 +1,105 @@
+"""How far a run is: calls and sessions done and left, and when it will be over, in the tasks' logs and the run's note.
+
+Tasks of one run cannot see each other but in the lake: each keeps a small object there, and reads the others'.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+
+from mag7.lake.keys import progress_prefix
+from mag7.lake.objects import ObjectMissingError, ObjectStore
+from mag7.tasks.run_note import write_note
+
+log = logging.getLogger(__name__)
+
+TELL_SECONDS = 10.0
+"""A task says how far it is this often at most."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far one task is: calls made and left, sessions done, and when it began and said so (seconds since 1970).
+
+    ``began`` is None for a task that is only expected.
+    """
+
+    calls: int = 0
+    left: int = 0
+    sessions: int = 0
+    began: float | None = None
+    told: float | None = None
+
+
+class Progress:
+    """Keeps one task's step, and says how far the whole run is, which is for so many ``sessions``."""
+
+    def __init__(self, store: ObjectStore, run: str, sessions: int, name: str) -> None:
+        self._store = store
+        self._run = run
+        self._sessions = sessions
+        self._key = f"{progress_prefix(run)}{name}.json"
+        self._began = time.time()
+        self._said = 0.0
+        self._before: Step | None = None
+
+    def expect(self, left: int) -> None:
+        """Note how many calls a task that has not begun will take about."""
+        self._write(Step(left=left))
+
+    def tell(self, *, calls: int = 0, left: int = 0, sessions: int = 0) -> None:
+        """Note how far this task is; say how far the run is, unless that was just said and there is more to come."""
+        now = time.time()
+        if left and now - self._said < TELL_SECONDS:
+            return
+        self._said = now
+        if self._before is None:
+            self._before = self._read()
+        self._write(Step(self._before.calls + calls, left, sessions, self._before.began or self._began, now))
+        sentence = describe_steps(read_steps(self._store, self._run), self._sessions, now)
+        log.info("%s", sentence)
+        write_note(sentence)
+
+    def _read(self) -> Step:
+        """Read how far an attempt of this task came that was ended."""
+        found = self._store.find(self._key)
+        return Step() if found is None else Step(**json.loads(found.body))
+
+    def _write(self, step: Step) -> None:
+        self._store.put(self._key, json.dumps(asdict(step)).encode(), "application/json")
+
+
+def read_steps(store: ObjectStore, run: str) -> list[Step]:
+    """Read how far each task of a run is."""
+    steps = []
+    for stored in store.list(progress_prefix(run)):
+        try:
+            steps.append(Step(**json.loads(store.get(stored.key))))
+        except ObjectMissingError:
+            # The run was begun anew just now.
+            continue
+    return steps
+
+
+def clear_progress(store: ObjectStore, run: str) -> None:
+    """Forget how far an earlier attempt of the same run was."""
+    store.delete([stored.key for stored in store.list(progress_prefix(run))])
+
+
+def describe_steps(steps: Iterable[Step], sessions: int, now: float) -> str:
+    """Say in one sentence what is done, what is left, and when it will be over at this rate; ``now`` as in Step."""
+    known = list(steps)
+    calls, left = sum(step.calls for step in known), sum(step.left for step in known)
+    built = sum(step.sessions for step in known)
+    sentence = f"{built} of {sessions} sessions built, {sessions - built} left; {calls} calls done, about {left} left"
+    begun = [step.began for step in known if step.began is not None]
+    if not left or not calls or not begun:
+        return sentence
+    seconds = left * (now - min(begun)) / calls
+    over = datetime.fromtimestamp(now, UTC) + timedelta(seconds=seconds)
+    return f"{sentence}: collected at {over:%H:%M:%S} UTC at this rate"
