@@ -16,6 +16,7 @@ from werkzeug.serving import make_server
 
 from sandbox.aws.athena import AthenaEngine
 from sandbox.aws.backends import Gate, S3Store
+from sandbox.aws.faults import Faults
 from sandbox.aws.files import ParquetFiles
 from sandbox.aws.glue import GlueEngine
 from sandbox.aws.redshift import RedshiftEngine
@@ -40,9 +41,10 @@ def serve(port: int, state: Path, ready_file: Path | None, *, keep_glue: bool) -
     os.environ["MOTO_PORT"] = str(server.port)
     glue = GlueEngine(store, f"http://127.0.0.1:{server.port}", work, keep_workers=keep_glue)
     files = ParquetFiles(store, work / "parquet")
-    athena, redshift = AthenaEngine(store, files), RedshiftEngine(store, files, state)
+    faults = Faults()
+    athena, redshift = AthenaEngine(store, files, faults), RedshiftEngine(store, files, state, faults)
     actions = glue.list_actions() | athena.list_actions() | redshift.list_actions()
-    server.app = Application(actions, WebHdfs(store), gate, lambda: save_state(state, gate))
+    server.app = Application(actions, WebHdfs(store), gate, lambda: save_state(state, gate), faults)
     threading.Thread(target=server.serve_forever, args=(0.05,), name="server", daemon=True).start()
     if ready_file is not None:
         beside = ready_file.with_name(f"{ready_file.name}.new")
