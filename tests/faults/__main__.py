@@ -29,14 +29,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--seconds", type=float, default=LONGEST_SECONDS, help="begin none later (default: %(default)s)"
     )
-    parser.add_argument("--home", type=Path, default=None, help="keep the stack's folder here")
+    parser.add_argument("--flow", action="append", choices=tuple(FLOWS), help="only this one (default: all in turn)")
+    parser.add_argument("--home", type=Path, default=None, help="keep the stack here, and what undisturbed runs gave")
     parser.add_argument("--report", type=Path, default=ROOT / ".sandbox" / "faults.json")
     options = parser.parse_args(arguments)
     report, began = Report(options.seed), time.monotonic()
-    sequences = draw_sequences(options.seed, options.sequences, tuple(FLOWS))
+    flows = tuple(options.flow or FLOWS)
+    sequences = draw_sequences(options.seed, options.sequences, flows)
     wanted = [sequence for sequence in sequences if options.only in {None, sequence.number}]
     with tempfile.TemporaryDirectory(prefix="faults-") as folder, open_house(options.home or Path(folder)) as house:
-        house.learn(tuple(FLOWS.values()))
+        house.learn([FLOWS[name] for name in flows], options.home and options.home / "undisturbed.pickle")
         print(f"undisturbed runs done after {time.monotonic() - began:.0f} s", flush=True)
         run_sequences(house, wanted, report, lambda line: print(line, flush=True), began + options.seconds)
     report.seconds = time.monotonic() - began
