@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from tests.e2e.house import Published
+from tests.faults.forked import AirflowGoneError
 from tests.faults.house import FLOWS, FaultyHouse, Flow
 from tests.faults.plan import Disturbance, Fault, Kill
 
@@ -128,6 +129,8 @@ class _Sequence:
             self._report.runs += 1
             kill = self._kills[0] if self._kills else None
             ended = self._house.airflow.run(self._flow.dag, self._run, self._flow.conf, clear=clear, kill=kill)
+            if ended.killed and kill is None:
+                raise AirflowGoneError(f"{self._run} did not end in time")
             if ended.killed:
                 self._kills.pop(0)
                 self._report.kills += 1

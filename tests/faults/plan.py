@@ -84,6 +84,7 @@ PROVIDER: tuple[Draw, ...] = (
     _market("call without any answer", f"{DETAILS}[JKQVZ]", kind="status", status=502, count=9),
     _market("another company's answer", DETAILS, kind="other_company"),
     _market("empty grouped day", GROUPED, kind="empty_results"),
+    _market("list of splits without results", LISTING, kind="empty_results"),
 )
 CLOUD: tuple[Draw, ...] = (
     _aws("S3 put: SlowDown", "slow_down", WRITES, 40),
