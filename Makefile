@@ -7,11 +7,13 @@ DATE ?= 2024-12-13
 AGAIN ?=
 THROUGH ?=
 TICKER ?=
+FROM ?=
+TO ?=
 PORT ?= 8080
 SEED ?= 1
 export PYTHONPATH := $(CURDIR):$(CURDIR)/plugins
 
-.PHONY: help setup demo rebuild explain test test-slow faults lint ui up down bench sandbox-reset lock format readme-table
+.PHONY: help setup demo backfill bench-backfill rebuild explain test test-slow faults lint ui up down bench sandbox-reset lock format readme-table
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -30,6 +32,10 @@ $(VENV)/installed: requirements.txt requirements-sandbox.txt requirements-dev.tx
 demo: setup ## one session through the daily DAG on the local sandbox (DATE=, AGAIN=1 asks again, TICKER= explains)
 	@$(RUN) -m sandbox.demo --date "$(DATE)" $(if $(filter-out 0,$(AGAIN)),--again) $(if $(TICKER),--explain "$(TICKER)")
 
+backfill: setup ## a range of sessions through the backfill DAG on the local sandbox (FROM=2022-03-01 TO=2022-03-31)
+	@test -n "$(FROM)" -a -n "$(TO)" || { echo "backfill: name a range, such as make backfill FROM=2022-03-01 TO=2022-03-31"; exit 2; }
+	@$(RUN) -m sandbox.backfill --from "$(FROM)" --to "$(TO)" $(if $(filter-out 0,$(AGAIN)),--repeat)
+
 rebuild: setup ## published sessions anew from kept answers, no calls (DATE=first THROUGH=last), after a fact table changed
 	@$(RUN) -m sandbox.demo --date "$(DATE)" --rebuild $(if $(THROUGH),--through "$(THROUGH)")
 
@@ -46,11 +52,14 @@ test-slow: setup ## the slow tests
 faults: setup ## both DAGs under faults and kills (SEED=1); figures also go to .sandbox/faults.json
 	@$(RUN) -m tests.faults --seed "$(SEED)"
 
-lint: setup ## ruff, mypy and sqlfluff
+lint: setup ## ruff, mypy, sqlfluff, bandit, and a search for keys and passwords
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/sqlfluff lint include/sql
+	$(VENV)/bin/bandit --quiet --configfile pyproject.toml --recursive plugins dags include
+	$(VENV)/bin/bandit --quiet --configfile pyproject.toml --severity-level medium --recursive sandbox bench
+	.ci/scan-secrets
 
 readme-table: setup ## write the README's table of sessions anew, from the offline market
 	@$(RUN) -m tests.readme_table --write
@@ -72,6 +81,9 @@ down: ## end what `make up` started; its data stays (docker compose down --volum
 
 bench: setup ## the benchmarks; figures also go to .sandbox/bench.json
 	@$(RUN) -m bench
+
+bench-backfill: setup ## what collecting four years costs, about half an hour; figures also go to .sandbox/bench-backfill.json
+	@$(RUN) -m bench.backfill
 
 sandbox-reset: ## forget everything that the local sandbox holds
 	rm -rf .sandbox

@@ -29,10 +29,13 @@ which stay as they were. A run that was killed goes on where it stopped: clear i
 |---|---|---|
 | resolve_window | the range has no session, lies ahead, begins too early | read its last line |
 | resolve_window | a setting or the key is missing; `mag7_setup` was not run | set it; run `mag7_setup` |
+| plan_* | the membership table is broken | mend include/data, clear it |
 | collect_counts | the provider answers nothing, or the plan does not reach so far back | clear it; a later range |
 | build_market_data | kept answers are damaged: the object is named | delete it, clear `collect_counts` and this |
 | check_coverage | every session lacks one of the seven or too many others | read the reasons; trigger the range again |
 | every other task | as in mag7_daily | as in mag7_daily |
+
+**Alerts.** `send_alert` ends every run, as in mag7_daily.
 
 **Connections and settings.** As mag7_daily; `airflow_api` (optional) for the run's note. `collect_counts` shares the
 pool `polygon` and the key's rate limit with mag7_daily.
@@ -49,7 +52,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from mag7.paths import SQL
 from mag7.tasks import backfill, collect, document, publish, search, summary
-from mag7.tasks.groups import check_window, default_args, load_window, transform_window
+from mag7.tasks.groups import alert_at_end, check_window, default_args, load_window, transform_window
 from mag7.tasks.request import Asking, range_params, read_range
 from mag7.tasks.setup import require_setup
 from mag7.tasks.templates import MACROS
@@ -171,6 +174,7 @@ def mag7_backfill() -> None:
     summarised = summarise(accepted, collected)
     collected >> built >> covered
     reconciled >> summarised >> task(summary.report_refusals)(window)
+    alert_at_end(window)
 
 
 mag7_backfill()

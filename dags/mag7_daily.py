@@ -41,6 +41,11 @@ changed unless `publish` ran; everything fetched is kept.
 | load.* | the load was rolled back, or differs from the lake | clear `write_manifests` and what follows |
 | summarise | a report of the run is missing | clear the task that writes it |
 | report_refusals | a session of the window was refused | as for the gate that refused it |
+| send_alert | the run's tasks or reports cannot be read; the run's own end stays | read the log, clear it |
+
+**Alerts.** `send_alert` ends every run: where a task failed, a session was refused or is partial, or a scheduled run
+ended more than MAG7_LATE_HOURS after it was due, it sends one message to the SNS topic MAG7_ALERT_TOPIC (without one
+it only logs it): what failed, what was kept, the command that repeats it.
 
 **Connections and settings.** `aws_default`, `polygon_default` (the key is its password); pool `polygon`; the
 environment variables of `mag7.settings`.
@@ -56,7 +61,7 @@ from airflow.sdk import Asset, dag, get_current_context, task, task_group
 
 from mag7.paths import SQL
 from mag7.tasks import collect, corrections, document, publish, session, summary
-from mag7.tasks.groups import check_window, default_args, load_window, transform_window
+from mag7.tasks.groups import alert_at_end, check_window, default_args, load_window, transform_window
 from mag7.tasks.request import Request, read_request, request_params
 from mag7.tasks.setup import require_setup
 from mag7.tasks.templates import MACROS
@@ -183,6 +188,7 @@ def mag7_daily() -> None:
     summarised = summarise(accepted, collected)
     collected >> corrected >> built >> covered
     reconciled >> summarised >> task(summary.report_refusals)(corrected)
+    alert_at_end(window)
 
 
 mag7_daily()

@@ -43,6 +43,7 @@ STAGES = {
     "publish_sessions": "publish",
     "summarise": "summary",
     "report_refusals": "summary",
+    "send_alert": "summary",
 }
 WRONG_SETTING = (SettingInvalidError, SettingMissingError)
 PUBLISHING_TASK = "publish_sessions"
@@ -123,17 +124,17 @@ def demonstrate(stack: Stack, day: str, params: Mapping[str, Any], *, started: f
     run_dag(stack, DAG, day, params, log=log, say=lambda task: _say(f"  {task}"))
     run_id = find_run(stack, DAG, began)
     tasks = list_task_runs(stack, DAG, run_id) if run_id else []
-    store = _open_store(environment)
+    store = open_sandbox_store(environment)
     if not any(task.state for task in tasks):
         return _refuse(day, _explain_no_task(day, log), log, started)
     segment = run_segment(DAG, run_id or "")
-    if not _succeeded(tasks):
+    if not succeeded(tasks):
         published = any(task.task_id == PUBLISHING_TASK and task.state in RAN for task in tasks)
-        return _refuse(day, _explain_failure(store, segment, tasks), log, started, published=published)
+        return _refuse(day, explain_failure(store, segment, tasks), log, started, published=published)
     return _summarise(stack, read_report(store, segment, SUMMARY), day, tasks, started)
 
 
-def _succeeded(tasks: Sequence[TaskRun]) -> bool:
+def succeeded(tasks: Sequence[TaskRun]) -> bool:
     """A run counts as published only if every task of it ran and succeeded, the last one included."""
     return any(task.task_id == LAST_TASK for task in tasks) and all(task.state == "success" for task in tasks)
 
@@ -147,7 +148,7 @@ def _explain_no_task(day: str, log: Path) -> str:
     )
 
 
-def _explain_failure(store: ObjectStore, segment: str, tasks: Sequence[TaskRun]) -> str:
+def explain_failure(store: ObjectStore, segment: str, tasks: Sequence[TaskRun]) -> str:
     try:
         return str(read_report(store, segment, FAILURE)["message"])
     except ObjectMissingError:
@@ -226,11 +227,11 @@ def _tabulate_run(summary: Mapping[str, Any], stages: Mapping[str, float]) -> st
 
 
 def _count_served(url: str) -> int:
-    with urllib.request.urlopen(f"{url}/sandbox/calls", timeout=10) as answer:  # noqa: S310 - our own server
+    with urllib.request.urlopen(f"{url}/sandbox/calls", timeout=10) as answer:  # noqa: S310  # nosec B310 # ours
         return int(json.load(answer)["total"])
 
 
-def _open_store(environment: Mapping[str, str]) -> ObjectStore:
+def open_sandbox_store(environment: Mapping[str, str]) -> ObjectStore:
     client = boto3.client(
         "s3",
         endpoint_url=environment["AWS_ENDPOINT_URL"],

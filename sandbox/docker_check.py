@@ -77,7 +77,7 @@ def list_ports(stack: Mapping[str, Any]) -> Iterator[tuple[str, str, int]]:
     """List the ports that a stack publishes: service, address, port."""
     for name, service in stack["services"].items():
         for port in service.get("ports", []):
-            yield name, port.get("host_ip", "0.0.0.0"), int(port["published"])  # noqa: S104 - Compose's default
+            yield name, port.get("host_ip", "0.0.0.0"), int(port["published"])  # noqa: S104  # nosec B104 # Compose's
 
 
 def is_taken(address: str, port: int) -> bool:

@@ -94,7 +94,7 @@ async def _save_regularly(server: Server, doorway: Doorway) -> None:
 def _save(server: Server) -> None:
     request = urllib.request.Request(f"{server.url}/sandbox/save", method="POST")  # noqa: S310 - our own server
     try:
-        with urllib.request.urlopen(request, timeout=SAVE_SECONDS) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=SAVE_SECONDS) as answer:  # noqa: S310  # nosec B310 # our own server
             answer.read()
     except OSError as error:
         print(f"the state could not be saved: {error}", file=sys.stderr, flush=True)

@@ -50,6 +50,8 @@ ANSWERS_KEPT = 8192
 class MarketAnswers:
     """Kept answers (mag7.market.evidence.KeptAnswers) of a run that asked the offline market for everything."""
 
+    version = 0
+
     def __init__(self, settings: Settings | None = None) -> None:
         self._app = MarketApp(settings or Settings(clock=Clock(NOW)))
         self._ask = lru_cache(ANSWERS_KEPT)(self._fetch)

@@ -64,10 +64,16 @@ _SPARK_TYPES = {"double": "double", "integer": "int", "bigint": "bigint", "boole
 _VARCHAR = re.compile(r"varchar\((\d+)\)")
 _SESSION_FOLDER = re.compile(r"trading_date(?:=|%3D)(\d{4}-\d{2}-\d{2})/")
 _TABLES_AT_ONCE = 3
+LONGEST_MESSAGE = 2_000
 
 
 class MarketTablesError(Exception):
     """An error of these jobs; its one-line message says what happened and what to do next."""
+
+    def __init__(self, message: str) -> None:
+        # What a document or an argument says is quoted: it may hold line ends, and be long.
+        line = " ".join("".join(letter if letter.isprintable() else " " for letter in message).split())
+        super().__init__(line if len(line) <= LONGEST_MESSAGE else f"{line[: LONGEST_MESSAGE - 3]}...")
 
 
 class SessionListError(MarketTablesError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property, lru_cache
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
-from mag7.errors import Mag7Error
+from mag7.errors import Mag7Error, one_line
 from mag7.paths import DATA
 
 if TYPE_CHECKING:
@@ -270,11 +270,14 @@ def _load_calendar(name: str, last_year: int) -> SessionCalendar:
 
 def read_overrides(path: Path) -> tuple[Override, ...]:
     """Read the override file, in date order; raises OverrideInvalidError, which names the line."""
-    with path.open(encoding="utf-8", newline="") as lines:
-        reader = csv.DictReader(lines)
-        if tuple(reader.fieldnames or ()) != OVERRIDE_COLUMNS:
-            raise OverrideInvalidError(f"{path.name} must have the columns {','.join(OVERRIDE_COLUMNS)}")
-        overrides = [_parse_override(row, f"{path.name} line {reader.line_num}") for row in reader]
+    try:
+        with path.open(encoding="utf-8", newline="") as lines:
+            reader = csv.reader(lines)
+            if tuple(next(reader, ())) != OVERRIDE_COLUMNS:
+                raise OverrideInvalidError(f"{path.name} must have the columns {','.join(OVERRIDE_COLUMNS)}")
+            overrides = [_parse_override(row, f"{path.name} line {reader.line_num}") for row in reader if row]
+    except (UnicodeDecodeError, csv.Error) as wrong:
+        raise OverrideInvalidError(f"{path.name} is no comma-separated text in UTF-8 ({wrong})") from wrong
     dates = [override.date for override in overrides]
     if dates != sorted(set(dates)):
         raise OverrideInvalidError(f"{path.name} must name each date once and be in date order")
@@ -290,22 +293,30 @@ def apply_overrides(sessions: Iterable[Session], overrides: Iterable[Override]) 
             yield session
         elif change.close is not None:
             close = datetime.combine(session.date, change.close, NEW_YORK).astimezone(UTC)
-            if not session.open < close:
-                raise OverrideInvalidError(f"{session.date} cannot close at {change.close}, before it opens")
+            if not session.open < close <= session.close:
+                raise OverrideInvalidError(
+                    f"{session.date} cannot close early at {change.close}: it opens at {session.open:%H:%M} and closes"
+                    f" at {session.close:%H:%M} UTC"
+                )
             yield Session(session.date, session.open, close)
 
 
-def _parse_override(row: dict[str, str], place: str) -> Override:
-    kind, close = row["kind"], row["close"]
+def _parse_override(row: Sequence[str], place: str) -> Override:
+    if len(row) != len(OVERRIDE_COLUMNS):
+        raise OverrideInvalidError(f"{place}: has {len(row)} values, but must have {len(OVERRIDE_COLUMNS)}")
+    day, kind, close, _, source = row
     if kind not in {"closed", "early_close"} or (kind == "early_close") != bool(close):
         raise OverrideInvalidError(
             f"{place}: kind must be closed (without a close) or early_close (with one, such as 13:00), "
-            f"not {kind!r} with close {close!r}"
+            f"not {one_line(kind)!r} with close {one_line(close)!r}"
         )
     try:
-        return Override(date.fromisoformat(row["date"]), time.fromisoformat(close) if close else None, row["source"])
+        override = Override(date.fromisoformat(day), time.fromisoformat(close) if close else None, source)
     except ValueError as invalid:
-        raise OverrideInvalidError(f"{place}: {invalid}") from None
+        raise OverrideInvalidError(f"{place}: {one_line(str(invalid))}") from None
+    if override.close is not None and override.close.tzinfo is not None:
+        raise OverrideInvalidError(f"{place}: close is {close}, but must be New York's time such as 13:00")
+    return override
 
 
 def _check_count(n: int) -> int:

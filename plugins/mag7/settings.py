@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from datetime import date
 from typing import Any
 
-from mag7.errors import Mag7Error
+from mag7.errors import Mag7Error, one_line
 
 SANDBOX_BUCKET = "magnificent7-market-data"
 SANDBOX_ROLE = "arn:aws:iam::123456789012:role/mag7-redshift-copy"
+
+_TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}")
+_QUOTES = frozenset("'\"`\\")
 
 CALLS_PER_MINUTE = {"free": 5.0, "paid": 5400.0}
 """What a key of each of the provider's plans may call. Paid plans have no limit by contract: the provider asks to stay
@@ -92,6 +96,9 @@ class Settings:
     maximum_company_pct: float = _percent("MAG7_MAXIMUM_COMPANY_PCT", 20.0, "largest believable part of one company")
     minimum_mag7_company_cap: float = _setting("MAG7_MINIMUM_COMPANY_CAP", 1e11, "least cap of one of the seven, USD")
 
+    alert_topic: str = _setting("MAG7_ALERT_TOPIC", "", "ARN of the SNS topic that alerts go to; empty: the log only")
+    late_hours: float = _setting("MAG7_LATE_HOURS", 6.0, "hours after it was due that make a scheduled run late")
+
     @property
     def sandboxed(self) -> bool:
         """Whether an endpoint override stands in for AWS."""
@@ -105,6 +112,11 @@ def _read(item: Field[Any], environ: Mapping[str, str]) -> Any:
         return item.default
     kind: Callable[[str], Any] = item.metadata["kind"]
     if kind is str:
+        # They are written into SQL, between quotation marks, and into messages.
+        if not text.isprintable() or _QUOTES & set(text):
+            raise _invalid(
+                variable, text, f"without quotation marks, backslashes and line ends: {item.metadata['meaning']}"
+            )
         return text
     if item.metadata["kind"] is date:
         return _read_date(variable, text, item.metadata["meaning"])
@@ -112,9 +124,10 @@ def _read(item: Field[Any], environ: Mapping[str, str]) -> Any:
     wanted = f"a number from {least:g}{'' if most == math.inf else f' to {most:g}'}: {item.metadata['meaning']}"
     try:
         value = kind(text)
-    except ValueError:
-        raise _invalid(variable, text, wanted) from None
-    if not (math.isfinite(value) and least <= value <= most):
+        usable = math.isfinite(value) and least <= value <= most
+    except (ValueError, OverflowError):
+        usable = False
+    if not usable:
         raise _invalid(variable, text, wanted)
     return value
 
@@ -127,7 +140,7 @@ def _read_date(variable: str, text: str, meaning: str) -> date:
 
 
 def _invalid(variable: str, text: str, wanted: str) -> SettingInvalidError:
-    return SettingInvalidError(f"the environment variable {variable} is {text!r}, but must be {wanted}")
+    return SettingInvalidError(f"the environment variable {variable} is {one_line(text)!r}, but must be {wanted}")
 
 
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
@@ -144,10 +157,22 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
     for name, why in _NEEDED_ON_AWS.items():
         if not values["endpoint_url"] and not values[name]:
             raise SettingMissingError(f"the environment variable {_variable(name)} is not set: {why}")
+    values["alert_topic"] = read_alert_topic(environ)
     if values["minimum_mag7_pct"] >= values["maximum_mag7_pct"]:
         lower, upper = _variable("minimum_mag7_pct"), _variable("maximum_mag7_pct")
         raise _invalid(lower, str(values["minimum_mag7_pct"]), f"below {upper}, {values['maximum_mag7_pct']:g}")
     return Settings(**values)
+
+
+def read_alert_topic(environ: Mapping[str, str] | None = None) -> str:
+    """Read the one setting that must be known where others are wrong; raises SettingInvalidError."""
+    environ = os.environ if environ is None else environ
+    item = next(item for item in fields(Settings) if item.name == "alert_topic")
+    topic: str = _read(item, environ)
+    if topic and not _TOPIC.fullmatch(topic):
+        wanted = "the ARN of a standard topic such as arn:aws:sns:us-east-1:123456789012:alerts"
+        raise _invalid(item.metadata["variable"], topic, wanted)
+    return topic
 
 
 def _variable(name: str) -> str:

@@ -41,7 +41,7 @@ class ParquetFiles:
     def describe(self, connection: duckdb.DuckDBPyConnection, path: Path) -> list[tuple[str, str]]:
         """List a copy's columns and their DuckDB types; raise NotParquetError for other files."""
         if path not in self._columns:
-            sql = f"DESCRIBE SELECT * FROM read_parquet('{path}', hive_partitioning = false)"  # noqa: S608
+            sql = f"DESCRIBE SELECT * FROM read_parquet('{path}', hive_partitioning = false)"  # noqa: S608  # nosec B608 # our own names
             try:
                 rows = connection.execute(sql).fetchall()
             except duckdb.InvalidInputException as error:

@@ -172,7 +172,7 @@ def _add_column(tree: Any, describe: Callable[[str, str], str]) -> str:
         [
             f"ALTER TABLE {into} RENAME TO {before.this.sql('duckdb')}",
             definition.sql(dialect="duckdb"),
-            f"INSERT INTO {into} ({names}) SELECT {names} FROM {source}",  # noqa: S608 - names of this table
+            f"INSERT INTO {into} ({names}) SELECT {names} FROM {source}",  # noqa: S608  # nosec B608 # names of this table
             f"DROP TABLE {source}",
         ]
     )

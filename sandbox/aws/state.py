@@ -59,7 +59,7 @@ def restore_state(state: Path) -> None:
             wanted = _header().decode().strip()
             message = f"{state} holds the state of another version ({written!r}, this is {wanted!r})"
             raise StateError(f"{message}: run `make sandbox-reset`")
-        held = pickle.load(source)  # noqa: S301 - our own file, see above
+        held = pickle.load(source)  # noqa: S301  # nosec B301 # our own file, see above
     for name, regions in held.items():
         for region, backend in regions.items():
             BACKENDS[name][ACCOUNT][region] = backend

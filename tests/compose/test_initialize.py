@@ -49,6 +49,21 @@ def test_connection_of_an_account_holds_no_credentials_and_no_address() -> None:
     }
 
 
+def test_tasks_find_the_way_to_airflows_own_api_where_there_is_one() -> None:
+    environment = {
+        "POLYGON_API_KEY": "any",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": "http://airflow-api-server:8080/execution/",
+        "MAG7_UI_PASSWORD": "changed",
+    }
+    made = describe_connections(environment)["airflow_api"]
+
+    assert made == {
+        **{"conn_type": "http", "schema": "http", "host": "airflow-api-server", "port": 8080},
+        **{"login": "admin", "password": "changed"},
+    }
+    assert "airflow_api" not in describe_connections({"POLYGON_API_KEY": "any"})
+
+
 def test_missing_key_is_named() -> None:
     with pytest.raises(KeyMissingError, match="POLYGON_API_KEY is not set"):
         describe_connections({"AWS_ENDPOINT_URL": "http://aws-sandbox:4566"})

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airflow.sdk import DAG
 
 ROOT = Path(__file__).parents[2]
-SESSION_DAG_IDS = ("mag7_daily",)
+SESSION_DAG_IDS = ("mag7_backfill", "mag7_daily")
 DAG_IDS = (*SESSION_DAG_IDS, "mag7_setup")
 """Named, so that a DAG file that stops defining its DAG is missed."""
 

@@ -35,9 +35,9 @@ def test_parsing_adds_nothing_but_the_project_to_what_the_operators_import(parsi
     assert len(own) == len(DAG_FILES)
 
 
-def test_the_plugin_registers_the_timetable_and_nothing_else_is_run_as_a_plugin(parsing: Parsing) -> None:
+def test_the_plugin_registers_the_timetables_and_nothing_else_is_run_as_a_plugin(parsing: Parsing) -> None:
     assert parsing.plugin_errors == {}
-    assert parsing.timetables == ["mag7.timetables.SessionTimetable"]
+    assert parsing.timetables == ["mag7.timetables.MonthTimetable", "mag7.timetables.SessionTimetable"]
     assert parsing.loose_modules == []
 
 
@@ -46,7 +46,7 @@ def test_the_scheduler_reads_back_what_was_serialized(parsing: Parsing, dags: di
     found = parsing.round_trips[dag_id]
     dag = dags[dag_id]
 
-    assert found["timetable"] == "mag7.timetables.SessionTimetable"
+    assert found["timetable"] == f"mag7.timetables.{type(dag.timetable).__name__}"
     assert found["schedule"] == dag.timetable.serialize()
     assert found["params"] == sorted(dag.params)
     assert found["wires"] == {task.task_id: sorted(task.downstream_task_ids) for task in dag.tasks}

@@ -165,7 +165,7 @@ class TestLoad:
         for table in list_tables():
             assert f"'{table.name}' AS table_name" in sessions
             assert f"FROM market_data.{table.name}\n" in sessions
-        assert sessions.count("IN (DATE '2024-12-12', DATE '2024-12-13')") == len(list_tables())
+        assert sessions.count("IN (DATE '2024-12-12', DATE '2024-12-13')") == 1
         assert "FROM market_data.splits\n" in splits
 
     def test_goes_to_the_workgroup_of_the_settings(self, daily: DAG, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -326,6 +326,13 @@ def test_another_list_of_sessions_is_refused(text: str, said: str) -> None:
         parse_sessions(text)
 
 
+def test_an_error_is_one_short_line_whatever_it_quotes() -> None:
+    message = str(DocumentInvalidError(f"holds prices of two\nlines {'x' * 5000}"))
+
+    assert message.startswith("holds prices of two lines xxx")
+    assert len(message) == 2000
+
+
 def test_the_jobs_read_the_declaration_as_the_library_does(job_folder: Path) -> None:
     seen = [
         (table.name, [(c.name, c.type, c.varchar_bytes) for c in table.columns], table.key) for table in read_tables()

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ast
+import pickle
 from pathlib import Path
 
 import pytest
+
+from mag7.errors import LONGEST_MESSAGE
+from mag7.sessions import NotASessionError
 
 LIBRARY = Path(__file__).parents[2] / "plugins" / "mag7"
 BUILT_IN = {
@@ -77,3 +81,22 @@ def test_nothing_is_caught_and_forgotten(path: Path) -> None:
         )
         if caught & {"everything", "Exception", "BaseException"}:
             assert any(isinstance(part, ast.Raise) for part in ast.walk(node)), f"line {node.lineno}"
+
+
+@pytest.mark.parametrize(
+    "foreign", ["two\nlines", "next\u2028line", "half \ud800 pair", "\x1b[31mred\x00", "\u202eturned"]
+)
+def test_a_message_is_one_printable_line_whatever_it_quotes(foreign: str) -> None:
+    message = str(NotASessionError(f"{foreign} is no session"))
+
+    assert message.isprintable()
+    assert message.endswith(" is no session")
+    assert str(pickle.loads(pickle.dumps(NotASessionError(message)))) == message  # noqa: S301 - our own bytes
+
+
+def test_a_long_message_keeps_its_beginning_and_what_to_do() -> None:
+    message = str(NotASessionError(f"begins {'x ' * LONGEST_MESSAGE} ask for another"))
+
+    assert len(message) <= LONGEST_MESSAGE
+    assert message.startswith("begins")
+    assert message.endswith("ask for another")

@@ -246,6 +246,9 @@ class TestOverrides:
             (["10.1.2025,closed,,2025-01-08,x"], "line 2: Invalid isoformat"),
             (["2025-01-10,closed,,,x", "2025-01-10,closed,,,y"], "each date once"),
             (["2025-01-10,closed,,,x", "2025-01-09,closed,,,y"], "in date order"),
+            (["2025-01-10,closed,,2025-01-08"], "line 2: has 4 values, but must have 5"),
+            (["2025-01-10,closed,,2025-01-08,x,y"], "line 2: has 6 values, but must have 5"),
+            (["2025-01-10,early_close,13:00+05:00,2025-01-08,x"], "line 2: close is 13:00.05:00"),
         ],
     )
     def test_a_row_of_unknown_form_is_refused(self, tmp_path: Path, rows: list[str], message: str) -> None:
@@ -260,8 +263,19 @@ class TestOverrides:
             read_overrides(path)
 
     def test_a_close_before_the_open_is_refused(self) -> None:
-        with pytest.raises(OverrideInvalidError, match="2025-01-10 cannot close at 08:00"):
+        with pytest.raises(OverrideInvalidError, match="2025-01-10 cannot close early at 08:00"):
             list(apply_overrides([self.session()], [Override(date(2025, 1, 10), time(8), "")]))
+
+    def test_an_early_close_after_the_regular_one_is_refused(self) -> None:
+        with pytest.raises(OverrideInvalidError, match=r"cannot close early at 20:00:00: .* closes at 21:00 UTC"):
+            list(apply_overrides([self.session()], [Override(date(2025, 1, 10), time(20), "")]))
+
+    def test_a_file_that_is_no_text_is_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "session_overrides.csv"
+        path.write_bytes(b"\xff\xfe")
+
+        with pytest.raises(OverrideInvalidError, match=r"session_overrides.csv is no comma-separated text in UTF-8"):
+            read_overrides(path)
 
 
 @pytest.mark.parametrize("day", ["2027-12-25", "2099-01-05", "2025-01-11"])

@@ -71,3 +71,16 @@ def test_a_setting_that_cannot_be_read_is_named(variable: str, text: str):
     with pytest.raises(SettingInvalidError, match=f"{variable} is '{text}") as invalid:
         read_settings({**SANDBOX, variable: text})
     assert str(pickle.loads(pickle.dumps(invalid.value))) == str(invalid.value)  # noqa: S301 - our own bytes
+
+
+@pytest.mark.parametrize("text", ["9" * 400, "9" * 5000])
+def test_a_number_beyond_any_bound_is_refused_in_a_short_line(text: str):
+    with pytest.raises(SettingInvalidError, match=r"POLYGON_TRIES is '9+\.\.\.'") as invalid:
+        read_settings({**SANDBOX, "POLYGON_TRIES": text})
+    assert len(str(invalid.value)) < 400
+
+
+@pytest.mark.parametrize("text", ["a'; DROP TABLE x; --", 'a"b', "a\\b", "a\nb", "a\x00b", "\ud800"])
+def test_a_text_that_could_end_a_quoted_one_is_refused(text: str):
+    with pytest.raises(SettingInvalidError, match=r"MAG7_COPY_ROLE is .*without quotation marks"):
+        read_settings({**SANDBOX, "MAG7_COPY_ROLE": text})

@@ -24,7 +24,7 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
-from mag7.errors import Mag7Error
+from mag7.errors import Mag7Error, one_line
 from mag7.index.holdings import Holdings, read_holdings
 from mag7.index.membership import (
     MEMBERSHIP,
@@ -97,28 +97,61 @@ def read_intervals(path: Path) -> tuple[Interval, ...]:
 
 
 def read_constituents(path: Path) -> Mapping[str, Constituent]:
-    """Read the list of constituents by symbol; raises SourceInvalidError where columns are missing."""
-    with path.open(encoding="utf-8-sig", newline="") as lines:
-        reader = csv.DictReader(lines)
-        missing = CONSTITUENT_COLUMNS - set(reader.fieldnames or ())
-        if missing:
-            raise SourceInvalidError(f"{path.name} lacks the columns {', '.join(sorted(missing))}")
-        rows = [
-            Constituent(
-                symbol=row["Symbol"],
-                company=SHARE_CLASS.sub("", row["Security"]),
-                sector=row["GICS Sector"],
-                added=date.fromisoformat(row["Date added"]),
-                cik=f"{int(row['CIK']):010d}",
-            )
-            for row in reader
-        ]
-    return {row.symbol: row for row in rows}
+    """Read the list of constituents by symbol.
+
+    Raises SourceInvalidError, which names the line, where columns or values are missing or a symbol stands twice.
+    """
+    found: dict[str, Constituent] = {}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            reader = csv.DictReader(lines)
+            missing = CONSTITUENT_COLUMNS - set(reader.fieldnames or ())
+            if missing:
+                raise SourceInvalidError(f"{path.name} lacks the columns {', '.join(sorted(missing))}")
+            for row in reader:
+                constituent = _parse_constituent(row, f"{path.name} line {reader.line_num}")
+                if found.setdefault(constituent.symbol, constituent) is not constituent:
+                    place = f"{path.name} line {reader.line_num}"
+                    raise SourceInvalidError(f"{place}: {constituent.symbol} stands there twice")
+    except (UnicodeDecodeError, csv.Error) as wrong:
+        raise SourceInvalidError(f"{path.name} is no comma-separated text in UTF-8 ({wrong})") from wrong
+    return found
+
+
+def _parse_constituent(row: Mapping[str | None, str | list[str] | None], place: str) -> Constituent:
+    values = {name: str(row[name] or "") for name in CONSTITUENT_COLUMNS}
+    cik = values["CIK"]
+    fault = None
+    if None in row or None in row.values() or not values["Symbol"]:
+        fault = "a value is missing, or there are more values than columns"
+    elif not (cik.isascii() and cik.isdigit() and len(cik) <= 10):
+        fault = f"the CIK {one_line(cik)!r} has not up to 10 digits"
+    try:
+        added = date.fromisoformat(values["Date added"])
+    except ValueError as wrong:
+        fault = fault or one_line(str(wrong))
+    if fault:
+        raise SourceInvalidError(f"{place}: {fault}")
+    return Constituent(
+        symbol=values["Symbol"],
+        company=SHARE_CLASS.sub("", values["Security"]),
+        sector=values["GICS Sector"],
+        added=added,
+        cik=cik.zfill(10),
+    )
 
 
 def read_line_facts(path: Path) -> Mapping[str, LineFacts]:
-    """Read our own facts about lines, by ticker; raises FactTableInvalidError for share classes of another name."""
-    return {row.text("ticker"): _parse_facts(row) for row in read_rows(path, FACT_COLUMNS)}
+    """Read our own facts about lines, by ticker.
+
+    Raises FactTableInvalidError for share classes of another name, and a second row of one ticker.
+    """
+    found: dict[str, LineFacts] = {}
+    for row in read_rows(path, FACT_COLUMNS):
+        facts = _parse_facts(row)
+        if found.setdefault(row.text("ticker"), facts) is not facts:
+            raise row.refuse("a second row of this ticker")
+    return found
 
 
 def _parse_facts(row: Row) -> LineFacts:

@@ -16,15 +16,17 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from mag7.errors import Mag7Error
+from mag7.errors import Mag7Error, one_line
 from mag7.index.symbols import normalize_symbol
 
 FUND: Final = "iShares Core S&P 500 ETF"
 LEAST_LINES: Final = 490
 LEAST_WEIGHT: Final = Decimal(95)
 MOST_WEIGHT: Final = Decimal(101)
+LARGEST: Final = Decimal("1e24")
+"""Whatever is as large as this is no price, quantity or value."""
 NO_BREAK_SPACE: Final = "\u00a0"
 UNLISTED: Final = "NO MARKET"
 NO_VALUE: Final = frozenset({"", "-", "--"})
@@ -50,10 +52,15 @@ class HoldingsError(Mag7Error):
     """A holdings file cannot be used; the message says what was expected, what was found and what to do."""
 
     def __init__(self, path: Path, expected: str, found: str) -> None:
+        self._given = path, expected, found
         super().__init__(
-            f"{path.name} cannot be used: expected {expected}, found {found}; download the detailed holdings of "
-            f"{FUND} (IVV) as CSV again and pass the file as it came"
+            f"{path.name} cannot be used: expected {one_line(expected)}, found {one_line(found)}; download the "
+            f"detailed holdings of {FUND} (IVV) as CSV again and pass the file as it came"
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by values."""
+        return type(self), self._given
 
 
 class HoldingsFormError(HoldingsError):
@@ -105,9 +112,7 @@ def read_holdings(path: Path, *, as_of: date | None = None, least_lines: int = L
     _check_fund(path, preamble)
     day = _find_day(path, preamble, as_of)
     reader = _LineReader(path, rows[start])
-    lines = tuple(
-        reader.parse(row) for row in rows[start + 1 :] if len(row) >= len(rows[start]) and reader.is_listed_equity(row)
-    )
+    lines = tuple(reader.parse(row) for row in rows[start + 1 :] if reader.is_listed_equity(row))
     _check_lines(path, lines, least_lines)
     return Holdings(day, lines)
 
@@ -117,17 +122,25 @@ class _LineReader:
 
     def __init__(self, path: Path, header: Sequence[str]) -> None:
         self._path = path
+        self._width = len(header)
         self._places = {column: self._find(header, names) for column, names in COLUMNS.items()}
 
     def _find(self, header: Sequence[str], names: Sequence[str]) -> int:
         for name in names:
+            if header.count(name) > 1:
+                raise HoldingsFormError(self._path, f"one column {name}", f"the columns {', '.join(header)}")
             if name in header:
                 return header.index(name)
         raise HoldingsFormError(self._path, f"a column {' or '.join(names)}", f"the columns {', '.join(header)}")
 
     def is_listed_equity(self, row: Sequence[str]) -> bool:
         """Say whether a row is a share that trades; rights left over from a takeover stand there as unlisted equity."""
-        return row[self._places["asset_class"]] == "Equity" and not row[self._places["exchange"]].startswith(UNLISTED)
+        place = self._places["asset_class"]
+        if row[place : place + 1] != ["Equity"]:
+            return False
+        if len(row) < self._width:
+            raise HoldingsFormError(self._path, f"{self._width} values in every equity line", ",".join(row))
+        return not row[self._places["exchange"]].startswith(UNLISTED)
 
     def parse(self, row: Sequence[str]) -> HoldingsLine:
         """Read an equity row."""
@@ -150,7 +163,7 @@ class _LineReader:
             number = Decimal(text[column].replace(",", "").strip("$% "))
         except InvalidOperation:
             number = Decimal("NaN")
-        if not number.is_finite() or number < 0:
+        if not number.is_finite() or not 0 <= number < LARGEST:
             raise HoldingsFormError(self._path, f"a {column} for {text['symbol']}", repr(text[column]))
         return number
 

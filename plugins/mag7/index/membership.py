@@ -108,9 +108,10 @@ def read_membership(table: Path, span: Path) -> MembershipTable:
     bounds = read_rows(span, SPAN_COLUMNS)
     if len(bounds) != 1:
         raise FactTableInvalidError(f"{span.name} must have one row, not {len(bounds)}")
-    return MembershipTable(
-        tuple(stay for stay, _ in pairs), bounds[0].day("first_session"), bounds[0].day("last_session")
-    )
+    first, last = bounds[0].day("first_session"), bounds[0].day("last_session")
+    if last < first:
+        raise bounds[0].refuse("last_session is before first_session")
+    return MembershipTable(tuple(stay for stay, _ in pairs), first, last)
 
 
 def _parse(row: Row) -> Membership:
@@ -182,4 +183,6 @@ def _check_share_classes(pairs: Sequence[tuple[Membership, Row]]) -> None:
 
 
 def _day_after(stay: Membership) -> tuple[date, ...]:
-    return () if stay.member_to is None else (date.fromordinal(stay.member_to.toordinal() + 1),)
+    if stay.member_to is None or stay.member_to == date.max:
+        return ()
+    return (date.fromordinal(stay.member_to.toordinal() + 1),)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import Final
 
-from mag7.errors import Mag7Error
+from mag7.errors import Mag7Error, one_line
+
+LARGEST_EXPONENT: Final = 24
 
 
 class FactTableInvalidError(Mag7Error):
@@ -58,34 +61,46 @@ class Row:
             number = Decimal("NaN")
         if not (number.is_finite() and number > 0):
             raise self.refuse(f"{column} is {value!r}, but must be a number above zero")
+        # As an exact fraction, a number with a huge exponent would fill the memory.
+        if abs(number.adjusted()) >= LARGEST_EXPONENT:
+            raise self.refuse(f"{column} is {value!r}, too large or too small to be true")
         return number
 
     def refuse(self, why: str) -> FactTableInvalidError:
         """Make the error that refuses this row."""
-        return FactTableInvalidError(f"{self.place} [{','.join(self.values.values())}]: {why}")
+        return FactTableInvalidError(f"{self.place} [{one_line(','.join(self.values.values()))}]: {one_line(why)}")
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> tuple[Row, ...]:
     """Read a UTF-8 table with exactly these columns.
 
-    Raises FactTableInvalidError where columns are unknown or missing, where a row has more or fewer values than
-    columns, and where a row stands there twice.
+    Raises FactTableInvalidError where it is no such text, where columns are unknown or missing, where a row has more or
+    fewer values than columns, and where a row stands there twice.
     """
-    with path.open(encoding="utf-8", newline="") as lines:
-        reader = csv.reader(lines)
-        header = next(reader, [])
-        if header != list(columns):
-            raise FactTableInvalidError(
-                f"{path.name} must have the columns {','.join(columns)}, not {','.join(header)}"
-            )
-        seen: dict[tuple[str, ...], int] = {}
-        rows = []
-        for values in reader:
-            row = Row(f"{path.name} line {reader.line_num}", dict(zip(columns, values, strict=False)))
-            if len(values) != len(columns):
-                raise row.refuse(f"has {len(values)} values, but must have {len(columns)}")
-            first = seen.setdefault(tuple(values), reader.line_num)
-            if first != reader.line_num:
-                raise row.refuse(f"repeats line {first}")
-            rows.append(row)
+    lines = read_lines(path)
+    _, header = next(lines, (0, []))
+    if header != list(columns):
+        found = one_line(",".join(header))
+        raise FactTableInvalidError(f"{path.name} must have the columns {','.join(columns)}, not {found}")
+    seen: dict[tuple[str, ...], int] = {}
+    rows = []
+    for number, values in lines:
+        row = Row(f"{path.name} line {number}", dict(zip(columns, values, strict=False)))
+        if len(values) != len(columns):
+            raise row.refuse(f"has {len(values)} values, but must have {len(columns)}")
+        first = seen.setdefault(tuple(values), number)
+        if first != number:
+            raise row.refuse(f"repeats line {first}")
+        rows.append(row)
     return tuple(rows)
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield a UTF-8 table's rows with their line numbers; raises FactTableInvalidError where it is no such text."""
+    try:
+        with path.open(encoding="utf-8", newline="") as lines:
+            reader = csv.reader(lines)
+            for values in reader:
+                yield reader.line_num, values
+    except (UnicodeDecodeError, csv.Error) as wrong:
+        raise FactTableInvalidError(f"{path.name} is no comma-separated text in UTF-8 ({wrong})") from wrong

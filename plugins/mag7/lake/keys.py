@@ -8,6 +8,8 @@ from datetime import date
 
 DATABASE = "market_data"
 STAGING_DATABASE = "market_data_staging"
+_LONGEST_SEGMENT = 300
+"""A key of S3 has 1,024 bytes in all."""
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -17,8 +19,8 @@ def run_segment(dag_id: str, run_id: str) -> str:
     Where characters had to go, a digest keeps two runs apart whose names differ in nothing else.
     """
     name = f"{dag_id}-{run_id}"
-    safe = _UNSAFE.sub("", name)
-    return safe if safe == name else f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    safe = _UNSAFE.sub("", name)[:_LONGEST_SEGMENT]
+    return safe if safe == name else f"{safe}-{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:8]}"
 
 
 def answers_prefix(endpoint: str, trading_date: date) -> str:
@@ -84,6 +86,11 @@ def manifest_key(run: str, table: str) -> str:
 def report_key(run: str, name: str) -> str:
     """A small JSON report that a run leaves for people and programs: summary, refusals, failures."""
     return f"{staging_prefix(run)}/reports/{name}.json"
+
+
+def closes_key(run: str) -> str:
+    """The closes that the parts of a run's search hold counts against."""
+    return f"{staging_prefix(run)}/closes.json"
 
 
 def progress_prefix(run: str) -> str:

@@ -11,14 +11,13 @@ from __future__ import annotations
 import io
 import json
 import logging
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
-from mag7.errors import Mag7Error
+from mag7.errors import Mag7Error, one_line
 from mag7.lake.catalog import Partition, register_partitions
 from mag7.lake.keys import (
     DATABASE,
@@ -35,6 +34,10 @@ log = logging.getLogger(__name__)
 
 TRIES = 8
 """How often a day is read and written again where other runs write it at the same moment."""
+
+
+LEAST_PART, MOST_PART = 1e-24, 1e24
+"""The provider's numbers lie between them, too."""
 
 
 class SplitInvalidError(Mag7Error):
@@ -118,7 +121,12 @@ def read_splits(store: ObjectStore, run: str, sessions: Iterable[date]) -> list[
 
 def _read_document(store: ObjectStore, run: str, session: date) -> list[StoredSplit]:
     key = staged_document_key(run, session)
-    document = json.loads(store.get(key))
+    try:
+        document = json.loads(store.get(key))
+    except (ValueError, RecursionError) as damaged:
+        raise SplitInvalidError(
+            f"{store.uri(key)} is no JSON ({one_line(str(damaged))}); run build_market_data of this run again"
+        ) from damaged
     if not isinstance(document, dict) or not isinstance(document.get("splits"), list):
         raise SplitInvalidError(f"{store.uri(key)} has no list of splits; run build_market_data of this run again")
     return [_read_entry(entry, store.uri(key)) for entry in document["splits"]]
@@ -128,23 +136,40 @@ def _read_entry(entry: Any, place: str) -> StoredSplit:
     try:
         split = StoredSplit(
             date.fromisoformat(entry["execution_date"]),
-            str(entry["issuer"]),
-            str(entry["ticker"]),
-            float(entry["split_from"]),
-            float(entry["split_to"]),
-            _cut(str(entry["source"]), _find_column("source")),
+            _read_text(entry["issuer"]),
+            _read_text(entry["ticker"]),
+            _read_part(entry["split_from"]),
+            _read_part(entry["split_to"]),
+            _cut(_read_text(entry["source"]), _find_column("source")),
         )
-    except (KeyError, TypeError, ValueError) as wrong:
+    except (KeyError, TypeError, ValueError, OverflowError) as wrong:
         raise _invalid(entry, place) from wrong
-    if not all(math.isfinite(part) and part > 0 for part in (split.split_from, split.split_to)):
-        raise _invalid(entry, place)
     return split
 
 
+def _read_text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise TypeError("a text is no text")
+    value.encode()  # half a surrogate pair is no text, and no file can hold it
+    return value
+
+
+def _read_part(value: Any) -> float:
+    """Read a side of a ratio; what counts shares is neither endless nor next to nothing."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError("a number is no number")
+    part = float(value)
+    if not LEAST_PART <= part <= MOST_PART:
+        raise ValueError("a number is out of bounds")
+    return part
+
+
 def _invalid(entry: Any, place: str) -> SplitInvalidError:
-    return SplitInvalidError(
-        f"{place} holds {json.dumps(entry)[:200]} among its splits, which is none: run build_market_data again"
-    )
+    try:
+        shown = one_line(json.dumps(entry))
+    except RecursionError:
+        shown = "an endless entry"
+    return SplitInvalidError(f"{place} holds {shown} among its splits, which is none: run build_market_data again")
 
 
 def _cut(text: str, column: Column) -> str:
@@ -201,8 +226,17 @@ def decode_splits(body: bytes, place: str, day: date | None = None) -> list[Stor
 
     given: Mapping[str, Any] = {} if day is None else {"execution_date": day}
     try:
-        return [StoredSplit(**{**row, **given}) for row in pq.ParquetFile(io.BytesIO(body)).read().to_pylist()]
-    except (pa.ArrowInvalid, TypeError) as damaged:
+        rows = pq.ParquetFile(io.BytesIO(body)).read().to_pylist()
+        return [_read_row({**row, **given}) for row in rows]
+    except (pa.ArrowException, OSError, TypeError, ValueError, OverflowError) as damaged:
         raise SplitFileDamagedError(
-            f"{place} is not a file of splits ({str(damaged).splitlines()[0]}): delete it, then clear publish_splits"
+            f"{place} is not a file of splits ({one_line(str(damaged))}): delete it, then clear publish_splits"
         ) from damaged
+
+
+def _read_row(row: Mapping[str, Any]) -> StoredSplit:
+    if row.keys() != {column.name for column in SPLITS.columns} or type(row["execution_date"]) is not date:
+        raise TypeError("other columns than those of splits")
+    issuer, ticker, source = (_read_text(row[name]) for name in ("issuer", "ticker", "source"))
+    split_from, split_to = (_read_part(row[name]) for name in ("split_from", "split_to"))
+    return StoredSplit(row["execution_date"], issuer, ticker, split_from, split_to, source)

@@ -51,12 +51,17 @@ HTTP_NOT_FOUND = 404
 FUND_KINDS = frozenset({"ETF", "ETN", "ETV", "ETS", "FUND"})
 """The provider's types of securities that no company of the index is: a reused symbol's former owner."""
 
-BARS_KEPT, CLOSES_KEPT, DETAILS_KEPT = 8, 64, 16_384
-"""Parsed answers that a reader holds on to: a session has one of bars and some 505 of details, a month some 1,500."""
+BARS_KEPT, CLOSES_KEPT, DETAILS_KEPT, MONTHS_KEPT = 8, 64, 16_384, 2048
+"""Parsed answers that a reader holds on to: a session has one of bars and some 505 of details, a month some 1,500. And
+what was told of a line in a month."""
 
 
 class KeptAnswers(Protocol):
     """The newest kept answer of a call, or None where the call was never made."""
+
+    @property
+    def version(self) -> int:
+        """A number that is another one whenever answers have come in."""
 
     def details(self, symbol: str, day: date) -> Answer | None:
         """Ticker details of a symbol on a date."""
@@ -94,16 +99,26 @@ DEFAULT_RULES = CountRules()
 
 
 class EvidenceReader:
-    """Reads lines' evidence from kept answers, parsing each answer once."""
+    """Reads lines' evidence from kept answers, parsing each answer once.
 
-    def __init__(self, answers: KeptAnswers, rules: CountRules = DEFAULT_RULES) -> None:
+    ``closes`` (USD, by session and symbol) are taken as given instead of being read from the answers again.
+    """
+
+    def __init__(
+        self,
+        answers: KeptAnswers,
+        rules: CountRules = DEFAULT_RULES,
+        closes: Mapping[date, Mapping[str, Decimal]] | None = None,
+    ) -> None:
         self._answers = answers
         self._rules = rules
+        self._given = closes or {}
         # By the answers themselves: what is asked for later is seen, and nothing is parsed twice.
         self._parse_bars = lru_cache(maxsize=BARS_KEPT)(_parse_bars)
         self._parse_closes = lru_cache(maxsize=CLOSES_KEPT)(self._list_closes)
         self._parse_details = lru_cache(maxsize=DETAILS_KEPT)(_parse_details)
         self._merge_splits = lru_cache(maxsize=8)(_merge_pages)
+        self._tell_month = lru_cache(maxsize=MONTHS_KEPT)(self._list_told)
 
     def read_lines(self, session: date, lines: Iterable[Line]) -> list[Evidence]:
         """Read the evidence of every line; earlier sessions are searched for lines that cannot be priced without."""
@@ -203,16 +218,18 @@ class EvidenceReader:
         None unless both lie between the last session of the month before and that of its month, and agree. It then
         says what the earlier one does.
         """
-        first, last = month_ends(day)
-        days = list_sessions(first, last)
-        earlier = next(filter(None, (self.tell(line, other) for other in reversed(days) if other < day)), None)
-        if earlier is None:
-            return None
-        later = next(filter(None, (self.tell(line, other) for other in days if other > day)), None)
-        if later is None or not agree(earlier, later):
+        told = self._tell_month(line, *month_ends(day), self._answers.version)
+        place = bisect_left(told, day, key=lambda other: other.session)
+        earlier = told[place - 1] if place > 0 else None
+        later = next((other for other in told[place : place + 2] if other.session > day), None)
+        if earlier is None or later is None or not agree(earlier, later):
             return None
         time = max(earlier.time, later.time)
         return replace(earlier, time=time, answers=_join(earlier.answers, later.answers))
+
+    def _list_told(self, line: Line, first: date, last: date, _version: int) -> tuple[Told, ...]:
+        """List what was said of a line from one session to another, in order; the answers being of a version."""
+        return tuple(told for day in list_sessions(first, last) if (told := self.tell(line, day)) is not None)
 
     def list_likely(self, session: date, line: Line, days: Sequence[date]) -> frozenset[date]:
         """List those of some sessions, in order, on both sides of a day on which a line's count is likely to change.
@@ -300,6 +317,12 @@ class EvidenceReader:
         count = None if details is None else rough_count(line, details)
         return count, answer if count is not None else None
 
+    def read_closes(self, day: date, tickers: Iterable[str]) -> dict[str, Decimal]:
+        """Read some lines' closes of a session (USD), by their symbols on it; those that are not kept are left out."""
+        closes, _, _ = self._closes(day)
+        symbols = (symbol_on(ticker, day) for ticker in tickers)
+        return {symbol: closes[symbol] for symbol in symbols if symbol in closes}
+
     def closes_failure(self, day: date) -> str | None:
         """Say why a session's closes cannot be used; None where they can."""
         return self._bars(day)[1]
@@ -320,6 +343,8 @@ class EvidenceReader:
 
     def _closes(self, day: date) -> tuple[Mapping[str, Decimal], str | None, Answer | None]:
         """Read a session's closes alone, of which many sessions' can be held on to."""
+        if day in self._given:
+            return self._given[day], None, None
         answer = self._answers.grouped(day)
         return (*self._parse_closes(day, answer), answer)
 

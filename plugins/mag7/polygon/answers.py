@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
+import re
 import zlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +22,15 @@ READERS = 8
 GZIP_LEVEL = 1
 """Storing keeps up with a thousand calls a second; higher levels gain little on bodies of 2 kB."""
 
+_PART = re.compile(r"-part(\d+of\d+)-[0-9a-f]+\.jsonl\.gz$")
+LARGEST_OBJECT = 256 * 2**20
+"""Bytes of a decompressed object: a whole day of the market is about 2 MB, fifty answers of details 100 kB."""
+
 _COMPLETE_STATUSES = frozenset({200, 404})
+
+
+EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+"""Times beyond cannot be told in every zone."""
 
 
 class AnswersCorruptError(Mag7Error):
@@ -54,10 +64,15 @@ class Answer:
 
 
 class AnswerStore:
-    """Keeps answers below raw/polygon/ in the lake's bucket, at most 50 an object; nothing is ever overwritten."""
+    """Keeps answers below raw/polygon/ in the lake's bucket, at most 50 an object; nothing is ever overwritten.
 
-    def __init__(self, objects: ObjectStore) -> None:
+    A ``part`` (such as 1of4) is named in the keys of what is saved, and leaves out what is kept of the other parts: who
+    collects only some lines need not read what others collect.
+    """
+
+    def __init__(self, objects: ObjectStore, part: str | None = None) -> None:
         self._objects = objects
+        self._part = part
 
     def save(self, endpoint: str, trading_date: date, answers: Sequence[Answer]) -> list[Answer]:
         """Store answers of one endpoint and date; returns them with their keys. The same ones make the same object."""
@@ -65,7 +80,7 @@ class AnswerStore:
         for start in range(0, len(answers), ANSWERS_AN_OBJECT):
             part = answers[start : start + ANSWERS_AN_OBJECT]
             body = _pack(part)
-            key = f"{answers_prefix(endpoint, trading_date)}{_object_name(part, body)}"
+            key = f"{answers_prefix(endpoint, trading_date)}{_object_name(part, body, self._part)}"
             self._objects.put(key, body, content_type="application/gzip")
             stored += [replace(answer, key=key) for answer in part]
         return stored
@@ -78,20 +93,31 @@ class AnswerStore:
         ``source`` leaves out other sources' answers; ``one_source`` demands that those chosen share one. Raises
         AnswersCorruptError, MixedSourcesError.
         """
-        keys = [entry.key for entry in self._objects.list(answers_prefix(endpoint, trading_date))]
-        chosen: dict[str, Answer] = {}
-        for answers in self._read_all(keys):
-            for answer in answers:
-                if source in {None, answer.source} and _better(answer, chosen.get(answer.path)):
-                    chosen[answer.path] = answer
+        keys = self._list(answers_prefix(endpoint, trading_date))
+        chosen = self.read(keys, source=source)
         if one_source:
             require_one_source(chosen.values())
         return chosen
 
-    def list_days(self, endpoint: str, month: date) -> frozenset[date]:
-        """List the dates of a month of which answers of an endpoint are kept; ``month`` is any date of it."""
-        found = self._objects.list(answers_month_prefix(endpoint, month))
-        return frozenset(answers_date(entry.key) for entry in found)
+    def read(self, keys: Sequence[str], *, source: str | None = None) -> dict[str, Answer]:
+        """Read objects of answers; of each path as ``load`` does. Raises AnswersCorruptError."""
+        chosen: dict[str, Answer] = {}
+        for answers in self._read_all(keys):
+            for answer in answers:
+                if source in {None, answer.source}:
+                    chosen[answer.path] = better_answer(answer, chosen.get(answer.path))
+        return chosen
+
+    def list_month(self, endpoint: str, month: date) -> dict[date, list[str]]:
+        """List the objects of an endpoint's answers for a month, by date; ``month`` is any date of it."""
+        found: dict[date, list[str]] = {}
+        for key in self._list(answers_month_prefix(endpoint, month)):
+            found.setdefault(answers_date(key), []).append(key)
+        return found
+
+    def _list(self, prefix: str) -> list[str]:
+        keys = [entry.key for entry in self._objects.list(prefix)]
+        return keys if self._part is None else [key for key in keys if _is_of(self._part, key)]
 
     def _read_all(self, keys: Sequence[str]) -> Iterable[list[Answer]]:
         if len(keys) <= 1:
@@ -102,7 +128,7 @@ class AnswerStore:
     def _read(self, key: str) -> list[Answer]:
         stored = self._objects.get(key)
         try:
-            lines = gzip.decompress(stored).decode().removesuffix("\n").split("\n")
+            lines = _unpack(stored).decode().removesuffix("\n").split("\n")
             return [_parse_line(line, key) for line in lines]
         except (OSError, EOFError, zlib.error, ValueError, TypeError, KeyError, RecursionError) as error:
             raise AnswersCorruptError(
@@ -131,8 +157,17 @@ def require_one_source(answers: Iterable[Answer]) -> str | None:
     return first.source if first else None
 
 
-def _better(answer: Answer, than: Answer | None) -> bool:
-    return than is None or (answer.completed, answer.time) > (than.completed, than.time)
+def better_answer(answer: Answer, other: Answer | None) -> Answer:
+    """Choose the completed one of two answers of one path, of two the newer one; ``other`` where they are alike."""
+    if other is None or (answer.completed, answer.time) > (other.completed, other.time):
+        return answer
+    return other
+
+
+def _is_of(part: str, key: str) -> bool:
+    """Whether an object may hold answers about a part's lines: it names that part, or none of as many."""
+    named = _PART.search(key)
+    return named is None or named[1] == part or named[1].partition("of")[2] != part.partition("of")[2]
 
 
 def _pack(answers: Sequence[Answer]) -> bytes:
@@ -153,9 +188,19 @@ def _pack(answers: Sequence[Answer]) -> bytes:
     return gzip.compress(("\n".join(lines) + "\n").encode(), compresslevel=GZIP_LEVEL, mtime=0)
 
 
-def _object_name(answers: Sequence[Answer], body: bytes) -> str:
+def _unpack(stored: bytes) -> bytes:
+    """Decompress an object, which may claim to hold more than memory does."""
+    with gzip.GzipFile(fileobj=io.BytesIO(stored)) as unpacked:
+        body = unpacked.read(LARGEST_OBJECT + 1)
+    if len(body) > LARGEST_OBJECT:
+        raise ValueError(f"holds more than {LARGEST_OBJECT} bytes")
+    return body
+
+
+def _object_name(answers: Sequence[Answer], body: bytes, part: str | None) -> str:
     newest = max(answer.time for answer in answers).astimezone(UTC)
-    return f"{newest:%Y%m%dT%H%M%S.%fZ}-{hashlib.sha256(body).hexdigest()[:12]}.jsonl.gz"
+    label = f"-part{part}" if part else ""
+    return f"{newest:%Y%m%dT%H%M%S.%fZ}{label}-{hashlib.sha256(body).hexdigest()[:12]}.jsonl.gz"
 
 
 def _parse_line(line: str, key: str) -> Answer:
@@ -174,4 +219,7 @@ def _parse_line(line: str, key: str) -> Answer:
         raise ValueError("a text is no text")
     if not isinstance(answer.status, int | None) or isinstance(answer.status, bool) or answer.time.tzinfo is None:
         raise ValueError("a status or time cannot be read")
+    if not EARLIEST <= answer.time <= LATEST:
+        raise ValueError(f"the time {answer.time} is none at which anybody asked")
+    (answer.path + answer.source).encode()  # half a surrogate pair is no text
     return answer

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any, NoReturn, TypeVar
 from zoneinfo import ZoneInfo
 
+from mag7.errors import one_line
 from mag7.polygon.errors import BodyInvalidError
 
 _Value = TypeVar("_Value")
@@ -68,7 +69,9 @@ def parse_object(body: str, subject: str) -> dict[str, Any]:
     if not body.strip():
         raise BodyInvalidError(subject, "the body is empty")
     try:
-        content = json.loads(body, parse_float=_parse_decimal, parse_constant=_refuse_constant)
+        content = json.loads(
+            body, parse_float=_parse_decimal, parse_constant=_refuse_constant, object_pairs_hook=_refuse_repeats
+        )
     except (ValueError, ArithmeticError, RecursionError) as error:
         raise BodyInvalidError(subject, f"the body is not JSON that can be used ({_describe(error)})") from None
     if not isinstance(content, dict):
@@ -138,7 +141,7 @@ def parse_splits(body: str) -> SplitPage:
     for position, result in enumerate(results):
         fields = _Fields(result, subject, f"results[{position}]")
         ticker = fields.required("ticker", fields.text)
-        fields.place = f"{fields.place} ({ticker})"
+        fields.place = f"{fields.place} ({_show(ticker)})"
         try:
             day = fields.required("execution_date", fields.day)
             split_from, split_to = fields.price("split_from"), fields.price("split_to")
@@ -188,10 +191,10 @@ def _parse_bars(results: list[Any], subject: str, session: date) -> GroupedDaily
         ticker = fields.text("T")
         if not ticker:
             fields.refuse("T", "is missing")
-        fields.place = f"{fields.place} ({ticker})"
+        fields.place = f"{fields.place} ({_show(ticker)})"
         try:
             if ticker in bars or ticker in unusable:
-                fields.refuse("T", f"is {ticker}, a second bar of one ticker")
+                fields.refuse("T", f"is {_show(ticker)}, a second bar of one ticker")
             bars[ticker] = _parse_bar(fields, ticker, days)
         except BodyInvalidError as invalid:
             bars.pop(ticker, None)
@@ -299,7 +302,8 @@ class _Fields:
             self.refuse(name, f"is {_show(value)}, too large or too small to be true")
         if number < 0:
             self.refuse(name, f"is {_show(value)}, less than zero")
-        return number
+        # Zero with a large exponent would be written out when it is rounded.
+        return number or Decimal(0)
 
     def positive(self, name: str) -> Decimal | None:
         number = self.amount(name)
@@ -346,6 +350,13 @@ def _parse_decimal(text: str) -> Decimal:
     return Decimal(text)
 
 
+def _refuse_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        raise ValueError("a field stands there twice")
+    return content
+
+
 def _refuse_constant(text: str) -> NoReturn:
     raise ValueError(f"{text} is no JSON number")
 
@@ -362,5 +373,5 @@ def _kind(value: Any) -> str:
 
 
 def _show(value: Any) -> str:
-    text = " ".join(str(value).split())
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    # Objects and arrays can be nested deeper than printing them can go.
+    return _kind(value) if isinstance(value, dict | list) else one_line(str(value), 80)

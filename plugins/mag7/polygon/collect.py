@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from urllib.parse import quote, unquote, urlsplit
 
 from mag7.polygon.answers import ANSWERS_AN_OBJECT, Answer, AnswerStore
@@ -43,6 +44,9 @@ PATIENCE = 2
 UNUSABLE_SHOWN = 3
 _DETAILS_PATH = "/v3/reference/tickers/"
 _STOPPING = (KeyRejectedError, PlanRefusedError, NotYetReleasedError)
+
+CALLS_KEPT = 32_768
+"""Calls for details that are held on to, those of two months: they are looked up many times."""
 
 FLUSH_SECONDS = 60.0
 """An answer waits at most this long for its object to fill: what a killed task can lose on a slow plan."""
@@ -87,6 +91,7 @@ def grouped_daily(day: date) -> Call:
     return Call(GROUPED_DAILY, day, path)
 
 
+@lru_cache(maxsize=CALLS_KEPT)
 def ticker_details(symbol: str, day: date) -> Call:
     """A ticker's details as of a date."""
     return Call(TICKER_DETAILS, day, f"{_DETAILS_PATH}{quote(symbol, safe='')}?date={day.isoformat()}")

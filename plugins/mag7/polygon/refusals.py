@@ -7,6 +7,7 @@ import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+from mag7.errors import one_line
 from mag7.polygon.errors import (
     KeyRejectedError,
     NotYetReleasedError,
@@ -16,7 +17,7 @@ from mag7.polygon.errors import (
     RequestRefusedError,
     ServerFailedError,
 )
-from mag7.polygon.transport import LOCATION_HEADER, RETRY_AFTER_HEADER, Reply, one_line
+from mag7.polygon.transport import LOCATION_HEADER, RETRY_AFTER_HEADER, Reply
 
 LONGEST_KEPT_BODY = 10_000
 """Letters of a body that is kept although it is of no use: error pages can be long."""

@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from mag7.errors import one_line
 from mag7.polygon.errors import BodyInvalidError, KeyMissingError, PolygonError, UnreachableError
 from mag7.polygon.source import check_base_url
 
@@ -20,7 +21,6 @@ WHOLE_BODY_TIMEOUTS = 5
 """A body that trickles in is given up after this many read timeouts in all."""
 SHORTEST_SCRUBBED_KEY = 8
 """A shorter key is a placeholder; replacing it could change words of a good body."""
-LONGEST_LINE = 200
 SOURCE_HEADER = "X-Market-Source"
 RETRY_AFTER_HEADER = "Retry-After"
 LOCATION_HEADER = "Location"
@@ -88,7 +88,7 @@ class Transport:
             )
             body = self._read_body(response)
         except DecodeError as error:
-            return BodyInvalidError(path, f"the body cannot be decompressed ({self.scrub(one_line(str(error)))})")
+            return BodyInvalidError(path, f"the body cannot be decompressed ({one_line(self.scrub(str(error)))})")
         except HTTPError as error:
             return self._unreachable(path, _describe(error))
         if isinstance(body, str):
@@ -119,13 +119,7 @@ class Transport:
 
     def _unreachable(self, path: str, what: str) -> UnreachableError:
         step = f"check the network and POLYGON_BASE_URL (now {self.base_url})"
-        return UnreachableError(path, f"{self.host} {self.scrub(one_line(what))}", next_step=step)
-
-
-def one_line(text: str) -> str:
-    """Cut foreign text to one short printable line."""
-    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text[:2000]).split())
-    return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE - 3]}..."
+        return UnreachableError(path, f"{self.host} {one_line(self.scrub(what))}", next_step=step)
 
 
 def _describe(error: Exception) -> str:

@@ -6,6 +6,7 @@ import logging
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
+from mag7.index.membership import MembershipUnknownError
 from mag7.lake.keys import run_segment
 from mag7.sessions import SessionNotClosedError, day_asked_for, last_closed_session, sessions_asked_for
 from mag7.settings import read_settings
@@ -14,6 +15,7 @@ from mag7.tasks.connections import open_store
 from mag7.tasks.polygon_hook import PolygonHook
 from mag7.tasks.progress import clear_progress
 from mag7.tasks.published import list_complete
+from mag7.tasks.refusals import SessionRefusedError, refusal_sentence
 from mag7.tasks.reports import clear_reports, write_report
 from mag7.tasks.request import RangeRequest
 from mag7.tasks.session import LONGEST_STRETCH, StretchTooLongError
@@ -36,7 +38,8 @@ def resolve_window(dag_run: DagRunProtocol, first: date, request: RangeRequest) 
 
     ``first`` is the first session that the DAG covers. The run's month is that of its logical date, without one that of
     the last closed session; of a month that has not closed, its sessions that have. Sessions that are complete are left
-    out, unless the request repeats them: the window may be empty.
+    out, unless the request repeats them: the window may be empty. Those of which the membership table says nothing are
+    refused, and the run fails for them when the others are done; raises SessionRefusedError where there are no others.
     """
     settings = read_settings()
     run = run_segment(dag_run.dag_id, dag_run.run_id)
@@ -54,17 +57,32 @@ def resolve_window(dag_run: DagRunProtocol, first: date, request: RangeRequest) 
             f"{asked[0]} to {asked[-1]} lack {len(sessions)} sessions, a run takes {LONGEST_STRETCH}: ask for the range"
             f" up to {sessions[LONGEST_STRETCH - 1]}, then for the rest"
         )
+    unknown = {day.isoformat(): [reason] for day in sessions if (reason := find_gap(day)) is not None}
+    report = {
+        "asked": [day.isoformat() for day in asked],
+        "complete": sorted(day.isoformat() for day in complete),
+        "refused": unknown,
+    }
+    write_report(store, run, RANGE, report)
+    sessions = [day for day in sessions if day.isoformat() not in unknown]
+    if unknown and not sessions:
+        raise SessionRefusedError(refusal_sentence(unknown))
     if sessions:
         PolygonHook().find_api_key()
-    for day in sessions:
-        list_session_lines(day)
-    report = {"asked": [day.isoformat() for day in asked], "complete": sorted(day.isoformat() for day in complete)}
-    write_report(store, run, RANGE, report)
     log.info(
-        "%s to %s: %d sessions, %d are complete, %d to do; run %s",
-        *(asked[0], asked[-1], len(asked), len(complete), len(sessions), run),
+        "%s to %s: %d sessions, %d are complete, %d refused, %d to do; run %s",
+        *(asked[0], asked[-1], len(asked), len(complete), len(unknown), len(sessions), run),
     )
     return make_window(run, sessions)
+
+
+def find_gap(session: date) -> str | None:
+    """Say why the lines of a session are not known; None where they are."""
+    try:
+        list_session_lines(session)
+    except MembershipUnknownError as unknown:
+        return str(unknown)
+    return None
 
 
 def list_month(day: date | None, at: datetime, first: date) -> tuple[date, ...]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import TypedDict, cast
 
 from mag7.index.share_counts import REFERENCE_DAYS
+from mag7.lake.objects import ObjectStore
 from mag7.market.evidence import CountRules, EvidenceReader
-from mag7.polygon.answers import Answer, AnswerStore
+from mag7.polygon.answers import Answer, AnswerStore, better_answer
 from mag7.polygon.collect import (
     SPLITS,
     Call,
@@ -51,9 +53,11 @@ class AnswerBook:
 
     def __init__(self, store: AnswerStore) -> None:
         self._store = store
-        self._days: dict[tuple[str, date], frozenset[date]] = {}
+        self._months: dict[tuple[str, date], dict[date, list[str]]] = {}
         self._read: dict[tuple[str, date], dict[str, Answer]] = {}
+        self._keys: dict[tuple[str, date], set[str]] = {}
         self._splits: dict[date, list[Answer] | None] = {}
+        self.version = 0
 
     def details(self, symbol: str, day: date) -> Answer | None:
         """Ticker details of a symbol on a date."""
@@ -75,24 +79,34 @@ class AnswerBook:
 
     def add(self, call: Call, answer: Answer) -> None:
         """Take an answer that was stored just now."""
+        self.version += 1
         place = (call.endpoint, call.trading_date)
         if place in self._read:
             self._read[place][call.path] = answer
+            self._keys[place].add(str(answer.key))
         else:
-            self._days.pop((call.endpoint, call.trading_date.replace(day=1)), None)
+            self._months.pop((call.endpoint, call.trading_date.replace(day=1)), None)
         if call.endpoint == SPLITS:
             self._splits.clear()
 
-    def forget(self, call: Call) -> None:
-        """Read the answers of a call's endpoint and date anew when they are asked for: others stored some."""
-        self._days.pop((call.endpoint, call.trading_date.replace(day=1)), None)
-        self._read.pop((call.endpoint, call.trading_date), None)
+    def refresh(self, call: Call) -> None:
+        """Read what others have stored of a call's endpoint and date since."""
+        place = (call.endpoint, call.trading_date)
+        known = self._load(call)
+        self._months.pop((call.endpoint, call.trading_date.replace(day=1)), None)
+        new = [key for key in self._list_keys(call) if key not in self._keys[place]]
+        for path, answer in self._store.read(new).items():
+            known[path] = better_answer(answer, known.get(path))
+        self._keys[place].update(new)
+        self.version += 1
 
     def clear(self) -> None:
         """Let go of everything read."""
-        self._days.clear()
+        self._months.clear()
         self._read.clear()
+        self._keys.clear()
         self._splits.clear()
+        self.version += 1
 
     def _find_splits(self, session: date) -> list[Answer] | None:
         first, _ = month_ends(session)
@@ -108,30 +122,45 @@ class AnswerBook:
 
     def _load(self, call: Call) -> dict[str, Answer]:
         place = (call.endpoint, call.trading_date)
-        if place not in self._read:
-            self._read[place] = self._store.load(*place) if call.trading_date in self._list_days(call) else {}
-        return self._read[place]
+        found = self._read.get(place)
+        if found is None:
+            keys = self._list_keys(call)
+            found = self._read[place] = self._store.read(keys)
+            self._keys[place] = set(keys)
+        return found
 
-    def _list_days(self, call: Call) -> frozenset[date]:
+    def _list_keys(self, call: Call) -> list[str]:
         month = (call.endpoint, call.trading_date.replace(day=1))
-        if month not in self._days:
-            self._days[month] = self._store.list_days(*month)
-        return self._days[month]
+        if month not in self._months:
+            self._months[month] = self._store.list_month(*month)
+        return self._months[month].get(call.trading_date, [])
 
 
 class Collector:
-    """Asks the provider within one task, keeps what it said, and reads the evidence of all that is kept."""
+    """Asks the provider within one task, keeps what it said, and reads the evidence of all that is kept.
 
-    def __init__(self, settings: Settings, asking: Asking) -> None:
+    ``part`` names the lines that it works on (mag7.polygon.answers.AnswerStore); ``closes`` are what is known already.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        asking: Asking,
+        *,
+        objects: ObjectStore | None = None,
+        part: str | None = None,
+        closes: Mapping[date, Mapping[str, Decimal]] | None = None,
+    ) -> None:
         from mag7.tasks.polygon_hook import PolygonHook
 
         self._threads = settings.threads
         self._again = asking is Asking.AGAIN
         self._reached = False
         self._client = PolygonHook().get_conn(settings)
-        self.store = AnswerStore(open_store(settings))
+        self.objects = objects or open_store(settings)
+        self.store = AnswerStore(self.objects, part)
         self.book = AnswerBook(self.store)
-        self.reader = EvidenceReader(self.book, CountRules(settings.counts_frozen_before))
+        self.reader = EvidenceReader(self.book, CountRules(settings.counts_frozen_before), closes)
 
     def ask(self, calls: Iterable[Call]) -> Counts:
         """Make the calls that are not completed yet (all of them when asked again) and store their answers."""

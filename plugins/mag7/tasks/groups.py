@@ -9,7 +9,7 @@ from airflow.sdk import task, task_group
 
 from mag7.lake.checks import list_checks
 from mag7.lake.scripts import GLUE_JOBS
-from mag7.tasks import check, publish, transform
+from mag7.tasks import alerts, check, publish, transform
 from mag7.tasks.operators import CheckOperator, GlueRunOperator, WarehouseOperator
 from mag7.tasks.reports import report_failure
 from mag7.tasks.retries import PassingFaultsPolicy
@@ -97,3 +97,14 @@ def load_window(window: Handed) -> Handed:
     )
     task(publish.write_manifests)(window) >> load_tables >> count_window
     return task(publish.reconcile)(window, cast("Handed", count_window.output))
+
+
+def alert_at_end(window: Handed) -> None:
+    """End the DAG that is being wired with one message about what went wrong, whatever did; call it last.
+
+    It waits for every task: a branch that failed must not speak for one that is still running. As a teardown it is no
+    leaf of the run, so its own end makes no failed run green and no good one red.
+    """
+    alert: Any = task(alerts.send_alert)(window)
+    last = alert.as_teardown(on_failure_fail_dagrun=False).operator
+    [other for other in last.dag.tasks if other is not last] >> last

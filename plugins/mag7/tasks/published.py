@@ -6,7 +6,9 @@ import json
 import logging
 from collections.abc import Sequence
 from datetime import date
+from typing import cast
 
+from mag7.errors import one_line
 from mag7.lake.keys import (
     analytics_key,
     analytics_month_prefix,
@@ -18,6 +20,7 @@ from mag7.lake.keys import (
 from mag7.lake.objects import ObjectMissingError, ObjectStore
 from mag7.lake.tables import list_tables
 from mag7.market.document import Document
+from mag7.market.stored import find_fault
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +44,18 @@ def read_published(store: ObjectStore, session: date) -> Document | None:
     key = document_key(session)
     try:
         document = json.loads(store.get(key))
+        fault = find_fault(document)
     except ObjectMissingError:
         return None
-    except ValueError as damaged:
-        log.warning("%s is no document (%s): taken for not published, a run replaces it", store.uri(key), damaged)
+    except (ValueError, RecursionError) as damaged:
+        fault = str(damaged) or type(damaged).__name__
+    if fault is None and document["trading_date"] != session.isoformat():
+        fault = f"its trading_date is {document['trading_date']}"
+    if fault is not None:
+        log.warning(
+            "%s is no document of this project (%s): taken for not published, a run replaces it",
+            store.uri(key),
+            one_line(fault),
+        )
         return None
-    if not isinstance(document, dict) or "constituents" not in document:
-        log.warning("%s is no document of this project: taken for not published, a run replaces it", store.uri(key))
-        return None
-    return document
+    return cast("Document", document)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from mag7.errors import Mag7Error
 
-REASONS_SHOWN = 5
+REASONS_SHOWN, SESSIONS_SHOWN = 5, 10
 
 
 class SessionRefusedError(Mag7Error):
@@ -18,12 +18,22 @@ def refusal_sentence(refusals: Mapping[str, Sequence[str]], published: Sequence[
 
     ``refusals`` may name sessions without a reason: those are not refused. ``published`` are the others.
     """
-    parts = [f"{session} refused: {_shorten(reasons)}" for session, reasons in refusals.items() if reasons]
-    rest = f"{', '.join(published)} published, of the refused nothing" if published else "Nothing was published"
+    refused = [(session, reasons) for session, reasons in refusals.items() if reasons]
+    parts = [f"{session} refused: {shorten(reasons)}" for session, reasons in refused[:SESSIONS_SHOWN]]
+    if len(refused) > SESSIONS_SHOWN:
+        parts.append(f"{len(refused) - SESSIONS_SHOWN} more refused, up to {refused[-1][0]}")
+    rest = f"{_name_sessions(published)} published, of the refused nothing" if published else "Nothing was published"
     return f"{'. '.join(parts)}. {rest}, what was fetched is kept: mend the cause, then run it again"
 
 
-def _shorten(reasons: Sequence[str]) -> str:
+def _name_sessions(sessions: Sequence[str]) -> str:
+    if len(sessions) <= SESSIONS_SHOWN:
+        return ", ".join(sessions)
+    return f"{len(sessions)} sessions from {sessions[0]} to {sessions[-1]}"
+
+
+def shorten(reasons: Sequence[str]) -> str:
+    """Name the first of some reasons, and how many more there are."""
     more = len(reasons) - REASONS_SHOWN
     shown = "; ".join(reasons[:REASONS_SHOWN])
     return f"{shown}; and {more} more" if more > 0 else shown

@@ -32,6 +32,12 @@ def read_report(store: ObjectStore, run: str, name: str) -> dict[str, Any]:
     return content
 
 
+def read_report_if_any(store: ObjectStore, run: str, name: str) -> dict[str, Any] | None:
+    """Read a report of a run; None where the run left none."""
+    found = store.find(report_key(run, name))
+    return None if found is None else json.loads(found.body)
+
+
 def write_part(store: ObjectStore, run: str, name: str, part: str, content: dict[str, Any]) -> None:
     """Write a mapped task's part of a report; ``part`` tells it from the others."""
     write_report(store, run, f"{name}-{part}", content)
@@ -60,11 +66,18 @@ def report_failure(context: Context) -> None:
 
     ti, dag_run = context["ti"], context["dag_run"]
     error = context.get("exception")
-    kind, message = type(error).__name__, str(error)
+    kind, message = type(error).__name__, hide_secrets(str(error))
     report = {"task": ti.task_id, "error": kind, "message": message or kind, "ours": isinstance(error, Mag7Error)}
     log.error("%s failed: %s", ti.task_id, report["message"])
     if not isinstance(error, SettingMissingError | SettingInvalidError):
         write_report(open_store(read_settings()), run_segment(ti.dag_id, dag_run.run_id), FAILURE, report)
+
+
+def hide_secrets(text: str) -> str:
+    """Take out of a text what Airflow masks in this process's logs: the key, connections' passwords."""
+    from airflow.sdk.log import redact  # type: ignore[attr-defined]
+
+    return str(redact(text))
 
 
 def drop_failure(store: ObjectStore, run: str) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from mag7.errors import Mag7Error
+from mag7.errors import Mag7Error, one_line
 
 if TYPE_CHECKING:
     from airflow.sdk import Param
+
+
+TICKER = re.compile(r"[A-Z.]{1,10}")
 
 
 class RequestInvalidError(Mag7Error):
@@ -92,12 +96,13 @@ def request_params() -> dict[str, Param]:
 def read_request(params: Mapping[str, Any], run_type: str) -> Request:
     """Read a run's params; a scheduled run asks for corrections by itself.
 
-    Raises RequestInvalidError where a rebuild is to ask the provider, names no session, or ends before it begins, and
-    where a stretch of sessions is named without a rebuild.
+    Airflow checks a run's conf against the schemas of ``request_params``; nothing here relies on that. Raises
+    RequestInvalidError where a param is not of its form, where a rebuild is to ask the provider, names no session, or
+    ends before it begins, and where a stretch of sessions is named without a rebuild.
     """
-    first, last = _read_date(params["trading_date"]), _read_date(params["through"])
-    rebuild, again = bool(params["rebuild"]), bool(params["collect_again"])
-    corrections = bool(params["collect_corrections"])
+    first, last = _read_date(params, "trading_date"), _read_date(params, "through")
+    rebuild, again = _read_flag(params, "rebuild"), _read_flag(params, "collect_again")
+    corrections = _read_flag(params, "collect_corrections")
     if rebuild and (again or corrections):
         raise RequestInvalidError(
             "a rebuild asks the provider nothing: leave out collect_again and collect_corrections"
@@ -116,12 +121,8 @@ def read_request(params: Mapping[str, Any], run_type: str) -> Request:
         last if rebuild else None,
         Asking.NOTHING if rebuild else Asking.AGAIN if again else Asking.MISSING,
         corrections=corrections or scheduled,
-        explain=(params["explain"] or "").strip().upper() or None,
+        explain=_read_ticker(params, "explain"),
     )
-
-
-def _read_date(text: str | None) -> date | None:
-    return date.fromisoformat(text) if text else None
 
 
 FROM_THE_FIRST = "^(2020-11-30|2020-12-[0-3][0-9]|20(2[1-9]|[3-9][0-9])-[01][0-9]-[0-3][0-9])$"
@@ -169,10 +170,46 @@ def range_params() -> dict[str, Param]:
 
 def read_range(params: Mapping[str, Any]) -> RangeRequest:
     """Read a backfill's params; raises RequestInvalidError where a range has one end, or ends before it begins."""
-    first, last = _read_date(params["start_date"]), _read_date(params["end_date"])
+    first, last = _read_date(params, "start_date"), _read_date(params, "end_date")
     if (first is None) != (last is None):
         missing = "start_date" if first is None else "end_date"
         raise RequestInvalidError(f"a range has two ends: give {missing}, too, or neither for the run's month")
     if first is not None and last is not None and last < first:
         raise RequestInvalidError(f"the range from {first} to {last} ends before it begins")
-    return RangeRequest(first, last, bool(params["repeat"]))
+    return RangeRequest(first, last, _read_flag(params, "repeat"))
+
+
+def _read_date(params: Mapping[str, Any], name: str) -> date | None:
+    given = params.get(name)
+    if given is None or given == "":
+        return None
+    try:
+        day = date.fromisoformat(given)
+    except (TypeError, ValueError):
+        day = None
+    # The other forms of ISO dates would name a session in a way that nobody finds again.
+    if day is None or day.isoformat() != given:
+        raise _invalid(name, given, "a date such as 2024-12-13")
+    return day
+
+
+def _read_flag(params: Mapping[str, Any], name: str) -> bool:
+    given = params.get(name, False)
+    if not isinstance(given, bool):
+        raise _invalid(name, given, "true or false")
+    return given
+
+
+def _read_ticker(params: Mapping[str, Any], name: str) -> str | None:
+    given = params.get(name)
+    text = "" if given is None else given.strip().upper() if isinstance(given, str) else None
+    if text == "":
+        return None
+    if text is None or not TICKER.fullmatch(text):
+        raise _invalid(name, given, "a ticker such as NVDA or BRK.B")
+    return text
+
+
+def _invalid(name: str, given: object, wanted: str) -> RequestInvalidError:
+    shown = one_line(given) if isinstance(given, str) else type(given).__name__
+    return RequestInvalidError(f"the param {name} is {shown!r}, but must be {wanted}, or left out")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date
+from decimal import Decimal
 from itertools import groupby
 from typing import TypedDict
 from zlib import crc32
@@ -13,15 +16,16 @@ from mag7.errors import Mag7Error
 from mag7.index.constituents import Line
 from mag7.index.symbols import symbol_on
 from mag7.lake.claims import Claims
-from mag7.lake.keys import answers_prefix, claim_key
+from mag7.lake.keys import answers_prefix, claim_key, closes_key
 from mag7.lake.objects import ObjectStore
-from mag7.market.evidence import Told
+from mag7.market.evidence import EvidenceReader, Told
 from mag7.market.search import choose_sessions, count_steps, list_gaps
+from mag7.polygon.answers import AnswerStore
 from mag7.polygon.collect import TICKER_DETAILS, Call, ticker_details
 from mag7.sessions import list_sessions, month_ends, previous_session
-from mag7.settings import read_settings
+from mag7.settings import Settings, read_settings
 from mag7.tasks.collect import list_session_lines
-from mag7.tasks.collector import Collector, Counts, add_counts, count_calls
+from mag7.tasks.collector import Collector, Counts, add_counts, count_calls, open_reader
 from mag7.tasks.connections import open_store
 from mag7.tasks.progress import Progress
 from mag7.tasks.request import Asking
@@ -31,6 +35,11 @@ log = logging.getLogger(__name__)
 
 CALLS_A_LINE = 2.5
 """What a line takes a month about, before anything is known: its ends, and halvings for every third one."""
+
+PART_MINUTES = 30
+"""A part is no larger than what one of the pool's slots asks in about so many minutes."""
+
+MOST_PARTS = 512
 
 STALLED_CALLS = 10
 """So many calls of which none is answered mean that it is the provider that fails, and not a line."""
@@ -43,7 +52,7 @@ class SearchStalledError(Mag7Error):
 
 
 class SearchBatch(TypedDict):
-    """One mapped batch of a search: what the UI calls it, and which part of how many it is."""
+    """One mapped batch of a search: what the UI calls it, and which part of how many it is, counted from 1."""
 
     label: str
     part: int
@@ -51,20 +60,35 @@ class SearchBatch(TypedDict):
 
 
 def plan_searches(window: Window) -> list[SearchBatch]:
-    """Divide the window's lines into batches: a line is in the same one in every month, whatever the others are."""
+    """Divide the window's lines into batches, and put the closes that all of them need into one object.
+
+    A line is in the same one of as many batches in every month, whatever the others are.
+    """
     settings = read_settings()
-    parts, sessions = settings.batches, list_window(window)
+    sessions = list_window(window)
     lines = {line.ticker for session in sessions for line in list_session_lines(session)}
     months = len({(day.year, day.month) for day in sessions})
+    parts = choose_parts(settings, round(len(lines) * months * CALLS_A_LINE))
     store = open_store(settings)
+    write_closes(store, window["run"], open_reader(AnswerStore(store), settings), sessions, lines)
     batches: list[SearchBatch] = []
-    for part in range(parts):
+    for part in range(1, parts + 1):
         count = sum(_is_in(ticker, part, parts) for ticker in lines)
         if count:
-            batches.append({"label": f"part {part + 1} of {parts}: {count} lines", "part": part, "parts": parts})
+            batches.append({"label": f"part {part} of {parts}: {count} lines", "part": part, "parts": parts})
             progress = Progress(store, window["run"], len(sessions), _progress_name(part))
             progress.expect(round(count * months * CALLS_A_LINE))
     return batches
+
+
+def choose_parts(settings: Settings, calls: int) -> int:
+    """Choose into how many parts to divide so many calls: one a slot, more where a slot takes long for its part.
+
+    A power of two, so that months that differ a little are divided alike.
+    """
+    a_slot = settings.calls_per_minute / settings.slots * PART_MINUTES
+    wanted = max(settings.slots, math.ceil(calls / a_slot) if a_slot else 1)
+    return int(min(2 ** math.ceil(math.log2(wanted)), MOST_PARTS))
 
 
 def collect_counts(window: Window, batch: SearchBatch) -> Counts:
@@ -73,15 +97,16 @@ def collect_counts(window: Window, batch: SearchBatch) -> Counts:
     Nothing is asked that is kept. Raises SearchStalledError, and UnreachableError where nobody answers.
     """
     settings = read_settings()
-    store = open_store(settings)
     part, parts = batch["part"], batch["parts"]
-    collector = Collector(settings, Asking.MISSING)
+    store = open_store(settings)
+    closes = read_closes(store, window["run"])
+    collector = Collector(settings, Asking.MISSING, objects=store, part=f"{part}of{parts}", closes=closes)
     claims = Claims(store, f"{window['run']} part {part} of {parts}")
     progress = Progress(store, window["run"], len(window["sessions"]), _progress_name(part))
     months = [list(days) for _, days in groupby(list_window(window), key=lambda day: (day.year, day.month))]
     counts: list[Counts] = []
     for place, sessions in enumerate(months):
-        search = MonthSearch(collector, store, claims, sessions, batch)
+        search = MonthSearch(collector, claims, sessions, batch)
         later = round(len(search.needed) * CALLS_A_LINE) * (len(months) - place - 1)
         while questions := search.list_questions():
             progress.tell(calls=sum(count["requests"] for count in counts), left=search.estimate_left() + later)
@@ -93,19 +118,36 @@ def collect_counts(window: Window, batch: SearchBatch) -> Counts:
     return total
 
 
+def write_closes(
+    store: ObjectStore, run: str, reader: EvidenceReader, sessions: Sequence[date], tickers: Collection[str]
+) -> None:
+    """Put some lines' kept closes of every session that a search may look at into one object of the run."""
+    days = {other for session in sessions for other in list_sessions(*month_ends(session))}
+    days |= {previous_session(min(days))}
+    closes = {day.isoformat(): reader.read_closes(day, tickers) for day in sorted(days)}
+    store.put(closes_key(run), json.dumps(closes, default=str).encode(), "application/json")
+
+
+def read_closes(store: ObjectStore, run: str) -> dict[date, dict[str, Decimal]]:
+    """Read the closes (USD) that ``write_closes`` left, by session and symbol."""
+    closes: dict[str, dict[str, str]] = json.loads(store.get(closes_key(run)))
+    return {
+        date.fromisoformat(day): {symbol: Decimal(close) for symbol, close in found.items()}
+        for day, found in closes.items()
+    }
+
+
 class MonthSearch:
     """The search for one month's counts of a batch's lines; ``sessions`` are those of the window in that month."""
 
     def __init__(
         self,
         collector: Collector,
-        store: ObjectStore,
         claims: Claims,
         sessions: Sequence[date],
         batch: SearchBatch,
     ) -> None:
         self._collector = collector
-        self._store = store
         self._claims = claims
         self._batch = batch
         self._ends = month_ends(sessions[0])
@@ -143,9 +185,8 @@ class MonthSearch:
         return counts
 
     def _look_again(self, questions: Sequence[Question]) -> list[Question]:
-        """Read the answers to questions anew, which another run may have stored; returns those still open."""
-        for line, day in questions:
-            self._collector.book.forget(_call(line, day))
+        """Read anew what another run may have stored of one session; returns the questions still open."""
+        self._collector.book.refresh(_call(*questions[0]))
         for line, day in questions:
             self._look(line, [day])
         return [(line, day) for line, day in questions if day not in self._told[line]]
@@ -177,7 +218,7 @@ class MonthSearch:
                 self._told[line][day] = told
 
     def _count_objects(self, day: date) -> int:
-        return sum(1 for _ in self._store.list(answers_prefix(TICKER_DETAILS, day)))
+        return sum(1 for _ in self._collector.objects.list(answers_prefix(TICKER_DETAILS, day)))
 
 
 def list_needed(sessions: Sequence[date], batch: SearchBatch) -> dict[Line, list[date]]:
@@ -196,7 +237,7 @@ def list_needed(sessions: Sequence[date], batch: SearchBatch) -> dict[Line, list
 
 
 def _is_in(ticker: str, part: int, parts: int) -> bool:
-    return crc32(ticker.encode()) % parts == part
+    return crc32(ticker.encode()) % parts == part - 1
 
 
 def _call(line: Line, day: date) -> Call:
@@ -204,4 +245,4 @@ def _call(line: Line, day: date) -> Call:
 
 
 def _progress_name(part: int) -> str:
-    return f"counts-{part + 1:02d}"
+    return f"counts-{part:03d}"

@@ -256,3 +256,37 @@ class TestCommand:
         assert self.run(tmp_path, holdings=page) == 1
         assert "refused: page.html cannot be used" in capsys.readouterr().err
         assert list(tmp_path.iterdir()) == [page]
+
+
+class TestDamagedSources:
+    HEADER = "Symbol,Security,GICS Sector,Date added,CIK"
+
+    @pytest.mark.parametrize(
+        ("row", "said"),
+        [
+            ("AAPL,Apple,Technology,1982-11-30,a CIK", "line 2: the CIK 'a CIK' has not up to 10 digits"),
+            ("AAPL,Apple,Technology,1982-11-30,-5", "the CIK '-5'"),
+            ("AAPL,Apple,Technology,soon,320193", "line 2: Invalid isoformat string: 'soon'"),
+            ("AAPL,Apple,Technology", "a value is missing"),
+            ("AAPL,Apple,Technology,1982-11-30,320193,more", "more values than columns"),
+            (",Apple,Technology,1982-11-30,320193", "a value is missing"),
+            ("AAPL,A,T,1982-11-30,320193\nAAPL,B,T,1982-11-30,5", "line 3: AAPL stands there twice"),
+        ],
+    )
+    def test_a_constituent_that_cannot_be_used_is_refused_by_line(self, tmp_path: Path, row: str, said: str) -> None:
+        path = tmp_path / "constituents.csv"
+        path.write_text(f"{self.HEADER}\n{row}\n")
+        with pytest.raises(SourceInvalidError, match=said):
+            read_constituents(path)
+
+    def test_a_list_of_constituents_that_is_no_text_is_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "constituents.csv"
+        path.write_bytes(self.HEADER.encode("utf-16"))
+        with pytest.raises(SourceInvalidError, match="is no comma-separated text in UTF-8"):
+            read_constituents(path)
+
+    def test_a_second_row_of_facts_about_a_line_is_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "line_facts.csv"
+        path.write_text("ticker,company,listed_as,second_line_of,share_classes,why\nUA,A,,,,x\nUA,B,,,,y\n")
+        with pytest.raises(FactTableInvalidError, match=r"line 3 .*a second row of this ticker"):
+            read_line_facts(path)

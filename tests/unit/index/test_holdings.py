@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date
@@ -250,3 +251,27 @@ class TestRealFile:
 
     def test_share_classes_are_written_apart_and_nothing_else(self) -> None:
         assert {line.symbol for line in read_holdings(REAL_FILE).lines if "." in line.symbol} == {"BRK.B", "BF.B"}
+
+
+class TestDamage:
+    def test_an_equity_line_that_is_cut_off_is_refused(self, tmp_path: Path) -> None:
+        rows = [*ROWS[:3], ROWS[3].rsplit(",", 1)[0]]
+        with pytest.raises(HoldingsFormError, match="11 values in every equity line, found META"):
+            read(tmp_path, lay_out(rows=rows))
+
+    def test_a_column_that_stands_there_twice_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(HoldingsFormError, match="one column Price"):
+            read(tmp_path, lay_out(header=HEADER.replace("Location", "Price")))
+
+    @pytest.mark.parametrize("weight", ["9e999999", "1e24"])
+    def test_a_number_beyond_belief_is_refused(self, tmp_path: Path, weight: str) -> None:
+        with pytest.raises(HoldingsFormError, match="a weight for BRKB"):
+            read(tmp_path, lay_out(rows=[row.replace('"30.00"', f'"{weight}"') for row in ROWS]))
+
+    def test_what_a_file_says_gets_into_one_short_line(self, tmp_path: Path) -> None:
+        with pytest.raises(WrongFundError) as refused:
+            read(tmp_path, lay_out(preamble=f'"two\nlines {"x" * 5000}"\n'))
+
+        assert str(refused.value).isprintable()
+        assert len(str(refused.value)) < 600
+        assert str(pickle.loads(pickle.dumps(refused.value))) == str(refused.value)  # noqa: S301 - our own bytes

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mag7.index.membership import MEMBERSHIP_COLUMNS, MembershipTable, read_membership
+from mag7.index.membership import MEMBERSHIP, MEMBERSHIP_COLUMNS, MembershipTable, read_membership
 from mag7.index.symbols import load_symbols, normalize_symbol
 from mag7.index.tables import FactTableInvalidError
 
@@ -163,3 +163,16 @@ class TestSymbolForms:
     @given(st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ", min_size=1, max_size=5))
     def test_it_does_nothing_twice(self, symbol: str) -> None:
         assert normalize_symbol(normalize_symbol(symbol)) == normalize_symbol(symbol)
+
+
+class TestDamage:
+    def test_a_stay_up_to_the_last_date_there_is(self, tmp_path: Path) -> None:
+        table = load(tmp_path, TWITTER.replace("2022-10-31", "9999-12-31"))
+
+        assert [stay.member_to for stay in table.stays] == [date.max]
+
+    def test_a_span_that_ends_before_it_begins_is_refused(self, tmp_path: Path) -> None:
+        span = tmp_path / "span.csv"
+        span.write_text("first_session,last_session,source\n2025-07-17,2020-11-30,x\n")
+        with pytest.raises(FactTableInvalidError, match=r"span.csv line 2 .*last_session is before first_session"):
+            read_membership(MEMBERSHIP, span)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mag7.index.tables import FactTableInvalidError, Row
+from mag7.index.tables import FactTableInvalidError, Row, read_rows
 from mag7.paths import DATA
 
 
@@ -40,3 +40,17 @@ def test_every_table_and_column_is_described(path: Path) -> None:
     assert f"\n| {path.name} | " in text
     assert described
     assert [column for column in columns if f"`{column}`" not in described[1]] == []
+
+
+@pytest.mark.parametrize("text", ["1e24", "1e999999999", "1e-24"])
+def test_a_number_that_would_fill_the_memory_as_a_fraction_is_refused(text: str) -> None:
+    with pytest.raises(FactTableInvalidError, match="too large or too small to be true"):
+        row(text).positive("shares")
+
+
+@pytest.mark.parametrize("body", [b"ticker,shares\n\xff,1\n", b"ticker,shares\n" + b"9" * 200_000 + b",1\n"])
+def test_what_is_no_text_is_refused_by_name(tmp_path: Path, body: bytes) -> None:
+    path = tmp_path / "counts.csv"
+    path.write_bytes(body)
+    with pytest.raises(FactTableInvalidError, match=r"counts.csv is no comma-separated text in UTF-8"):
+        read_rows(path, ("ticker", "shares"))

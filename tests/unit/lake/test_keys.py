@@ -17,6 +17,7 @@ from mag7.lake import keys
         (keys.analytics_key("t", date(2024, 12, 13)), "analytics/t/2024-12-13.parquet"),
         (keys.split_day_key(date(2024, 6, 10)), "processed/splits/execution_date=2024-06-10/data.parquet"),
         (keys.staged_splits_key("r"), "staging/r/analytics/splits/splits.parquet"),
+        # pragma: allowlist nextline secret - a prefix
         (keys.answers_prefix("splits", date(2024, 1, 2)), "raw/polygon/splits/trading_date=2024-01-02/"),
         (
             keys.run_segment("mag7_daily", "manual__2024-12-13T00:00:00+00:00"),
@@ -38,3 +39,14 @@ def test_a_run_id_can_never_leave_its_segment_or_its_quotes(run_id: str):
     segment = keys.run_segment("mag7_daily", run_id)
     assert not set(segment) & set("/'\"\\ ;\n")
     assert segment.isascii()
+
+
+def test_half_a_surrogate_pair_in_a_name_is_left_out_and_told_apart() -> None:
+    assert keys.run_segment("mag7_daily", "a\ud800") != keys.run_segment("mag7_daily", "a\udfff")
+
+
+def test_a_long_name_leaves_room_in_a_key() -> None:
+    names = {keys.run_segment("mag7_daily", "x" * 5_000 + end) for end in "ab"}
+
+    assert len(names) == 2
+    assert max(map(len, names)) < 400

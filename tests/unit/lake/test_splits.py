@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import date
 from typing import Any
 
@@ -140,6 +140,29 @@ class TestDocuments:
         with pytest.raises(SplitInvalidError, match="has no list of splits"):
             read_splits(store, RUN, [DAY])
 
+    @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000])
+    def test_a_document_that_is_no_json_is_refused(self, store: ObjectStore, body: bytes) -> None:
+        store.put(staged_document_key(RUN, DAY), body)
+        with pytest.raises(SplitInvalidError, match=r"market_data.json is no JSON"):
+            read_splits(store, RUN, [DAY])
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"split_to": 10**400},
+            {"split_to": True},
+            {"split_to": "10"},
+            {"split_from": 1e-300},
+            {"source": None},
+            {"issuer": "\ud800"},
+        ],
+    )
+    def test_an_entry_that_no_file_can_hold_is_refused(self, store: ObjectStore, changes: dict[str, Any]) -> None:
+        document = {"splits": [describe(NVIDIA, **changes)]}
+        store.put(staged_document_key(RUN, DAY), json.dumps(document).encode())
+        with pytest.raises(SplitInvalidError, match="among its splits, which is none"):
+            read_splits(store, RUN, [DAY])
+
     def test_a_source_is_cut_to_its_bytes(self, store: ObjectStore) -> None:
         stage(store, replace(NVIDIA, source="x" + "é" * 200))
         assert read_splits(store, RUN, [DAY])[0].source == "x" + "é" * 127
@@ -224,6 +247,21 @@ class TestPublish:
         pq.write_table(pa.table({"ticker": ["NVDA"]}), written)
         with pytest.raises(SplitFileDamagedError, match="there is not a file of splits"):
             decode_splits(written.getvalue(), "there")
+
+    @pytest.mark.parametrize(
+        "changes",
+        [{"execution_date": "2024-06-10"}, {"ticker": None}, {"split_to": float("nan")}, {"split_from": -1.0}],
+    )
+    def test_a_file_of_other_values_is_named(self, changes: dict[str, Any]) -> None:
+        written = io.BytesIO()
+        pq.write_table(pa.Table.from_pylist([{**asdict(NVIDIA), **changes}]), written)
+        with pytest.raises(SplitFileDamagedError, match="there is not a file of splits"):
+            decode_splits(written.getvalue(), "there")
+
+    def test_a_file_with_bytes_changed_is_named(self) -> None:
+        body = encode_splits([NVIDIA])
+        with pytest.raises(SplitFileDamagedError, match="there is not a file of splits"):
+            decode_splits(body[:40] + bytes(40) + body[80:], "there")
 
 
 class Meeting(ObjectStore):

@@ -29,6 +29,8 @@ APPLE, OTHER = "0000320193", "0000000007"
 class Book:
     """Kept answers in two dictionaries, and a note of what was looked up."""
 
+    version = 0
+
     def __init__(self) -> None:
         self.said: dict[tuple[str, date], Answer] = {}
         self.bars: dict[date, Answer] = {}

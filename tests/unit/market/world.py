@@ -106,6 +106,10 @@ class World:
     told: Mapping[tuple[str, date], Fraction] = field(default_factory=dict)
     silent: frozenset[tuple[str, date]] = frozenset()
 
+    @property
+    def version(self) -> int:
+        return 0
+
     @cached_property
     def lines(self) -> dict[str, Company]:
         """Every line's company."""

@@ -55,13 +55,25 @@ def test_equal_answers_make_the_same_object(store: AnswerStore, objects: MemoryO
     assert key.endswith(".jsonl.gz")
 
 
-def test_the_days_of_a_month_that_have_answers_are_listed(store: AnswerStore) -> None:
+def test_a_months_objects_are_listed_by_date(store: AnswerStore) -> None:
     for day in (date(2024, 11, 29), DAY, date(2024, 12, 31), date(2025, 1, 2)):
         store.save("ticker_details", day, [answer()])
     store.save("grouped_daily", date(2024, 12, 2), [answer()])
+    listed = store.list_month("ticker_details", date(2024, 12, 1))
 
-    assert store.list_days("ticker_details", date(2024, 12, 1)) == {DAY, date(2024, 12, 31)}
-    assert store.list_days("ticker_details", date(2024, 10, 1)) == frozenset()
+    assert set(listed) == {DAY, date(2024, 12, 31)}
+    assert store.read(listed[DAY]) == store.load("ticker_details", DAY)
+    assert store.list_month("ticker_details", date(2024, 10, 1)) == {}
+
+
+def test_a_part_reads_its_own_answers_and_those_of_no_part_of_as_many(objects: MemoryObjects) -> None:
+    stores = {part: AnswerStore(objects, part) for part in (None, "1of4", "2of4", "1of12")}  # type: ignore[arg-type]
+    for part, store in stores.items():
+        store.save("ticker_details", DAY, [answer(f"/{part}")])
+
+    assert set(stores["1of4"].load("ticker_details", DAY)) == {"/None", "/1of4", "/1of12"}
+    assert set(stores["1of12"].load("ticker_details", DAY)) == {"/None", "/1of4", "/2of4", "/1of12"}
+    assert set(stores[None].load("ticker_details", DAY)) == {"/None", "/1of4", "/2of4", "/1of12"}
 
 
 def test_nothing_saved_nothing_written(store: AnswerStore, objects: MemoryObjects) -> None:
@@ -130,6 +142,10 @@ def changed(**fields: Any) -> bytes:
         changed(time="yesterday"),
         changed(time="2024-12-14T12:00:00"),
         changed(time=5),
+        changed(time="0001-01-01T00:00:00+23:59"),
+        changed(time="9999-12-31T23:59:59-23:59"),
+        changed(path="/half/\ud800"),
+        changed(source="\ud800"),
     ],
 )
 def test_a_corrupt_object_is_named(store: AnswerStore, objects: MemoryObjects, stored: bytes) -> None:
@@ -170,3 +186,12 @@ def test_collected_again_from_one_source_the_other_is_out_of_the_way(store: Answ
 def test_failures_have_no_say_about_the_source() -> None:
     assert require_one_source([answer(source="host:1", error="HTTP 500"), answer(source="simulated")]) == "simulated"
     assert require_one_source([answer(error="HTTP 500")]) is None
+
+
+def test_an_object_that_claims_too_much_is_corrupt(
+    store: AnswerStore, objects: MemoryObjects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.save("ticker_details", DAY, [answer("/b")])
+    monkeypatch.setattr("mag7.polygon.answers.LARGEST_OBJECT", 100)
+    with pytest.raises(AnswersCorruptError, match="holds more than 100 bytes"):
+        store.load("ticker_details", DAY)

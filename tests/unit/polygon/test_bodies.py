@@ -368,3 +368,35 @@ def test_bars_are_either_typed_or_refused(changes: list[dict[str, Any]]) -> None
     assert len(bars) + len(day.unusable) == len(changes)
     assert len(bars) > 0
     assert all(found.close > 0 and found.volume >= 0 for found in bars.values())
+
+
+def test_a_field_that_stands_there_twice_is_refused() -> None:
+    with pytest.raises(BodyInvalidError, match="a field stands there twice"):
+        parse_ticker_details('{"results": {"ticker": "AAPL", "cik": "1", "cik": "2"}}', "AAPL")
+
+
+def test_a_zero_with_a_large_exponent_is_zero() -> None:
+    body = grouped_body(bar("AAPL")).replace('"v": ', '"v": 0e999999, "before": ')
+
+    assert str(parse_grouped_daily(body, DAY).bars["AAPL"].volume) == "0"
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ('{"status": "\\ud800"}', "status is , not OK"),
+        ('{"status": "a\\u2028b"}', "status is a b, not OK"),
+        ('{"status": ' + "[" * 900 + "]" * 900 + "}", "status is an array, not OK"),
+    ],
+)
+def test_what_is_quoted_is_short_and_printable(body: str, says: str) -> None:
+    with pytest.raises(BodyInvalidError, match=says) as refused:
+        parse_ticker_details(body, "AAPL")
+
+    assert refused.value.reason.isprintable()
+
+
+def test_a_tickers_line_end_does_not_get_into_a_reason() -> None:
+    grouped = parse_grouped_daily(grouped_body(bar("AAPL"), bar("X\nY", c=-1)), DAY)
+
+    assert grouped.unusable == {"X\nY": "results[1] (X Y).c is -1, less than zero"}

@@ -416,3 +416,16 @@ def test_importing_costs_no_library() -> None:
         timeout=60,
     )
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+def test_a_next_page_keeps_parameters_without_a_value(provider: LocalProvider) -> None:
+    provider.scripts["tickers"].extend([page("/v3/tickers?cursor=&limit=10"), Canned(body=b'{"results": []}')])
+    list(open_client(provider.address).fetch_pages("/v3/tickers"))
+
+    assert provider.asked == ["/v3/tickers", "/v3/tickers?cursor=&limit=10"]
+
+
+def test_half_a_surrogate_pair_in_a_next_page_is_refused(provider: LocalProvider) -> None:
+    provider.always["tickers"] = page("/v3/tickers?cursor=\ud800")
+    with pytest.raises(BodyInvalidError, match="next_url is no address"):
+        list(open_client(provider.address).fetch_pages("/v3/tickers"))

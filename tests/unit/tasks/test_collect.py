@@ -513,6 +513,6 @@ def test_counts_of_plain_and_mapped_tasks_add_up() -> None:
         "kept": 4,
         "failed": 3,
         "requests": 23,
-        "bytes": 140,
+        "bytes": 220,
     }
     assert collector.add_counts([]) == collector.NO_COUNTS

@@ -110,7 +110,7 @@ class TestAdd:
 
     def test_a_bar_that_came_late(self, provider: FakeProvider, store: ObjectStore, window: Window) -> None:
         document = json.loads(store.get(document_key(DAY)))
-        document["constituents"][1] |= {"close": None, "has_bar": False}
+        document["constituents"][1] |= {"close": None, "market_cap": None, "has_bar": False}
         store.put(document_key(DAY), json.dumps(document).encode())
         provider.say(grouped_daily(DAY), grouped_body(DAY, AAPL=247.5, XOM=107.5))
         collect_corrections(window, wanted=True)

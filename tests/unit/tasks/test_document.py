@@ -13,9 +13,9 @@ import pytest
 from mag7.lake.objects import ObjectMissingError, ObjectStore
 from mag7.polygon.answers import AnswerStore
 from mag7.polygon.collect import grouped_daily, ticker_details
-from mag7.tasks.document import COVERAGE, build_market_data, check_coverage
+from mag7.tasks.document import CHANGES, COVERAGE, build_market_data, check_coverage
 from mag7.tasks.refusals import SessionRefusedError, refusal_sentence
-from mag7.tasks.reports import read_report, write_report
+from mag7.tasks.reports import read_parts, read_report, write_part
 from mag7.tasks.window import Window, make_window
 from tests.unit.tasks.conftest import (
     DAY,
@@ -46,6 +46,11 @@ def priced(index: Index, answers: AnswerStore) -> AnswerStore:
 
 def read_document(store: ObjectStore) -> dict[str, Any]:
     return json.loads(store.get(KEY))
+
+
+def read_refusals(store: ObjectStore, part: str = "2024-12-13") -> dict[str, list[str]]:
+    """What the building of a window left, which is reported under its first session."""
+    return read_parts(store, RUN, COVERAGE, [part])
 
 
 class TestBuild:
@@ -104,7 +109,7 @@ class TestBuild:
     ) -> None:
         index(make_line("AAPL"), make_line("XYZ"), make_line("NVDA"))
         build_market_data(window)
-        (reasons,) = read_report(store, RUN, COVERAGE).values()
+        (reasons,) = read_refusals(store).values()
 
         assert reasons[0] == (
             "NVDA (NVDA Corp), one of the seven, could not be priced: no bar for NVDA in the grouped call"
@@ -120,7 +125,7 @@ class TestBuild:
         monkeypatch.setenv("MAG7_MINIMUM_CAP_PCT", "60")
         build_market_data(window)
 
-        assert read_report(store, RUN, COVERAGE) == {"2024-12-13": []}
+        assert read_refusals(store) == {"2024-12-13": []}
 
     def test_refuses_to_mix_two_sources(self, priced: AnswerStore, window: Window, store: ObjectStore) -> None:
         body = details_body("XYZ", weighted_shares_outstanding=50, market_cap=500)
@@ -128,7 +133,7 @@ class TestBuild:
         keep(priced, ticker_details("XYZ", DAY), body, time=later, source="simulated")
 
         assert build_market_data(window) == {}
-        ((reason,),) = read_report(store, RUN, COVERAGE).values()
+        ((reason,),) = read_refusals(store).values()
         assert reason.startswith("answers of two sources would meet: ")
         assert {"polygon", "simulated"} <= set(re.split(r"[\s,;]", reason))
         with pytest.raises(ObjectMissingError):
@@ -165,7 +170,7 @@ class TestBuild:
         window = make_window(RUN, [before, DAY])
 
         assert build_market_data(window) == {"2024-12-13": KEY}
-        refusals = read_report(store, RUN, COVERAGE)
+        refusals = read_refusals(store, "2024-12-12")
         assert [len(refusals[day]) for day in window["sessions"]] == [1, 0]
         assert check_coverage(window)["sessions"] == ["2024-12-13"]
 
@@ -192,13 +197,33 @@ class TestBuild:
 class TestCoverageGate:
     DAYS = (date(2024, 12, 12), DAY)
 
+    @staticmethod
+    def report(store: ObjectStore, part: str, refusals: dict[str, list[str]]) -> None:
+        write_part(store, RUN, COVERAGE, part, refusals)
+        write_part(store, RUN, CHANGES, part, {day: ["AAPL close: 1 -> 2"] for day in refusals})
+
     def test_passes_on_the_sessions_that_nothing_forbids(self, store: ObjectStore) -> None:
-        write_report(store, RUN, COVERAGE, {"2024-12-12": ["too little is priced"], "2024-12-13": []})
+        self.report(store, "2024-12-12", {"2024-12-12": ["too little is priced"], "2024-12-13": []})
 
         assert check_coverage(make_window(RUN, self.DAYS)) == {"run": RUN, "sessions": ["2024-12-13"]}
 
+    def test_joins_what_the_parts_of_a_window_reported(self, store: ObjectStore) -> None:
+        self.report(store, "2024-12-12", {"2024-12-12": ["too little is priced"]})
+        self.report(store, "2024-12-13", {"2024-12-13": []})
+        parts = [make_window(RUN, [day]) for day in self.DAYS]
+
+        assert check_coverage(make_window(RUN, self.DAYS), parts)["sessions"] == ["2024-12-13"]
+        assert read_report(store, RUN, COVERAGE) == {"2024-12-12": ["too little is priced"], "2024-12-13": []}
+        assert set(read_report(store, RUN, CHANGES)) == {"2024-12-12", "2024-12-13"}
+
+    def test_a_part_that_was_not_built_is_missed(self, store: ObjectStore) -> None:
+        self.report(store, "2024-12-12", {"2024-12-12": []})
+
+        with pytest.raises(ObjectMissingError, match="coverage-2024-12-13"):
+            check_coverage(make_window(RUN, self.DAYS), [make_window(RUN, [day]) for day in self.DAYS])
+
     def test_fails_with_every_reason_where_none_is_left(self, store: ObjectStore) -> None:
-        write_report(store, RUN, COVERAGE, {"2024-12-12": ["no NVDA", "too little"], "2024-12-13": ["no TSLA"]})
+        self.report(store, "2024-12-12", {"2024-12-12": ["no NVDA", "too little"], "2024-12-13": ["no TSLA"]})
 
         with pytest.raises(SessionRefusedError) as refused:
             check_coverage(make_window(RUN, self.DAYS))
@@ -207,6 +232,8 @@ class TestCoverageGate:
             " fetched is kept: mend the cause, then run it again"
         )
         assert not refused.value.transient
+        # report_refusals reads it, also when nothing was accepted.
+        assert set(read_report(store, RUN, COVERAGE)) == {"2024-12-12", "2024-12-13"}
 
     def test_a_session_without_a_refusal_is_not_in_the_sentence(self) -> None:
         assert "2024-12-13" not in refusal_sentence({"2024-12-12": ["no NVDA"], "2024-12-13": []})

@@ -48,3 +48,28 @@ def test_collecting_again_asks_everything_of_the_session() -> None:
 def test_what_does_not_go_together_is_refused(params: dict[str, Any], said: str) -> None:
     with pytest.raises(RequestInvalidError, match=said):
         read(**params)
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"trading_date": "13.12.2024"}, "trading_date is '13.12.2024', but must be a date such as 2024-12-13"),
+        ({"trading_date": "20241213"}, "trading_date is '20241213'"),
+        ({"trading_date": "2024-W50-5"}, "trading_date is '2024-W50-5'"),
+        ({"trading_date": "2024-12-13\n"}, "trading_date is '2024-12-13'"),
+        ({"trading_date": 20241213}, "trading_date is 'int'"),
+        ({"rebuild": True, "trading_date": "2024-06-03", "through": "2024-06-31"}, "through is '2024-06-31'"),
+        ({"rebuild": "false"}, "rebuild is 'false', but must be true or false"),
+        ({"collect_again": None}, "collect_again is 'NoneType'"),
+        ({"explain": "NVDA'; DROP TABLE x; --"}, "explain is .*but must be a ticker such as NVDA or BRK.B"),
+        ({"explain": "N" * 11}, "explain is 'NNNNNNNNNNN'"),
+        ({"explain": ["NVDA"]}, "explain is 'list'"),
+    ],
+)
+def test_what_no_schema_has_looked_at_is_refused_by_name(params: dict[str, Any], said: str) -> None:
+    with pytest.raises(RequestInvalidError, match=said):
+        read(**params)
+
+
+def test_a_param_that_is_left_out_is_as_in_the_plain_form() -> None:
+    assert read_request({}, "manual") == read()

@@ -30,7 +30,7 @@ LASTING: list[Mag7Error] = [
     PlanRefusedError("/v3", "not in the plan", status=403),
     NotASessionError("a Saturday"),
     SessionRefusedError("too little is priced"),
-    SettingMissingError("MAG7_BUCKET", "name it"),
+    SettingMissingError("MAG7_BUCKET is not set: name it"),
     StagingIncompleteError("no file"),
 ]
 PASSING: list[Exception] = [
