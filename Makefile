@@ -10,9 +10,10 @@ TICKER ?=
 FROM ?=
 TO ?=
 PORT ?= 8080
+SEED ?= 1
 export PYTHONPATH := $(CURDIR):$(CURDIR)/plugins
 
-.PHONY: help setup demo backfill bench-backfill rebuild explain test test-slow lint ui up down bench sandbox-reset lock format readme-table
+.PHONY: help setup demo backfill bench-backfill rebuild explain test test-slow faults lint ui up down bench sandbox-reset lock format readme-table
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -47,6 +48,9 @@ test: setup ## every test but the slow ones
 
 test-slow: setup ## the slow tests
 	$(RUN) -m pytest -m slow tests
+
+faults: setup ## both DAGs under faults and kills (SEED=1); figures also go to .sandbox/faults.json
+	@$(RUN) -m tests.faults --seed "$(SEED)"
 
 lint: setup ## ruff, mypy, sqlfluff, bandit, and a search for keys and passwords
 	$(VENV)/bin/ruff check .

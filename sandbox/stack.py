@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,10 +116,11 @@ def name_source(environ: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def run_stack(home: Path, environ: Mapping[str, str]) -> Iterator[Stack]:
+def run_stack(home: Path, environ: Mapping[str, str], *, aws_options: Sequence[str] = ()) -> Iterator[Stack]:
     """Run the stack for the source that the environment asks for; its folder below ``home`` is locked meanwhile.
 
-    With POLYGON_BASE_URL set the offline market is not started: answers come from there, AWS stays the sandbox.
+    ``aws_options`` are further options of the AWS sandbox. With POLYGON_BASE_URL set the offline market is not
+    started: answers come from there, AWS stays the sandbox.
     """
     source = name_source(environ)
     folder = home / re.sub(r"[^A-Za-z0-9._-]+", "-", source)
@@ -127,7 +128,9 @@ def run_stack(home: Path, environ: Mapping[str, str]) -> Iterator[Stack]:
     base = environ.get("POLYGON_BASE_URL", "").strip()
     with (
         _locked(folder),
-        run_server("sandbox.aws", ["--port", "0", "--state", str(folder / "aws")], folder / "servers", ROOT) as aws,
+        run_server(
+            "sandbox.aws", ["--port", "0", "--state", str(folder / "aws"), *aws_options], folder / "servers", ROOT
+        ) as aws,
     ):
         if base:
             yield Stack(folder, source, aws.url, base, simulated=False)

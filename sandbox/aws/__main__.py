@@ -16,6 +16,7 @@ from werkzeug.serving import make_server
 
 from sandbox.aws.athena import AthenaEngine
 from sandbox.aws.backends import Gate, S3Store
+from sandbox.aws.faults import Faults
 from sandbox.aws.files import ParquetFiles
 from sandbox.aws.glue import GlueEngine
 from sandbox.aws.redshift import RedshiftEngine
@@ -24,7 +25,7 @@ from sandbox.aws.state import StateError, restore_state, save_state
 from sandbox.aws.webhdfs import WebHdfs
 
 
-def serve(port: int, state: Path, ready_file: Path | None) -> None:
+def serve(port: int, state: Path, ready_file: Path | None, *, keep_glue: bool) -> None:
     """Serve until SIGTERM, SIGINT or the end of the parent process, then save the state."""
     parent, stopping = os.getppid(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -38,11 +39,12 @@ def serve(port: int, state: Path, ready_file: Path | None) -> None:
     server = make_server("127.0.0.1", port, _refuse_early, threaded=True, request_handler=QuietHandler)
     # moto signs and redirects with this variable; job runs get the address by environment.
     os.environ["MOTO_PORT"] = str(server.port)
-    glue = GlueEngine(store, f"http://127.0.0.1:{server.port}", work)
+    glue = GlueEngine(store, f"http://127.0.0.1:{server.port}", work, keep_workers=keep_glue)
     files = ParquetFiles(store, work / "parquet")
-    athena, redshift = AthenaEngine(store, files), RedshiftEngine(store, files, state)
+    faults = Faults()
+    athena, redshift = AthenaEngine(store, files, faults), RedshiftEngine(store, files, state, faults)
     actions = glue.list_actions() | athena.list_actions() | redshift.list_actions()
-    server.app = Application(actions, WebHdfs(store), gate, lambda: save_state(state, gate))
+    server.app = Application(actions, WebHdfs(store), gate, lambda: save_state(state, gate), faults)
     threading.Thread(target=server.serve_forever, args=(0.05,), name="server", daemon=True).start()
     if ready_file is not None:
         beside = ready_file.with_name(f"{ready_file.name}.new")
@@ -67,6 +69,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--state", type=Path, required=True, help="directory that keeps the state")
     parser.add_argument("--ready-file", type=Path, help="gets the port and process id as JSON")
+    parser.add_argument("--keep-glue", action="store_true", help="a Glue run takes over the Spark of one that ended")
     options = parser.parse_args()
     logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of statements that are refused anyway
     options.state.mkdir(parents=True, exist_ok=True)
@@ -77,7 +80,7 @@ def main() -> int:
             sys.stderr.write(f"{options.state} is in use by another sandbox: stop it or give another --state\n")
             return 1
         try:
-            serve(options.port, options.state, options.ready_file)
+            serve(options.port, options.state, options.ready_file, keep_glue=options.keep_glue)
         except StateError as error:
             sys.stderr.write(f"{error}\n")
             return 1

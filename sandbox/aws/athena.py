@@ -15,6 +15,7 @@ from sqlglot import exp
 
 from sandbox.aws.api import Action, ApiError, Payload, require
 from sandbox.aws.backends import S3Object, S3Store, find_table, find_workgroup, list_partitions, split_uri
+from sandbox.aws.faults import QUERY_KINDS, Faults
 from sandbox.aws.files import NotParquetError, ParquetFiles
 from sandbox.aws.trino import MACROS, QueryError, check_comparisons, parse_query, translate
 
@@ -74,9 +75,10 @@ class Query:
 class AthenaEngine:
     """Starts, runs and stops queries; workgroups stay moto's."""
 
-    def __init__(self, store: S3Store, files: ParquetFiles) -> None:
+    def __init__(self, store: S3Store, files: ParquetFiles, faults: Faults) -> None:
         self._store = store
         self._files = files
+        self._faults = faults
         self._queries: dict[str, Query] = {}
         self._lock = threading.Lock()
 
@@ -160,6 +162,11 @@ class AthenaEngine:
         return query
 
     def _execute(self, query: Query) -> None:
+        fault = self._faults.choose(QUERY_KINDS, query.sql)
+        if fault is not None:
+            state = "FAILED" if fault == "query_failed" else "CANCELLED"
+            self._finish(query, state, "GENERIC_INTERNAL_ERROR: simulated failure of Athena")
+            return
         try:
             with contextlib.closing(duckdb.connect(config={"threads": 2})) as connection:
                 with self._lock:

@@ -3,8 +3,6 @@
 import os
 import shlex
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -16,8 +14,8 @@ from typing import Any
 
 from sandbox.aws.api import Action, ApiError, Payload, require
 from sandbox.aws.backends import S3Store, get_job, put_log, split_uri
+from sandbox.aws.glue_workers import RUNTIME, Environment, Worker, Workers
 
-RUNTIME = Path(__file__).parent / "glue_runtime"
 LOG_GROUP = "/aws-glue/jobs"
 ACTIVE = {"STARTING", "RUNNING", "STOPPING"}
 # Arguments that Glue itself acts on; a script does not see them.
@@ -39,7 +37,7 @@ class JobRun:
     error: str | None = None
     started: float = field(default_factory=time.time)
     completed: float | None = None
-    process: subprocess.Popen[bytes] | None = None
+    worker: Worker | None = None
 
     def describe(self) -> Payload:
         """Describe the run as GetJobRun does."""
@@ -68,11 +66,14 @@ class JobRun:
 class GlueEngine:
     """Starts, watches and stops job runs; job definitions stay moto's."""
 
-    def __init__(self, store: S3Store, endpoint: str, work: Path, minute_seconds: float = 60.0) -> None:
+    def __init__(
+        self, store: S3Store, endpoint: str, work: Path, minute_seconds: float = 60.0, *, keep_workers: bool = False
+    ) -> None:
         self._store = store
         self._endpoint = endpoint
         self._work = work
         self._minute = minute_seconds
+        self._workers = Workers(work, keep=keep_workers)
         self._lock = threading.Lock()
         self._runs: dict[str, JobRun] = {}
 
@@ -150,6 +151,7 @@ class GlueEngine:
         """Kill every run that is still going."""
         for run in list(self._runs.values()):
             self._stop(run)
+        self._workers.end()
 
     def _find(self, region: str, job_name: str, run_id: str) -> JobRun:
         run = self._runs.get(run_id)
@@ -161,7 +163,8 @@ class GlueEngine:
         with self._lock:
             if run.state in {"STARTING", "RUNNING"}:
                 run.state = "STOPPING"
-                _kill(run)
+                if run.worker is not None:
+                    run.worker.kill()
 
     def _execute(self, run: JobRun) -> None:
         state = "FAILED"
@@ -169,8 +172,7 @@ class GlueEngine:
         try:
             with tempfile.TemporaryDirectory(dir=self._work, prefix="glue-", ignore_cleanup_errors=True) as home:
                 try:
-                    command, env = self._prepare(run, Path(home))
-                    state, error = self._watch(run, Path(home), command, env)
+                    state, error = self._watch(run, Path(home), self._prepare(run, Path(home)))
                 except (ApiError, OSError) as failure:
                     error = f"{type(failure).__name__}: {failure}"
                 self._keep_logs(run, Path(home))
@@ -179,7 +181,8 @@ class GlueEngine:
                 run.completed = time.time()
                 run.state, run.error = ("STOPPED", None) if run.state == "STOPPING" else (state, error)
 
-    def _prepare(self, run: JobRun, home: Path) -> tuple[list[str], dict[str, str]]:
+    def _prepare(self, run: JobRun, home: Path) -> Payload:
+        """Fetch what the run needs into its folder; returns the job that a worker is given."""
         arguments = run.arguments
         script = self._fetch(arguments.get("--scriptLocation") or run.job.command["ScriptLocation"], home)
         modules = [self._fetch(uri, home / "modules") for uri in _split(arguments.get("--extra-py-files"))]
@@ -187,16 +190,20 @@ class GlueEngine:
             self._fetch(uri, home)
         names = {"--JOB_NAME": run.job.name, "--JOB_ID": f"j_{run.id[3:]}", "--JOB_RUN_ID": run.id}
         seen = {**names, **{name: value for name, value in arguments.items() if name not in CONSUMED}}
-        words = [word for name, value in seen.items() for word in (name, str(value))]
-        command = [sys.executable, str(RUNTIME / "launch.py"), str(home / "error"), str(script), *words]
-        settings = self._spark_settings(home) | _parse_conf(arguments.get("--conf", ""))
-        path = [str(RUNTIME), str(home / "modules"), *(str(p) for p in modules if p.suffix in {".zip", ".whl"})]
+        return {
+            "home": str(home),
+            "script": str(script),
+            "arguments": [word for name, value in seen.items() for word in (name, str(value))],
+            "path": [str(home / "modules"), *(str(path) for path in modules if path.suffix in {".zip", ".whl"})],
+        }
+
+    def _environment(self, run: JobRun) -> Environment:
+        settings = self._spark_settings() | _parse_conf(run.arguments.get("--conf", ""))
         submit = " ".join(f"--conf {shlex.quote(f'{name}={value}')}" for name, value in settings.items())
-        return command, {
+        return {
             "PATH": os.environ.get("PATH", os.defpath),
-            "HOME": str(home),
             "JAVA_HOME": _find_java(),
-            "PYTHONPATH": os.pathsep.join(path),
+            "PYTHONPATH": str(RUNTIME),
             "PYSPARK_PYTHON": sys.executable,
             "PYSPARK_SUBMIT_ARGS": f"{submit} pyspark-shell",
             "SPARK_LOCAL_IP": "127.0.0.1",
@@ -207,22 +214,21 @@ class GlueEngine:
             "TZ": "UTC",
         }
 
-    def _watch(self, run: JobRun, home: Path, command: list[str], env: dict[str, str]) -> tuple[str, str | None]:
-        with (home / "stdout").open("wb") as out, (home / "stderr").open("wb") as err, self._lock:
+    def _watch(self, run: JobRun, home: Path, job: Payload) -> tuple[str, str | None]:
+        with self._lock:
             if run.state != "STARTING":
                 return "STOPPED", None
-            run.process = subprocess.Popen(
-                command, cwd=home, env=env, stdin=subprocess.PIPE, stdout=out, stderr=err, start_new_session=True
-            )
+            worker = run.worker = self._workers.take(self._environment(run))
             run.state = "RUNNING"
+        code: int | None = None
         try:
-            code = run.process.wait(run.timeout * self._minute)
-        except subprocess.TimeoutExpired:
-            _kill(run)
-            run.process.wait()
-            return "TIMEOUT", f"Job run {run.id} exceeded its timeout of {run.timeout} minutes"
+            code = worker.run(job, run.timeout * self._minute)
         finally:
-            _kill(run)  # what the driver started (Java, Python workers) goes with it
+            with self._lock:  # whoever stops the run from here on finds no process to kill
+                run.worker = None
+            self._workers.give_back(worker, code)
+        if code is None:
+            return "TIMEOUT", f"Job run {run.id} exceeded its timeout of {run.timeout} minutes"
         if code == 0:
             return "SUCCEEDED", None
         error = home / "error"
@@ -238,7 +244,7 @@ class GlueEngine:
         target.write_bytes(body)
         return target
 
-    def _spark_settings(self, home: Path) -> dict[str, str]:
+    def _spark_settings(self) -> dict[str, str]:
         mounts = {
             f"spark.hadoop.fs.viewfs.mounttable.{bucket}.linkFallback": self._endpoint.replace("http", "webhdfs", 1)
             + f"/{bucket}"
@@ -255,8 +261,6 @@ class GlueEngine:
             "spark.driver.host": "127.0.0.1",
             "spark.driver.bindAddress": "127.0.0.1",
             "spark.driver.memory": "1g",
-            "spark.local.dir": str(home / "spark"),
-            "spark.sql.warehouse.dir": str(home / "warehouse"),
             "spark.sql.session.timeZone": "UTC",
             "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Duser.timezone=UTC",
             "spark.hadoop.mapreduce.fileoutputcommitter.marksuccessfuljobs": "false",
@@ -269,14 +273,6 @@ class GlueEngine:
             written = home / name
             lines = written.read_text(errors="replace").splitlines() if written.exists() else []
             put_log(run.region, f"{LOG_GROUP}/{group}", run.id, lines, int(time.time() * 1000))
-
-
-def _kill(run: JobRun) -> None:
-    if run.process is not None:
-        try:
-            os.killpg(run.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return  # the whole group has ended already
 
 
 def _split(value: str | None) -> list[str]:

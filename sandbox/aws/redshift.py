@@ -15,6 +15,7 @@ import duckdb
 
 from sandbox.aws.api import Action, ApiError, Payload, require
 from sandbox.aws.backends import S3Store
+from sandbox.aws.faults import STATEMENT_KINDS, Faults
 from sandbox.aws.files import ParquetFiles
 from sandbox.aws.redshift_copy import copy
 from sandbox.aws.redshift_locks import RedshiftError, TableLocks, Transaction
@@ -181,10 +182,11 @@ class Session:
 class RedshiftEngine:
     """Answers the Data API; a workgroup or cluster name is taken as given."""
 
-    def __init__(self, store: S3Store, files: ParquetFiles, state: Path) -> None:
+    def __init__(self, store: S3Store, files: ParquetFiles, state: Path, faults: Faults) -> None:
         self._store = store
         self._files = files
         self._state = state
+        self._faults = faults
         self._lock = threading.Lock()
         self._databases: dict[str, Database] = {}
         self._calls: dict[str, Call] = {}
@@ -267,6 +269,7 @@ class RedshiftEngine:
                 continue
             started = time.time()
             try:
+                self._let_fail(part.sql)
                 session.run(part, batch.parameters)
             except (RedshiftError, ApiError, duckdb.Error) as failure:
                 error = _explain(failure)
@@ -277,6 +280,13 @@ class RedshiftEngine:
             if part is not batch:
                 part.finish("FAILED" if error else "FINISHED", error)
         return error
+
+    def _let_fail(self, sql: str) -> None:
+        fault = self._faults.choose(STATEMENT_KINDS, sql)
+        if fault == "serialization":
+            raise RedshiftError("1023 DETAIL: Serializable isolation violation on table (simulated) ERROR: 1023")
+        if fault is not None:
+            raise RedshiftError("simulated failure of Redshift")
 
     def _find(self, payload: Payload) -> Call:
         call = self._calls.get(require(payload, "Id"))

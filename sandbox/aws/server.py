@@ -10,6 +10,7 @@ from werkzeug.wrappers import Request, Response
 
 from sandbox.aws.api import Action, ApiError
 from sandbox.aws.backends import Gate
+from sandbox.aws.faults import CALL_KINDS, FaultRuleError, Faults, refuse
 from sandbox.aws.webhdfs import ROOT, WebHdfs
 
 StartResponse = Callable[..., Any]
@@ -26,23 +27,37 @@ class QuietHandler(MotoRequestHandler):  # type: ignore[misc]  # moto carries no
 class Application:
     """The WSGI application of the sandbox."""
 
-    def __init__(self, actions: dict[str, Action], hdfs: WebHdfs, gate: Gate, save: Callable[[], int]) -> None:
+    def __init__(
+        self, actions: dict[str, Action], hdfs: WebHdfs, gate: Gate, save: Callable[[], int], faults: Faults
+    ) -> None:
         self._actions = actions
         self._hdfs = hdfs
         self._gate = gate
         self._save = save
+        self._faults = faults
         self._moto = DomainDispatcherApplication(create_backend_app)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request."""
+        """Answer one request, or fail it where a fault strikes."""
+        if environ.get("PATH_INFO", "").startswith("/sandbox/"):
+            return self._manage(Request(environ))(environ, start_response)
+        target = _name_call(environ)
+        fault = self._faults.choose(CALL_KINDS, target)
+        if fault is None:
+            return self._answer(environ, start_response)
+        if fault == "lost_answer":
+            for _ in self._answer(environ, lambda *_: None):
+                pass
+        else:
+            Request(environ).get_data()  # what is left unread would be taken for the next request
+        return refuse(fault, target)(environ, start_response)
+
+    def _answer(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         action = self._actions.get(environ.get("HTTP_X_AMZ_TARGET", ""))
-        path = environ.get("PATH_INFO", "")
         if action is not None:
             return self._act(action, Request(environ))(environ, start_response)
-        if path.startswith(ROOT):
+        if environ.get("PATH_INFO", "").startswith(ROOT):
             return self._hdfs.answer(Request(environ))(environ, start_response)
-        if path.startswith("/sandbox/"):
-            return self._manage(Request(environ))(environ, start_response)
         with self._gate.shared():
             answer: Iterable[bytes] = self._moto(environ, start_response)
             return answer
@@ -62,4 +77,27 @@ class Application:
             return Response(json.dumps({"status": "ok"}), content_type="application/json")
         if request.path == "/sandbox/save" and request.method == "POST":
             return Response(json.dumps({"bytes": self._save()}), content_type="application/json")
+        if request.path == "/sandbox/faults":
+            return self._steer_faults(request)
         return Response(json.dumps({"error": f"no {request.method} {request.path}"}), 404)
+
+    def _steer_faults(self, request: Request) -> Response:
+        if request.method == "GET":
+            return Response(json.dumps(self._faults.describe()), content_type="application/json")
+        try:
+            rules = self._faults.set_rules(json.loads(request.get_data()))
+        except (FaultRuleError, ValueError) as error:
+            return Response(json.dumps({"error": str(error)}), 400, content_type="application/json")
+        return Response(json.dumps({"rules": rules}), content_type="application/json")
+
+
+def _name_call(environ: Environ) -> str:
+    """Name a call as fault rules do."""
+    path = str(environ.get("PATH_INFO", ""))
+    if path.startswith(ROOT):
+        request = Request(environ)
+        operation = request.args.get("op", "").upper()
+        if operation == "CREATE" and "data" not in request.args:
+            operation = "PLACE"  # Hadoop asks for a place first, and that writes nothing
+        return f"HDFS {operation} /{path.removeprefix(ROOT)}"
+    return str(environ.get("HTTP_X_AMZ_TARGET") or f"S3 {environ.get('REQUEST_METHOD')} {path}")

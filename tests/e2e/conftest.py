@@ -43,7 +43,7 @@ def golden(tmp_path_factory: pytest.TempPathFactory) -> Command:
 @pytest.fixture(scope="session")
 def house(golden: Command) -> Iterator[House]:
     """The golden run's stack, started again from what it saved."""
-    with run_stack(golden.home, {}) as stack:
+    with run_stack(golden.home, {}, aws_options=["--keep-glue"]) as stack:
         airflow = AirflowProcess(stack.environment(), golden.home / "airflow-process.log")
         try:
             yield House(golden.home, stack, airflow)

@@ -9,13 +9,22 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache, partial
+from functools import lru_cache
 from urllib.parse import quote, unquote, urlsplit
 
 from mag7.polygon.answers import ANSWERS_AN_OBJECT, Answer, AnswerStore
-from mag7.polygon.bodies import parse_grouped_daily, parse_object, parse_splits, parse_ticker_details
+from mag7.polygon.bodies import (
+    GroupedDaily,
+    SplitPage,
+    TickerDetails,
+    parse_grouped_daily,
+    parse_object,
+    parse_splits,
+    parse_ticker_details,
+)
 from mag7.polygon.client import PolygonClient, next_page_path
 from mag7.polygon.errors import (
+    BodyInvalidError,
     CollectionStoppedError,
     KeyRejectedError,
     NotYetReleasedError,
@@ -29,6 +38,10 @@ GROUPED_DAILY = "grouped_daily"
 TICKER_DETAILS = "ticker_details"
 SPLITS = "splits"
 HTTP_NOT_FOUND = 404
+FIGURES = ("market_cap", "weighted_shares_outstanding", "share_class_shares_outstanding")
+PATIENCE = 2
+"""How often an answer with malformed figures is asked for again before it is taken as it is."""
+UNUSABLE_SHOWN = 3
 _DETAILS_PATH = "/v3/reference/tickers/"
 _STOPPING = (KeyRejectedError, PlanRefusedError, NotYetReleasedError)
 
@@ -139,7 +152,7 @@ def collect_pages(first: Call, client: PolygonClient, store: AnswerStore, *, aga
     if kept is not None:
         return CollectReport(asked=0, kept=len(kept), completed=0, failed=0, keys=(), requests=0)
     sent = client.requests
-    pages = list(client.fetch_pages(first.path, partial(_check, first)))
+    pages = list(client.fetch_pages(first.path, _PatientCheck(first, client.tries)))
     missing = next((page for page in pages if page.status == HTTP_NOT_FOUND), None)
     if missing is not None:
         raise RequestRefusedError(missing.path, "HTTP 404 for a listing", status=404, body=missing.body)
@@ -329,7 +342,7 @@ class _Batch:
 
     def _ask(self, call: Call) -> _Outcome:
         try:
-            answer = self._client.fetch(call.path, partial(_check, call), self._stop)
+            answer = self._client.fetch(call.path, _PatientCheck(call, self._client.tries), self._stop)
         except PolygonError as error:
             if isinstance(error, self._stopping):
                 self._stop.set()
@@ -344,6 +357,32 @@ class _Batch:
         now = self._client.limiter.clock.now()
         answer = Answer(call.path, now, error.status, self._client.source, error.body, error=error.summary)
         return _Outcome(call, answer, error, fatal=call.endpoint == GROUPED_DAILY and not self._optional)
+
+
+class _PatientCheck:
+    """Checks the bodies of one call, whose figures may be malformed only where they stay so when asked for again.
+
+    A figure of a wrong type counts as missing, and an answer that is kept is not asked for again: so a provider that
+    is unwell for a moment would take a line's count away for good.
+    """
+
+    def __init__(self, call: Call, tries: int) -> None:
+        self._call = call
+        self._patience = min(PATIENCE, tries - 1)
+
+    def __call__(self, body: str) -> None:
+        """Raise BodyInvalidError for a body that cannot be used, or might be whole the next time."""
+        unusable = _list_unusable(_check(self._call, body))
+        if unusable and self._patience:
+            self._patience -= 1
+            raise BodyInvalidError(self._call.path, "; ".join(unusable[:UNUSABLE_SHOWN]))
+
+
+def _list_unusable(content: object) -> list[str]:
+    """List why figures of a parsed body count as missing although they are there."""
+    if isinstance(content, TickerDetails):
+        return [reason for field, reason in content.unusable.items() if field in FIGURES]
+    return list(content.unusable.values()) if isinstance(content, GroupedDaily | SplitPage) else []
 
 
 def _check(call: Call, body: str) -> object:

@@ -1,18 +1,27 @@
-"""Runs one Glue job script: `python launch.py <error file> <script> [arguments]`.
+"""Runs Glue job scripts, one after another: reads a job as a JSON line, answers with its exit code on a line.
 
-Standard input is a pipe held by the server: when it closes, the server is gone and the run ends with it.
+A job is ``{"home", "script", "arguments", "path"}``: the folder to run in, which also gets the files stdout, stderr
+and error; ``path`` is put before the module search path. When standard input closes, the server is gone and this
+process ends with all that it started.
 """
 
+import contextlib
+import json
 import os
+import queue
 import runpy
 import signal
 import sys
 import threading
 from pathlib import Path
+from typing import Any
+
+Job = dict[str, Any]
 
 
-def _end_with_server() -> None:
-    os.read(0, 1)
+def _read_jobs(jobs: "queue.Queue[Job]") -> None:
+    for line in sys.stdin:
+        jobs.put(json.loads(line))
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
@@ -23,17 +32,58 @@ def _summarize(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(lines[:2])}"[:1000]
 
 
-def main() -> None:
-    """Run the script as __main__ and leave its exception, in one line, in the error file."""
-    error_file, script = Path(sys.argv[1]), sys.argv[2]
-    threading.Thread(target=_end_with_server, daemon=True).start()
-    sys.argv = sys.argv[2:]
+def _exit_code(ended: SystemExit) -> int:
+    return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+
+
+def _run(job: Job) -> int:
+    """Run the script as __main__ and leave its exception, in one line, in the error file; returns the exit code."""
+    home, before = Path(job["home"]), set(sys.modules)
+    os.chdir(home)
+    sys.argv, path = [job["script"], *job["arguments"]], list(sys.path)
+    sys.path[:0] = job["path"]
     try:
-        runpy.run_path(script, run_name="__main__")
+        runpy.run_path(job["script"], run_name="__main__")
     except BaseException as error:
-        if not isinstance(error, SystemExit) or error.code not in {None, 0}:
-            error_file.write_text(_summarize(error))
-        raise
+        code = _exit_code(error) if isinstance(error, SystemExit) else 1
+        if code:
+            (home / "error").write_text(_summarize(error))
+            if not isinstance(error, SystemExit):
+                sys.excepthook(type(error), error, error.__traceback__)
+        return code
+    finally:
+        sys.path[:] = path
+        # The next job brings modules of its own under the same names.
+        for name in set(sys.modules) - before:
+            if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(home)):
+                del sys.modules[name]
+    return 0
+
+
+@contextlib.contextmanager
+def _output_to(home: Path) -> Any:
+    """Let everything written below this process go to files of the job."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        target = os.open(home / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(target, number)
+        os.close(target)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+
+
+def main() -> None:
+    """Run jobs until standard input closes."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    jobs: queue.Queue[Job] = queue.Queue()
+    threading.Thread(target=_read_jobs, args=(jobs,), daemon=True).start()
+    while True:
+        job = jobs.get()
+        with _output_to(Path(job["home"])):
+            code = _run(job)
+        answers.write(f"{code}\n")
 
 
 if __name__ == "__main__":

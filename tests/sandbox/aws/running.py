@@ -43,10 +43,10 @@ class Sandbox:
         return self.process.wait(30)
 
 
-def start_sandbox(folder: Path) -> Sandbox:
+def start_sandbox(folder: Path, *options: str) -> Sandbox:
     ready, state = folder / "ready.json", folder / "state"
     ready.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "sandbox.aws", "--state", str(state), "--ready-file", str(ready)]
+    command = [sys.executable, "-m", "sandbox.aws", "--state", str(state), "--ready-file", str(ready), *options]
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
     deadline = time.monotonic() + 30

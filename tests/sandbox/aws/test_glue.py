@@ -5,6 +5,7 @@ import textwrap
 import time
 import uuid
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from sandbox.aws.backends import Gate, S3Store
 from sandbox.aws.glue import GlueEngine
-from tests.sandbox.aws.running import BUCKET, Sandbox, is_alive, parquet, wait_for
+from tests.sandbox.aws.running import BUCKET, Sandbox, is_alive, parquet, start_sandbox, wait_for
 
 ACTIVE = {"STARTING", "RUNNING", "STOPPING"}
 
@@ -260,3 +261,48 @@ def test_a_run_that_takes_too_long_times_out(tmp_path: Any) -> None:
 
     assert wait_for(lambda: describe()["JobRunState"], ACTIVE) == "TIMEOUT"
     assert "exceeded its timeout of 5 minutes" in describe()["ErrorMessage"]
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jobs]:
+    running = start_sandbox(tmp_path_factory.mktemp("aws-kept"), "--keep-glue")
+    s3 = running.client("s3")
+    s3.create_bucket(Bucket=BUCKET)
+    yield Jobs(running.client("glue"), running.client("logs"), s3)
+    assert running.stop() == 0
+
+
+class TestKeptWorkers:
+    """With --keep-glue a run takes over the process, and so the Spark, of one that ended well."""
+
+    SCRIPT = """
+        import os, sys
+        from pathlib import Path
+        import beside
+
+        print(os.getpid(), beside.WORD, Path("word").read_text(), os.getcwd() == os.path.dirname(sys.argv[0]))
+        if "--fail" in sys.argv:
+            raise ValueError("on purpose")
+    """
+
+    def run(self, jobs: Jobs, word: str, **more: str) -> tuple[str, dict[str, Any], str]:
+        jobs.put("beside.py", f"WORD = {word!r}")
+        files = {"extra_files": jobs.put("word", word), "extra_py_files": f"s3://{BUCKET}/scripts/beside.py"}
+        done = jobs.run(self.SCRIPT, **files, **more)
+        pid, *said = jobs.log(done["Id"])[0].split()
+        assert said == [word, word, "True"]
+        return pid, done, "\n".join(jobs.log(done["Id"], "error"))
+
+    def test_see_only_the_files_and_modules_of_their_run(self, kept: Jobs) -> None:
+        first, second = self.run(kept, "one"), self.run(kept, "two")
+
+        assert first[0] == second[0]
+        assert (first[1]["JobRunState"], second[1]["JobRunState"]) == ("SUCCEEDED", "SUCCEEDED")
+
+    def test_end_with_a_run_that_failed(self, kept: Jobs) -> None:
+        pid, failed, log = self.run(kept, "three", fail="now")
+
+        assert (failed["JobRunState"], failed["ErrorMessage"]) == ("FAILED", "ValueError: on purpose")
+        assert log.rstrip().endswith("ValueError: on purpose")
+        assert not is_alive(int(pid))
+        assert self.run(kept, "four")[0] != pid

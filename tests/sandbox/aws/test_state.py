@@ -171,7 +171,7 @@ def test_runs_end_with_the_server(launch: Launch, number: int) -> None:
     glue.start_job_run(JobName="slow")
 
     def read_pid() -> str:
-        return "".join(found.read_text() for found in (sandbox.state / "tmp").glob("glue-*/pid"))
+        return "".join(found.read_text() for found in (sandbox.state / "tmp").glob("*/pid"))
 
     pid = int(wait_for(read_pid, {""}, 20))
     assert is_alive(pid)

@@ -673,3 +673,44 @@ class TestPages:
             kept[THIRD] = replace(kept[THIRD], body=kept[SPLITS.path].body)
 
         assert join_pages(SPLITS, kept) is None
+
+
+class TestMalformedFigures:
+    """A count in words is as good as none, but only where the provider keeps saying it."""
+
+    WORDS = json.dumps({"status": "OK", "results": {"ticker": "AAPL", "market_cap": "n/a", "name": 7}}).encode()
+
+    def test_are_asked_for_again_before_the_answer_is_kept(self, provider: LocalProvider, store: AnswerStore) -> None:
+        provider.scripts["AAPL"].extend([Canned(body=self.WORDS), Canned(body=self.WORDS)])
+
+        report = collect(details(["AAPL"]), open_client(provider.address), store, threads=1)
+
+        assert (report.completed, report.failed, report.requests) == (1, 0, 3)
+        assert kept(store)["AAPL"].body == details_body("AAPL", name="Some Company").decode()
+
+    def test_are_taken_as_missing_where_they_stay(self, provider: LocalProvider, store: AnswerStore) -> None:
+        provider.always["AAPL"] = Canned(body=self.WORDS)
+
+        report = collect(details(["AAPL"]), open_client(provider.address), store, threads=1)
+
+        assert (report.completed, report.failed, report.requests) == (1, 0, 1 + collecting.PATIENCE)
+        assert kept(store)["AAPL"].body == self.WORDS.decode()
+
+    def test_do_not_fail_a_call_that_is_tried_once(self, provider: LocalProvider, store: AnswerStore) -> None:
+        provider.always["AAPL"] = Canned(body=self.WORDS)
+
+        report = collect(details(["AAPL"]), open_client(provider.address, tries=1), store, threads=1)
+
+        assert (report.completed, report.requests) == (1, 1)
+
+    def test_of_a_list_of_splits_are_asked_for_again(self, provider: LocalProvider, store: AnswerStore) -> None:
+        good = {"ticker": "AAPL", "execution_date": "2020-08-31", "split_from": 1, "split_to": 4}
+        first = list_of_splits(date(2020, 1, 1), DAY)
+        provider.always["splits"] = Canned(body=json.dumps({"status": "OK", "results": [good]}).encode())
+        spoilt = {"status": "OK", "results": [good | {"split_to": "n/a"}]}
+        provider.scripts["splits"].append(Canned(body=json.dumps(spoilt).encode()))
+
+        report = collect_pages(first, open_client(provider.address), store)
+
+        assert report.requests == 2
+        assert '"n/a"' not in store.load("splits", DAY)[first.path].body

@@ -84,6 +84,7 @@ class FakeProvider:
     """Answers from a dictionary of paths; a path that it does not hold is a 404, one of ``errors`` raises."""
 
     source = "polygon"
+    tries = 1
 
     def __init__(self) -> None:
         self.bodies: dict[str, str] = {}

@@ -1,0 +1,39 @@
+"""A short part of the fault harness (`make faults` is the whole): the golden day through faults and kills."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.conftest import Step
+from tests.e2e.house import House
+from tests.faults.forked import ForkedAirflow
+from tests.faults.harness import Report, run_sequences
+from tests.faults.house import DAILY, ENVIRONMENT, FaultyHouse
+from tests.faults.plan import draw_sequences
+
+SEED, SEQUENCES = 3, 2
+
+
+@pytest.fixture
+def faulty(house: House, neighbour: Step) -> Iterator[FaultyHouse]:
+    airflow = ForkedAirflow(house.stack.environment() | ENVIRONMENT, house.home / "forked")
+    opened = FaultyHouse(house, airflow)
+    opened.adopt(DAILY)
+    try:
+        yield opened
+    finally:
+        airflow.stop()
+        opened.restore(DAILY)
+
+
+def test_nothing_is_lost_doubled_or_hidden(faulty: FaultyHouse) -> None:
+    report = Report(SEED)
+
+    run_sequences(faulty, draw_sequences(SEED, SEQUENCES, [DAILY.name]), report, print)
+
+    assert (report.differences, report.green_with_missing_data) == ([], [])
+    assert report.survived == SEQUENCES
+    assert report.faults >= 3 * SEQUENCES
+    assert report.kills >= SEQUENCES

@@ -1,0 +1,77 @@
+"""``python -m tests.faults``: many seeded sequences; prints a table and writes .sandbox/faults.json."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from sandbox.stack import ROOT
+from tests.faults.harness import Report, run_sequences
+from tests.faults.house import FLOWS, open_house
+from tests.faults.plan import draw_sequences
+
+SEQUENCES = 46
+LONGEST_SECONDS = 24 * 60
+LEAST_FAULTS, LEAST_KILLS = 200, 60
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the sequences; returns 1 where something was found, or too little was tried in a whole run."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--seed", type=int, default=1, help="what is drawn (default: %(default)s)")
+    parser.add_argument("--sequences", type=int, default=SEQUENCES, help="how many (default: %(default)s)")
+    parser.add_argument("--only", type=int, default=None, help="only the sequence of this number, as in a report")
+    parser.add_argument(
+        "--seconds", type=float, default=LONGEST_SECONDS, help="begin none later (default: %(default)s)"
+    )
+    parser.add_argument("--flow", action="append", choices=tuple(FLOWS), help="only this one (default: all in turn)")
+    parser.add_argument("--home", type=Path, default=None, help="keep the stack here, and what undisturbed runs gave")
+    parser.add_argument("--report", type=Path, default=ROOT / ".sandbox" / "faults.json")
+    options = parser.parse_args(arguments)
+    report, began = Report(options.seed), time.monotonic()
+    flows = tuple(options.flow or FLOWS)
+    sequences = draw_sequences(options.seed, options.sequences, flows)
+    wanted = [sequence for sequence in sequences if options.only in {None, sequence.number}]
+    with tempfile.TemporaryDirectory(prefix="faults-") as folder, open_house(options.home or Path(folder)) as house:
+        house.learn([FLOWS[name] for name in flows], options.home and options.home / "undisturbed.pickle")
+        print(f"undisturbed runs done after {time.monotonic() - began:.0f} s", flush=True)
+        run_sequences(house, wanted, report, lambda line: print(line, flush=True), began + options.seconds)
+    report.seconds = time.monotonic() - began
+    options.report.parent.mkdir(parents=True, exist_ok=True)
+    options.report.write_text(json.dumps(report.content(), indent=1))
+    print(tabulate(report))
+    found = bool(report.differences or report.green_with_missing_data)
+    too_little = (
+        options.sequences >= SEQUENCES
+        and options.only is None
+        and (report.faults < LEAST_FAULTS or report.kills < LEAST_KILLS)
+    )
+    return int(found or too_little)
+
+
+def tabulate(report: Report) -> str:
+    """Lay the report out for people."""
+    lines = [f"{name:44s} {count:5d}" for name, count in sorted(report.by_kind.items())]
+    lines += [
+        f"{'faults in all':44s} {report.faults:5d}",
+        f"{'kills':44s} {report.kills:5d}",
+        f"{'tasks cleared after success':44s} {report.cleared:5d}",
+        f"{'processes of runs':44s} {report.runs:5d}",
+        f"{'sequences survived':44s} {report.survived:5d} of {report.sequences}",
+        f"{'sessions that said what they lacked':44s} {report.disclosed:5d}",
+        f"{'differences':44s} {len(report.differences):5d}",
+        f"{'green with missing data':44s} {len(report.green_with_missing_data):5d}",
+        f"{'seconds':44s} {report.seconds:5.0f}",
+        *report.differences,
+        *report.green_with_missing_data,
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

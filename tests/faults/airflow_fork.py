@@ -1,0 +1,248 @@
+"""Airflow warmed once and forked for every run, so that a run's process may be killed at any moment.
+
+Reads one JSON object a line, the job of a run: ``{"dag", "run", "conf", "clear", "environment", "log"}``. Answers with
+lines of its own: ``{"pid"}``, the child that drives the run; ``{"task", "map_index"}`` as each task instance starts;
+and ``{"code", "state"}`` when the child is gone, ``state`` being null where it was killed.
+
+The child is the scheduler's loop of ``airflow dags test`` for one run, which it begins or takes up again: a task that
+was running when an earlier child was killed is what the scheduler finds of a task process that SIGKILL ended, and gets
+its next try, if it has one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from tests.faults.planted import PLANTS
+
+Job = dict[str, Any]
+Say = Callable[[dict[str, Any]], None]
+
+LONGEST_RUN_SECONDS = 240.0
+_HEAVY = ("pandas", "pandas_market_calendars", "pyarrow.parquet", "pyarrow.compute", "boto3", "polygon", "urllib3",
+          "airflow.providers.amazon.aws.hooks.base_aws", "airflow.providers.amazon.aws.hooks.redshift_data",
+          "airflow.providers.amazon.aws.hooks.athena", "airflow.providers.amazon.aws.hooks.glue")  # fmt: skip
+
+
+def main() -> None:
+    """Answer jobs until standard input ends."""
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    with Path(os.environ["FAULTS_WARM_LOG"]).open("ab") as log:
+        _redirect(log.fileno())
+    if planted := os.environ.get("FAULTS_PLANTED"):
+        PLANTS[planted]()
+    dags = _warm_up()
+
+    def say(message: dict[str, Any]) -> None:
+        answers.write(json.dumps(message) + "\n")
+
+    say({"ready": sorted(dags)})
+    for line in sys.stdin:
+        job = json.loads(line)
+        if job["warm"]:
+            say({"code": _drive_and_report(dags, job, say)})
+            _let_go_of_threads()
+            continue
+        child = os.fork()
+        if child == 0:
+            os._exit(_drive_and_report(dags, job, say))
+        say({"pid": child})
+        _, status = os.waitpid(child, 0)
+        say({"code": os.waitstatus_to_exitcode(status)})
+
+
+def _redirect(target: int) -> None:
+    for stream in (1, 2):
+        os.dup2(target, stream)
+
+
+def _warm_up() -> dict[str, Any]:
+    """Import all that tasks import and write the DAGs into Airflow's database; returns the DAGs by id."""
+    from importlib import import_module
+
+    for module in _HEAVY:
+        import_module(module)
+    from airflow.dag_processing.bundles.manager import DagBundlesManager
+    from airflow.dag_processing.dagbag import BundleDagBag, sync_bag_to_db
+    from airflow.sdk.definitions.dag import _run_task  # noqa: F401
+    from airflow.sdk.execution_time import task_runner  # noqa: F401
+    from airflow.sdk.execution_time.supervisor import in_process_api_server
+
+    manager = DagBundlesManager()
+    manager.sync_bundles_to_db()
+    dags: dict[str, Any] = {}
+    for bundle in manager.get_all_dag_bundles():
+        bundle.initialize()
+        bag = BundleDagBag(dag_folder=bundle.path, bundle_path=bundle.path, bundle_name=bundle.name)
+        sync_bag_to_db(bag, bundle.name, bundle.version)
+        dags |= bag.dags
+    _ = in_process_api_server().app
+    _warm_services()
+    _let_go_of_threads()
+    return dags
+
+
+def _let_go_of_threads() -> None:
+    """Close the database and the in-process API's thread, which a fork would not have."""
+    import gc
+
+    from airflow import settings
+    from airflow.sdk.execution_time.supervisor import in_process_api_server
+
+    with contextlib.suppress(AttributeError):
+        del in_process_api_server().transport
+    gc.collect()
+    settings.dispose_orm(do_log=False)
+    gc.freeze()
+
+
+def _warm_services() -> None:
+    """Read AWS's service descriptions and the fact tables once: most of what a short task does is reading them."""
+    import functools
+
+    import boto3
+    import botocore.session
+    from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
+
+    from mag7.tasks.collect import list_session_lines
+
+    botocore.session.create_loader = functools.cache(botocore.session.create_loader)
+    for service in ("s3", "glue", "athena", "redshift-data", "logs", "sts"):
+        boto3.Session().client(service, endpoint_url=os.environ["AWS_ENDPOINT_URL"])
+    # For a word in a header every client walks the stack, source files and all.
+    AwsGenericHook._get_caller = lambda *_: "faults"
+    list_session_lines(date(2024, 12, 13))
+
+
+def _drive_and_report(dags: dict[str, Any], job: Job, say: Say) -> int:
+    os.environ.update(job["environment"])
+    with Path(job["log"]).open("ab") as log:
+        _redirect(log.fileno())
+    from airflow import settings
+
+    settings.configure_orm()
+    try:
+        say({"state": Run(dags[job["dag"]], job, say).drive()})
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        return 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    return 0
+
+
+class Run:
+    """One DAG run in Airflow's database."""
+
+    def __init__(self, dag: Any, job: Job, say: Say) -> None:
+        from airflow.serialization.serialized_objects import DagSerialization
+
+        self._dag, self._job, self._say = dag, job, say
+        self._scheduled = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
+        # What serialization leaves out and the end of a run looks for.
+        self._scheduled.on_success_callback = dag.on_success_callback
+        self._scheduled.on_failure_callback = dag.on_failure_callback
+
+    def drive(self) -> str:
+        """Run tasks until the run has ended; returns its state."""
+        from airflow.sdk.definitions.dag import _run_task
+        from airflow.utils.session import create_session
+
+        until = time.monotonic() + LONGEST_RUN_SECONDS
+        with create_session() as session:
+            run = self._open(session)
+            while run.state == "running":
+                if time.monotonic() > until:
+                    raise TimeoutError(f"{run.run_id} did not end within {LONGEST_RUN_SECONDS:.0f} s")
+                for ti in self._schedule(run, session):
+                    self._say({"task": ti.task_id, "map_index": ti.map_index})
+                    try:
+                        _run_task(ti=ti, task=self._dag.task_dict[ti.task_id], run_triggerer=True)
+                    except Exception:
+                        import traceback
+
+                        traceback.print_exc()
+            return str(run.state)
+
+    def _open(self, session: Any) -> Any:
+        """Find the run, what was cleared or killed made ready again; or begin it."""
+        from airflow.models.dagrun import DagRun
+        from sqlalchemy import select
+
+        wanted = select(DagRun).where(DagRun.dag_id == self._dag.dag_id, DagRun.run_id == self._job["run"])
+        run = session.scalar(wanted)
+        if run is None:
+            return self._begin(session)
+        run.dag = self._scheduled
+        for ti in run.get_task_instances(session=session):
+            if ti.state in {"running", "queued"}:
+                ti.end_date = datetime.now(UTC)
+                ti.state = "up_for_retry" if ti.try_number <= ti.max_tries else "failed"
+        session.commit()
+        self._clear(session)
+        return session.scalar(wanted.execution_options(populate_existing=True))
+
+    def _clear(self, session: Any) -> None:
+        """Clear what an operator would: the tasks that are named, with what comes after them, or what failed."""
+        clear = self._job["clear"]
+        if clear is None:
+            return
+        subset = (
+            self._scheduled
+            if clear == "failed"
+            else self._scheduled.partial_subset([clear], include_downstream=True, include_upstream=False)
+        )
+        subset.clear(run_id=self._job["run"], only_failed=clear == "failed", dag_run_state="running", session=session)
+        session.commit()
+
+    def _begin(self, session: Any) -> Any:
+        from airflow.models.dagrun import get_or_create_dagrun
+        from airflow.utils.types import DagRunTriggeredByType
+
+        now = datetime.now(UTC)
+        run = get_or_create_dagrun(
+            dag=self._scheduled,
+            run_id=self._job["run"],
+            start_date=now,
+            logical_date=None,
+            data_interval=None,
+            run_after=now,
+            conf=self._job["conf"],
+            triggered_by=DagRunTriggeredByType.TEST,
+            triggering_user_name="faults",
+            session=session,
+        )
+        run.dag = self._scheduled
+        session.commit()
+        return run
+
+    def _schedule(self, run: Any, session: Any) -> list[Any]:
+        """List the task instances that are to run now, each on its next try."""
+        session.expire_all()
+        for ti in run.get_task_instances(state=["up_for_retry"], session=session):
+            ti.end_date = datetime.now(UTC) - timedelta(days=1)  # nobody waits for a try's delay here
+        session.commit()
+        ready, _ = run.update_state(session=session)
+        for ti in ready:
+            if ti.state != "up_for_reschedule":
+                ti.try_number += 1
+            ti.state, ti.scheduled_dttm = "scheduled", datetime.now(UTC)
+        session.commit()
+        return sorted(
+            run.get_task_instances(state=["scheduled"], session=session), key=lambda ti: (ti.task_id, ti.map_index)
+        )
+
+
+if __name__ == "__main__":
+    main()

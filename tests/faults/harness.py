@@ -1,0 +1,229 @@
+"""Disturbed runs: each sequence is run through its faults and kills to a success, and compared with an undisturbed run.
+
+A difference is what a reader sees otherwise after the run was run again to its end. Green with missing data is a run
+that ends in success while readers see less or other than they should, and nothing says so: a session whose published
+row calls itself partial or flagged, or that lists failed lines, says so. A torn warehouse is a failed run that left a
+session's rows neither as they were before it nor as they should be.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from tests.e2e.house import Published
+from tests.faults.forked import AirflowGoneError
+from tests.faults.house import FLOWS, FaultyHouse, Flow
+from tests.faults.plan import Disturbance, Fault, Kill
+
+MOST_ATTEMPTS = 6
+FAULTY_ATTEMPTS = 3
+"""So often a failed run is cleared while the rest of its faults goes on; after that the servers are well."""
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Report:
+    """What a number of sequences came to; everything that struck is counted by the servers themselves."""
+
+    seed: int
+    by_kind: dict[str, int] = field(default_factory=dict)
+    kills: int = 0
+    cleared: int = 0
+    sequences: int = 0
+    runs: int = 0
+    survived: int = 0
+    disclosed: int = 0
+    differences: list[str] = field(default_factory=list)
+    green_with_missing_data: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def faults(self) -> int:
+        """How many faults struck."""
+        return sum(self.by_kind.values())
+
+    def content(self) -> dict[str, Any]:
+        """Give the report as JSON holds it."""
+        counted = asdict(self) | {"faults": self.faults}
+        return counted | {
+            "by_kind": dict(sorted(self.by_kind.items())),
+            "differences": len(self.differences),
+            "green_with_missing_data": len(self.green_with_missing_data),
+            "found": self.differences + self.green_with_missing_data,
+            "seconds": round(self.seconds, 1),
+        }
+
+
+def run_sequences(
+    house: FaultyHouse, sequences: Iterable[Disturbance], report: Report, say: Say, until: float = float("inf")
+) -> None:
+    """Run sequences one after another, none begun after a moment of ``time.monotonic``."""
+    began = time.monotonic()
+    for sequence in sequences:
+        if time.monotonic() > until:
+            break
+        started = time.monotonic()
+        _Sequence(house, sequence, report).run()
+        report.seconds = time.monotonic() - began
+        say(
+            f"{sequence.number:3d} {sequence.flow:8s} {time.monotonic() - started:5.1f} s  faults {report.faults},"
+            f" kills {report.kills}, differences {len(report.differences)},"
+            f" green with missing data {len(report.green_with_missing_data)}"
+        )
+
+
+class _Sequence:
+    """One sequence under way."""
+
+    def __init__(self, house: FaultyHouse, plan: Disturbance, report: Report) -> None:
+        self._house, self._plan, self._report = house, plan, report
+        self._flow: Flow = FLOWS[plan.flow]
+        self._chance = random.Random(f"{report.seed}-{plan.number}")
+        self._left: list[Fault] = list(plan.faults)
+        self._kills: list[Kill] = list(plan.kills)
+        self._run = f"s{report.seed}-{plan.number}"
+        self._before = Published({}, {}, {})
+
+    def run(self) -> None:
+        """Prepare, disturb, run to the end, clear a task and run on, compare."""
+        plan, report = self._plan, self._report
+        report.sequences += 1
+        self._house.prepare(self._flow, self._chance, older=plan.older, forgotten=plan.forgotten)
+        self._before = self._house.published()
+        found = self._disturb(None)
+        if plan.cleared is not None and found is not None:
+            report.cleared += 1
+            names = sorted(self._house.airflow.seconds)
+            found = self._disturb(names[int(plan.cleared * len(names))])
+        if found is None or _list_differences(self._house.right, found):
+            found = self._run_again()
+        differences = ["it never ended in success"] if found is None else _list_differences(self._house.right, found)
+        if differences:
+            report.differences += [f"sequence {plan.number} ({plan.flow}): {text}" for text in differences]
+        else:
+            report.survived += 1
+
+    def _disturb(self, clear: str | None) -> Published | None:
+        """Run until success, clearing what failed; returns what readers see then, None where that never comes."""
+        for attempt in range(MOST_ATTEMPTS):
+            rules = self._left if attempt < FAULTY_ATTEMPTS else []
+            with self._house.faults(rules, self._report.by_kind) as left:
+                state = self._run_on(clear)
+            self._left = left
+            found = self._house.published()
+            if state == "success":
+                self._judge_green(found)
+                return found
+            self._judge_failed(found)
+            clear = "failed"
+        return None
+
+    def _run_on(self, clear: str | None) -> str | None:
+        """Run until the run ends by itself, going on after every kill."""
+        while True:
+            self._report.runs += 1
+            kill = self._kills[0] if self._kills else None
+            ended = self._house.airflow.run(self._flow.dag, self._run, self._flow.conf, clear=clear, kill=kill)
+            if ended.killed and kill is None:
+                raise AirflowGoneError(f"{self._run} did not end in time")
+            if ended.killed:
+                self._kills.pop(0)
+                self._report.kills += 1
+                clear = None
+                continue
+            if kill is not None:
+                # It ended before its kill: what is left of the way is counted from the next start on.
+                self._kills[0] = replace(kill, tasks=max(kill.tasks - len(ended.started), 0))
+            return ended.state
+
+    def _run_again(self) -> Published | None:
+        """Run the sessions once more, as an operator would who wonders, with nothing in the way."""
+        self._report.runs += 1
+        conf = dict(self._flow.conf)
+        if self._flow.dag == "mag7_backfill":
+            conf["repeat"] = True
+        ended = self._house.airflow.run(self._flow.dag, f"{self._run}-again", conf)
+        return self._house.published() if ended.state == "success" else None
+
+    def _judge_green(self, found: Published) -> None:
+        """A run that says success shows what it should, or its sessions say what they lack."""
+        for day in self._flow.sessions:
+            differences = _list_differences(self._house.right.of(day), found.of(day))
+            if not differences:
+                continue
+            if _says_so(found, day, _quality(self._house.right, day)):
+                self._report.disclosed += 1
+            else:
+                self._report.green_with_missing_data += [
+                    f"sequence {self._plan.number}: {day} is green: {text}" for text in differences
+                ]
+        others = _list_differences(_but(self._house.right, self._flow), _but(found, self._flow))
+        self._report.differences += [f"sequence {self._plan.number}: another session: {text}" for text in others]
+
+    def _judge_failed(self, found: Published) -> None:
+        """A failed run leaves each session in the warehouse as it was, or as it should be, nothing between."""
+        for day in self._flow.sessions:
+            rows = found.of(day).rows
+            if rows not in (self._before.of(day).rows, self._house.right.of(day).rows) and not _says_so(
+                found, day, _quality(self._house.right, day)
+            ):
+                counts = {table: len(held) for table, held in rows.items()}
+                self._report.differences.append(f"sequence {self._plan.number}: {day} is torn: {counts}")
+
+
+def _quality(published: Published, day: str) -> str | None:
+    from tests.declared import name_values
+
+    rows = published.of(day).rows["concentration_metrics"]
+    return str(name_values("concentration_metrics", rows[0])["quality"]) if rows else None
+
+
+def _says_so(found: Published, day: str, right: str | None) -> bool:
+    """Whether a session's own row calls itself less than it should be."""
+    quality = _quality(found, day)
+    return quality in {"partial", "flagged"} and quality != right
+
+
+def _but(published: Published, flow: Flow) -> Published:
+    """What is published of all other sessions, and of splits."""
+    return Published(
+        {
+            table: [row for row in rows if table == "splits" or row[0] not in flow.sessions]
+            for table, rows in published.rows.items()
+        },
+        {
+            key: digest
+            for key, digest in published.objects.items()
+            if "splits/" in key or not any(day in key for day in flow.sessions)
+        },
+        {
+            table: {day: place for day, place in found.items() if day not in flow.sessions}
+            for table, found in published.partitions.items()
+        },
+    )
+
+
+def _list_differences(right: Published, found: Published) -> list[str]:
+    """Say, one phrase each, where what is found is not what is right."""
+    differences = []
+    for table in sorted({*right.rows, *found.rows}):
+        left, held = right.rows.get(table, []), found.rows.get(table, [])
+        if left != held:
+            differences.append(f"{table}: {len(held)} rows, {len(left)} are right{_first(left, held)}")
+    for key in sorted({*right.objects, *found.objects}):
+        if right.objects.get(key) != found.objects.get(key):
+            word = "missing" if key not in found.objects else "too much" if key not in right.objects else "differs"
+            differences.append(f"{key} {word}")
+    if right.partitions != found.partitions:
+        differences.append("partitions differ")
+    return differences
+
+
+def _first(left: Sequence[tuple[Any, ...]], held: Sequence[tuple[Any, ...]]) -> str:
+    odd = next((row for row in held if row not in left), None) or next((row for row in left if row not in held), None)
+    return f", such as {str(odd)[:200]}" if odd else ""

@@ -1,0 +1,240 @@
+"""The house under faults: the whole stack, its answers and what is published, taken away and put back."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import pickle
+import random
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mag7.lake.catalog import DATABASE
+from sandbox.airflow_home import prepare_airflow
+from sandbox.setup import set_up_sandbox
+from sandbox.stack import SIMULATED, run_stack
+from tests.e2e.house import BUCKET, TABLES, House, Published, Rows
+from tests.faults.forked import ForkedAirflow
+from tests.faults.plan import AWS, MARKET, Fault
+
+ANSWERS = "raw/polygon/"
+ENVIRONMENT = {
+    "MAG7_BATCHES": "3",
+    # A stall costs one of these; three tries in a row use up what a call has.
+    "POLYGON_READ_TIMEOUT": "1",
+    "POLYGON_TRIES": "3",
+    "AWS_MAX_ATTEMPTS": "2",
+}
+
+
+@dataclass(frozen=True)
+class Flow:
+    """A DAG and what it is asked for; ``sessions`` are those that it publishes."""
+
+    name: str
+    dag: str
+    conf: Mapping[str, Any]
+    sessions: tuple[str, ...]
+
+
+DAILY = Flow("daily", "mag7_daily", {"trading_date": "2024-12-13"}, ("2024-12-13",))
+BACKFILL = Flow(
+    "backfill", "mag7_backfill", {"start_date": "2024-11-26", "end_date": "2024-11-27"}, ("2024-11-26", "2024-11-27")
+)
+FLOWS = {flow.name: flow for flow in (DAILY, BACKFILL)}
+
+
+class FaultyHouse:
+    """A stack, forked Airflow, and what each flow publishes and keeps when nothing disturbs it."""
+
+    def __init__(self, house: House, airflow: ForkedAirflow) -> None:
+        self._house, self.airflow = house, airflow
+        self._answers: dict[str, dict[str, bytes]] = {}
+        self.right: Published = Published({}, {}, {})
+        self._rules: list[Fault] = []
+
+    def learn(self, flows: Sequence[Flow], kept: Path | None = None) -> None:
+        """Run every flow undisturbed, from nothing kept; ``kept`` is a file that spares a later process the runs."""
+        if kept is not None and kept.exists():
+            self._answers, self.right, self.airflow.seconds = pickle.loads(kept.read_bytes())  # noqa: S301 - our own
+            return
+        for flow in flows:
+            self._delete(ANSWERS)
+            ended = self.airflow.run(flow.dag, f"undisturbed-{flow.name}", flow.conf, warm=True)
+            assert ended.state == "success", f"the undisturbed run of {flow.dag} ended {ended.state}"
+            self._answers[flow.name] = {key: self._house.get(key) for key in self._house.list_keys(ANSWERS)}
+        self.right = self.published()
+        if kept is not None:
+            kept.write_bytes(pickle.dumps((self._answers, self.right, self.airflow.seconds)))
+
+    def adopt(self, flow: Flow) -> None:
+        """Take what a house already holds of a flow for its undisturbed run."""
+        self._answers[flow.name] = {key: self._house.get(key) for key in self._house.list_keys(ANSWERS)}
+        self.right = self.published()
+
+    def restore(self, flow: Flow) -> None:
+        """Put a flow's answers back, all of them."""
+        self._put_back_answers(flow, random.Random(0), 0.0, 0.0)
+
+    @contextlib.contextmanager
+    def planted(self, name: str) -> Iterator[None]:
+        """Let tasks run with a planted defect inside the block."""
+        right, seconds = self.airflow, self.airflow.seconds
+        self.airflow = ForkedAirflow(right.environment | {"FAULTS_PLANTED": name}, right.logs / name)
+        self.airflow.seconds = seconds
+        try:
+            yield
+        finally:
+            self.airflow.stop()
+            self.airflow = right
+
+    def query(self, sql: str) -> Rows:
+        """Ask the warehouse."""
+        return self._house.query(sql)
+
+    def published(self) -> Published:
+        """What anyone reads, but for when and under which key the answers behind it were kept."""
+        found = self._house.published()
+        documents = {key: _digest_document(self._house.get(key)) for key in found.objects if key.endswith(".json")}
+        return replace(found, objects=found.objects | documents)
+
+    def prepare(self, flow: Flow, chance: random.Random, *, older: bool, forgotten: float) -> None:
+        """Take a flow's sessions back to before its run, and forget a part of its answers.
+
+        ``older`` leaves an older edition of them for readers instead of nothing.
+        """
+        for prefix in ("staging/", "pending/"):
+            self._delete(prefix)
+        self._put_back_answers(flow, chance, forgotten, 0.5 if forgotten else 0.0)
+        for day in flow.sessions:
+            if older:
+                self._make_older(day)
+            else:
+                self._unpublish(day)
+
+    def _put_back_answers(self, flow: Flow, chance: random.Random, details: float, others: float) -> None:
+        """Put back all but a part of the details, and of the other answers, of a flow's own sessions."""
+        self._delete(ANSWERS)
+        store = self._house.client("s3")
+        for key, body in self._answers[flow.name].items():
+            mine = any(f"trading_date={day}/" in key for day in flow.sessions)
+            part = (details if "ticker_details" in key else others) if mine else 0.0
+            lines = [line for line in gzip.decompress(body).splitlines(keepends=True) if chance.random() >= part]
+            if lines:
+                store.put_object(Bucket=BUCKET, Key=key, Body=gzip.compress(b"".join(lines), 1, mtime=0))
+
+    def _change(self, *statements: str) -> None:
+        data = self._house.client("redshift-data")
+        call = data.batch_execute_statement(Sqls=statements, WorkgroupName="market-analysis", Database="dev")["Id"]
+        while (told := data.describe_statement(Id=call))["Status"] in {"SUBMITTED", "PICKED", "STARTED"}:
+            time.sleep(0.02)
+        assert told["Status"] == "FINISHED", told["Error"]
+
+    def _unpublish(self, day: str) -> None:
+        self._change(*(f"DELETE FROM market_data.{table} WHERE trading_date = '{day}'" for table in TABLES))  # noqa: S608
+        for table in TABLES:
+            with contextlib.suppress(self._house.client("glue").exceptions.EntityNotFoundException):
+                self._house.client("glue").delete_partition(
+                    DatabaseName=DATABASE, TableName=table, PartitionValues=[day]
+                )
+        for key in self._list_published(day):
+            self._house.client("s3").delete_object(Bucket=BUCKET, Key=key)
+
+    def _make_older(self, day: str) -> None:
+        """Another edition: a close and a share that differ, files of another writer beside the right ones."""
+        store = self._house.client("s3")
+        self._change(
+            f"UPDATE market_data.concentration_metrics SET mag7_pct_of_sp500 = 1 WHERE trading_date = '{day}'",  # noqa: S608
+            f"DELETE FROM market_data.company_details WHERE trading_date = '{day}'",  # noqa: S608
+        )
+        for key in self._list_published(day):
+            body = self._house.get(key)
+            if key.endswith(".json"):
+                document = json.loads(body)
+                document["constituents"][0]["close"] = 1.5
+                store.put_object(Bucket=BUCKET, Key=key, Body=json.dumps(document).encode())
+            elif key.startswith("processed/"):
+                store.put_object(Bucket=BUCKET, Key=key.replace("data.parquet", "part-0.parquet"), Body=body)
+
+    def _list_published(self, day: str) -> list[str]:
+        prefixes = [f"raw/magnificent7/trading_date={day}/"]
+        prefixes += [f"processed/{table}/trading_date={day}/" for table in TABLES]
+        prefixes += [f"analytics/{table}/{day}" for table in TABLES]
+        return [key for prefix in prefixes for key in self._house.list_keys(prefix)]
+
+    def _delete(self, prefix: str) -> None:
+        keys = self._house.list_keys(prefix)
+        for start in range(0, len(keys), 1000):
+            part = [{"Key": key} for key in keys[start : start + 1000]]
+            self._house.client("s3").delete_objects(Bucket=BUCKET, Delete={"Objects": part, "Quiet": True})
+
+    @contextlib.contextmanager
+    def faults(self, rules: Sequence[Fault], struck: dict[str, int]) -> Iterator[list[Fault]]:
+        """Let both servers fail by rules inside the block; yields a list that afterwards holds what is left of them.
+
+        What struck is added to ``struck`` by name, as the servers counted it.
+        """
+        left: list[Fault] = []
+        servers = {MARKET: self._house.stack.polygon_url, AWS: self._house.stack.aws_url}
+        by_server = {server: [fault for fault in rules if fault.server == server] for server in servers}
+        for server, url in servers.items():
+            _ask(url, [fault.rule for fault in by_server[server]])
+        try:
+            yield left
+        finally:
+            for server, url in servers.items():
+                told = _ask(url)
+                counts = told["rules"] if isinstance(told, dict) else told
+                _ask(url, [])
+                for fault, count in zip(by_server[server], counts, strict=True):
+                    struck[fault.name] = struck.get(fault.name, 0) + count["struck"]
+                    left += _list_left(fault, count)
+
+
+def _list_left(fault: Fault, count: Mapping[str, int]) -> list[Fault]:
+    remaining = fault.rule["count"] - count["struck"]
+    if remaining <= 0:
+        return []
+    skip = {"skip": fault.rule["skip"] - count["passed"]} if fault.server == AWS else {}
+    return [replace(fault, rule={**fault.rule, "count": remaining, **skip})]
+
+
+def _ask(url: str, rules: list[Any] | None = None) -> Any:
+    body = None if rules is None else json.dumps([dict(rule) for rule in rules]).encode()
+    request = urllib.request.Request(f"{url}/sandbox/faults", body)  # noqa: S310 - our own servers
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        return json.load(answer)
+
+
+def _digest_document(body: bytes) -> str:
+    document = json.loads(body)
+    document.pop("data_collection_time", None)
+    return json.dumps(_without_answers(document), sort_keys=True)
+
+
+def _without_answers(content: Any) -> Any:
+    """The same without the keys of the answers that it rests on, which name the moment that they were kept."""
+    if isinstance(content, Mapping):
+        return {key: _without_answers(value) for key, value in content.items() if key != "answers"}
+    if isinstance(content, list):
+        return [_without_answers(value) for value in content]
+    return content
+
+
+@contextlib.contextmanager
+def open_house(home: Path, environment: Mapping[str, str] | None = None) -> Iterator[FaultyHouse]:
+    """Start the stack and Airflow in a folder, set up; ``environment`` changes what tasks see."""
+    with run_stack(home, {}, aws_options=["--keep-glue"]) as stack:
+        prepare_airflow(stack)
+        set_up_sandbox(stack.environment(), stack.folder / "setup.log")
+        changed = stack.environment() | ENVIRONMENT | dict(environment or {})
+        airflow = ForkedAirflow(changed, home / SIMULATED / "runs")
+        try:
+            yield FaultyHouse(House(home, stack, airflow=None), airflow)  # type: ignore[arg-type]
+        finally:
+            airflow.stop()

@@ -1,0 +1,97 @@
+"""The whole harness, and the proof that it can fail: with a guard switched off it reports what readers then see."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.faults.__main__ import main
+from tests.faults.harness import Report, run_sequences
+from tests.faults.house import DAILY, FaultyHouse, open_house
+from tests.faults.plan import DETAILS, MARKET, Disturbance, Fault, Kill
+
+pytestmark = pytest.mark.slow
+
+CALM = Disturbance(0, DAILY.name, older=True, forgotten=0.2, faults=(), kills=())
+
+
+def test_nothing_is_lost_doubled_or_hidden(tmp_path: Path) -> None:
+    report = tmp_path / "faults.json"
+
+    code = main(["--report", str(report)])
+
+    told = json.loads(report.read_text())
+    assert told["found"] == []
+    assert (told["differences"], told["green_with_missing_data"]) == (0, 0)
+    assert told["survived"] == told["sequences"]
+    assert code == 0, told
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyHouse]:
+    with open_house(tmp_path_factory.mktemp("planted")) as opened:
+        opened.learn([DAILY])
+        yield opened
+
+
+def disturb(house: FaultyHouse, disturbance: Disturbance) -> Report:
+    report = Report(seed=abs(hash(disturbance)) % 10**9)
+    run_sequences(house, [disturbance], report, print)
+    return report
+
+
+def test_what_is_right_is_found_right(house: FaultyHouse) -> None:
+    report = disturb(house, replace(CALM, kills=(Kill(3, 0.5),)))
+
+    assert (report.differences, report.green_with_missing_data) == ([], [])
+    assert (report.survived, report.kills) == (1, 1)
+
+
+class TestPlanted:
+    """A defect planted in the process of the run, never in the product."""
+
+    def test_an_answer_that_counts_whatever_it_says_is_never_asked_again(self, house: FaultyHouse) -> None:
+        failing = Fault("no answer", MARKET, {"kind": "status", "status": 502, "path": f"{DETAILS}[JKQVZ]", "count": 9})
+        disturbance = replace(CALM, number=1, older=False, forgotten=0.6, faults=(failing,))
+        with house.planted("accept_any_answer"):
+            report = disturb(house, disturbance)
+
+        assert report.by_kind["no answer"] >= 3
+        assert report.differences
+
+    def test_a_load_without_its_delete_doubles_rows(self, house: FaultyHouse) -> None:
+        with house.planted("load_without_delete"):
+            report = disturb(house, replace(CALM, number=2))
+
+        assert any("constituent_market_caps: 1006 rows, 503 are right" in text for text in report.differences)
+        assert report.green_with_missing_data
+
+    def test_the_reconciliation_alone_keeps_doubled_rows_from_being_green(self, house: FaultyHouse) -> None:
+        with house.planted("load_without_delete_reconciled"):
+            report = disturb(house, replace(CALM, number=3))
+
+        assert "sequence 3 (daily): it never ended in success" in report.differences
+        assert report.green_with_missing_data == []
+
+    def test_files_of_another_writer_stay_where_readers_look(self, house: FaultyHouse) -> None:
+        with house.planted("leave_strays"):
+            report = disturb(house, replace(CALM, number=4))
+
+        assert any("part-0.parquet too much" in text for text in report.differences)
+
+    def test_a_lost_line_is_refused_by_the_checks(self, house: FaultyHouse) -> None:
+        with house.planted("lose_a_line"):
+            report = disturb(house, replace(CALM, number=5, older=False))
+
+        assert "sequence 5 (daily): it never ended in success" in report.differences
+        assert report.green_with_missing_data == []
+
+    def test_a_lost_line_is_green_where_no_check_objects(self, house: FaultyHouse) -> None:
+        with house.planted("lose_a_line_unchecked"):
+            report = disturb(house, replace(CALM, number=6, older=False))
+
+        assert any("502 rows, 503 are right" in text for text in report.green_with_missing_data)
