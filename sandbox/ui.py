@@ -9,46 +9,37 @@ triggerer, AWS sandbox and offline market. The logs of all lie in the folder tha
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 import boto3
-import psutil  # type: ignore[import-untyped]  # it carries no types
 
 from mag7.errors import Mag7Error
 from mag7.lake.keys import document_key
 from mag7.lake.objects import ObjectStore
 from mag7.settings import read_settings
 from sandbox.airflow_home import AirflowCommandError
-from sandbox.initialize import FERNET_KEY, JWT_SECRET, PASSWORDS, KeyMissingError, make_keys, prepare_database
+from sandbox.initialize import KeyMissingError, make_keys, prepare_database
 from sandbox.postgres import PostgresNotReadyError, find_programs, run_postgres
 from sandbox.processes import ServerNotReadyError
 from sandbox.provision import ProvisioningError
+from sandbox.services import Services, check_alive, describe_environment, run_services, wait_until_healthy
 from sandbox.setup import set_up_sandbox
 from sandbox.stack import REGION, ROOT, FolderInUseError, Stack, run_stack
 from sandbox.trigger import DEVELOPMENT_PASSWORD, USER, AirflowApi, AirflowRefusedError
 
-Services = dict[str, subprocess.Popen[bytes]]
 DAG = "mag7_daily"
 FIRST_SESSIONS = ("2024-12-11", "2024-12-12", "2024-12-13")
-START_SECONDS = 180.0
-STOP_SECONDS = 10.0
-KILL_SECONDS = 5.0
 POSTGRES_PARALLELISM, SQLITE_PARALLELISM = "8", "2"
-MONTHS_AT_ONCE = "4"
-"""Months that mag7_backfill has under way at once; mag7_daily has one run at a time whatever stands here."""
 
 
 class PortInUseError(Exception):
@@ -114,30 +105,12 @@ def run_airflow_services(stack: Stack, home: Path, port: int) -> Iterator[Servic
         prepare_database(environment)
         if set_up_sandbox(environment, home / "mag7_setup.log"):
             _say("mag7_setup has set the sandbox up")
-        services = held.enter_context(_run_services(port, home, environment))
-        _wait_until_healthy(services, port, home)
+        services = held.enter_context(run_services(port, home, environment))
+        wait_until_healthy(services, port, home)
         _say(f"Airflow: http://localhost:{port}  user {USER}, password {DEVELOPMENT_PASSWORD}\nlogs: {home}")
         _load_first_sessions(stack, port)
         _say("ctrl-C ends it")
         yield services
-
-
-def describe_environment(stack: Stack, home: Path, port: int) -> dict[str, str]:
-    """Give the environment of the services, without the database's address."""
-    keys = home / "keys"
-    given = {name: value for name, value in stack.environment().items() if not name.startswith("AIRFLOW_CONN_")}
-    return given | {
-        "AIRFLOW_HOME": str(home),
-        "AIRFLOW__CORE__FERNET_KEY_CMD": f"cat {keys / FERNET_KEY}",
-        "AIRFLOW__API_AUTH__JWT_SECRET_CMD": f"cat {keys / JWT_SECRET}",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
-        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(keys / PASSWORDS),
-        "AIRFLOW__CORE__MAX_ACTIVE_RUNS_PER_DAG": MONTHS_AT_ONCE,
-        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
-        "AIRFLOW__API__BASE_URL": f"http://localhost:{port}",
-        # The offline market has no new sessions: runs are asked for by hand.
-        "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False" if stack.simulated else "True",
-    }
 
 
 def _choose_database(held: ExitStack, home: Path) -> dict[str, str]:
@@ -151,94 +124,6 @@ def _choose_database(held: ExitStack, home: Path) -> dict[str, str]:
             "AIRFLOW__CORE__PARALLELISM": SQLITE_PARALLELISM,
         }
     return {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": address, "AIRFLOW__CORE__PARALLELISM": POSTGRES_PARALLELISM}
-
-
-@contextmanager
-def _run_services(port: int, home: Path, environment: Mapping[str, str]) -> Iterator[Services]:
-    services: Services = {}
-    try:
-        for name, arguments in list_services(port).items():
-            with (home / f"{name}.log").open("wb") as output:
-                # A session of its own: its children are found by it, and ctrl-C reaches it in its turn.
-                services[name] = subprocess.Popen(
-                    [sys.executable, "-m", "airflow", name, *arguments],
-                    cwd=ROOT,
-                    env=dict(environment),
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
-        yield services
-    finally:
-        end_sessions(services.values())
-
-
-def list_services(port: int) -> dict[str, list[str]]:
-    """List Airflow's services with their arguments; logs are files that all of them see, so none serves them."""
-    return {
-        "api-server": ["--host", "127.0.0.1", "--port", str(port)],
-        "scheduler": ["--skip-serve-logs"],
-        "dag-processor": [],
-        "triggerer": ["--skip-serve-logs"],
-    }
-
-
-def end_sessions(leaders: Iterable[subprocess.Popen[bytes]]) -> None:
-    """End processes that each lead a session, and then whatever else is left in their sessions.
-
-    A session, not a process group: every task that the scheduler runs makes a group of its own.
-    """
-    held = list(leaders)
-    for leader in held:
-        leader.terminate()
-    deadline = time.monotonic() + STOP_SECONDS
-    for leader in held:
-        with suppress(subprocess.TimeoutExpired):
-            leader.wait(max(0.0, deadline - time.monotonic()))
-        gone_by = time.monotonic() + KILL_SECONDS
-        while (left := list_session(leader.pid)) and time.monotonic() < gone_by:
-            for pid in left:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(0.05)
-        leader.wait(STOP_SECONDS)
-
-
-def list_session(leader: int) -> list[int]:
-    """List the processes of the session that a process leads or led; zombies have ended."""
-    found = []
-    for process in psutil.process_iter():
-        with suppress(ProcessLookupError, PermissionError, psutil.Error):
-            if os.getsid(process.pid) == leader and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(int(process.pid))
-    return found
-
-
-def _wait_until_healthy(services: Services, port: int, home: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        _check_alive(services, home)
-        if _is_healthy(port):
-            return
-        time.sleep(0.5)
-    raise ServerNotReadyError(f"Airflow is not healthy after {START_SECONDS:.0f} s: see the logs in {home}")
-
-
-def _is_healthy(port: int) -> bool:
-    address = f"http://127.0.0.1:{port}/api/v2/monitor/health"
-    try:
-        with urllib.request.urlopen(address, timeout=5) as answer:  # nosec B310 # Airflow's own, on this machine
-            parts = json.load(answer)
-    except OSError:
-        return False
-    return all(part["status"] == "healthy" for part in parts.values())
-
-
-def _check_alive(services: Services, home: Path) -> None:
-    for name, process in services.items():
-        if process.poll() is not None:
-            lines = (home / f"{name}.log").read_text(errors="replace").strip().splitlines()[-3:]
-            raise ServerNotReadyError(f"airflow {name} ended with code {process.returncode}: {' | '.join(lines)}")
 
 
 def _load_first_sessions(stack: Stack, port: int) -> None:
@@ -269,7 +154,7 @@ def _has_sessions(stack: Stack) -> bool:
 def watch(services: Services, home: Path) -> NoReturn:
     """Wait for ever; raises ServerNotReadyError when a service has ended by itself."""
     while True:
-        _check_alive(services, home)
+        check_alive(services, home)
         time.sleep(1)
 
 

@@ -89,29 +89,42 @@ class S3Store:
         """Describe one object, None when there is none."""
         holder = self._backend.buckets.get(bucket)
         found = holder.keys.get(key) if holder else None
-        return _describe(bucket, key, found) if found is not None else None
+        try:
+            return _describe(bucket, key, found) if found is not None else None
+        except ValueError:
+            # Deleted just now: moto has closed its buffer.
+            return None
 
     def list(self, bucket: str, prefix: str) -> list[S3Object]:
         """List the objects whose key starts with prefix, sorted by key."""
         holder = self._backend.buckets.get(bucket)
         if holder is None:
             return []
+        # Others store and delete meanwhile: the keys are copied at once, and one that is gone by its turn is left out.
+        # moto's own items() raises KeyError for it.
         with self._gate.shared():
-            pairs = [(key, found) for key, found in holder.keys.items() if key.startswith(prefix)]
-        return [_describe(bucket, key, found) for key, found in sorted(pairs, key=lambda pair: pair[0])]
+            keys = sorted(key for key in list(holder.keys) if key.startswith(prefix))
+            return [found for key in keys if (found := self.find(bucket, key)) is not None]
 
     def read(self, bucket: str, key: str) -> bytes | None:
         """Read an object's bytes, None when there is none."""
         holder = self._backend.buckets.get(bucket)
-        found = holder.keys.get(key) if holder else None
-        return bytes(found.value) if found is not None else None
+        while (found := holder.keys.get(key) if holder else None) is not None:
+            try:
+                return bytes(found.value)
+            except ValueError:
+                # Replaced or deleted just now: moto has closed its buffer.
+                continue
+        return None
 
     def write(self, bucket: str, key: str, body: bytes) -> None:
         """Store an object."""
         if bucket not in self._backend.buckets:
             raise ApiError("NoSuchBucket", f"The specified bucket {bucket} does not exist")
         with self._gate.shared():
-            self._backend.put_object(bucket, key, body)
+            stored = self._backend.put_object(bucket, key, body)
+            # Worked out at once: moto would do it when first asked, moving the place at which a reader is.
+            _ = stored.etag
 
     def delete(self, bucket: str, key: str) -> None:
         """Delete an object."""

@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 
 from sandbox.postgres import PostgresNotReadyError, find_free_port, find_programs, run_postgres
+from sandbox.services import end_sessions, list_session
 from sandbox.trigger import DEVELOPMENT_PASSWORD, AirflowApi
-from sandbox.ui import end_sessions, list_session
 from tests.compose.compose_file import ROOT, Service, order_services, read_services
 
 pytestmark = pytest.mark.slow

@@ -14,9 +14,10 @@ import psutil
 import pytest
 
 from sandbox.postgres import find_free_port
+from sandbox.services import describe_environment, end_sessions, list_session
 from sandbox.stack import Stack
 from sandbox.trigger import DEVELOPMENT_PASSWORD, AirflowApi
-from sandbox.ui import FIRST_SESSIONS, describe_environment, end_sessions, list_session
+from sandbox.ui import FIRST_SESSIONS
 from tests.compose.compose_file import ROOT
 
 START_SECONDS = 300.0

@@ -1,6 +1,9 @@
 """What the sandbox relies on inside moto: fails when a new moto changes it."""
 
+import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from typing import Any
 
@@ -51,6 +54,37 @@ def test_objects(store: S3Store) -> None:
     store.delete("contract", "a/2")
     assert store.find("contract", "a/2") is None
     assert store.read("contract", "a/2") is None
+
+
+def test_objects_are_listed_while_others_come_and_go(store: S3Store) -> None:
+    """As when two Glue runs clear up at once: moto's own listing raises KeyError for a key that goes meanwhile."""
+    for number in range(500):
+        store.write("contract", f"stays/{number}", b"")
+    stop = threading.Event()
+    busy = threading.Thread(target=come_and_go, args=(store, stop))
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        busy.start()
+        with ThreadPoolExecutor(3) as pool:
+            assert set(pool.map(lambda _: count_listed(store), range(300))) == {500}
+    finally:
+        stop.set()
+        busy.join()
+        sys.setswitchinterval(interval)
+
+
+def come_and_go(store: S3Store, stop: threading.Event) -> None:
+    while not stop.is_set():
+        for number in range(50):
+            store.write("contract", f"goes/{number}", b"")
+        for number in range(50):
+            store.delete("contract", f"goes/{number}")
+
+
+def count_listed(store: S3Store) -> int:
+    store.list("contract", "goes/")
+    return len(store.list("contract", "stays/"))
 
 
 def test_missing_buckets(store: S3Store) -> None:

@@ -1,0 +1,80 @@
+"""What the sandbox holds, counted: rows a session in the warehouse, calls whose answers are kept in the lake."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import urllib.request
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+
+from mag7.lake.objects import ObjectStore
+from mag7.lake.tables import list_tables
+from mag7.settings import read_settings
+from mag7.tasks.setup import Place
+from mag7.warehouse.statements import Warehouse
+from sandbox.provision import open_sandbox
+from sandbox.stack import REGION, Stack
+
+ROWS_QUERY = Path(__file__).with_name("rows_a_session.sql")
+ANSWERS = "raw/polygon/"
+ANSWER_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class SessionRows:
+    """How many rows a table has of a session (ISO date), and how many of them repeat another one's key."""
+
+    table: str
+    session: str
+    rows: int
+    duplicates: int
+
+
+@dataclass(frozen=True)
+class KeptCalls:
+    """Answers kept in the lake, and how many different calls they answer."""
+
+    answers: int
+    calls: int
+
+
+def open_stack(stack: Stack) -> Place:
+    """Open a running stack's lake and warehouse."""
+    return open_sandbox(read_settings(stack.environment()), REGION)
+
+
+def count_rows(warehouse: Warehouse) -> list[SessionRows]:
+    """Count the rows of every session in every table of sessions."""
+    environment = Environment(undefined=StrictUndefined, autoescape=False)  # noqa: S701  # nosec B701
+    template = environment.from_string(ROWS_QUERY.read_text())
+    return [
+        SessionRows(table.name, str(session), int(rows), int(duplicates))
+        for table in list_tables()
+        for session, rows, duplicates in warehouse.ask(template.render(table=table, schema=warehouse.schema))
+    ]
+
+
+def count_kept(store: ObjectStore, prefix: str = ANSWERS) -> KeptCalls:
+    """Count the answers below a prefix of the lake; a call is a path and the date that it is kept under."""
+    answers, calls = 0, set[tuple[str, str]]()
+    for stored in store.list(prefix):
+        folder = stored.key.rpartition("/")[0]
+        for path in _list_paths(gzip.decompress(store.get(stored.key)).decode().splitlines()):
+            answers += 1
+            calls.add((folder, path))
+    return KeptCalls(answers, len(calls))
+
+
+def _list_paths(lines: Iterable[str]) -> list[str]:
+    return [str(json.loads(line)["path"]) for line in lines if line]
+
+
+def count_served(stack: Stack) -> int:
+    """Count the calls that the offline market has served since it was started or its count set back."""
+    address = f"{stack.polygon_url}/sandbox/calls"
+    with urllib.request.urlopen(address, timeout=ANSWER_SECONDS) as answer:  # noqa: S310  # nosec B310
+        return int(json.load(answer)["total"])

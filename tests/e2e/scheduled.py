@@ -1,0 +1,104 @@
+"""A house whose DAGs a real scheduler runs: asked for as an operator does, waited for, and read back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, cast
+
+from mag7.lake.keys import run_segment
+from mag7.lake.objects import ObjectMissingError
+from mag7.sessions import list_sessions
+from mag7.tasks.reports import FAILURE, read_report
+from mag7.tasks.setup import Place
+from sandbox.scheduler import LocalAirflow, ScheduledRun, ScheduledTask, run_airflow
+from sandbox.stack import run_stack
+from sandbox.tally import open_stack
+from tests.e2e.house import AirflowProcess, House, Rows
+
+DAG = "mag7_backfill"
+DAILY = "mag7_daily"
+MONTH_SECONDS = 600.0
+"""A run of a month that takes longer is given up: on two cores that do nothing else it takes two minutes."""
+
+SETTINGS = {"MAG7_BATCHES": "4"}
+"""Of a daily run a third of the usual batches: fewer tasks. The backfill has as many as the pool has slots, four."""
+
+
+@dataclass
+class ScheduledHouse:
+    """A running stack with a real scheduler: ``house`` reads what there is, ``place`` is its lake and warehouse."""
+
+    house: House
+    airflow: LocalAirflow
+    place: Place
+
+    def run_range(self, first: str, last: str, **params: Any) -> ScheduledRun:
+        """Trigger the backfill for a range of days and wait for its end."""
+        return self.wait(self.start_range(first, last, **params))
+
+    def start_range(self, first: str, last: str, **params: Any) -> str:
+        """Trigger the backfill for a range of days; returns the run's id."""
+        return self.airflow.trigger(DAG, {"start_date": first, "end_date": last, **params})
+
+    def wait(self, run_id: str, dag_id: str = DAG, seconds: float = MONTH_SECONDS) -> ScheduledRun:
+        """Wait for a run's end."""
+        return self.airflow.wait_for_runs(dag_id, [run_id], seconds)[0]
+
+    def report(self, run: ScheduledRun, name: str) -> dict[str, Any]:
+        """A report that a run of the backfill left."""
+        return read_report(self.place.store, run_segment(DAG, run.run_id), name)
+
+    def failure(self, run: ScheduledRun) -> str:
+        """A run's own words about its failure, empty where there are none."""
+        try:
+            return str(self.report(run, FAILURE)["message"])
+        except ObjectMissingError:
+            return ""
+
+    def tasks(self, run: ScheduledRun, dag_id: str = DAG) -> list[ScheduledTask]:
+        """The run's task instances."""
+        return self.airflow.list_tasks(dag_id, run.run_id)
+
+    def explain(self, run: ScheduledRun) -> str:
+        """What a failed assertion about a run needs to say."""
+        failed = sorted({task.task_id for task in self.tasks(run) if task.state == "failed"})
+        return f"{run}; failed tasks {failed}; {self.failure(run)}; logs: {self.airflow.home}"
+
+
+@contextmanager
+def open_house(home: Path) -> Iterator[ScheduledHouse]:
+    """Open a house in a folder: the stack, Airflow's services, the DAGs let loose."""
+    # PostgreSQL runs under another account where the tests run as root; pytest's folders are private.
+    for parent in [home, *home.parents][:3]:
+        parent.chmod(0o755)
+    with run_stack(home, {}) as stack, run_airflow(stack, preload=True, change=SETTINGS) as airflow:
+        for dag_id in (DAG, DAILY):
+            airflow.unpause(dag_id)
+        # Nobody runs a demonstration in this house, so there is no process for it.
+        house = House(home, stack, cast("AirflowProcess", None))
+        yield ScheduledHouse(house, airflow, open_stack(stack))
+
+
+def sessions_between(first: str, last: str) -> list[str]:
+    """The sessions of a range of days, as ISO dates."""
+    return [day.isoformat() for day in list_sessions(date.fromisoformat(first), date.fromisoformat(last))]
+
+
+def rows_of(rows: Mapping[str, Rows], sessions: Iterable[str]) -> dict[str, Rows]:
+    """The warehouse's rows of some sessions; splits, which belong to none, are left out."""
+    wanted = set(sessions)
+    return {table: [row for row in found if row[0] in wanted] for table, found in rows.items() if table != "splits"}
+
+
+def objects_of(objects: Mapping[str, str], sessions: Iterable[str]) -> dict[str, str]:
+    """The digests of the published tables' files of some sessions; documents, which tell times, are left out."""
+    wanted = set(sessions)
+    return {
+        key: digest
+        for key, digest in objects.items()
+        if not key.startswith("raw/") and "/splits/" not in key and any(day in key for day in wanted)
+    }
