@@ -194,10 +194,10 @@ def _ask_probes(collector: Collector, session: date, lines: Sequence[Line], earl
 
 
 def _ask_unanswered(collector: Collector, probes: Iterable[tuple[Line, date]]) -> Iterator[Counts]:
-    """Ask for companies' counts of a day that are not among the kept answers."""
-    calls = [_probe_call(line, day) for line, day in probes if not collector.reader.probe_answered(line, day)]
-    if calls:
-        yield collector.ask_optional(calls)
+    """Ask for companies' counts of a day that are not among the kept answers; once, though many sessions want them."""
+    wanted = {_probe_call(line, day) for line, day in probes if not collector.reader.probe_answered(line, day)}
+    if calls := wanted - collector.failed:
+        yield collector.ask_optional(sorted(calls, key=lambda call: call.path))
 
 
 def _probe_call(line: Line, day: date) -> Call:

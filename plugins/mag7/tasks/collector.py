@@ -140,6 +140,7 @@ class Collector:
     """Asks the provider within one task, keeps what it said, and reads the evidence of all that is kept.
 
     ``part`` names the lines that it works on (mag7.polygon.answers.AnswerStore); ``closes`` are what is known already.
+    ``failed`` are the calls that stayed without an answer.
     """
 
     def __init__(
@@ -157,6 +158,7 @@ class Collector:
         self._again = asking is Asking.AGAIN
         self._reached = False
         self._client = PolygonHook().get_conn(settings)
+        self.failed: set[Call] = set()
         self.objects = objects or open_store(settings)
         self.store = AnswerStore(self.objects, part)
         self.book = AnswerBook(self.store)
@@ -194,6 +196,8 @@ class Collector:
     def _count(self, report: CollectReport) -> Counts:
         for call, answer in report.answers:
             self.book.add(call, answer)
+            if not answer.completed:
+                self.failed.add(call)
         counts = count_calls(report)
         log.info("asked %d calls, %d were kept already, %d failed", report.asked, report.kept, report.failed)
         return counts

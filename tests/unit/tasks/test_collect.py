@@ -363,6 +363,22 @@ class TestLookBackThatCannotBeHad:
         assert look_back_of(answers) == (self.SECOND, 5)
         assert answers.load(call.endpoint, self.FIRST)[call.path].error == "HTTP 4xx"
 
+    def test_a_count_beside_a_split_is_asked_for_once_though_every_session_wants_it(
+        self, index: Index, answers: AnswerStore, provider: FakeProvider
+    ) -> None:
+        (nvidia,) = [line for line in list_lines(DAY) if line.ticker == "NVDA"]
+        days = [date(2024, 6, 11), date(2024, 6, 12), date(2024, 6, 13)]
+        index(nvidia)
+        for day in days:
+            keep_bars(answers, day, NVDA=120)
+            keep_details(answers, "NVDA", day, weighted_shares_outstanding=24_600_000_000)
+        beside = [ticker_details("NVDA", date(2024, 9, 18)), ticker_details("NVDA", date(2024, 3, 1))]
+        for call in beside:
+            provider.errors[call.path] = ServerFailedError(call.path, "HTTP 500", status=500, tries=5)
+        collect.collect_look_back(make_window(RUN, days[1:]), Asking.MISSING)
+
+        assert provider.take_asked() == [("NVDA", "2024-09-18"), ("NVDA", "2024-03-01")]
+
     @pytest.mark.usefixtures("unpriced")
     def test_leaves_the_line_its_reason_where_no_step_can_be_had(
         self, answers: AnswerStore, provider: FakeProvider, window: Window
