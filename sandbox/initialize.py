@@ -27,7 +27,7 @@ from mag7.tasks.run_note import API_CONNECTION
 from sandbox.airflow_home import POOL, PREPARE_SECONDS, AirflowCommandError
 from sandbox.provision import ProvisioningError
 from sandbox.setup import set_up_sandbox
-from sandbox.stack import REGION, ROOT
+from sandbox.stack import AWS_SECRET, REGION, ROOT
 from sandbox.trigger import DEVELOPMENT_PASSWORD, PASSWORD_VARIABLE, USER
 
 FERNET_KEY = "fernet.key"
@@ -73,7 +73,7 @@ def describe_connections(environ: Mapping[str, str]) -> dict[str, dict[str, obje
         aws = {
             "conn_type": "aws",
             "login": "sandbox",
-            "password": "sandbox",
+            "password": AWS_SECRET,
             "extra": {"region_name": region, "endpoint_url": endpoint},
         }
     polygon: dict[str, object] = {"conn_type": "http", "password": key}
