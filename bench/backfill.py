@@ -108,7 +108,7 @@ def run_job(job: Job) -> Ended:
     began = time.monotonic()
     result: Any = None
     if name == "closes":
-        collect.collect_closes(window, Asking.MISSING, compared=2)
+        collect.collect_range_closes(window)
     elif name == "splits":
         collect.collect_splits(window, Asking.MISSING)
     elif name == "plan":

@@ -4,7 +4,7 @@
 years of history when it is switched on first, and later the gaps that the daily runs left. Complete sessions are left
 out; where the kept answers suffice, no call is made.
 
-**When it runs.** Once a month, 8 h 30 min after the close of its last session, from 2020-11-30 on (the first run is
+**When it runs.** Once a month, a day after mag7_daily ran for its last session, from 2020-11-30 on (the first run is
 that session alone), without an end. Switched on (`airflow dags unpause mag7_backfill`), it catches up with every month
 since then. So many months at a time as AIRFLOW__CORE__MAX_ACTIVE_RUNS_PER_DAG says, beside mag7_daily.
 
@@ -18,8 +18,8 @@ span hold the same count it is taken for those between, where they differ the sp
 changes back between two sessions that were asked, or is missing there for a while, is overlooked: for less than a
 month, as a span never reaches over a month's last session. A session's document names the answers that it rests on.
 
-**How far it is.** Each task of `collect` and `build_market_data` says in its log how many sessions and calls are done
-and left, and when it will be over at this rate; with the connection `airflow_api` the run's note says so, too.
+**How far it is.** Each task of `collect_counts` and `build_market_data` says in its log how many sessions and calls are
+done and left, and when it will be over at this rate; with the connection `airflow_api` the run's note says so, too.
 
 **When it fails.** The failing task's last log line says what happened and what to do. Everything fetched is kept, and
 sessions of the month that are not refused are published and loaded: `report_refusals` then fails and names the others,
@@ -30,6 +30,7 @@ which stay as they were. A run that was killed goes on where it stopped: clear i
 | resolve_window | the range has no session, lies ahead, begins too early | read its last line |
 | resolve_window | a setting or the key is missing; `mag7_setup` was not run | set it; run `mag7_setup` |
 | plan_* | the membership table is broken | mend include/data, clear it |
+| collect_closes | no session of the run has closes: key, plan or provider | read its last line; clear it |
 | collect_counts | the provider answers nothing, or the plan does not reach so far back | clear it; a later range |
 | build_market_data | kept answers are damaged: the object is named | delete it, clear `collect_counts` and this |
 | check_coverage | every session lacks one of the seven or too many others | read the reasons; trigger the range again |
@@ -86,7 +87,7 @@ def resolve_window() -> Window:
 @task.sensor(mode="reschedule", poke_interval=15 * 60, timeout=18 * 3600, pool=POOL)
 def collect_closes(window: Window) -> Any:
     """Ask for every close of every session; wait while the provider has not released the last day."""
-    return collect.collect_closes(window, Asking.MISSING, compared=2)
+    return collect.collect_range_closes(window)
 
 
 @task(pool=POOL)

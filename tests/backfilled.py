@@ -41,6 +41,7 @@ class MarketProvider:
     """The provider's client in front of a market's answers; counts the calls for details by their date."""
 
     source = SIMULATED
+    tries = 1
 
     def __init__(self, market: KeptAnswers) -> None:
         self._market = market
@@ -109,7 +110,7 @@ class Backfill:
                         f"mag7.tasks.{module}.list_session_lines",
                         lambda session: tuple(line for line in found(session) if line.ticker in only),
                     )
-            collect.collect_closes(window, Asking.MISSING, compared=2)
+            collect.collect_range_closes(window)
             collect.collect_splits(window, Asking.MISSING)
             for batch in search.plan_searches(window):
                 search.collect_counts(window, batch)

@@ -15,6 +15,8 @@ from mag7.sessions import FIRST_DAY, NYSE, Session, SessionCalendar, load_calend
 # than such a plan may answer, and waits in its DAG like any run that finds no bars.
 RELEASE_DELAY: Final = timedelta(hours=8, minutes=30)
 ONE_DAY: Final = timedelta(days=1)
+# A day later than the daily run of the month's last session, which is then complete and left out.
+MONTH_DELAY: Final = RELEASE_DELAY + ONE_DAY
 
 
 class SessionTimetable(Timetable):
@@ -89,7 +91,7 @@ class MonthTimetable(Timetable):
     interval of its month. The serialized form holds the calendar's name, the first day and the delay.
     """
 
-    def __init__(self, *, first: date, calendar: str = NYSE, delay: timedelta = RELEASE_DELAY) -> None:
+    def __init__(self, *, first: date, calendar: str = NYSE, delay: timedelta = MONTH_DELAY) -> None:
         self.first = first
         self.calendar = calendar
         self.delay = delay

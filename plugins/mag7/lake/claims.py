@@ -1,7 +1,7 @@
 """Claims: one of several runs that need the same thing fetches it, and the others wait until it is there.
 
-A claim saves work, nothing rests on it: whoever waits for one that does not move takes it over, and what two have
-fetched is the same.
+A claim saves work, nothing rests on it: whoever waits for one that does not move takes it over, and answers that two
+have fetched are both kept.
 """
 
 from __future__ import annotations
@@ -56,6 +56,8 @@ class Claims:
         while not self._try(key):
             found = self._store.find(key)
             if found is None:
+                # Released just now, or another's write is under way.
+                self._wait(POLL_SECONDS)
                 continue
             state = (found.mark, watch())
             if state != seen:

@@ -150,7 +150,7 @@ class EvidenceReader:
         bar = grouped.bars.get(line.symbol)
         answers = [bars_answer, details_answer]
         previous_close, told_at = None, None if details_answer is None else details_answer.time
-        between = self.find_between(line, session) if _is_open(details_answer) else None
+        between = self.find_between(line, session) if details_answer is None else None
         if between is not None:
             details, details_failure, told_at = between.details, None, between.time
             answers += between.answers
@@ -393,11 +393,6 @@ def agree(earlier: Told, later: Told) -> bool:
     if first is None or last is None or _list_sources(earlier.answers) != _list_sources(later.answers):
         return False
     return (first.count, first.origin) == (last.count, last.origin)
-
-
-def _is_open(answer: Answer | None) -> bool:
-    """Whether a call was never made, or not answered."""
-    return answer is None or not answer.completed
 
 
 def _find_other_issuer(line: Line, details: TickerDetails) -> str | None:

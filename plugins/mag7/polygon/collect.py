@@ -44,6 +44,7 @@ PATIENCE = 2
 UNUSABLE_SHOWN = 3
 _DETAILS_PATH = "/v3/reference/tickers/"
 _STOPPING = (KeyRejectedError, PlanRefusedError, NotYetReleasedError)
+_OPTIONAL_STOPPING = (KeyRejectedError,)
 
 CALLS_KEPT = 32_768
 """Calls for details that are held on to, those of two months: they are looked up many times."""
@@ -72,7 +73,8 @@ class CollectReport:
     """What a batch did: calls asked and kept (not repeated), asked ones completed and failed, objects written.
 
     ``requests`` counts what was really sent, repeated attempts included; ``answers`` are what was stored now.
-    ``unreachable`` is set where calls were made and the provider answered none of them.
+    ``failure`` is why the first of the failed ones did; ``unreachable`` is set where calls were made and the provider
+    answered none of them.
     """
 
     asked: int
@@ -82,6 +84,7 @@ class CollectReport:
     keys: tuple[str, ...]
     requests: int
     answers: tuple[tuple[Call, Answer], ...] = ()
+    failure: PolygonError | None = None
     unreachable: PolygonError | None = None
 
 
@@ -116,19 +119,22 @@ def collect(
     threads: int,
     again: bool = False,
     optional: bool = False,
+    wait_for_release: bool = False,
 ) -> CollectReport:
     """Make the calls that are not completed yet (all of them with ``again``) and store every answer.
 
     A call that stays without a usable answer is stored as failed, and the others go on. Raises, after storing what
     was fetched: KeyRejectedError, PlanRefusedError and NotYetReleasedError at once, and any error of grouped daily.
-    Of ``optional`` calls only a rejected key is raised.
+    Of ``optional`` calls only a rejected key is raised, with ``wait_for_release`` also NotYetReleasedError.
     """
     wanted = list(dict.fromkeys(calls))
     pending = wanted if again else list_missing(wanted, client, store)
     sent = client.requests
     keeper = _Keeper(store)
     if pending:
-        _Batch(pending, client, keeper, optional=optional).run(min(threads, len(pending)))
+        stopping = (*_OPTIONAL_STOPPING, *((NotYetReleasedError,) if wait_for_release else ()))
+        batch = _Batch(pending, client, keeper, stopping=stopping if optional else _STOPPING, optional=optional)
+        batch.run(min(threads, len(pending)))
     if keeper.raised is not None:
         raise keeper.raised
     return CollectReport(
@@ -139,6 +145,7 @@ def collect(
         keys=keeper.keys,
         requests=client.requests - sent,
         answers=tuple(keeper.stored),
+        failure=keeper.failure,
         unreachable=None if keeper.answered else keeper.unreachable,
     )
 
@@ -223,7 +230,9 @@ class _Keeper:
         self.failed = 0
         self.raised: PolygonError | None = None
         self.answered = False
+        self.failure: PolygonError | None = None
         self.unreachable: PolygonError | None = None
+        self.crowded = False
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -233,6 +242,7 @@ class _Keeper:
     def add(self, outcome: _Outcome) -> bool:
         """Take an outcome; returns whether there is no room left, so that it is time to store."""
         with self._lock:
+            self.failure = self.failure or outcome.error
             if outcome.fatal:
                 self.raised = self.raised or outcome.error
             if isinstance(outcome.error, UnreachableError):
@@ -252,13 +262,14 @@ class _Keeper:
     def store_ripe(self) -> None:
         """Store all that waits when there is no room left, or the last storing was long ago."""
         with self._lock:
-            full = self._count_waiting() >= ANSWERS_AN_OBJECT
+            full = self.crowded or self._count_waiting() >= ANSWERS_AN_OBJECT
         if full or time.monotonic() - self._stored_at >= FLUSH_SECONDS:
             self.store_all()
 
     def store_all(self) -> None:
         """Store all that waits."""
         self._stored_at = time.monotonic()
+        self.crowded = False
         for (endpoint, day), answers in self._snapshot():
             stored = self._store.save(endpoint, day, answers)
             self.stored += [(Call(endpoint, day, answer.path), answer) for answer in stored]
@@ -277,10 +288,18 @@ class _Keeper:
 class _Batch:
     """Worker threads that ask, and the calling thread that stores what they bring."""
 
-    def __init__(self, calls: list[Call], client: PolygonClient, keeper: _Keeper, *, optional: bool) -> None:
+    def __init__(
+        self,
+        calls: list[Call],
+        client: PolygonClient,
+        keeper: _Keeper,
+        *,
+        stopping: tuple[type[PolygonError], ...],
+        optional: bool,
+    ) -> None:
         self._todo = deque(calls)
         self._optional = optional
-        self._stopping = (KeyRejectedError,) if optional else _STOPPING
+        self._stopping = stopping
         self._client = client
         self._keeper = keeper
         self._stop = threading.Event()
@@ -332,6 +351,9 @@ class _Batch:
         while not self._stop.is_set():
             if self._keeper.room.acquire(timeout=ROOM_SECONDS):
                 return True
+            # One slow call must not hold up the others: what waits is stored before its object is full.
+            self._keeper.crowded = True
+            self._wake.set()
         return False
 
     def _next_call(self) -> Call | None:

@@ -21,6 +21,7 @@ from mag7.errors import Mag7Error, one_line
 from mag7.lake.keys import report_key, run_segment
 from mag7.lake.objects import ObjectMissingError, ObjectStore
 from mag7.settings import Settings, read_alert_topic, read_settings
+from mag7.tasks.backfill import RANGE
 from mag7.tasks.check import CHECKS
 from mag7.tasks.connections import AWS_CONNECTION, open_store
 from mag7.tasks.document import COVERAGE
@@ -67,6 +68,7 @@ class Ending:
     def refused(self) -> dict[str, list[str]]:
         """Sessions that a gate refused, and why."""
         gates: list[Mapping[str, list[str]]] = [
+            self.reports.get(RANGE, {}).get("refused", {}),
             self.reports.get(COVERAGE, {}),
             self.reports.get(CHECKS, {}).get("refused", {}),
         ]
@@ -104,7 +106,9 @@ def send_alert(window: Window | None, *, can_be_late: bool = True) -> str | None
         dag_run.run_id,
         states=_read_states(ti, dag_run),
         sessions=window["sessions"] if window else None,
-        reports={name: _read(store, run, name) for name in (FAILURE, COVERAGE, CHECKS, SUMMARY)} if store else {},
+        reports={name: _read(store, run, name) for name in (FAILURE, RANGE, COVERAGE, CHECKS, SUMMARY)}
+        if store
+        else {},
         late=measure_delay(dag_run, datetime.now(UTC), settings) if settings and can_be_late else None,
     )
     alert = compose_alert(ending, store.uri(report_key(run, "*")) if store else None)

@@ -17,7 +17,7 @@ from mag7.polygon.collect import Call, grouped_daily, symbol_of, ticker_details
 from mag7.polygon.errors import NotYetReleasedError
 from mag7.sessions import NEW_YORK, previous_session
 from mag7.settings import read_settings
-from mag7.tasks.collector import NO_COUNTS, Collector, Counts, add_counts, list_session_splits
+from mag7.tasks.collector import NO_COUNTS, Collector, Counts, add_counts, count_calls, list_session_splits
 from mag7.tasks.request import Asking
 from mag7.tasks.window import Window, list_window
 
@@ -94,11 +94,10 @@ def list_seven_outside(session: date, lines: Iterable[Line]) -> tuple[Line, ...]
     return tuple(line for line in seven_lines(session) if line.ticker not in members)
 
 
-def collect_closes(window: Window, asking: Asking, compared: int = 1) -> PokeReturnValue:
+def collect_closes(window: Window, asking: Asking) -> PokeReturnValue:
     """Ask for every close of each session in one call; not done while the provider has not released the day.
 
-    The closes of so many sessions before, which figures are ``compared`` with, are asked for, too; the run can do
-    without them.
+    The closes of the session before are asked for, too, which figures are compared with; the run can do without them.
     """
     from airflow.sdk import PokeReturnValue
 
@@ -111,10 +110,31 @@ def collect_closes(window: Window, asking: Asking, compared: int = 1) -> PokeRet
     except NotYetReleasedError as early:
         log.warning("%s; asking again later", early)
         return PokeReturnValue(is_done=False)
-    earlier = {previous_session(session, back) for session in sessions for back in range(1, compared + 1)}
-    days = sorted(earlier - set(sessions))
+    days = sorted({previous_session(session) for session in sessions} - set(sessions))
     others = Collector(settings, Asking.MISSING).ask_optional(grouped_daily(day) for day in days)
     return PokeReturnValue(is_done=True, xcom_value=add_counts([counts, others]))
+
+
+def collect_range_closes(window: Window) -> PokeReturnValue:
+    """Ask for every close of a backfill's sessions, and of the two before each, which figures are compared with.
+
+    Not done while the provider has not released the last day. Sessions whose closes cannot be had are refused later;
+    raises the PolygonError of the first one where none of them has any.
+    """
+    from airflow.sdk import PokeReturnValue
+
+    collector = Collector(read_settings(), Asking.MISSING)
+    sessions = list_window(window)
+    try:
+        report = collector.ask_closes(grouped_daily(session) for session in sessions)
+    except NotYetReleasedError as early:
+        log.warning("%s; asking again later", early)
+        return PokeReturnValue(is_done=False)
+    if report.failure is not None and report.completed + report.kept == 0:
+        raise report.failure
+    earlier = {previous_session(session, back) for session in sessions for back in (1, 2)}
+    others = collector.ask_optional(grouped_daily(day) for day in sorted(earlier - set(sessions)))
+    return PokeReturnValue(is_done=True, xcom_value=add_counts([count_calls(report), others]))
 
 
 def collect_splits(window: Window, asking: Asking) -> Counts:
@@ -164,7 +184,12 @@ def _look_back(collector: Collector, session: date) -> Iterator[Counts]:
     lines = list_session_lines(session)
     reader = collector.reader
     yield from _ask_probes(collector, session, lines, previous_session(session))
-    unpriced = [line for line in lines if isinstance(price_line(reader.read_own(session, line)), FailedLine)]
+    unpriced = _list_unpriced(collector, session, lines)
+    unasked = [line for line in unpriced if reader.tell(line, session) is None]
+    if unasked and reader.closes_failure(session) is None:
+        # The sessions around it were taken to agree, until one between them was asked that does not.
+        yield collector.ask_optional(ticker_details(line.symbol, session) for line in unasked)
+        unpriced = _list_unpriced(collector, session, unpriced)
     for sessions_back in LOOK_BACK_SESSIONS:
         if not unpriced:
             return
@@ -181,6 +206,11 @@ def _look_back(collector: Collector, session: date) -> Iterator[Counts]:
         yield from _ask_probes(collector, session, unpriced, day)
         # Whatever later steps are kept from other runs: the figures take the first step that helps, so ask in order.
         unpriced = _list_unhelped(collector, session, unpriced, sessions_back)
+
+
+def _list_unpriced(collector: Collector, session: date, lines: Iterable[Line]) -> list[Line]:
+    """List the lines that a session's own answers, or those around it, do not price."""
+    return [line for line in lines if isinstance(price_line(collector.reader.read_own(session, line)), FailedLine)]
 
 
 def _ask_probes(collector: Collector, session: date, lines: Sequence[Line], earliest: date) -> Iterator[Counts]:

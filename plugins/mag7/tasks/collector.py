@@ -33,10 +33,7 @@ log = logging.getLogger(__name__)
 
 
 class Counts(TypedDict):
-    """What a collecting task hands on: calls asked, kept from before and failed, requests really sent, bytes stored.
-
-    ``bytes`` are those of the bodies, as characters of text.
-    """
+    """What a collecting task hands on: calls asked, kept from before and failed, requests sent, bytes of bodies."""
 
     asked: int
     kept: int
@@ -82,12 +79,18 @@ class AnswerBook:
         self.version += 1
         place = (call.endpoint, call.trading_date)
         if place in self._read:
-            self._read[place][call.path] = answer
+            self._read[place][call.path] = better_answer(answer, self._read[place].get(call.path))
             self._keys[place].add(str(answer.key))
         else:
             self._months.pop((call.endpoint, call.trading_date.replace(day=1)), None)
         if call.endpoint == SPLITS:
             self._splits.clear()
+
+    def catch_up(self, calls: Iterable[Call]) -> None:
+        """Read what others have stored since of calls that are kept, but not known here."""
+        for call in calls:
+            if self._find(call) is None:
+                self.refresh(call)
 
     def refresh(self, call: Call) -> None:
         """Read what others have stored of a call's endpoint and date since."""
@@ -173,17 +176,39 @@ class Collector:
 
         Raises KeyRejectedError, and UnreachableError where the provider answers none of this task's first calls.
         """
-        report = collect(calls, self._client, self.store, threads=self._threads, again=self._again, optional=True)
+        wanted = list(calls)
+        report = collect(wanted, self._client, self.store, threads=self._threads, again=self._again, optional=True)
+        self._require_reached(report)
+        counts = self._count(report)
+        if report.kept:
+            self.book.catch_up(wanted)
+        return counts
+
+    def ask_closes(self, calls: Iterable[Call]) -> CollectReport:
+        """Make calls for sessions' closes: those that fail are stored with their reason.
+
+        Raises NotYetReleasedError and KeyRejectedError, and UnreachableError where the provider answers none.
+        """
+        report = collect(calls, self._client, self.store, threads=self._threads, optional=True, wait_for_release=True)
+        self._require_reached(report)
+        self._count(report)
+        return report
+
+    def ask_open(self, calls: Iterable[Call]) -> CollectReport:
+        """Make calls of which the book says that they are not completed, without looking for their answers again.
+
+        Those that fail are stored with their reason; raises as ``ask_optional``.
+        """
+        report = collect(calls, self._client, self.store, threads=self._threads, again=True, optional=True)
+        self._require_reached(report)
+        self._count(report)
+        return report
+
+    def _require_reached(self, report: CollectReport) -> None:
+        """Raise UnreachableError where the provider has answered none of this task's calls so far."""
         if report.unreachable is not None and not self._reached:
             raise report.unreachable
         self._reached = self._reached or report.asked > 0
-        return self._count(report)
-
-    def ask_open(self, calls: Iterable[Call]) -> CollectReport:
-        """Make calls of which the book says that they are not completed, without looking for their answers again."""
-        report = collect(calls, self._client, self.store, threads=self._threads, again=True)
-        self._count(report)
-        return report
 
     def ask_pages(self, first: Call) -> Counts:
         """Ask for every page of a listing, unless all are kept."""
@@ -210,7 +235,7 @@ def count_calls(report: CollectReport) -> Counts:
         "kept": report.kept,
         "failed": report.failed,
         "requests": report.requests,
-        "bytes": sum(len(answer.body) for _, answer in report.answers),
+        "bytes": sum(len(answer.body.encode()) for _, answer in report.answers),
     }
 
 

@@ -87,9 +87,17 @@ def reconcile(window: Window, counted: list[dict[str, Any]]) -> dict[str, int]:
         }
         for session in list_window(window)
     }
-    store.delete(pending_key(session) for session in list_window(window))
+    _clear_marks(store, window)
     write_report(store, window["run"], WAREHOUSE, {"rows": rows, "splits": len(known)})
     return {table.name: sum(found[table.name] for found in rows.values()) for table in list_tables()}
+
+
+def _clear_marks(store: ObjectStore, window: Window) -> None:
+    """Delete this run's marks of sessions that were not loaded; one of another run, which published since, stays."""
+    for session in list_window(window):
+        found = store.find(pending_key(session))
+        if found is not None and found.body == window["run"].encode():
+            store.delete([pending_key(session)])
 
 
 def read_tallies(result: dict[str, Any]) -> dict[tuple[str, date], Tally]:

@@ -1,4 +1,4 @@
-"""What a run of mag7_daily is asked for: its params, checked together where a JSON schema cannot."""
+"""What a run is asked for: the params of both DAGs, checked together where a JSON schema cannot."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def read_request(params: Mapping[str, Any], run_type: str) -> Request:
         raise RequestInvalidError("rebuild which session? Give trading_date, and through for a stretch up to there")
     if last is not None and not rebuild:
         raise RequestInvalidError(
-            "through is for a rebuild: set rebuild, or use airflow backfill create to collect a stretch of sessions"
+            "through is for a rebuild: set rebuild, or trigger mag7_backfill to collect a stretch of sessions"
         )
     if first is not None and last is not None and last < first:
         raise RequestInvalidError(f"the stretch from {first} to {last} ends before it begins")

@@ -22,6 +22,7 @@ from mag7.market.evidence import EvidenceReader, Told
 from mag7.market.search import choose_sessions, count_steps, list_gaps
 from mag7.polygon.answers import AnswerStore
 from mag7.polygon.collect import TICKER_DETAILS, Call, ticker_details
+from mag7.polygon.errors import PlanRefusedError
 from mag7.sessions import list_sessions, month_ends, previous_session
 from mag7.settings import Settings, read_settings
 from mag7.tasks.collect import list_session_lines
@@ -37,7 +38,7 @@ CALLS_A_LINE = 2.5
 """What a line takes a month about, before anything is known: its ends, and halvings for every third one."""
 
 PART_MINUTES = 30
-"""A part is no larger than what one of the pool's slots asks in about so many minutes."""
+"""A part is no larger than what one of the pool's slots asks in about so many minutes, as long as MOST_PARTS do."""
 
 MOST_PARTS = 512
 
@@ -49,6 +50,8 @@ Question = tuple[Line, date]
 
 class SearchStalledError(Mag7Error):
     """The provider answers none of a search's calls."""
+
+    transient = True
 
 
 class SearchBatch(TypedDict):
@@ -106,7 +109,7 @@ def collect_counts(window: Window, batch: SearchBatch) -> Counts:
     months = [list(days) for _, days in groupby(list_window(window), key=lambda day: (day.year, day.month))]
     counts: list[Counts] = []
     for place, sessions in enumerate(months):
-        search = MonthSearch(collector, claims, sessions, batch)
+        search = MonthSearch(collector, claims, sessions, batch, {day for day, found in closes.items() if found})
         later = round(len(search.needed) * CALLS_A_LINE) * (len(months) - place - 1)
         while questions := search.list_questions():
             progress.tell(calls=sum(count["requests"] for count in counts), left=search.estimate_left() + later)
@@ -138,7 +141,10 @@ def read_closes(store: ObjectStore, run: str) -> dict[date, dict[str, Decimal]]:
 
 
 class MonthSearch:
-    """The search for one month's counts of a batch's lines; ``sessions`` are those of the window in that month."""
+    """The search for one month's counts of a batch's lines; ``sessions`` are those of the window in that month.
+
+    ``priced`` are the sessions whose closes are kept: counts of others are of no use.
+    """
 
     def __init__(
         self,
@@ -146,13 +152,14 @@ class MonthSearch:
         claims: Claims,
         sessions: Sequence[date],
         batch: SearchBatch,
+        priced: Collection[date],
     ) -> None:
         self._collector = collector
         self._claims = claims
         self._batch = batch
         self._ends = month_ends(sessions[0])
         self._days = list_sessions(*self._ends)
-        self.needed = list_needed(sessions, batch)
+        self.needed = list_needed(sessions, batch, priced)
         self._told: dict[Line, dict[date, Told]] = {line: {} for line in self.needed}
         for line in self.needed:
             self._look(line, self._days)
@@ -195,9 +202,8 @@ class MonthSearch:
         if not questions:
             return []
         report = self._collector.ask_open(dict.fromkeys(_call(line, day) for line, day in questions))
-        if report.unreachable is not None:
-            raise report.unreachable
-        if report.completed == 0 and report.asked >= STALLED_CALLS:
+        refused = isinstance(report.failure, PlanRefusedError)
+        if report.completed == 0 and report.asked >= STALLED_CALLS and not refused:
             _, failed = report.answers[0]
             raise SearchStalledError(
                 f"the provider answered none of {report.asked} calls, the first of them {failed.path}: {failed.error};"
@@ -221,18 +227,18 @@ class MonthSearch:
         return sum(1 for _ in self._collector.objects.list(answers_prefix(TICKER_DETAILS, day)))
 
 
-def list_needed(sessions: Sequence[date], batch: SearchBatch) -> dict[Line, list[date]]:
+def list_needed(sessions: Sequence[date], batch: SearchBatch, priced: Collection[date]) -> dict[Line, list[date]]:
     """List a batch's lines, each with the sessions on which its count is needed, in order.
 
     Those are the sessions on which it is a line of the index or one of the seven, and the ones before, which figures
-    are compared with.
+    are compared with; those without closes are left out.
     """
     found: dict[str, tuple[Line, set[date]]] = {}
     for session in sessions:
         for line in list_session_lines(session):
             if _is_in(line.ticker, batch["part"], batch["parts"]):
                 _, days = found.setdefault(line.ticker, (line, set()))
-                days |= {session, previous_session(session)}
+                days |= {session, previous_session(session)} & set(priced)
     return {line: sorted(days) for line, days in found.values()}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mag7.index.seven import SEVEN
-from mag7.lake.keys import claim_key
+from mag7.lake.keys import claim_key, closes_key
 from mag7.lake.objects import ObjectStore
 from mag7.market.caps import PricedLine
 from mag7.market.evidence import CountRules, EvidenceReader
@@ -36,7 +37,8 @@ RUN = "mag7_backfill-scheduled__2024-12-01T000000"
 EVE, LAST = month_ends(date(2024, 12, 13))
 DECEMBER = list_sessions(date(2024, 12, 1), LAST)
 MONTH = (EVE, *DECEMBER)
-ALL: SearchBatch = {"label": "all", "part": 0, "parts": 1}
+ALL: SearchBatch = {"label": "all", "part": 1, "parts": 1}
+DAYS_WITH_CLOSES = frozenset(list_sessions(date(2022, 5, 1), date(2025, 1, 31)))
 
 
 @pytest.fixture(autouse=True)
@@ -46,11 +48,13 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def one_line(index: Index, answers: AnswerStore) -> None:
-    """An index of one line whose closes are kept."""
+def one_line(index: Index, answers: AnswerStore, store: ObjectStore) -> None:
+    """An index of one line whose closes are kept, and handed to the parts of a search."""
     index(make_line("AAA"))
     for day in MONTH:
         keep_bars(answers, day, AAA=10)
+    closes = {day.isoformat(): {"AAA": "10"} for day in sorted(DAYS_WITH_CLOSES)}
+    store.put(closes_key(RUN), json.dumps(closes).encode())
 
 
 def say(provider: FakeProvider, counts: dict[date, int], symbol: str = "AAA") -> None:
@@ -177,6 +181,7 @@ class TestOneMonth:
         say(provider, dict.fromkeys((*MONTH, *january), 100))
         monkeypatch.setattr("mag7.lake.claims.POLL_SECONDS", 0.01)
         runs = [make_window(RUN, DECEMBER), make_window(f"{RUN}-january", january)]
+        store.put(closes_key(runs[1]["run"]), store.get(closes_key(RUN)))
         threads = [threading.Thread(target=search.collect_counts, args=(window, ALL)) for window in runs]
         for thread in threads:
             thread.start()
@@ -236,18 +241,21 @@ class TestBatches:
         for window in windows:
             batches = search.plan_searches(window)
             sessions = [date.fromisoformat(day) for day in window["sessions"]]
-            parts = [{line.ticker for line in list_needed(sessions, batch)} for batch in batches]
+            parts = [{line.ticker for line in list_needed(sessions, batch, DAYS_WITH_CLOSES)} for batch in batches]
 
-            assert len(batches) == 12
+            assert len(batches) == 4
             assert sum(map(len, parts)) == len(set.union(*parts)) > 500
             assert [batch["label"] for batch in batches] == [
-                f"part {place} of 12: {len(part)} lines" for place, part in enumerate(parts, 1)
+                f"part {place} of 4: {len(part)} lines" for place, part in enumerate(parts, 1)
             ]
         first, second = (
-            {line.ticker for line in list_needed([date.fromisoformat(window["sessions"][0])], batches[3])}
+            {
+                line.ticker
+                for line in list_needed([date.fromisoformat(window["sessions"][0])], batches[3], DAYS_WITH_CLOSES)
+            }
             for window in windows
         )
-        assert len(first & second) > 25
+        assert len(first & second) > 75
 
     @pytest.mark.usefixtures("provider")
     def test_what_is_expected_is_told_before_anything_is_asked(self, store: ObjectStore) -> None:
@@ -256,7 +264,7 @@ class TestBatches:
         search.plan_searches(december())
         steps = read_steps(store, RUN)
 
-        assert len(steps) == 12
+        assert len(steps) == 4
         assert 1000 < sum(step.left for step in steps) < 1500
         assert all(step.began is None for step in steps)
 
@@ -273,7 +281,7 @@ class TestBatches:
         monkeypatch.setattr(
             "mag7.tasks.search.list_session_lines", lambda session: (old,) if session < joins else (old, new)
         )
-        needed = list_needed(DECEMBER, ALL)
+        needed = list_needed(DECEMBER, ALL, DAYS_WITH_CLOSES)
 
         assert needed[old] == list(MONTH)
         assert needed[new] == [day for day in MONTH if day >= date(2024, 12, 19)]
