@@ -17,6 +17,7 @@ from mag7.tasks.setup import Place
 from sandbox.scheduler import LocalAirflow, ScheduledRun, ScheduledTask, run_airflow
 from sandbox.stack import run_stack
 from sandbox.tally import open_stack
+from tests.declared import find_table, name_values
 from tests.e2e.house import AirflowProcess, House, Rows
 
 DAG = "mag7_backfill"
@@ -24,6 +25,7 @@ DAILY = "mag7_daily"
 MONTH_SECONDS = 600.0
 """A run of a month that takes longer is given up: on two cores that do nothing else it takes two minutes."""
 
+CAPS = "constituent_market_caps"
 SETTINGS = {"MAG7_BATCHES": "4"}
 """Of a daily run a third of the usual batches: fewer tasks. The backfill has as many as the pool has slots, four."""
 
@@ -92,6 +94,26 @@ def rows_of(rows: Mapping[str, Rows], sessions: Iterable[str]) -> dict[str, Rows
     """The warehouse's rows of some sessions; splits, which belong to none, are left out."""
     wanted = set(sessions)
     return {table: [row for row in found if row[0] in wanted] for table, found in rows.items() if table != "splits"}
+
+
+def rows_apart_from_asking(rows: Mapping[str, Rows]) -> dict[str, Rows]:
+    """The warehouse's rows without the one column that says whether the provider was asked about just that session.
+
+    Which sessions a search asks about depends on the range that it was given; what it finds does not.
+    """
+    columns = [column.name for column in find_table(CAPS).columns]
+    place = columns.index("provider_market_cap")
+    return {**rows, CAPS: [(*row[:place], *row[place + 1 :]) for row in rows[CAPS]]}
+
+
+def given_caps(rows: Mapping[str, Rows]) -> dict[tuple[str, str], float]:
+    """The provider's own market caps by session and ticker, where it was asked for them."""
+    named = (name_values(CAPS, row) for row in rows[CAPS])
+    return {
+        (row["trading_date"], row["ticker"]): row["provider_market_cap"]
+        for row in named
+        if row["provider_market_cap"] is not None
+    }
 
 
 def objects_of(objects: Mapping[str, str], sessions: Iterable[str]) -> dict[str, str]:
