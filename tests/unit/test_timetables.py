@@ -172,9 +172,9 @@ class TestMonths:
         first, second, *_ = months("2000-01-01", "2021-01-01")
 
         assert first.data_interval == DataInterval(label("2020-11-30"), label("2020-11-30T21:00"))
-        assert str(first.run_after) == "2020-12-01 05:30:00+00:00"
+        assert str(first.run_after) == "2020-12-02 05:30:00+00:00"
         assert second.data_interval == DataInterval(label("2020-12-01"), label("2020-12-31T21:00"))
-        assert str(second.run_after) == "2021-01-01 05:30:00+00:00"
+        assert str(second.run_after) == "2021-01-02 05:30:00+00:00"
 
     def test_runs_cover_every_session_once(self) -> None:
         runs = months("2000-01-01", "2024-12-31")
@@ -190,7 +190,7 @@ class TestMonths:
         (november,) = months("2024-11-01", "2024-11-30")
         (may,) = months("2020-05-01", "2020-05-31", timetable=MonthTimetable(first=date(2020, 1, 1)))
 
-        assert str(november.run_after) == "2024-11-30 02:30:00+00:00"  # the day after Thanksgiving closes at 13:00
+        assert str(november.run_after) == "2024-12-01 02:30:00+00:00"  # the day after Thanksgiving closes at 13:00
         assert window_of(may)[-1] == date(2020, 5, 29)
 
     def test_the_bounds_are_included(self) -> None:
@@ -238,8 +238,8 @@ class TestMonthsWithoutCatchup:
         ("now", "month"),
         [
             ("2024-12-13T12:00", "2024-11-01"),
-            ("2025-01-01T05:29", "2024-11-01"),
-            ("2025-01-01T05:30", "2024-12-01"),
+            ("2025-01-02T05:29", "2024-11-01"),
+            ("2025-01-02T05:30", "2024-12-01"),
             ("2025-01-10T12:00", "2024-12-01"),
             ("2024-12-01T12:00", "2024-11-01"),  # a Sunday, after an early close on Friday
         ],

@@ -180,7 +180,8 @@ class EvidenceReader:
             return failure
         if symbol not in closes:
             return self._bars(day)[0].unusable.get(symbol, f"no bar for {symbol} on {day}")
-        told = self.tell(line, day) or self.find_between(line, day)
+        asked = self._answers.details(symbol, day) is not None
+        told = self.tell(line, day) if asked else self.find_between(line, day)
         if told is None or told.details is None:
             return self._details(line, symbol, day)[1] or f"no ticker details for {symbol} on {day}"
         basis, basis_answers = self._read_basis(session, day, line, told.time)

@@ -832,14 +832,18 @@ class TestBetweenTwoSessions:
         assert evidence.look_back is not None
         assert evidence.look_back.session == YESTERDAY
 
-    def test_a_failed_answer_of_the_session_does_not_win(self, book: Book, line: Line) -> None:
+    def test_a_session_that_was_asked_in_vain_looks_back_instead(self, book: Book, line: Line) -> None:
+        """What others are asked later must not change its figures."""
         book.keep_bars(AAA=10)
         keep_told(book, FIRST_END, 100)
         keep_told(book, LAST_END, 100)
         book.keep("AAA", DAY, status=500, error="HTTP 500 after 5 tries")
+        keep_told(book, YESTERDAY, 100)
         evidence = read(book, line)
 
-        assert (count_of(evidence), evidence.details_failure) == (100, None)
+        assert evidence.between is None
+        assert evidence.look_back is not None
+        assert evidence.look_back.session == YESTERDAY
 
     def test_a_failed_answer_is_none_of_the_sessions_around_it(self, book: Book, line: Line) -> None:
         book.keep("AAA", YESTERDAY, status=None, error="timed out")

@@ -194,6 +194,37 @@ class TestCloses:
         ]
 
 
+class TestRangeCloses:
+    DAYS = (date(2024, 12, 12), DAY)
+
+    def test_one_session_without_any_does_not_stop_the_others(
+        self, answers: AnswerStore, provider: FakeProvider
+    ) -> None:
+        provider.say(grouped_daily(DAY), grouped_body(DAY, AAPL=248.13))
+        result = collect.collect_range_closes(make_window(RUN, self.DAYS))
+
+        assert result.is_done
+        assert result.xcom_value["failed"] >= 1
+        (kept,) = answers.load("grouped_daily", self.DAYS[0]).values()
+        assert kept.error == "HTTP 404 for a session's bars"
+
+    @pytest.mark.parametrize("kind", [PlanRefusedError, ServerFailedError])
+    def test_none_at_all_fail(self, provider: FakeProvider, kind: type[PolygonError]) -> None:
+        for day in self.DAYS:
+            path = grouped_daily(day).path
+            provider.errors[path] = kind(path, "no", status=403)
+
+        with pytest.raises(kind):
+            collect.collect_range_closes(make_window(RUN, self.DAYS))
+
+    def test_are_waited_for_while_the_last_day_is_not_released(self, provider: FakeProvider) -> None:
+        provider.say(grouped_daily(self.DAYS[0]), grouped_body(self.DAYS[0], AAPL=248.13))
+        path = grouped_daily(DAY).path
+        provider.errors[path] = NotYetReleasedError(path, "before end of day", status=403)
+
+        assert not collect.collect_range_closes(make_window(RUN, self.DAYS)).is_done
+
+
 BATCH: collect.Batch = {
     "label": "x",
     "session": "2024-12-13",
@@ -330,6 +361,24 @@ class TestLookBack:
 
         assert provider.take_asked() == [("bars", "2024-12-12"), ("NEW", "2024-12-12")]
         assert look_back_of(answers) == (yesterday, 6)
+
+
+class TestSessionsAroundThatDisagree:
+    def test_a_line_that_they_do_not_price_any_more_is_asked_about_itself(
+        self, index: Index, answers: AnswerStore, provider: FakeProvider, window: Window
+    ) -> None:
+        """They agreed, so the session was not asked about; since then one between them was, and has another count."""
+        index(make_line("AAA"))
+        for day, count in ((date(2024, 11, 29), 100), (date(2024, 12, 12), 120), (date(2024, 12, 31), 100)):
+            keep_bars(answers, day, AAA=10)
+            keep_details(answers, "AAA", day, weighted_shares_outstanding=count, market_cap=count * 10)
+        keep_bars(answers, AAA=10)
+        provider.say(ticker_details("AAA", DAY), details_body("AAA", weighted_shares_outstanding=121, market_cap=1210))
+        collect.collect_look_back(window, Asking.MISSING)
+        (evidence,) = EvidenceReader(AnswerBook(answers)).read_lines(DAY, [make_line("AAA")])
+
+        assert provider.take_asked() == [("AAA", "2024-12-13")]
+        assert price_line(evidence).accepted.count == 121  # type: ignore[union-attr]
 
 
 class TestLookBackThatCannotBeHad:

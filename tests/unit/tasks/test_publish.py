@@ -13,7 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from mag7.lake.catalog import create_catalog
-from mag7.lake.keys import analytics_key, split_day_key, staged_document_key, staged_splits_key, staged_table_prefix
+from mag7.lake.keys import (
+    analytics_key,
+    pending_key,
+    split_day_key,
+    staged_document_key,
+    staged_splits_key,
+    staged_table_prefix,
+)
 from mag7.lake.objects import ObjectStore
 from mag7.lake.publish import StagingIncompleteError
 from mag7.lake.splits import StoredSplit, encode_splits
@@ -70,6 +77,14 @@ def counted(*splits: list[dict[str, Any]], **changes: list[dict[str, Any]]) -> l
 
 
 class TestReconcile:
+    @pytest.mark.parametrize(("owner", "left"), [(RUN, False), ("mag7_backfill-another", True)])
+    def test_clears_its_own_marks_alone(self, flat: ObjectStore, owner: str, left: bool) -> None:
+        """Another run that published the session since has yet to load it."""
+        flat.put(pending_key(DAY), owner.encode())
+        reconcile(ONE, counted())
+
+        assert (flat.find(pending_key(DAY)) is not None) == left
+
     def test_counts_rows_by_table_and_reports_them(self, flat: ObjectStore) -> None:
         rows = reconcile(ONE, counted())
 

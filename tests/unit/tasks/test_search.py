@@ -21,7 +21,7 @@ from mag7.market.caps import PricedLine
 from mag7.market.evidence import CountRules, EvidenceReader
 from mag7.polygon.answers import AnswerStore
 from mag7.polygon.collect import ticker_details
-from mag7.polygon.errors import KeyRejectedError, ServerFailedError, UnreachableError
+from mag7.polygon.errors import KeyRejectedError, PlanRefusedError, ServerFailedError, UnreachableError
 from mag7.sessions import list_sessions, month_ends
 from mag7.tasks import search
 from mag7.tasks.document import compute_session
@@ -218,6 +218,38 @@ class TestTrouble:
         counts = search.collect_counts(december(), ALL)
 
         assert counts["failed"] == len(MONTH)
+
+    def test_one_session_that_times_out_alone_does_not_stop_it_either(self, provider: FakeProvider) -> None:
+        """Its question is the last one left, so every call of that round stays without an answer."""
+        say(provider, {day: 100 if day < DECEMBER[10] else 120 for day in MONTH})
+        path = ticker_details("AAA", DECEMBER[10]).path
+        provider.errors[path] = UnreachableError(path, "did not answer in time")
+        counts = search.collect_counts(december(), ALL)
+
+        assert counts["failed"] == 1
+
+    def test_a_session_without_closes_is_not_asked_about(self, provider: FakeProvider, store: ObjectStore) -> None:
+        closes = {day.isoformat(): {"AAA": "10"} for day in MONTH if day not in {EVE, LAST}}
+        store.put(closes_key(RUN), json.dumps(closes).encode())
+        say(provider, dict.fromkeys(MONTH, 100))
+        search.collect_counts(december(), ALL)
+
+        assert sorted(days_asked(provider)) == [DECEMBER[0], DECEMBER[-2]]
+
+    def test_what_the_plan_does_not_reach_is_done_without(
+        self, index: Index, provider: FakeProvider, store: ObjectStore
+    ) -> None:
+        tickers = [f"L{number}" for number in range(search.STALLED_CALLS)]
+        index(*map(make_line, tickers))
+        closes = {day.isoformat(): dict.fromkeys(tickers, "10") for day in MONTH}
+        store.put(closes_key(RUN), json.dumps(closes).encode())
+        for ticker in tickers:
+            say(provider, dict.fromkeys(DECEMBER, 100), ticker)
+            path = ticker_details(ticker, EVE).path
+            provider.errors[path] = PlanRefusedError(path, "not in your plan", status=403)
+        counts = search.collect_counts(december(), ALL)
+
+        assert counts["failed"] == len(tickers)
 
     def test_a_provider_that_fails_every_line_does(
         self, index: Index, provider: FakeProvider, answers: AnswerStore
