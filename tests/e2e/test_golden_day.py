@@ -221,6 +221,8 @@ class TestLake:
             "processed",
             "reports",
         }
+        parts = (f"changes-{GOLDEN_DAY}", f"coverage-{GOLDEN_DAY}")
+        whole = ("changes", "checks", "corrections", "coverage", "summary", "warehouse")
         assert {key for key in staged if key.startswith("reports/")} == {
-            f"reports/{name}.json" for name in ("changes", "checks", "corrections", "coverage", "summary", "warehouse")
+            f"reports/{name}.json" for name in (*whole, *parts)
         }
