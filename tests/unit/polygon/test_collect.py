@@ -437,6 +437,8 @@ class Counting:
     source = "polygon"
     requests = 0
 
+    tries = 1
+
     def __init__(self, calls: list[collecting.Call], most: int = 50) -> None:
         self.objects = MemoryObjects()
         self.objects.on_put = self._store

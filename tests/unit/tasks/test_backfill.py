@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mag7.index.membership import MembershipUnknownError
 from mag7.lake.keys import analytics_key, document_key, pending_key
 from mag7.lake.objects import ObjectStore
 from mag7.lake.tables import list_tables
@@ -20,9 +19,10 @@ from mag7.settings import SettingMissingError
 from mag7.tasks.backfill import PART_SESSIONS, RANGE, divide_window, resolve_window
 from mag7.tasks.polygon_hook import KeyNotFoundError
 from mag7.tasks.progress import Progress, read_steps
+from mag7.tasks.refusals import SessionRefusedError
 from mag7.tasks.reports import FAILURE, read_report, write_report
 from mag7.tasks.request import RangeRequest
-from mag7.tasks.session import LONGEST_STRETCH, StretchTooLongError
+from mag7.tasks.session import StretchTooLongError
 from mag7.tasks.window import Window, list_window, make_window
 
 FIRST = date(2020, 11, 30)
@@ -90,8 +90,18 @@ class TestMonth:
             resolve(of_month("2020-10-15"))
 
     def test_a_month_of_unknown_membership_is_refused_before_anything_is_asked(self) -> None:
-        with pytest.raises(MembershipUnknownError):
+        with pytest.raises(
+            SessionRefusedError, match="2026-10-01 refused: the index members .* are not known"
+        ):
             resolve(Run(datetime(2026, 10, 1, tzinfo=UTC), run_after=datetime(2026, 11, 20, tzinfo=UTC)))
+
+    def test_of_a_month_of_which_it_is_known_in_part_the_rest_is_refused(self, store: ObjectStore) -> None:
+        run: Any = Run(datetime(2025, 7, 1, tzinfo=UTC), run_after=datetime(2026, 11, 20, tzinfo=UTC))
+        window = resolve_window(run, FIRST, RangeRequest(None, None, repeat=False))
+
+        assert list_window(window)[-1] == date(2025, 7, 17)
+        refused = read_report(store, window["run"], RANGE)["refused"]
+        assert (min(refused), max(refused)) == ("2025-07-18", "2025-07-31")
 
 
 @pytest.mark.usefixtures("aws")
@@ -124,9 +134,12 @@ class TestRange:
         with pytest.raises(error, match=said):
             resolve(Run(None), of_range(first, last))
 
-    def test_more_sessions_than_a_statement_can_name_are_refused_with_what_to_ask_for(self, store: ObjectStore) -> None:
+    def test_more_sessions_than_a_statement_can_name_are_refused_with_what_to_ask_for(
+        self, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("mag7.tasks.backfill.LONGEST_STRETCH", 250)
         whole = list_sessions(date(2023, 12, 1), date(2024, 12, 13))
-        with pytest.raises(StretchTooLongError, match=f"lack 261 .* up to {whole[LONGEST_STRETCH - 1]}, then"):
+        with pytest.raises(StretchTooLongError, match=f"lack 261 .* up to {whole[249]}, then"):
             resolve(Run(None), of_range("2023-12-01", "2024-12-13"))
 
         complete(store, *whole[:15])
@@ -170,6 +183,7 @@ class TestWhatIsComplete:
         assert read_report(store, window["run"], RANGE) == {
             "asked": ["2024-12-12", "2024-12-13"],
             "complete": ["2024-12-12"],
+            "refused": {},
         }
 
 
