@@ -90,9 +90,7 @@ class TestMonth:
             resolve(of_month("2020-10-15"))
 
     def test_a_month_of_unknown_membership_is_refused_before_anything_is_asked(self) -> None:
-        with pytest.raises(
-            SessionRefusedError, match="2026-10-01 refused: the index members .* are not known"
-        ):
+        with pytest.raises(SessionRefusedError, match=r"2026-10-01 refused: the index members .* are not known"):
             resolve(Run(datetime(2026, 10, 1, tzinfo=UTC), run_after=datetime(2026, 11, 20, tzinfo=UTC)))
 
     def test_of_a_month_of_which_it_is_known_in_part_the_rest_is_refused(self, store: ObjectStore) -> None:
