@@ -33,7 +33,8 @@ def _summarize(error: BaseException) -> str:
 
 
 def _exit_code(ended: SystemExit) -> int:
-    return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    # int() also for a bool, which is one: its name would be no exit code.
+    return int(ended.code) if isinstance(ended.code, int) else int(ended.code is not None)
 
 
 def _run(job: Job) -> int:
