@@ -191,7 +191,7 @@ class Collector:
         """
         report = collect(calls, self._client, self.store, threads=self._threads, optional=True, wait_for_release=True)
         self._require_reached(report)
-        self._count(report)
+        self._take(report)
         return report
 
     def ask_open(self, calls: Iterable[Call]) -> CollectReport:
@@ -201,7 +201,7 @@ class Collector:
         """
         report = collect(calls, self._client, self.store, threads=self._threads, again=True, optional=True)
         self._require_reached(report)
-        self._count(report)
+        self._take(report)
         return report
 
     def _require_reached(self, report: CollectReport) -> None:
@@ -219,13 +219,16 @@ class Collector:
         return list_missing(list(calls), self._client, self.store, unknown_too=self._again)
 
     def _count(self, report: CollectReport) -> Counts:
+        self._take(report)
+        return count_calls(report)
+
+    def _take(self, report: CollectReport) -> None:
+        """Put what was stored into the book."""
         for call, answer in report.answers:
             self.book.add(call, answer)
             if not answer.completed:
                 self.failed.add(call)
-        counts = count_calls(report)
         log.info("asked %d calls, %d were kept already, %d failed", report.asked, report.kept, report.failed)
-        return counts
 
 
 def count_calls(report: CollectReport) -> Counts:
