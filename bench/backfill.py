@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
+from importlib import import_module
 from itertools import groupby
 from multiprocessing.pool import AsyncResult, Pool
 from pathlib import Path
@@ -50,6 +51,7 @@ SIZES = (1, 4, 12, 48)
 SLOTS, MONTHS_AT_ONCE = 4, 4
 LATENCY_SECONDS, CALLS_PER_MINUTE = 0.1, 5400
 LONGEST_SECONDS = 3600
+SCHEDULER_MODULES = ("airflow.jobs.scheduler_job_runner", "airflow.executors.local_executor")
 SYSTEM_A = {"sessions": 1006, "calls_per_session": 517.0, "minutes": 900.0}
 TARGETS = {"calls_per_session": 60, "minutes": 12, "peak_worker_mb": 500, "growth": 1.1, "differences": 0}
 
@@ -134,7 +136,7 @@ def collect_months(months: Sequence[Sequence[date]], market: str) -> Collected:
     _post(f"{market}/sandbox/calls/reset", None)
     began = time.monotonic()
     ended: list[tuple[str, Ended]] = []
-    # Forked as Airflow's workers fork their tasks, from a process that has imported what they need.
+    # Forked as Airflow's workers fork their tasks.
     with multiprocessing.get_context("fork").Pool(SLOTS, maxtasksperchild=1) as pool:
         todo = deque(_begin_month(sessions) for sessions in months)
         active: list[Month] = []
@@ -240,6 +242,12 @@ def run_market(folder: Path) -> Iterator[str]:
             os.environ.update(before)
 
 
+def import_as_scheduler() -> None:
+    """Import what a scheduler with LocalExecutor has imported when it forks a worker, and that a task."""
+    for name in SCHEDULER_MODULES:
+        import_module(name)
+
+
 def _post(url: str, body: object) -> None:
     request = urllib.request.Request(url, json.dumps(body).encode(), method="POST")  # noqa: S310 - http only
     with urllib.request.urlopen(request, timeout=30):  # noqa: S310  # nosec B310 - http only
@@ -259,6 +267,7 @@ def measure_sizes(sizes: Sequence[int]) -> tuple[list[Collected], tuple[int, int
     for size in sizes:
         months = list_months(size)
         with TemporaryDirectory(prefix="bench-backfill-") as folder, run_market(Path(folder)) as market:
+            import_as_scheduler()
             runs.append(collect_months(months, market))
             print_run(runs[-1])
             compared = compare_months(months) if size == max(sizes) else (0, 0, [])

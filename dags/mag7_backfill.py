@@ -36,7 +36,7 @@ which stay as they were. A run that was killed goes on where it stopped: clear i
 | check_coverage | every session lacks one of the seven or too many others | read the reasons; trigger the range again |
 | every other task | as in mag7_daily | as in mag7_daily |
 
-**Alerts.** `send_alert` ends every run, as in mag7_daily.
+**Manifest, asset events, alerts.** `write_run_manifest` and `send_alert` end every run, as in mag7_daily.
 
 **Connections and settings.** As mag7_daily; `airflow_api` (optional) for the run's note. `collect_counts` shares the
 pool `polygon` and the key's rate limit with mag7_daily.
@@ -48,12 +48,13 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pendulum
-from airflow.sdk import Asset, dag, get_current_context, task, task_group
+from airflow.sdk import dag, get_current_context, task, task_group
 from airflow.sdk.exceptions import AirflowSkipException
 
 from mag7.paths import SQL
-from mag7.tasks import backfill, collect, document, publish, search, summary
-from mag7.tasks.groups import alert_at_end, check_window, default_args, load_window, transform_window
+from mag7.tasks import backfill, collect, document, search, summary
+from mag7.tasks.assets import describe_events, list_warehouse_assets
+from mag7.tasks.groups import check_window, default_args, end_run, load_window, publish_window, transform_window
 from mag7.tasks.request import Asking, range_params, read_range
 from mag7.tasks.setup import require_setup
 from mag7.tasks.templates import MACROS
@@ -70,7 +71,6 @@ FIRST = date(2020, 11, 30)
 # Long before FIRST: of an earlier date Airflow runs no task and calls that a success, so no date may be earlier.
 START = pendulum.datetime(2000, 1, 1, tz="UTC")
 POOL = "polygon"
-CONCENTRATION = Asset(name="mag7_concentration", uri="mag7://warehouse/concentration_metrics")
 
 
 @task
@@ -128,10 +128,11 @@ def build_market_data(part: Window, window: Window) -> dict[str, str]:
     return document.build_market_data(part, len(window["sessions"]))
 
 
-@task(outlets=[CONCENTRATION])
+@task(outlets=list_warehouse_assets())
 def summarise(window: Window, counts: Any) -> dict[str, int]:
     """Report what the run did: sessions, calls, bytes, and seconds by stage."""
     context = get_current_context()
+    describe_events(context["outlet_events"], list_warehouse_assets(), {"sessions": window["sessions"]})
     finished = context["ti"].get_task_breadcrumbs(context["dag_run"].dag_id, context["dag_run"].run_id)
     return summary.summarise_range(window, counts, summary.add_stages(finished))
 
@@ -168,14 +169,11 @@ def mag7_backfill() -> None:
     built = build_market_data.partial(window=window).expand(part=parts)
     covered = task(document.check_coverage)(window, parts)
     accepted = check_window(covered, transform_window(covered))
-    published = task(publish.publish_sessions)(accepted)
-    # First the splits: where the sessions are read, adjusted prices know of them.
-    task(publish.publish_splits)(accepted) >> published
-    reconciled = load_window(published)
+    reconciled = load_window(publish_window(accepted))
     summarised = summarise(accepted, collected)
     collected >> built >> covered
     reconciled >> summarised >> task(summary.report_refusals)(window)
-    alert_at_end(window, can_be_late=False)
+    end_run(window, collected, can_be_late=False)
 
 
 mag7_backfill()

@@ -41,7 +41,12 @@ changed unless `publish` ran; everything fetched is kept.
 | load.* | the load was rolled back, or differs from the lake | clear `write_manifests` and what follows |
 | summarise | a report of the run is missing | clear the task that writes it |
 | report_refusals | a session of the window was refused | as for the gate that refused it |
+| write_run_manifest | the lake cannot be read or written; the run's own end stays | read the log, clear it |
 | send_alert | the run's tasks or reports cannot be read; the run's own end stays | read the log, clear it |
+
+**Manifest.** `write_run_manifest` leaves `manifests/runs/<run>.json` in the lake, whatever became of the run: inputs
+with digests, versions, rows, checks, flags, calls, seconds, and where a session is unlike the one before. `summarise`
+and the publishing tasks emit an asset event a table (`mag7://warehouse/<table>`, `mag7://lake/<table>`).
 
 **Alerts.** `send_alert` ends every run: where a task failed, a session was refused or is partial, or a scheduled run
 ended more than MAG7_LATE_HOURS after it was due, it sends one message to the SNS topic MAG7_ALERT_TOPIC (without one
@@ -57,11 +62,12 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pendulum
-from airflow.sdk import Asset, dag, get_current_context, task, task_group
+from airflow.sdk import dag, get_current_context, task, task_group
 
 from mag7.paths import SQL
-from mag7.tasks import collect, corrections, document, publish, session, summary
-from mag7.tasks.groups import alert_at_end, check_window, default_args, load_window, transform_window
+from mag7.tasks import collect, corrections, document, session, summary
+from mag7.tasks.assets import describe_events, list_warehouse_assets
+from mag7.tasks.groups import check_window, default_args, end_run, load_window, publish_window, transform_window
 from mag7.tasks.request import Request, read_request, request_params
 from mag7.tasks.setup import require_setup
 from mag7.tasks.templates import MACROS
@@ -78,7 +84,6 @@ FIRST = date(2020, 11, 30)
 # Long before FIRST: of an earlier date Airflow runs no task and calls that a success, so no date may be earlier.
 START = pendulum.datetime(2000, 1, 1, tz="UTC")
 POOL = "polygon"
-CONCENTRATION = Asset(name="mag7_concentration", uri="mag7://warehouse/concentration_metrics")
 
 
 def asked_for() -> Request:
@@ -138,9 +143,10 @@ def add_corrected(window: Window) -> Window:
     return corrections.add_corrected(window, wanted=asked_for().corrections)
 
 
-@task(outlets=[CONCENTRATION])
+@task(outlets=list_warehouse_assets())
 def summarise(window: Window, counts: Any) -> dict[str, int]:
     """Report the published sessions, and explain the line that was asked about."""
+    describe_events(get_current_context()["outlet_events"], list_warehouse_assets(), {"sessions": window["sessions"]})
     return summary.summarise(window, counts, asked_for().explain)
 
 
@@ -181,14 +187,11 @@ def mag7_daily() -> None:
     built = task(document.build_market_data)(corrected)
     covered = task(document.check_coverage)(corrected)
     accepted = check_window(covered, transform_window(covered))
-    published = task(publish.publish_sessions)(accepted)
-    # First the splits: where the sessions are read, adjusted prices know of them.
-    task(publish.publish_splits)(accepted) >> published
-    reconciled = load_window(published)
+    reconciled = load_window(publish_window(accepted))
     summarised = summarise(accepted, collected)
     collected >> corrected >> built >> covered
     reconciled >> summarised >> task(summary.report_refusals)(corrected)
-    alert_at_end(window, can_be_late=True)
+    end_run(window, collected, can_be_late=True)
 
 
 mag7_daily()

@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from sandbox.stack import ROOT, Stack
 
@@ -125,6 +126,16 @@ def list_task_runs(stack: Stack, dag_id: str, run_id: str) -> list[TaskRun]:
     with closing(_connect(stack)) as connection:
         rows = connection.execute(query, [dag_id, run_id]).fetchall()
     return [TaskRun(task, index, state, _parse(start), _parse(end)) for task, index, state, start, end in rows]
+
+
+def list_asset_events(stack: Stack, run_id: str) -> list[tuple[str, dict[str, Any]]]:
+    """List the asset events that a run emitted: each asset's URI, and what the event says beside it."""
+    query = """
+        SELECT asset.uri, asset_event.extra FROM asset_event JOIN asset ON asset.id = asset_event.asset_id
+        WHERE asset_event.source_run_id = ? ORDER BY asset.uri
+    """
+    with closing(_connect(stack)) as connection:
+        return [(uri, json.loads(extra)) for uri, extra in connection.execute(query, [run_id])]
 
 
 def _connect(stack: Stack) -> sqlite3.Connection:

@@ -43,6 +43,7 @@ STAGES = {
     "publish_sessions": "publish",
     "summarise": "summary",
     "report_refusals": "summary",
+    "write_run_manifest": "summary",
     "send_alert": "summary",
 }
 WRONG_SETTING = (SettingInvalidError, SettingMissingError)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-INCLUDE = Path(__file__).resolve().parents[2] / "include"
+PACKAGE = Path(__file__).resolve().parent
+INCLUDE = PACKAGE.parents[1] / "include"
 SQL = INCLUDE / "sql"
 GLUE = INCLUDE / "glue"
 DATA = INCLUDE / "data"

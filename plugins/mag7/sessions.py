@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property, lru_cache
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
@@ -166,6 +167,11 @@ def month_ends(day: date) -> tuple[date, date]:
     """Return the last session of the month before a day's month, and the last one of its month."""
     first = day.replace(day=1)
     return previous_session(first), previous_session((first + timedelta(days=31)).replace(day=1))
+
+
+def group_months(days: Iterable[date]) -> list[list[date]]:
+    """Divide days, which are in order, by their months."""
+    return [list(month) for _, month in groupby(days, key=lambda day: (day.year, day.month))]
 
 
 def last_closed_session(at: datetime) -> date:

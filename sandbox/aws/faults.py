@@ -5,14 +5,14 @@ Spark writes and moves) or an API's name such as ``AWSGlue.StartJobRun``; of a q
 """
 
 import json
-import random
-import re
 import threading
 from collections import Counter
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from typing import Any
 
 from werkzeug.wrappers import Response
+
+from sandbox.fault_rules import FaultRule, read_rules
 
 CALL_KINDS = ("slow_down", "internal_error", "lost_answer")
 """The first two refuse a call; the third carries it out, and the caller hears that it failed."""
@@ -22,49 +22,15 @@ STATEMENT_KINDS = ("statement_failed", "serialization")
 KINDS = CALL_KINDS + QUERY_KINDS + STATEMENT_KINDS
 
 
-class FaultRuleError(ValueError):
-    """A fault rule that cannot be used."""
+@dataclass(kw_only=True)
+class Fault(FaultRule):
+    """One rule: what ``target`` matches fails, once unless ``count`` says otherwise."""
 
+    kinds = KINDS
+    pattern = "target"
 
-@dataclass
-class Fault:
-    """One rule: it lets the first ``skip`` matches pass, then strikes ``count`` times (None: always).
-
-    ``probability`` draws from the rule's own seeded stream, for every match after the skipped ones.
-    """
-
-    kind: str
     target: str = ""
     count: int | None = 1
-    skip: int = 0
-    probability: float = 1.0
-    seed: int = 0
-    struck: int = field(default=0, init=False)
-    passed: int = field(default=0, init=False)
-    _random: random.Random = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise FaultRuleError(f"fault kind {self.kind!r} is none of {', '.join(KINDS)}")
-        if not 0 <= self.probability <= 1:
-            raise FaultRuleError(f"fault probability {self.probability} is not between 0 and 1")
-        try:
-            re.compile(self.target)
-        except re.error as error:
-            raise FaultRuleError(f"fault target {self.target!r} is no regular expression: {error}") from error
-        self._random = random.Random(self.seed)
-
-    def strikes(self, target: str) -> bool:
-        """Whether the rule applies now; it counts what it lets pass and what it strikes."""
-        if (self.count is not None and self.struck >= self.count) or not re.search(self.target, target):
-            return False
-        if self.passed < self.skip:
-            self.passed += 1
-            return False
-        if self._random.random() >= self.probability:
-            return False
-        self.struck += 1
-        return True
 
 
 class Faults:
@@ -77,15 +43,7 @@ class Faults:
 
     def set_rules(self, content: object) -> int:
         """Replace the rules by those of a JSON list, or of one object; returns their number."""
-        known = {item.name for item in fields(Fault) if item.init}
-        rules = []
-        for rule in content if isinstance(content, list) else [content]:
-            if not isinstance(rule, dict) or not set(rule) <= known or "kind" not in rule:
-                raise FaultRuleError(f"a fault rule is an object with kind and any of {sorted(known)}: {rule!r}")
-            try:
-                rules.append(Fault(**rule))
-            except TypeError as error:
-                raise FaultRuleError(f"a value of the fault rule {rule!r} is of the wrong type: {error}") from error
+        rules = read_rules(Fault, content)
         with self._lock:
             self._rules = rules
         return len(rules)

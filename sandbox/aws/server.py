@@ -10,8 +10,9 @@ from werkzeug.wrappers import Request, Response
 
 from sandbox.aws.api import Action, ApiError
 from sandbox.aws.backends import Gate
-from sandbox.aws.faults import CALL_KINDS, FaultRuleError, Faults, refuse
+from sandbox.aws.faults import CALL_KINDS, Faults, refuse
 from sandbox.aws.webhdfs import ROOT, WebHdfs
+from sandbox.fault_rules import FaultRuleError
 
 StartResponse = Callable[..., Any]
 Environ = dict[str, Any]

@@ -9,8 +9,9 @@ import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from sandbox.fault_rules import FaultRuleError, read_rules
 from sandbox.polygon.app import DENIED_KEY, MarketApp
-from sandbox.polygon.faults import Fault, FaultRuleError, read_rules
+from sandbox.polygon.faults import Fault
 from sandbox.polygon.server import serve
 from sandbox.polygon.sessions import NEW_YORK, Clock
 from sandbox.polygon.settings import Settings
@@ -47,9 +48,9 @@ def make_app(options: argparse.Namespace) -> MarketApp:
         source_header=not options.no_source_header,
         replay=options.replay,
     )
-    rules = read_rules(options.fault)
+    rules = read_rules(Fault, options.fault)
     if options.latency_ms:
-        rules.append(Fault("latency", seconds=options.latency_ms / 1000))
+        rules.append(Fault(kind="latency", seconds=options.latency_ms / 1000))
     return MarketApp(settings, rules)
 
 

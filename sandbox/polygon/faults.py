@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import random
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from typing import Any
+
+from sandbox.fault_rules import FaultRule
 
 KINDS = (
     "latency", "status", "reset", "stall", "truncate", "not_json", "wrong_types", "missing_keys", "other_company",
@@ -15,51 +15,26 @@ KINDS = (
 )  # fmt: skip
 
 
-class FaultRuleError(ValueError):
-    """A fault rule that cannot be used."""
-
-
-@dataclass
-class Fault:
+@dataclass(kw_only=True)
+class Fault(FaultRule):
     """One rule: what happens to answers whose request target matches ``path``.
 
-    ``count`` bounds how often it strikes (None: always), ``probability`` draws from its own seeded stream. ``keys``
-    are what ``missing_keys`` takes away, and what ``scale`` multiplies by ``factor``: a corrupt figure.
+    ``keys`` are what ``missing_keys`` takes away, and what ``scale`` multiplies by ``factor``: a corrupt figure.
     """
 
-    kind: str
+    kinds = KINDS
+    pattern = "path"
+
     path: str = ""
-    count: int | None = None
-    probability: float = 1.0
-    seed: int = 0
     status: int = 500
     retry_after: float | None = None
     seconds: float = 0.0
     factor: float = 0.05
     keys: tuple[str, ...] = ("market_cap", "weighted_shares_outstanding", "share_class_shares_outstanding")
-    struck: int = field(default=0, init=False)
-    _random: random.Random = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise FaultRuleError(f"fault kind {self.kind!r} is none of {', '.join(KINDS)}")
-        if not 0 <= self.probability <= 1:
-            raise FaultRuleError(f"fault probability {self.probability} is not between 0 and 1")
-        try:
-            re.compile(self.path)
-        except re.error as error:
-            raise FaultRuleError(f"fault path {self.path!r} is no regular expression: {error}") from error
+        super().__post_init__()
         self.keys = tuple(self.keys)
-        self._random = random.Random(self.seed)
-
-    def strikes(self, target: str) -> bool:
-        """Whether the rule applies to this request; it counts what it strikes."""
-        if self.count is not None and self.struck >= self.count:
-            return False
-        if not re.search(self.path, target) or self._random.random() >= self.probability:
-            return False
-        self.struck += 1
-        return True
 
 
 @dataclass(frozen=True)
@@ -68,21 +43,6 @@ class Strike:
 
     delay: float = 0.0
     fault: Fault | None = None
-
-
-def read_rules(content: object) -> list[Fault]:
-    """Read rules from JSON: an object or a list of objects with the fields of Fault."""
-    rules = content if isinstance(content, list) else [content]
-    known = {item.name for item in fields(Fault) if item.init}
-    found = []
-    for rule in rules:
-        if not isinstance(rule, dict) or not set(rule) <= known or "kind" not in rule:
-            raise FaultRuleError(f"a fault rule is an object with kind and any of {sorted(known)}: {rule!r}")
-        try:
-            found.append(Fault(**rule))
-        except TypeError as error:
-            raise FaultRuleError(f"a value of the fault rule {rule!r} is of the wrong type: {error}") from error
-    return found
 
 
 def choose_strike(rules: list[Fault], target: str) -> Strike:

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import httptools
 
+from sandbox.fault_rules import FaultRuleError, read_rules
 from sandbox.polygon.app import MarketApp, Outcome
-from sandbox.polygon.faults import FaultRuleError, read_rules
+from sandbox.polygon.faults import Fault
 from sandbox.polygon.market import load_market
 from sandbox.polygon.replies import Reply, to_json
 
@@ -131,7 +132,7 @@ class Connection(asyncio.Protocol):
 
     def _set_rules(self, body: bytes) -> Reply:
         try:
-            self._app.rules = read_rules(json.loads(body))
+            self._app.rules = read_rules(Fault, json.loads(body))
         except (FaultRuleError, TypeError, ValueError) as error:
             return Reply(400, to_json({"error": str(error)}))
         return Reply(200, to_json({"rules": len(self._app.rules)}))

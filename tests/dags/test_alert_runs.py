@@ -47,10 +47,10 @@ def wire(name, *, broken=None, alert=alerts.send_alert):
         window >> [publish_sessions(window), collect.expand(number=[1, 2, 3])] >> report_refusals()
         before = alerts.send_alert
         alerts.send_alert = alert
-        alert_at_end(window)
+        alert_at_end(window, can_be_late=False)
         alerts.send_alert = before
 
-def send_alert(window):
+def send_alert(window, can_be_late):
     raise RuntimeError("nobody foresaw this")
 
 wire("well")

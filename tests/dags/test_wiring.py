@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from mag7.lake.tables import list_tables
 from mag7.tasks import templates
 from tests.dags.test_policy import last_part
 
@@ -16,6 +17,8 @@ Wires = dict[str, set[str]]
 
 
 RESOLVES = {"mag7_daily": "resolve_session", "mag7_backfill": "resolve_window"}
+
+TEARDOWNS = ("write_run_manifest", "send_alert")
 
 NEEDED = {
     "mag7_daily": {
@@ -93,10 +96,18 @@ def test_every_task_follows_the_resolved_sessions(dag: DAG) -> None:
 
 
 def test_every_path_ends_in_the_report_of_refusals(dag: DAG) -> None:
-    ends = {"report_refusals", "send_alert"}
+    last = {"report_refusals", *TEARDOWNS}
 
-    assert {task.task_id for task in dag.tasks if task.downstream_task_ids <= {"send_alert"}} == ends
-    assert before(dag, "report_refusals") == {last_part(task_id) for task_id in dag.task_ids} - ends
+    assert {task.task_id for task in dag.tasks if task.downstream_task_ids <= set(TEARDOWNS)} == last
+    assert before(dag, "report_refusals") == {last_part(task_id) for task_id in dag.task_ids} - last
+
+
+def test_the_manifest_follows_everything_and_the_alert_that_too(dag: DAG) -> None:
+    manifest, alert = TEARDOWNS
+
+    assert dag.get_task(manifest).upstream_task_ids == {*dag.task_ids} - {*TEARDOWNS}
+    assert dag.get_task(alert).upstream_task_ids == {*dag.task_ids} - {alert}
+    assert not dag.get_task(alert).downstream_task_ids
 
 
 @pytest.mark.parametrize(
@@ -180,13 +191,19 @@ def test_reconcile_is_given_the_rows_that_were_counted(dag: DAG) -> None:
     assert counted.operator.task_id == "load.count_window"
 
 
-def test_the_summary_adds_up_what_every_collecting_task_counted(dag: DAG) -> None:
-    _, counts = dag.get_task("summarise").op_args
+def test_the_summary_and_the_manifest_add_up_what_every_collecting_task_counted(dag: DAG) -> None:
+    for task_id in ("summarise", "write_run_manifest"):
+        _, counts = dag.get_task(task_id).op_args
 
-    assert {last_part(count.operator.task_id) for count in counts} == COUNTED[dag.dag_id]
+        assert {last_part(count.operator.task_id) for count in counts} == COUNTED[dag.dag_id]
 
 
-def test_the_asset_event_comes_from_a_reconciled_session(dag: DAG) -> None:
-    events = {task.task_id: [asset.name for asset in task.outlets] for task in dag.tasks if task.outlets}
+def test_asset_events_come_from_what_publishes_and_from_a_reconciled_load(dag: DAG) -> None:
+    events = {task.task_id: [asset.uri for asset in task.outlets] for task in dag.tasks if task.outlets}
+    tables = [table.name for table in list_tables()]
 
-    assert events == {"summarise": ["mag7_concentration"]}
+    assert events == {
+        "publish_splits": ["mag7://lake/splits"],
+        "publish_sessions": [f"mag7://lake/{table}" for table in tables],
+        "summarise": [f"mag7://warehouse/{table}" for table in (*tables, "splits")],
+    }

@@ -12,9 +12,10 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +249,14 @@ class House:
         """An object's bytes."""
         return bytes(self.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read())
 
+    def list_leaks(self, *secrets: str, prefixes: Iterable[str] = ("",)) -> list[str]:
+        """Where secrets can be read: files below the home (Airflow's database and logs among them), objects."""
+        files = {str(path): path.read_bytes for path in self.home.rglob("*") if path.is_file()}
+        keys = [key for prefix in prefixes for key in self.list_keys(prefix)]
+        objects = {key: partial(self.get_plain, key) for key in keys}
+        wanted = [secret.encode() for secret in secrets]
+        return [name for name, read in {**files, **objects}.items() if _holds_any(read(), wanted)]
+
     def get_plain(self, key: str) -> bytes:
         """An object's bytes, decompressed where it is compressed."""
         body = self.get(key)
@@ -357,3 +366,7 @@ def run_demo(home: Path, *arguments: str, environment: Mapping[str, str]) -> sub
         timeout=LONGEST_RUN_SECONDS,
         check=False,
     )
+
+
+def _holds_any(body: bytes, wanted: Iterable[bytes]) -> bool:
+    return any(text in body for text in wanted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, cast
 
-from mag7.lake.keys import run_segment
+from mag7.lake.keys import run_manifest_key, run_segment
 from mag7.lake.objects import ObjectMissingError
 from mag7.sessions import list_sessions
 from mag7.tasks.reports import FAILURE, read_report
@@ -27,7 +28,7 @@ MONTH_SECONDS = 600.0
 
 CAPS = "constituent_market_caps"
 SETTINGS = {"MAG7_BATCHES": "4"}
-"""Of a daily run a third of the usual batches: fewer tasks. The backfill has as many as the pool has slots, four."""
+"""Of a daily run a third of the usual batches: fewer tasks."""
 
 
 @dataclass
@@ -53,6 +54,11 @@ class ScheduledHouse:
     def report(self, run: ScheduledRun, name: str) -> dict[str, Any]:
         """A report that a run of the backfill left."""
         return read_report(self.place.store, run_segment(DAG, run.run_id), name)
+
+    def manifest(self, run: ScheduledRun) -> dict[str, Any]:
+        """The manifest that a run of the backfill left."""
+        manifest: dict[str, Any] = json.loads(self.place.store.get(run_manifest_key(run_segment(DAG, run.run_id))))
+        return manifest
 
     def failure(self, run: ScheduledRun) -> str:
         """A run's own words about its failure, empty where there are none."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from decimal import Decimal
 from typing import Any
@@ -9,8 +11,11 @@ from typing import Any
 import pytest
 
 from mag7.lake.checks import list_checks
-from mag7.lake.keys import run_segment
+from mag7.lake.keys import run_manifest_key, run_segment
+from mag7.lake.tables import list_published_tables
+from mag7.polygon.collect import SPLITS
 from sandbox import demo
+from sandbox.airflow_home import list_asset_events
 from tests.e2e.conftest import GOLDEN_DAY
 from tests.e2e.house import TABLES, Command, House, Rows
 from tests.sandbox.aws.running import is_alive
@@ -225,4 +230,40 @@ class TestLake:
         whole = ("changes", "checks", "corrections", "coverage", "summary", "warehouse")
         assert {key for key in staged if key.startswith("reports/")} == {
             f"reports/{name}.json" for name in (*whole, *parts)
+        }
+
+
+class TestManifest:
+    @pytest.fixture
+    def manifest(self, golden: Command, house: House) -> dict[str, Any]:
+        run = run_segment(demo.DAG, golden.run_id or "")
+        return dict(json.loads(house.get(run_manifest_key(run))))
+
+    def test_says_what_the_session_was_made_of_and_what_came_out(
+        self, manifest: dict[str, Any], golden: Command, house: House, document: dict[str, Any]
+    ) -> None:
+        (session,) = manifest["sessions"].values()
+
+        assert (session["state"], session["rows"]) == ("loaded", golden.summary["rows_loaded"])
+        assert sum(session["origins"].values()) == len(document["constituents"])
+        assert manifest["checks"] == golden.summary["checks"]
+        assert manifest["run"]["calls"]["requests"] == CALLS
+        assert {"collect", "transform", "check", "load"} <= set(manifest["run"]["seconds_by_stage"])
+        inputs, lines = manifest["inputs"], document["constituents"]
+        cited = {key for line in lines for key in line["answers"]}
+        assert inputs == {key: hashlib.sha256(house.get(key)).hexdigest() for key in inputs}
+        assert cited < set(inputs)
+        assert {key.split("/")[2] for key in set(inputs) - cited} == {SPLITS}
+
+    def test_asset_events_name_every_table_and_its_sessions(self, golden: Command, house: House) -> None:
+        events = list_asset_events(house.stack, golden.run_id or "")
+        tables = [table.name for table in list_published_tables()]
+
+        told = dict(events)
+        assert set(told.pop("mag7://lake/splits")) == {"days"}
+        assert told == {
+            f"mag7://{place}/{table}": {"sessions": [GOLDEN_DAY]}
+            for place in ("lake", "warehouse")
+            for table in tables
+            if (place, table) != ("lake", "splits")
         }

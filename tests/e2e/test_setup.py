@@ -244,7 +244,7 @@ def test_the_dag_sets_a_sandbox_up_once_and_the_daily_run_asks_for_it(stack: Sta
     assert asked
     assert "Glue scripts" in asked[0]
     assert "run mag7_setup, then run this again" in asked[0]
-    assert set(READY.findall(said)) <= {"resolve_session", "send_alert"}
+    assert set(READY.findall(said)) <= {"resolve_session", "write_run_manifest", "send_alert"}
 
     code, said = test_dag("mag7_setup", DAY)
     assert (code, set(READY.findall(said))) == (0, TASKS)

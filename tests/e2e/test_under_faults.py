@@ -10,7 +10,7 @@ from tests.e2e.conftest import Step
 from tests.e2e.house import House
 from tests.faults.forked import ForkedAirflow
 from tests.faults.harness import Report, run_sequences
-from tests.faults.house import DAILY, ENVIRONMENT, FaultyHouse
+from tests.faults.house import DAILY, FaultyHouse, disturb_environment
 from tests.faults.plan import draw_sequences
 
 SEED, SEQUENCES = 3, 2
@@ -18,7 +18,7 @@ SEED, SEQUENCES = 3, 2
 
 @pytest.fixture
 def faulty(house: House, neighbour: Step) -> Iterator[FaultyHouse]:
-    airflow = ForkedAirflow(house.stack.environment() | ENVIRONMENT, house.home / "forked")
+    airflow = ForkedAirflow(disturb_environment(house.stack), house.home / "forked")
     opened = FaultyHouse(house, airflow)
     opened.adopt(DAILY)
     try:
@@ -37,3 +37,4 @@ def test_nothing_is_lost_doubled_or_hidden(faulty: FaultyHouse) -> None:
     assert report.survived == SEQUENCES
     assert report.faults >= 3 * SEQUENCES
     assert report.kills >= SEQUENCES
+    assert faulty.list_leaks() == []

@@ -41,11 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         house.learn([FLOWS[name] for name in flows], options.home and options.home / "undisturbed.pickle")
         print(f"undisturbed runs done after {time.monotonic() - began:.0f} s", flush=True)
         run_sequences(house, wanted, report, lambda line: print(line, flush=True), began + options.seconds)
+        report.leaks = house.list_leaks()
     report.seconds = time.monotonic() - began
     options.report.parent.mkdir(parents=True, exist_ok=True)
     options.report.write_text(json.dumps(report.content(), indent=1))
     print(tabulate(report))
-    found = bool(report.differences or report.green_with_missing_data)
+    found = bool(report.differences or report.green_with_missing_data or report.leaks)
     too_little = (
         options.sequences >= SEQUENCES
         and options.only is None
@@ -61,14 +62,17 @@ def tabulate(report: Report) -> str:
         f"{'faults in all':44s} {report.faults:5d}",
         f"{'kills':44s} {report.kills:5d}",
         f"{'tasks cleared after success':44s} {report.cleared:5d}",
+        f"{'failed runs cleared':44s} {report.helped:5d}",
         f"{'processes of runs':44s} {report.runs:5d}",
         f"{'sequences survived':44s} {report.survived:5d} of {report.sequences}",
         f"{'sessions that said what they lacked':44s} {report.disclosed:5d}",
         f"{'differences':44s} {len(report.differences):5d}",
         f"{'green with missing data':44s} {len(report.green_with_missing_data):5d}",
+        f"{'files and objects that show a secret':44s} {len(report.leaks):5d}",
         f"{'seconds':44s} {report.seconds:5.0f}",
         *report.differences,
         *report.green_with_missing_data,
+        *report.leaks,
     ]
     return "\n".join(lines)
 

@@ -17,12 +17,19 @@ from typing import Any
 from mag7.lake.catalog import DATABASE
 from sandbox.airflow_home import prepare_airflow
 from sandbox.setup import set_up_sandbox
-from sandbox.stack import SIMULATED, run_stack
+from sandbox.stack import AWS_SECRET, SIMULATED, Stack, run_stack
 from tests.e2e.house import BUCKET, TABLES, House, Published, Rows
 from tests.faults.forked import ForkedAirflow
 from tests.faults.plan import AWS, MARKET, Fault
 
 ANSWERS = "raw/polygon/"
+KEY = "faults-key-93b1e0c7a4"
+SECRET = "faults-secret-5d0e7b21f8"  # pragma: allowlist secret
+"""The API key and the AWS secret of every disturbed run; they may be seen nowhere."""
+
+LEFT_BY_A_RUN = ("staging/", "manifests/")
+"""What a run writes for itself: the next sequence deletes the most of it."""
+
 ENVIRONMENT = {
     "MAG7_BATCHES": "3",
     # A stall costs one of these; three tries in a row use up what a call has.
@@ -92,6 +99,10 @@ class FaultyHouse:
         finally:
             self.airflow.stop()
             self.airflow = right
+
+    def list_leaks(self, prefixes: Sequence[str] = ("",)) -> list[str]:
+        """Where the key or the secret can be read: logs, Airflow's database (XComs, rendered fields), objects."""
+        return self._house.list_leaks(KEY, SECRET, prefixes=prefixes)
 
     def query(self, sql: str) -> Rows:
         """Ask the warehouse."""
@@ -226,14 +237,19 @@ def _without_answers(content: Any) -> Any:
     return content
 
 
+def disturb_environment(stack: Stack) -> dict[str, str]:
+    """What tasks see while they are disturbed: little patience, and secrets that can be told from other words."""
+    environment = {name: text.replace(AWS_SECRET, SECRET) for name, text in stack.environment().items()}
+    return environment | ENVIRONMENT | {"POLYGON_API_KEY": KEY}
+
+
 @contextlib.contextmanager
-def open_house(home: Path, environment: Mapping[str, str] | None = None) -> Iterator[FaultyHouse]:
-    """Start the stack and Airflow in a folder, set up; ``environment`` changes what tasks see."""
+def open_house(home: Path) -> Iterator[FaultyHouse]:
+    """Start the stack and Airflow in a folder, set up."""
     with run_stack(home, {}, aws_options=["--keep-glue"]) as stack:
         prepare_airflow(stack)
         set_up_sandbox(stack.environment(), stack.folder / "setup.log")
-        changed = stack.environment() | ENVIRONMENT | dict(environment or {})
-        airflow = ForkedAirflow(changed, home / SIMULATED / "runs")
+        airflow = ForkedAirflow(disturb_environment(stack), home / SIMULATED / "runs")
         try:
             yield FaultyHouse(House(home, stack, airflow=None), airflow)  # type: ignore[arg-type]
         finally:

@@ -40,7 +40,8 @@ class Kill:
 class Disturbance:
     """One sequence: its flow, what is there before it, its faults and kills, and the task cleared after success.
 
-    ``forgotten`` is the part of the kept answers that is taken away first, so that the run must ask for it.
+    ``forgotten`` is the part of the kept answers that is taken away first, so that the run must ask for it;
+    ``bearable`` says that the faults are such that tries outlast them: the run must succeed without anybody's help.
     """
 
     number: int
@@ -50,6 +51,7 @@ class Disturbance:
     faults: tuple[Fault, ...]
     kills: tuple[Kill, ...]
     cleared: float | None = field(default=None)
+    bearable: bool = field(default=False)
 
 
 Draw = Callable[[random.Random], Fault]
@@ -108,6 +110,17 @@ def draw_sequences(seed: int, count: int, flows: Sequence[str]) -> list[Disturba
     chance = random.Random(seed)
     providers, clouds = _Deck(chance, PROVIDER), _Deck(chance, CLOUD)
     return [_draw(chance, number, flows[number % len(flows)], providers, clouds) for number in range(count)]
+
+
+BEARABLE = (
+    Fault("500", MARKET, {"kind": "status", "status": 500, "path": GROUPED, "count": 1}),
+    Fault("connection reset", MARKET, {"kind": "reset", "path": DETAILS, "count": 1}),
+    Fault("S3 put: SlowDown", AWS, {"kind": "slow_down", "target": WRITES, "skip": 4, "count": 1}),
+    # Twice: the client's two tries end the task, whose next try succeeds.
+    Fault("S3 get: InternalError", AWS, {"kind": "internal_error", "target": READS, "skip": 40, "count": 2}),
+    Fault("Redshift batch: error 1023", AWS, {"kind": "serialization", "target": LOAD, "skip": 9, "count": 1}),
+)
+"""One of each sort, which the tries of clients and tasks outlast."""
 
 
 class _Deck:

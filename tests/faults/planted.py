@@ -57,6 +57,29 @@ def lose_a_line_unchecked() -> None:
     check.judge_window = lambda sessions, _: judge_window(sessions, [])
 
 
+def give_up_at_once() -> None:
+    """A task that failed is not tried again."""
+    from airflow.sdk import RetryDecision
+
+    from mag7.tasks.retries import PassingFaultsPolicy
+
+    PassingFaultsPolicy.evaluate = lambda *_, **__: RetryDecision.fail("planted")  # type: ignore[method-assign]
+
+
+def tell_the_key() -> None:
+    """A report that a run leaves holds the API key."""
+    import os
+
+    from mag7.tasks import publish
+
+    write = publish.write_report
+
+    def write_more(store: Any, run: str, name: str, content: dict[str, Any]) -> None:
+        write(store, run, name, content | {"asked_with": os.environ["POLYGON_API_KEY"]})
+
+    publish.write_report = write_more
+
+
 def load_in_pieces() -> None:
     """The load commits between its delete and its insert, and so lets go of its locks."""
     from mag7.tasks import groups
@@ -78,6 +101,8 @@ PLANTS: dict[str, Callable[[], None]] = {
         leave_strays,
         lose_a_line,
         lose_a_line_unchecked,
+        give_up_at_once,
+        tell_the_key,
         load_in_pieces,
     )
 }

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from sandbox.aws.faults import Faults
-from sandbox.polygon.faults import read_rules
+from sandbox.fault_rules import read_rules
+from sandbox.polygon.faults import Fault
 from tests.faults.__main__ import LEAST_FAULTS, LEAST_KILLS, SEQUENCES
 from tests.faults.house import FLOWS
 from tests.faults.plan import AWS, CLOUD, MARKET, PROVIDER, draw_sequences
@@ -31,7 +32,7 @@ def test_a_whole_run_holds_enough_of_everything() -> None:
 def test_every_rule_is_one_that_its_server_takes() -> None:
     faults = [fault for sequence in DRAWN for fault in sequence.faults]
 
-    market = read_rules([dict(fault.rule) for fault in faults if fault.server == MARKET])
+    market = read_rules(Fault, [dict(fault.rule) for fault in faults if fault.server == MARKET])
     aws = Faults().set_rules([dict(fault.rule) for fault in faults if fault.server == AWS])
 
     assert len(market) + aws == len(faults)

@@ -12,7 +12,7 @@ import pytest
 from tests.faults.__main__ import main
 from tests.faults.harness import Report, run_sequences
 from tests.faults.house import DAILY, FaultyHouse, open_house
-from tests.faults.plan import DETAILS, MARKET, Disturbance, Fault, Kill
+from tests.faults.plan import BEARABLE, DETAILS, MARKET, Disturbance, Fault, Kill
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +26,7 @@ def test_nothing_is_lost_doubled_or_hidden(tmp_path: Path) -> None:
 
     told = json.loads(report.read_text())
     assert told["found"] == []
-    assert (told["differences"], told["green_with_missing_data"]) == (0, 0)
+    assert (told["differences"], told["green_with_missing_data"], told["leaks"]) == (0, 0, 0)
     assert told["survived"] == told["sequences"]
     assert code == 0, told
 
@@ -39,7 +39,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyHouse]:
 
 
 def disturb(house: FaultyHouse, disturbance: Disturbance) -> Report:
-    report = Report(seed=abs(hash(disturbance)) % 10**9)
+    report = Report(seed=100 + disturbance.number)
     run_sequences(house, [disturbance], report, print)
     return report
 
@@ -47,8 +47,15 @@ def disturb(house: FaultyHouse, disturbance: Disturbance) -> Report:
 def test_what_is_right_is_found_right(house: FaultyHouse) -> None:
     report = disturb(house, replace(CALM, kills=(Kill(3, 0.5),)))
 
-    assert (report.differences, report.green_with_missing_data) == ([], [])
+    assert (report.differences, report.green_with_missing_data, report.leaks) == ([], [], [])
     assert (report.survived, report.kills) == (1, 1)
+
+
+def test_tries_outlast_passing_faults(house: FaultyHouse) -> None:
+    report = disturb(house, replace(CALM, number=7, forgotten=0.6, faults=BEARABLE, bearable=True))
+
+    assert report.faults == sum(fault.rule["count"] for fault in BEARABLE)
+    assert (report.differences, report.helped) == ([], 0)
 
 
 class TestPlanted:
@@ -95,3 +102,15 @@ class TestPlanted:
             report = disturb(house, replace(CALM, number=6, older=False))
 
         assert any("502 rows, 503 are right" in text for text in report.green_with_missing_data)
+
+    def test_without_tries_somebody_must_help(self, house: FaultyHouse) -> None:
+        with house.planted("give_up_at_once"):
+            report = disturb(house, replace(CALM, number=8, forgotten=0.6, faults=BEARABLE, bearable=True))
+
+        assert any("though tries outlast its faults" in text for text in report.differences)
+
+    def test_a_key_that_a_run_writes_down_is_found(self, house: FaultyHouse) -> None:
+        with house.planted("tell_the_key"):
+            report = disturb(house, replace(CALM, number=9))
+
+        assert [name.rpartition("/")[2] for name in report.leaks] == ["warehouse.json"]

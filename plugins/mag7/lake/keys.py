@@ -79,13 +79,23 @@ def staged_table_prefix(run: str, form: str, table: str, trading_date: date) -> 
 
 
 def manifest_key(run: str, table: str) -> str:
-    """The COPY manifest of a run's window for one table."""
+    """The COPY manifest of a run's window for one table: which files Redshift loads."""
     return f"{staging_prefix(run)}/manifests/{table}.json"
 
 
 def report_key(run: str, name: str) -> str:
     """A small JSON report that a run leaves for people and programs: summary, refusals, failures."""
     return f"{staging_prefix(run)}/reports/{name}.json"
+
+
+def run_manifest_key(run: str) -> str:
+    """What a run was made of, what it did, and how it went."""
+    return f"manifests/runs/{run}.json"
+
+
+def session_manifest_key(trading_date: date) -> str:
+    """What the manifest of the run that published a session last says of it."""
+    return f"manifests/sessions/trading_date={trading_date.isoformat()}.json"
 
 
 def closes_key(run: str) -> str:

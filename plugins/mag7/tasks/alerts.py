@@ -10,23 +10,18 @@ leaves it to the run's other last task, report_refusals, whether the run has fai
 from __future__ import annotations
 
 import logging
-import re
 import shlex
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from mag7.errors import Mag7Error, one_line
-from mag7.lake.keys import report_key, run_segment
-from mag7.lake.objects import ObjectMissingError, ObjectStore
-from mag7.settings import Settings, read_alert_topic, read_settings
-from mag7.tasks.backfill import RANGE
-from mag7.tasks.check import CHECKS
+from mag7.lake.keys import report_key
+from mag7.settings import Settings, read_alert_topic
 from mag7.tasks.connections import AWS_CONNECTION, open_store
-from mag7.tasks.document import COVERAGE
+from mag7.tasks.ending import LOADING, PUBLISHING, TEARDOWNS, Ending, find_settings, read_ending
 from mag7.tasks.refusals import shorten
-from mag7.tasks.reports import FAILURE, hide_secrets, read_report
+from mag7.tasks.reports import FAILURE, hide_secrets
 from mag7.tasks.summary import SUMMARY
 from mag7.tasks.window import Window
 
@@ -40,39 +35,8 @@ LONGEST_SUBJECT = 100
 LONGEST_BODY = 50_000
 """SNS takes 256 KB; nobody reads as much."""
 
-PUBLISHING, LOADING = "publish_sessions", "load.reconcile"
-"""The tasks after whose success sessions are in the lake, and in the warehouse."""
 
-
-MAPPED = re.compile(r"_\d+$")
-"""What Airflow appends to a mapped task's id to tell its instances apart."""
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a run ended: the states of its tasks by id, its sessions (None: not resolved), its reports by name."""
-
-    dag_id: str
-    run_id: str
-    states: Mapping[str, str]
-    sessions: Sequence[str] | None
-    reports: Mapping[str, dict[str, Any]]
-    late: timedelta | None = None
-
-    @property
-    def failed(self) -> list[str]:
-        """The tasks that failed; a mapped one once."""
-        return sorted({MAPPED.sub("", task) for task, state in self.states.items() if state == "failed"})
-
-    @property
-    def refused(self) -> dict[str, list[str]]:
-        """Sessions that a gate refused, and why."""
-        gates: list[Mapping[str, list[str]]] = [
-            self.reports.get(RANGE, {}).get("refused", {}),
-            self.reports.get(COVERAGE, {}),
-            self.reports.get(CHECKS, {}).get("refused", {}),
-        ]
-        return {session: reasons for gate in gates for session, reasons in gate.items() if reasons}
+MANIFEST_TASK, _ = TEARDOWNS
 
 
 @dataclass(frozen=True)
@@ -98,20 +62,11 @@ def send_alert(window: Window | None, *, can_be_late: bool = True) -> str | None
 
     context = get_current_context()
     ti, dag_run = context["ti"], context["dag_run"]
-    settings = _read_settings()
+    settings = find_settings()
     store = open_store(settings) if settings else None
-    run = run_segment(ti.dag_id, dag_run.run_id)
-    ending = Ending(
-        ti.dag_id,
-        dag_run.run_id,
-        states=_read_states(ti, dag_run),
-        sessions=window["sessions"] if window else None,
-        reports={name: _read(store, run, name) for name in (FAILURE, RANGE, COVERAGE, CHECKS, SUMMARY)}
-        if store
-        else {},
-        late=measure_delay(dag_run, datetime.now(UTC), settings) if settings and can_be_late else None,
-    )
-    alert = compose_alert(ending, store.uri(report_key(run, "*")) if store else None)
+    late = measure_delay(dag_run, datetime.now(UTC), settings) if settings and can_be_late else None
+    ending = read_ending(ti, dag_run, window, store, late)
+    alert = compose_alert(ending, store.uri(report_key(ending.run, "*")) if store else None)
     if alert is None:
         log.info("nothing to report")
         return None
@@ -173,6 +128,8 @@ def _list_warnings(ending: Ending) -> list[str]:
                 f"{session['trading_date']} is partial: {session['companies']} companies priced, coverage by cap"
                 f" {session['coverage_pct']:.2f} %, not priced: {shorten(failed)}"
             )
+    if ending.states.get(MANIFEST_TASK) == "failed":
+        warnings.append("The run's manifest was not written: see the log of write_run_manifest, and clear it")
     if ending.late is not None:
         warnings.append(f"Late: it ended {ending.late.total_seconds() / 3600:.1f} hours after it was due")
     return warnings
@@ -194,28 +151,6 @@ def _say_kept(ending: Ending) -> str:
         return f"{fetched}; nothing was published, readers see what they saw before"
     where = "in the lake and the warehouse" if ending.states.get(LOADING) == "success" else "in the lake only"
     return f"{fetched}; published {where}: {', '.join(published)}"
-
-
-def _read_settings() -> Settings | None:
-    try:
-        return read_settings()
-    except Mag7Error as wrong:
-        # Then it is what the run failed of, or there is no lake to read reports from.
-        log.error("the run's reports cannot be read: %s", wrong)  # noqa: TRY400 - one line is enough
-        return None
-
-
-def _read(store: ObjectStore, run: str, name: str) -> dict[str, Any]:
-    try:
-        return read_report(store, run, name)
-    except ObjectMissingError:
-        return {}
-
-
-def _read_states(ti: Any, dag_run: DagRunProtocol) -> dict[str, str]:
-    """Read the states of a run's tasks by id, each instance of a mapped one by itself."""
-    states: Mapping[str, Mapping[str, Any]] = ti.get_task_states(dag_id=ti.dag_id, run_ids=[dag_run.run_id])
-    return {task: str(state) for task, state in states.get(dag_run.run_id, {}).items()}
 
 
 def _publish(alert: Alert) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
-from itertools import groupby
 from typing import TYPE_CHECKING, TypedDict
 
 from mag7.index.constituents import Line, list_lines, main_ticker
@@ -15,7 +14,7 @@ from mag7.market.caps import FailedLine, price_line
 from mag7.market.evidence import LOOK_BACK_SESSIONS
 from mag7.polygon.collect import Call, grouped_daily, symbol_of, ticker_details
 from mag7.polygon.errors import NotYetReleasedError
-from mag7.sessions import NEW_YORK, previous_session
+from mag7.sessions import NEW_YORK, group_months, previous_session
 from mag7.settings import read_settings
 from mag7.tasks.collector import NO_COUNTS, Collector, Counts, add_counts, count_calls, list_session_splits
 from mag7.tasks.request import Asking
@@ -125,16 +124,26 @@ def collect_range_closes(window: Window) -> PokeReturnValue:
 
     collector = Collector(read_settings(), Asking.MISSING)
     sessions = list_window(window)
+    counts: list[Counts] = []
+    had, failure = 0, None
     try:
-        report = collector.ask_closes(grouped_daily(session) for session in sessions)
+        for month in group_months(sessions):
+            report = collector.ask_closes(grouped_daily(session) for session in month)
+            counts.append(count_calls(report))
+            had += report.completed + report.kept
+            failure = failure or report.failure
+            # A month's bars are enough to hold: a window may be years.
+            del report
     except NotYetReleasedError as early:
         log.warning("%s; asking again later", early)
         return PokeReturnValue(is_done=False)
-    if report.failure is not None and report.completed + report.kept == 0:
-        raise report.failure
+    if failure is not None and not had:
+        raise failure
     earlier = {previous_session(session, back) for session in sessions for back in (1, 2)}
-    others = collector.ask_optional(grouped_daily(day) for day in sorted(earlier - set(sessions)))
-    return PokeReturnValue(is_done=True, xcom_value=add_counts([count_calls(report), others]))
+    for month in group_months(sorted(earlier - set(sessions))):
+        counts.append(collector.ask_optional(grouped_daily(day) for day in month))
+        collector.book.clear()
+    return PokeReturnValue(is_done=True, xcom_value=add_counts(counts))
 
 
 def collect_splits(window: Window, asking: Asking) -> Counts:
@@ -172,7 +181,7 @@ def collect_look_back(window: Window, asking: Asking) -> Counts:
         return NO_COUNTS
     collector = Collector(read_settings(), Asking.MISSING)
     counts: list[Counts] = []
-    for _, sessions in groupby(list_window(window), key=lambda day: (day.year, day.month)):
+    for sessions in group_months(list_window(window)):
         for session in sessions:
             counts += _look_back(collector, session)
         # Answers of one month are enough to hold: a window may be years.

@@ -5,15 +5,17 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any, cast
 
-from airflow.sdk import task, task_group
+from airflow.sdk import get_current_context, task, task_group
 
 from mag7.lake.checks import list_checks
 from mag7.lake.scripts import GLUE_JOBS
-from mag7.tasks import alerts, check, publish, transform
+from mag7.tasks import alerts, check, publish, run_manifest, transform
+from mag7.tasks.assets import describe_events, list_lake_assets, list_split_assets
 from mag7.tasks.operators import CheckOperator, GlueRunOperator, WarehouseOperator
 from mag7.tasks.reports import report_failure
 from mag7.tasks.retries import PassingFaultsPolicy
 from mag7.tasks.templates import template_glue_arguments
+from mag7.tasks.window import Window
 from mag7.warehouse.load import batch_statements
 
 Handed = Any
@@ -78,6 +80,28 @@ def check_window(window: Handed, staged: Handed) -> Handed:
     return task(check.judge_checks)(window, cast("Handed", run_check.output))
 
 
+def publish_window(window: Handed) -> Handed:
+    """Publish the accepted sessions, first the splits: where the sessions are read, adjusted prices know of them."""
+
+    @task(outlets=list_lake_assets())
+    def publish_sessions(window: Window) -> Window:
+        """Copy the window's files from staging to where they are read."""
+        events = get_current_context()["outlet_events"]
+        describe_events(events, list_lake_assets(), {"sessions": window["sessions"]})
+        return publish.publish_sessions(window)
+
+    @task(outlets=list_split_assets())
+    def publish_splits(window: Window) -> list[str]:
+        """Publish every split that the window's documents know."""
+        days = publish.publish_splits(window)
+        describe_events(get_current_context()["outlet_events"], list_split_assets(), {"days": days})
+        return days
+
+    published = publish_sessions(window)
+    publish_splits(window) >> published
+    return published
+
+
 @task_group(group_id="load")
 def load_window(window: Handed) -> Handed:
     """Load a published window's tables, sessions and splits in one transaction, then reconcile with the lake."""
@@ -99,14 +123,26 @@ def load_window(window: Handed) -> Handed:
     return task(publish.reconcile)(window, cast("Handed", count_window.output))
 
 
-def alert_at_end(window: Handed, *, can_be_late: bool) -> None:
-    """End the DAG that is being wired with one message about what went wrong, whatever did; call it last.
+def end_run(window: Handed, counts: Handed, *, can_be_late: bool) -> None:
+    """End the DAG that is being wired with the run's manifest and one message about what went wrong; call it last.
 
-    A DAG that catches up with long ago cannot be late.
-
-    It waits for every task: a branch that failed must not speak for one that is still running. As a teardown it is no
-    leaf of the run, so its own end makes no failed run green and no good one red.
+    ``counts`` are of the collecting tasks. A DAG that catches up with long ago cannot be late.
     """
+    manifest: Any = task(run_manifest.write_run_manifest)(window, counts)
+    _end_with(manifest)
+    alert_at_end(window, can_be_late=can_be_late)
+
+
+def alert_at_end(window: Handed, *, can_be_late: bool) -> None:
+    """End the DAG that is being wired with one message about what went wrong, whatever did."""
     alert: Any = task(alerts.send_alert)(window, can_be_late=can_be_late)
-    last = alert.as_teardown(on_failure_fail_dagrun=False).operator
+    _end_with(alert)
+
+
+def _end_with(ending: Any) -> None:
+    """Let a task follow every other, whatever became of them: a branch that failed must not speak for one that runs.
+
+    As a teardown it is no leaf of the run, so its own end makes no failed run green and no good one red.
+    """
+    last = ending.as_teardown(on_failure_fail_dagrun=False).operator
     [other for other in last.dag.tasks if other is not last] >> last

@@ -69,7 +69,9 @@ def report_failure(context: Context) -> None:
     kind, message = type(error).__name__, hide_secrets(str(error))
     report = {"task": ti.task_id, "error": kind, "message": message or kind, "ours": isinstance(error, Mag7Error)}
     log.error("%s failed: %s", ti.task_id, report["message"])
-    if not isinstance(error, SettingMissingError | SettingInvalidError):
+    # A teardown tells of the run, which has ended by then: what that stopped at must stay known.
+    tells = getattr(context.get("task"), "is_teardown", False)
+    if not tells and not isinstance(error, SettingMissingError | SettingInvalidError):
         write_report(open_store(read_settings()), run_segment(ti.dag_id, dag_run.run_id), FAILURE, report)
 
 
@@ -78,6 +80,15 @@ def hide_secrets(text: str) -> str:
     from airflow.sdk.log import redact  # type: ignore[attr-defined]
 
     return str(redact(text))
+
+
+def hide_secrets_in(content: Any) -> Any:
+    """Take the same out of every text of what JSON is made of."""
+    if isinstance(content, str):
+        return hide_secrets(content)
+    if isinstance(content, dict):
+        return {name: hide_secrets_in(value) for name, value in content.items()}
+    return [hide_secrets_in(value) for value in content] if isinstance(content, list) else content
 
 
 def drop_failure(store: ObjectStore, run: str) -> None:

@@ -21,11 +21,14 @@ def write_note(text: str) -> bool:
     Without the connection there is none, and where the API refuses, the log says so: no run fails for its note.
     """
     from airflow.sdk import BaseHook, get_current_context
-    from airflow.sdk.exceptions import AirflowNotFoundException
+    from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
 
     try:
         connection = BaseHook.get_connection(API_CONNECTION)
     except AirflowNotFoundException:
+        return False
+    except AirflowException as unreadable:
+        log.warning("the run's note was not written: the connection %s cannot be read: %s", API_CONNECTION, unreadable)
         return False
     run = get_current_context()["dag_run"]
     path = f"/api/v2/dags/{quote(run.dag_id, safe='')}/dagRuns/{quote(run.run_id, safe='')}"

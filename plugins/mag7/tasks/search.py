@@ -18,15 +18,15 @@ from mag7.index.symbols import symbol_on
 from mag7.lake.claims import Claims
 from mag7.lake.keys import answers_prefix, claim_key, closes_key
 from mag7.lake.objects import ObjectStore
-from mag7.market.evidence import EvidenceReader, Told
+from mag7.market.evidence import CountRules, EvidenceReader, Told
 from mag7.market.search import choose_sessions, count_steps, list_gaps
 from mag7.polygon.answers import AnswerStore
 from mag7.polygon.collect import TICKER_DETAILS, Call, ticker_details
 from mag7.polygon.errors import PlanRefusedError
-from mag7.sessions import list_sessions, month_ends, previous_session
+from mag7.sessions import group_months, list_sessions, month_ends, previous_session
 from mag7.settings import Settings, read_settings
 from mag7.tasks.collect import list_session_lines
-from mag7.tasks.collector import Collector, Counts, add_counts, count_calls, open_reader
+from mag7.tasks.collector import AnswerBook, Collector, Counts, add_counts, count_calls
 from mag7.tasks.connections import open_store
 from mag7.tasks.progress import Progress
 from mag7.tasks.request import Asking
@@ -73,7 +73,7 @@ def plan_searches(window: Window) -> list[SearchBatch]:
     months = len({(day.year, day.month) for day in sessions})
     parts = choose_parts(settings, round(len(lines) * months * CALLS_A_LINE))
     store = open_store(settings)
-    write_closes(store, window["run"], open_reader(AnswerStore(store), settings), sessions, lines)
+    write_closes(store, window["run"], settings, sessions, lines)
     batches: list[SearchBatch] = []
     for part in range(1, parts + 1):
         count = sum(_is_in(ticker, part, parts) for ticker in lines)
@@ -85,12 +85,13 @@ def plan_searches(window: Window) -> list[SearchBatch]:
 
 
 def choose_parts(settings: Settings, calls: int) -> int:
-    """Choose into how many parts to divide so many calls: one a slot, more where a slot takes long for its part.
+    """Choose into how many parts to divide so many calls: half as many as slots, more where one takes long.
 
-    A power of two, so that months that differ a little are divided alike.
+    The other half of the slots is for what other months need first: two tasks make all the calls that a limit lets
+    through on one host. A power of two, so that months that differ a little are divided alike.
     """
     a_slot = settings.calls_per_minute / settings.slots * PART_MINUTES
-    wanted = max(settings.slots, math.ceil(calls / a_slot) if a_slot else 1)
+    wanted = max(math.ceil(settings.slots / 2), math.ceil(calls / a_slot) if a_slot else 1)
     return int(min(2 ** math.ceil(math.log2(wanted)), MOST_PARTS))
 
 
@@ -106,7 +107,7 @@ def collect_counts(window: Window, batch: SearchBatch) -> Counts:
     collector = Collector(settings, Asking.MISSING, objects=store, part=f"{part}of{parts}", closes=closes)
     claims = Claims(store, f"{window['run']} part {part} of {parts}")
     progress = Progress(store, window["run"], len(window["sessions"]), _progress_name(part))
-    months = [list(days) for _, days in groupby(list_window(window), key=lambda day: (day.year, day.month))]
+    months = group_months(list_window(window))
     counts: list[Counts] = []
     for place, sessions in enumerate(months):
         search = MonthSearch(collector, claims, sessions, batch, {day for day, found in closes.items() if found})
@@ -122,12 +123,18 @@ def collect_counts(window: Window, batch: SearchBatch) -> Counts:
 
 
 def write_closes(
-    store: ObjectStore, run: str, reader: EvidenceReader, sessions: Sequence[date], tickers: Collection[str]
+    store: ObjectStore, run: str, settings: Settings, sessions: Sequence[date], tickers: Collection[str]
 ) -> None:
     """Put some lines' kept closes of every session that a search may look at into one object of the run."""
     days = {other for session in sessions for other in list_sessions(*month_ends(session))}
     days |= {previous_session(min(days))}
-    closes = {day.isoformat(): reader.read_closes(day, tickers) for day in sorted(days)}
+    closes: dict[str, dict[str, Decimal]] = {}
+    book = AnswerBook(AnswerStore(store))
+    reader = EvidenceReader(book, CountRules(settings.counts_frozen_before))
+    for month in group_months(sorted(days)):
+        closes |= {day.isoformat(): reader.read_closes(day, tickers) for day in month}
+        # A month's bars are enough to hold.
+        book.clear()
     store.put(closes_key(run), json.dumps(closes, default=str).encode(), "application/json")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mag7.lake.keys import document_key
@@ -36,14 +36,13 @@ def summarise(
     ``counts`` is what each collecting task counted; a mapped task's is a sequence.
     """
     store = open_store(read_settings())
-    documents = read_documents(store, window)
-    explained = [explain_line(document, explain) for document in documents] if explain else []
-    report = collect_reports(store, window, counts) | {
-        "sessions": [summarise_session(document) for document in documents],
-        "explained": explained,
-    }
+    sessions, explained = [], []
+    for document in read_documents(store, window):
+        sessions.append(summarise_session(document))
+        explained += [explain_line(document, explain)] if explain else []
+    report = collect_reports(store, window, counts) | {"sessions": sessions, "explained": explained}
     write_report(store, window["run"], SUMMARY, report)
-    for session in report["sessions"]:
+    for session in sessions:
         log.info("%s", tabulate_session(session))
     for text in explained:
         log.info("%s", text)
@@ -79,9 +78,10 @@ def summarise_range(
     return {"published": len(sessions), "complete": len(asked["complete"]), "refused": len(refused)}
 
 
-def read_documents(store: ObjectStore, window: Window) -> list[Document]:
-    """Read the published documents of a window's sessions."""
-    return [json.loads(store.get(document_key(session))) for session in list_window(window)]
+def read_documents(store: ObjectStore, window: Window) -> Iterator[Document]:
+    """Read the published documents of a window's sessions, one at a time: a window may be years."""
+    for session in list_window(window):
+        yield json.loads(store.get(document_key(session)))
 
 
 def collect_reports(store: ObjectStore, window: Window, counts: Sequence[Counts | Sequence[Counts]]) -> dict[str, Any]:
@@ -130,11 +130,16 @@ def tabulate_range(report: Mapping[str, Any]) -> str:
 
 
 def add_stages(finished: Iterable[Mapping[str, Any]]) -> dict[str, float]:
-    """Add up the seconds that a run's tasks took, by task group or task; ``finished`` as Airflow's breadcrumbs."""
+    """Add up the seconds that a run's tasks took, by task group or task; ``finished`` as Airflow's breadcrumbs.
+
+    Tasks that never ran have no seconds.
+    """
     seconds: dict[str, float] = {}
     for task in finished:
+        if task["duration"] is None:
+            continue
         stage = str(task["task_id"]).partition(".")[0]
-        seconds[stage] = seconds.get(stage, 0.0) + (task["duration"] or 0.0)
+        seconds[stage] = seconds.get(stage, 0.0) + task["duration"]
     return {stage: round(total, 1) for stage, total in seconds.items()}
 
 

@@ -14,7 +14,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from sandbox.aws.faults import KINDS, Fault, FaultRuleError, Faults
+from sandbox.aws.faults import KINDS, Fault, Faults
+from sandbox.fault_rules import FaultRuleError
 from tests.sandbox.aws.running import BUCKET, Sandbox, wait_for
 
 Clients = Callable[[str], Any]
@@ -185,7 +186,7 @@ class TestRules:
 
     def test_a_seed_makes_the_same_draws(self) -> None:
         def draw(seed: int) -> list[bool]:
-            rule = Fault("slow_down", count=None, probability=0.5, seed=seed)
+            rule = Fault(kind="slow_down", count=None, probability=0.5, seed=seed)
             return [rule.strikes("x") for _ in range(40)]
 
         assert draw(7) == draw(7) != draw(8)

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.fault_rules import FaultRuleError, read_rules
 from sandbox.polygon.app import MarketApp
-from sandbox.polygon.faults import Fault, FaultRuleError, read_rules
+from sandbox.polygon.faults import Fault
 from sandbox.polygon.sessions import Clock
 from sandbox.polygon.settings import Settings
 from tests.sandbox.polygon.conftest import KEY, NOW, ROOT, Server, start_server, stop_server
@@ -108,7 +109,7 @@ def test_unknown_rules_are_refused(server: Server) -> None:
     assert "explode" in json.loads(body)["error"]
     for rule in ({"path": "x"}, {"kind": "reset", "path": "("}, {"kind": "reset", "probability": 2}, "reset"):
         with pytest.raises(FaultRuleError):
-            read_rules(rule)
+            read_rules(Fault, rule)
 
 
 def answer(rule: Fault, target: str) -> bytes:
@@ -117,22 +118,22 @@ def answer(rule: Fault, target: str) -> bytes:
 
 def test_bodies_are_bent() -> None:
     details = DETAILS.format("AAPL")
-    assert answer(Fault("not_json"), details).startswith(b"<html>")
-    assert json.loads(answer(Fault("wrong_types"), details))["results"]["market_cap"] == "n/a"
-    assert "market_cap" not in json.loads(answer(Fault("missing_keys"), details))["results"]
-    bars = json.loads(answer(Fault("missing_keys", keys=("c",)), GROUPED))["results"]
+    assert answer(Fault(kind="not_json"), details).startswith(b"<html>")
+    assert json.loads(answer(Fault(kind="wrong_types"), details))["results"]["market_cap"] == "n/a"
+    assert "market_cap" not in json.loads(answer(Fault(kind="missing_keys"), details))["results"]
+    bars = json.loads(answer(Fault(kind="missing_keys", keys=("c",)), GROUPED))["results"]
     assert all("c" not in bar and "o" in bar for bar in bars)
-    scaled = json.loads(answer(Fault("scale", factor=0.05), details))["results"]
+    scaled = json.loads(answer(Fault(kind="scale", factor=0.05), details))["results"]
     assert (scaled["weighted_shares_outstanding"], scaled["ticker"]) == (755_791_150, "AAPL")
-    assert json.loads(answer(Fault("other_company"), details))["results"]["ticker"] == "JNJ"
-    assert "results" not in json.loads(answer(Fault("empty_results"), GROUPED))
-    failed = MarketApp(Settings(clock=Clock(NOW)), [Fault("status", status=503)]).answer(details, KEY).reply
+    assert json.loads(answer(Fault(kind="other_company"), details))["results"]["ticker"] == "JNJ"
+    assert "results" not in json.loads(answer(Fault(kind="empty_results"), GROUPED))
+    failed = MarketApp(Settings(clock=Clock(NOW)), [Fault(kind="status", status=503)]).answer(details, KEY).reply
     assert failed.status == 503
 
 
 def test_probability_is_seeded() -> None:
     def pattern(seed: int) -> list[bool]:
-        rule = Fault("reset", probability=0.3, seed=seed)
+        rule = Fault(kind="reset", probability=0.3, seed=seed)
         return [rule.strikes("/x") for _ in range(200)]
 
     assert pattern(1) == pattern(1) != pattern(2)

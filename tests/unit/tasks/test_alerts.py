@@ -17,9 +17,10 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from mag7.lake.objects import ObjectStore
 from mag7.settings import SettingInvalidError, read_alert_topic, read_settings
-from mag7.tasks.alerts import Ending, compose_alert, measure_delay, repeat_command, send_alert
+from mag7.tasks.alerts import compose_alert, measure_delay, repeat_command, send_alert
 from mag7.tasks.check import CHECKS
 from mag7.tasks.document import COVERAGE
+from mag7.tasks.ending import Ending
 from mag7.tasks.refusals import SessionRefusedError
 from mag7.tasks.reports import FAILURE, read_report, report_failure, write_report
 from mag7.tasks.summary import SUMMARY
@@ -113,6 +114,13 @@ class TestMessage:
             "2024-12-13 is partial: 499 companies priced, coverage by cap 99.90 %, not priced:"
             " XYZ (HTTP 500 after 5 tries)"
         ) in alert.lines
+
+    def test_a_manifest_that_was_not_written_is_a_warning_and_no_failure_of_the_run(self) -> None:
+        alert = compose_alert(ending(states=GOOD | {"write_run_manifest": "failed"}))
+
+        assert alert is not None
+        assert alert.subject == "mag7_daily published 2024-12-13 with warnings"
+        assert "The run's manifest was not written" in alert.body
 
     def test_a_late_session_is_a_warning(self) -> None:
         assert "Late: it ended 7.5 hours after it was due" in body(late=timedelta(hours=7.5)).splitlines()

@@ -64,6 +64,17 @@ def test_the_newest_failure_is_what_the_run_stopped_at(store: ObjectStore) -> No
     assert read_report(store, RUN, FAILURE)["message"] == "no NVDA"
 
 
+def test_a_task_that_tells_of_the_run_leaves_what_it_stopped_at(
+    store: ObjectStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    report_failure(context_of("check_coverage", SessionRefusedError("no NVDA")))
+    telling = context_of("write_run_manifest", ValueError("no bucket")) | {"task": SimpleNamespace(is_teardown=True)}
+    report_failure(telling)
+
+    assert read_report(store, RUN, FAILURE)["message"] == "no NVDA"
+    assert "write_run_manifest failed: no bucket" in caplog.messages
+
+
 def test_a_run_that_was_mended_keeps_no_failure(store: ObjectStore) -> None:
     report_failure(context_of("check_coverage", SessionRefusedError("no NVDA")))
     drop_failure(store, RUN)

@@ -23,6 +23,7 @@ from mag7.polygon.answers import AnswerStore
 from mag7.polygon.collect import ticker_details
 from mag7.polygon.errors import KeyRejectedError, PlanRefusedError, ServerFailedError, UnreachableError
 from mag7.sessions import list_sessions, month_ends
+from mag7.settings import read_settings
 from mag7.tasks import search
 from mag7.tasks.document import compute_session
 from mag7.tasks.search import SearchBatch, SearchStalledError, list_needed
@@ -275,19 +276,19 @@ class TestBatches:
             sessions = [date.fromisoformat(day) for day in window["sessions"]]
             parts = [{line.ticker for line in list_needed(sessions, batch, DAYS_WITH_CLOSES)} for batch in batches]
 
-            assert len(batches) == 4
+            assert len(batches) == 2
             assert sum(map(len, parts)) == len(set.union(*parts)) > 500
             assert [batch["label"] for batch in batches] == [
-                f"part {place} of 4: {len(part)} lines" for place, part in enumerate(parts, 1)
+                f"part {place} of 2: {len(part)} lines" for place, part in enumerate(parts, 1)
             ]
         first, second = (
             {
                 line.ticker
-                for line in list_needed([date.fromisoformat(window["sessions"][0])], batches[3], DAYS_WITH_CLOSES)
+                for line in list_needed([date.fromisoformat(window["sessions"][0])], batches[1], DAYS_WITH_CLOSES)
             }
             for window in windows
         )
-        assert len(first & second) > 75
+        assert len(first & second) > 150
 
     @pytest.mark.usefixtures("provider")
     def test_what_is_expected_is_told_before_anything_is_asked(self, store: ObjectStore) -> None:
@@ -296,9 +297,27 @@ class TestBatches:
         search.plan_searches(december())
         steps = read_steps(store, RUN)
 
-        assert len(steps) == 4
+        assert len(steps) == 2
         assert 1000 < sum(step.left for step in steps) < 1500
         assert all(step.began is None for step in steps)
+
+    @pytest.mark.parametrize(
+        ("slots", "calls_per_minute", "calls", "parts"),
+        [
+            (4, 5400, 1250, 2),
+            (1, 5400, 1250, 1),
+            (16, 5400, 1250, 8),
+            (4, 0, 60_000, 2),
+            (4, 5400, 162_000, 4),
+            (4, 5, 1250, 64),
+        ],
+    )
+    def test_leave_slots_to_other_months_unless_one_would_take_long(
+        self, slots: int, calls_per_minute: int, calls: int, parts: int
+    ) -> None:
+        pool = replace(read_settings(), slots=slots, calls_per_minute=calls_per_minute)
+
+        assert search.choose_parts(pool, calls) == parts
 
     def test_a_part_without_a_line_makes_no_batch(self, index: Index, provider: FakeProvider) -> None:
         index(make_line("AAA"))

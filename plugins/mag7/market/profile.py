@@ -1,0 +1,76 @@
+"""What a session's document comes to in a few numbers, and where those differ from the session before."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from mag7.market.document import Document, list_document_lines
+
+Profile = dict[str, Any]
+"""Source, quality, figures, how many lines have each flag and each origin of their count, and why lines failed."""
+
+FIGURES = ("mag7_pct_of_sp500", "line_sum_mag7_pct", "companies_priced", "coverage_pct")
+"""What a profile repeats of the session's metrics."""
+STATED = ("schema_version", "source", "quality")
+COUNTED = ("rows", "flags", "origins")
+
+
+def profile_document(document: Document) -> Profile:
+    """Count and take out of a document what a manifest says of its session; lines of the seven outside included."""
+    lines = list_document_lines(document)
+    metrics = document["concentration_metrics"]
+    origins = Counter(line["share_count_origin"] for line in lines if line["share_count_origin"] is not None)
+    return {
+        "schema_version": document["schema_version"],
+        "source": document["source"],
+        "quality": metrics["quality"],
+        **{figure: metrics[figure] for figure in FIGURES},
+        "flags": dict(sorted(Counter(flag for line in lines for flag in line["flags"]).items())),
+        "origins": dict(sorted(origins.items())),
+        "failed": {item["ticker"]: item["reason"] for item in document["sp500_details"]["failed_tickers"]},
+    }
+
+
+def is_profile(value: Any) -> bool:
+    """Whether a value read back from the lake can be compared as a profile."""
+    if not isinstance(value, dict) or not value.keys() >= {*STATED, "flags", "origins", "failed"}:
+        return False
+    return all(isinstance(value.get(name, {}), dict) for name in (*COUNTED, "failed"))
+
+
+def list_departures(before: Profile, after: Profile) -> list[str]:
+    """Say, one phrase each, where a session's profile is unlike the one of the session before.
+
+    Figures move every day and are not compared; ``rows`` by table are, where both profiles have them.
+    """
+    departures = [f"{name}: {after[name]}, before {before[name]}" for name in STATED if before[name] != after[name]]
+    for name in COUNTED:
+        if name in before and name in after:
+            departures += _compare_counts(name, before[name], after[name])
+    departures += [
+        f"{ticker} failed: {after['failed'][ticker]}"
+        for ticker in sorted(after["failed"].keys() - before["failed"].keys())
+    ]
+    departures += [
+        f"{ticker} does not fail any more" for ticker in sorted(before["failed"].keys() - after["failed"].keys())
+    ]
+    return departures
+
+
+def list_changed(kind: str, before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """Say, one phrase each, which of some versions or digests by name are others than before."""
+    return [
+        f"{kind} {name}: {after.get(name, 'none')}, before {before.get(name, 'none')}"
+        for name in sorted({*before, *after})
+        if before.get(name) != after.get(name)
+    ]
+
+
+def _compare_counts(kind: str, before: Mapping[str, int], after: Mapping[str, int]) -> list[str]:
+    return [
+        f"{kind} {name}: {after.get(name, 0)}, before {before.get(name, 0)}"
+        for name in sorted({*before, *after})
+        if before.get(name, 0) != after.get(name, 0)
+    ]

@@ -1,0 +1,75 @@
+"""What a session comes to in a few numbers, and where it is unlike the one before."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+
+from mag7.market.document import compute_figures, encode_document, write_document
+from mag7.market.profile import list_changed, list_departures, profile_document
+from mag7.polygon.answers import Answer
+from tests.unit.market.conftest import Make
+
+SESSION = date(2024, 12, 13)
+ANSWERS = (Answer("1", datetime(2024, 12, 14, tzinfo=UTC), 200, "x", "", None, "k1"),)
+
+
+@pytest.fixture
+def profile(make: Make) -> dict[str, Any]:
+    evidence = [
+        make.evidence(make.line("MSFT"), 7_434_880_776, "447.27", answers=ANSWERS),
+        make.evidence(make.line("AAPL"), 15_115_823_000, "248.13", yesterday=None),
+        make.evidence(make.line("XOM"), None, "107.5"),
+    ]
+    figures = compute_figures(SESSION, evidence, [make.evidence(make.line("TSLA"), 3_210_059_659, "436.23")])
+    document = json.loads(encode_document(write_document(figures, "simulated", datetime(2024, 12, 14, tzinfo=UTC))))
+    return profile_document(document) | {"rows": {"daily_trading": 3, "failed_collections": 1}}
+
+
+def test_counts_flags_origins_and_failures_of_all_lines(profile: dict[str, Any]) -> None:
+    assert profile["flags"] == {"continuity_skipped": 1}
+    assert sum(profile["origins"].values()) == 3
+    assert profile["failed"] == {"XOM": "no details of XOM"}
+    assert (profile["source"], profile["companies_priced"], profile["quality"]) == ("simulated", 2, "partial")
+
+
+def test_the_same_is_no_departure_and_figures_may_move(profile: dict[str, Any]) -> None:
+    assert list_departures(profile, {**profile, "mag7_pct_of_sp500": 99.0}) == []
+
+
+def test_every_other_difference_is_named(profile: dict[str, Any]) -> None:
+    after = {
+        **profile,
+        "source": "api.polygon.io",
+        "rows": {"daily_trading": 4, "failed_collections": 1},
+        "flags": {"frozen_count": 2},
+        "failed": {"MSFT": "HTTP 500 after 5 tries"},
+    }
+
+    assert list_departures(profile, after) == [
+        "source: api.polygon.io, before simulated",
+        "rows daily_trading: 4, before 3",
+        "flags continuity_skipped: 0, before 1",
+        "flags frozen_count: 2, before 0",
+        "MSFT failed: HTTP 500 after 5 tries",
+        "XOM does not fail any more",
+    ]
+
+
+def test_a_session_that_was_not_loaded_has_no_rows_to_compare(profile: dict[str, Any]) -> None:
+    published = {name: value for name, value in profile.items() if name != "rows"}
+
+    assert list_departures(profile, published) == list_departures(published, profile) == []
+
+
+def test_versions_that_came_went_and_changed_are_named() -> None:
+    before, after = {"pandas": "2.1", "pyarrow": "20", "old": "1"}, {"pandas": "2.2", "pyarrow": "20", "new": "1"}
+
+    assert list_changed("version of", before, after) == [
+        "version of new: 1, before none",
+        "version of old: none, before 1",
+        "version of pandas: 2.2, before 2.1",
+    ]

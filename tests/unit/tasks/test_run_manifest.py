@@ -1,0 +1,312 @@
+"""The manifest: what went in, what came out, how it went, whatever became of the run; and the session before."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from datetime import UTC, date, datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.log import mask_secret
+
+from mag7.lake.keys import document_key, run_manifest_key, session_manifest_key, staged_document_key
+from mag7.lake.objects import ObjectStore
+from mag7.paths import DATA
+from mag7.sessions import previous_session
+from mag7.tasks.check import CHECKS
+from mag7.tasks.corrections import CORRECTIONS
+from mag7.tasks.document import COVERAGE
+from mag7.tasks.publish import WAREHOUSE
+from mag7.tasks.reports import FAILURE, write_report
+from mag7.tasks.run_manifest import write_run_manifest
+from tests.unit.tasks.conftest import DAY, RUN
+
+RUN_ID = RUN.removeprefix("mag7_daily-")
+BEFORE = previous_session(DAY)
+GOOD = {
+    "collect.collect_details_1": "success",
+    "check_coverage": "success",
+    "check.judge_checks": "success",
+    "publish_sessions": "success",
+    "load.reconcile": "success",
+}
+CALLS = {"asked": 3, "kept": 1, "failed": 0, "requests": 4, "bytes": 500}
+ANSWERS = {"raw/polygon/a.jsonl.gz": b"answers of a", "raw/polygon/b.jsonl.gz": b"answers of b"}
+
+
+def make_document(day: str = DAY.isoformat(), **changes: Any) -> dict[str, Any]:
+    line = {"ticker": "AAPL", "share_count_origin": "weighted", "flags": [], "answers": sorted(ANSWERS)}
+    metrics = {
+        "quality": "complete",
+        "mag7_pct_of_sp500": 33.3,
+        "line_sum_mag7_pct": 31.9,
+        "companies_priced": 500,
+        "coverage_pct": 100.0,
+    }
+    return {
+        "schema_version": 3,
+        "source": "simulated",
+        "trading_date": day,
+        "constituents": [line | changes],
+        "seven_outside": [],
+        "concentration_metrics": metrics,
+        "sp500_details": {"failed_tickers": []},
+    }
+
+
+def publish(store: ObjectStore, day: date, **changes: Any) -> None:
+    """Leave a session's document in the run's staging folder, and where it is read."""
+    body = json.dumps(make_document(day.isoformat(), **changes)).encode()
+    store.put(staged_document_key(RUN, day), body)
+    store.put(document_key(day), body)
+
+
+@pytest.fixture
+def states() -> dict[str, str]:
+    return dict(GOOD)
+
+
+@pytest.fixture(autouse=True)
+def context(monkeypatch: pytest.MonkeyPatch, states: dict[str, str]) -> dict[str, Any]:
+    """What the task finds when it runs, as Airflow gives it."""
+    finished = [{"task_id": "collect.collect_details", "duration": 2.5}, {"task_id": "summarise", "duration": 1.0}]
+    ti = SimpleNamespace(
+        dag_id="mag7_daily",
+        task_id="write_run_manifest",
+        get_task_states=lambda **_: {RUN_ID: states},
+        get_task_breadcrumbs=lambda *_: finished,
+    )
+    run = SimpleNamespace(run_id=RUN_ID, start_date=datetime(2024, 12, 14, 5, tzinfo=UTC))
+    found = {"ti": ti, "dag_run": run, "params": {"trading_date": DAY.isoformat()}}
+    monkeypatch.setattr("airflow.sdk.get_current_context", lambda: found)
+    return found
+
+
+@pytest.fixture
+def lake(store: ObjectStore) -> ObjectStore:
+    """A run that went through, and what it rests on."""
+    for key, body in ANSWERS.items():
+        store.put(key, body)
+    publish(store, DAY)
+    write_report(store, RUN, COVERAGE, {DAY.isoformat(): []})
+    write_report(store, RUN, CHECKS, {"checks": [{"name": "keys_unique", "passed": True}], "refused": {}})
+    write_report(store, RUN, WAREHOUSE, {"rows": {DAY.isoformat(): {"daily_trading": 7}}, "splits": 24})
+    return store
+
+
+def read(store: ObjectStore) -> dict[str, Any]:
+    manifest: dict[str, Any] = json.loads(store.get(run_manifest_key(RUN)))
+    return manifest
+
+
+def keep_before(store: ObjectStore, body: bytes | None = None, **changes: Any) -> None:
+    """Leave a manifest of the session before, all but ``changes`` like this one's."""
+    mine = json.loads(store.get(session_manifest_key(DAY)))
+    mine["session"] |= changes.pop("session", {})
+    store.put(session_manifest_key(BEFORE), body or json.dumps(mine | changes).encode())
+
+
+class TestManifest:
+    def test_names_what_went_in_by_its_digest(self, lake: ObjectStore, window: Any) -> None:
+        assert write_run_manifest(window, [CALLS]) == f"s3://lake/manifests/runs/{RUN}.json"
+        manifest = read(lake)
+
+        assert manifest["inputs"] == {key: hashlib.sha256(body).hexdigest() for key, body in ANSWERS.items()}
+        splits = (DATA / "splits.csv").read_bytes()
+        assert manifest["facts"]["splits.csv"] == hashlib.sha256(splits).hexdigest()
+        assert {"python", "apache-airflow", "pyarrow", "glue_scripts", "mag7", "sql"} <= set(manifest["versions"])
+        assert manifest["rules"]["minimum_cap_pct"] == "99.5"
+
+    def test_says_what_came_out(self, lake: ObjectStore, window: Any) -> None:
+        write_run_manifest(window, [])
+        manifest = read(lake)
+
+        assert manifest["checks"] == [{"name": "keys_unique", "passed": True}]
+        assert (manifest["splits_loaded"], manifest["failed_tasks"], manifest["failure"]) == (24, [], None)
+        session = manifest["sessions"][DAY.isoformat()]
+        assert (session["state"], session["rows"]) == ("loaded", {"daily_trading": 7})
+        assert (session["origins"], session["flags"], session["quality"]) == ({"weighted": 1}, {}, "complete")
+        assert (session["compared_with"], session["departures"]) == (None, None)
+
+    def test_says_how_it_went(self, lake: ObjectStore, window: Any) -> None:
+        write_run_manifest(window, [CALLS, None, [CALLS, CALLS]])
+        run = read(lake)["run"]
+
+        assert run["calls"] == {name: 3 * count for name, count in CALLS.items()}
+        assert run["seconds_by_stage"] == {"collect": 2.5, "summarise": 1.0}
+        assert run["params"] == {"trading_date": DAY.isoformat()}
+        assert run["uncounted"] == []
+        assert (run["dag_id"], run["run_id"], run["folder"]) == ("mag7_daily", RUN_ID, RUN)
+        assert run["began"] == "2024-12-14 05:00:00+00:00" < run["ended"]
+
+    def test_a_second_time_differs_in_its_part_run_only(self, lake: ObjectStore, window: Any) -> None:
+        manifests = []
+        for counts in ([CALLS], []):
+            write_run_manifest(window, counts)
+            manifests.append(read(lake))
+        parts = [manifest.pop("run") for manifest in manifests]
+
+        assert manifests[0] == manifests[1]
+        assert parts[0] != parts[1]
+
+    def test_an_answer_that_is_gone_has_no_digest(self, lake: ObjectStore, window: Any) -> None:
+        gone, *_ = sorted(ANSWERS)
+        lake.delete([gone])
+        write_run_manifest(window, [])
+
+        assert read(lake)["inputs"][gone] is None
+
+    def test_holds_no_secret(self, lake: ObjectStore, window: Any) -> None:
+        mask_secret("hunter2-of-the-tests")
+        write_report(lake, RUN, FAILURE, {"task": "x", "message": "refused with hunter2-of-the-tests"})
+        write_run_manifest(window, [])
+
+        assert b"hunter2" not in lake.get(run_manifest_key(RUN))
+
+    def test_without_settings_there_is_nowhere_to_write_it(
+        self, window: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        monkeypatch.delenv("MAG7_BUCKET")
+        with caplog.at_level(logging.ERROR):
+            assert write_run_manifest(window, []) is None
+
+        assert "MAG7_BUCKET" in caplog.text
+
+
+class TestFailedRun:
+    def test_a_run_without_sessions_leaves_one(self, store: ObjectStore, states: dict[str, str]) -> None:
+        states.clear()
+        states |= {"resolve_session": "failed", "collect.collect_closes": "upstream_failed", "send_alert": "failed"}
+        write_run_manifest(None, [None, None])
+        manifest = read(store)
+
+        assert (manifest["sessions"], manifest["checks"], manifest["splits_loaded"]) == ({}, [], None)
+        assert manifest["failed_tasks"] == ["resolve_session"]
+        assert manifest["run"]["uncounted"] == ["collect.collect_closes"]
+
+    def test_an_earlier_attempts_reports_are_not_this_ones(
+        self, lake: ObjectStore, window: Any, states: dict[str, str]
+    ) -> None:
+        """The checks refused the session; mended and cleared from the build on, the run failed in Glue."""
+        write_report(lake, RUN, CHECKS, {"checks": [], "refused": {DAY.isoformat(): ["doubled"]}})
+        write_report(lake, RUN, FAILURE, {"task": "check.judge_checks", "message": "doubled"})
+        states |= dict.fromkeys(("check.judge_checks", "publish_sessions", "load.reconcile"), "upstream_failed")
+        states["transform.processing_pipeline"] = "failed"
+        write_run_manifest(window, [])
+        manifest = read(lake)
+
+        assert (manifest["checks"], manifest["splits_loaded"], manifest["failure"]) == ([], None, None)
+        session = manifest["sessions"][DAY.isoformat()]
+        assert session["state"] == "built"
+        assert not {"reasons", "rows"} & set(session)
+
+    def test_a_corrected_session_is_there_though_it_was_not_built(
+        self, store: ObjectStore, window: Any, states: dict[str, str]
+    ) -> None:
+        states.clear()
+        states |= {"add_corrected": "success", "build_market_data": "failed"}
+        write_report(store, RUN, CORRECTIONS, {BEFORE.isoformat(): ["AAPL close 1 -> 2"]})
+        write_run_manifest(window, [])
+
+        assert read(store)["sessions"] == {
+            BEFORE.isoformat(): {"state": "not built"},
+            DAY.isoformat(): {"state": "not built"},
+        }
+
+    @pytest.mark.parametrize(
+        ("changes", "state"),
+        [
+            ({"load.reconcile": "upstream_failed"}, "published"),
+            ({"publish_sessions": "failed", "load.reconcile": "upstream_failed"}, "partly published"),
+            ({"publish_sessions": "upstream_failed", "load.reconcile": "upstream_failed"}, "built"),
+        ],
+    )
+    def test_a_session_is_what_became_of_it(
+        self, lake: ObjectStore, window: Any, states: dict[str, str], changes: dict[str, str], state: str
+    ) -> None:
+        states |= changes
+        write_run_manifest(window, [])
+        session = read(lake)["sessions"][DAY.isoformat()]
+
+        assert session["state"] == state
+        assert "rows" not in session
+
+    def test_a_refused_session_says_why_and_is_not_kept_as_published(self, lake: ObjectStore, window: Any) -> None:
+        write_report(lake, RUN, COVERAGE, {DAY.isoformat(): ["NVDA is missing"]})
+        write_run_manifest(window, [])
+        session = read(lake)["sessions"][DAY.isoformat()]
+
+        assert (session["state"], session["reasons"]) == ("refused", ["NVDA is missing"])
+        assert lake.find(session_manifest_key(DAY)) is None
+
+    def test_a_session_that_was_never_built_is_said_to_be(self, store: ObjectStore, window: Any, states: dict) -> None:
+        states.clear()
+        write_run_manifest(window, [])
+
+        assert read(store)["sessions"] == {DAY.isoformat(): {"state": "not built"}}
+
+
+class TestComparison:
+    def compare(self, store: ObjectStore, window: Any) -> dict[str, Any]:
+        write_run_manifest(window, [])
+        session: dict[str, Any] = read(store)["sessions"][DAY.isoformat()]
+        return session
+
+    def test_with_the_manifest_of_the_session_before(
+        self, lake: ObjectStore, window: Any, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        write_run_manifest(window, [])
+        keep_before(lake, session={"rows": {"daily_trading": 6}}, facts={"splits.csv": "0"})
+        with caplog.at_level(logging.INFO):
+            session = self.compare(lake, window)
+
+        assert session["compared_with"] == BEFORE.isoformat()
+        assert session["departures"][0] == "rows daily_trading: 7, before 6"
+        assert any(departure.startswith("table splits.csv: ") for departure in session["departures"])
+        assert "2024-12-13 against the session before: rows daily_trading: 7, before 6" in caplog.text
+
+    def test_with_what_is_published_of_it_where_it_has_none(
+        self, lake: ObjectStore, window: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        before = make_document(BEFORE.isoformat(), flags=["frozen_count"])
+        monkeypatch.setattr("mag7.tasks.run_manifest.read_published", lambda _, day: {BEFORE: before}.get(day))
+
+        session = self.compare(lake, window)
+        assert (session["compared_with"], session["departures"]) == (
+            BEFORE.isoformat(),
+            ["flags frozen_count: 0, before 1"],
+        )
+
+    def test_within_the_run_where_it_published_both(self, lake: ObjectStore, window: Any) -> None:
+        write_run_manifest(window, [])
+        keep_before(lake, session={"source": "of an older run"})
+        publish(lake, BEFORE)
+
+        session = self.compare(lake, {"run": RUN, "sessions": [BEFORE.isoformat(), DAY.isoformat()]})
+        assert session["compared_with"] == BEFORE.isoformat()
+        assert not [departure for departure in session["departures"] if departure.startswith("source")]
+
+    def test_what_another_run_published_since_is_left_to_that(self, lake: ObjectStore, window: Any) -> None:
+        write_run_manifest(window, [])
+        kept = lake.get(session_manifest_key(DAY))
+        lake.put(document_key(DAY), json.dumps(make_document(flags=["frozen_count"])).encode())
+        lake.put(staged_document_key(RUN, DAY), json.dumps(make_document(flags=["look_back"])).encode())
+
+        assert "compared_with" not in self.compare(lake, window)
+        assert lake.get(session_manifest_key(DAY)) == kept
+
+    @pytest.mark.parametrize(
+        "body",
+        [b"{", b"[]", b'{"versions": 1}', b'{"versions": {}, "rules": {}, "facts": {}, "session": {}}'],
+    )
+    def test_what_is_no_manifest_is_not_compared(
+        self, lake: ObjectStore, window: Any, body: bytes, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        write_run_manifest(window, [])
+        keep_before(lake, body)
+
+        assert self.compare(lake, window)["compared_with"] is None
+        assert "is no manifest" in caplog.text
