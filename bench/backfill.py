@@ -1,8 +1,9 @@
 """What collecting the history costs: calls, minutes and memory of mag7_backfill's own collecting tasks.
 
-The tasks run as the DAG runs them: a process each, four at once (the pool's slots), four months at a time, against the
-offline market at 100 ms latency and 90 calls a second; calls are the market's own count. Afterwards every session is
-worked out from the kept answers and compared with one worked out from the market's own function, asked for everything.
+The tasks run as the DAG runs them: a process each, four that ask at once (the pool's slots), four months at a time,
+against the offline market at 100 ms latency and 90 calls a second; calls are the market's own count. Afterwards every
+session is worked out from the kept answers and compared with one worked out from the market's own function, asked for
+everything.
 ``python -m bench.backfill`` prints the tables and writes .sandbox/bench-backfill.json; ``--months`` bounds it.
 """
 
@@ -137,7 +138,9 @@ def collect_months(months: Sequence[Sequence[date]], market: str) -> Collected:
     began = time.monotonic()
     ended: list[tuple[str, Ended]] = []
     # Forked as Airflow's workers fork their tasks.
-    with multiprocessing.get_context("fork").Pool(SLOTS, maxtasksperchild=1) as pool:
+    fork = multiprocessing.get_context("fork")
+    # The DAG's plan_batches asks nothing and has no slot of the pool.
+    with fork.Pool(SLOTS, maxtasksperchild=1) as pool, fork.Pool(MONTHS_AT_ONCE, maxtasksperchild=1) as others:
         todo = deque(_begin_month(sessions) for sessions in months)
         active: list[Month] = []
         while todo or active:
@@ -148,7 +151,7 @@ def collect_months(months: Sequence[Sequence[date]], market: str) -> Collected:
             while todo and len(active) < MONTHS_AT_ONCE:
                 active.append(todo.popleft())
             for month in active:
-                _advance(month, pool, ended)
+                _advance(month, pool, others, ended)
             active = [month for month in active if month.waiting or month.running]
             time.sleep(0.02)
     seconds = time.monotonic() - began
@@ -173,7 +176,7 @@ def _begin_month(sessions: Sequence[date]) -> Month:
     return Month(window, deque(stages))
 
 
-def _advance(month: Month, pool: Pool, ended: list[tuple[str, Ended]]) -> None:
+def _advance(month: Month, pool: Pool, others: Pool, ended: list[tuple[str, Ended]]) -> None:
     """Start a month's next stage where the last one is over."""
     if not all(task.ready() for task in month.running):
         return
@@ -184,7 +187,7 @@ def _advance(month: Month, pool: Pool, ended: list[tuple[str, Ended]]) -> None:
             month.waiting.append([("counts", month.window, batch) for batch in done.result])
             month.waiting.append([("look_back", month.window, None)])
     stage = month.waiting.popleft() if month.waiting else []
-    month.running = [pool.apply_async(_run_named, (job,)) for job in stage]
+    month.running = [(others if job[0] == "plan" else pool).apply_async(_run_named, (job,)) for job in stage]
 
 
 def _run_named(job: Job) -> tuple[str, Ended]:

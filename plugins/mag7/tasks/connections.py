@@ -19,20 +19,22 @@ def open_store(settings: Settings) -> ObjectStore:
 
 def open_client(service: str) -> Any:
     """Open a boto3 client of an AWS service."""
+    return share_session()(service)
+
+
+def share_session() -> Callable[[str], Any]:
+    """Give what ``open_client`` does, for several services: the costly part, reading AWS's endpoints, is done once.
+
+    The hook's own ``get_conn`` also walks the stack with its source files, for a word in a header: a quarter of the
+    time in which a short task gets its client.
+    """
     from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 
-    return AwsBaseHook(AWS_CONNECTION, client_type=service).get_conn()
+    hook: Any = AwsBaseHook(AWS_CONNECTION, client_type="s3")
+    return partial(open_service, hook=hook, session=hook.get_session())
 
 
 def open_service(service: str, hook: Any, session: Any) -> Any:
     """Open a boto3 client of an AWS service on a session of a hook."""
     address = hook.conn_config.get_service_endpoint_url(service)
     return session.client(service, endpoint_url=address, config=hook.config, verify=hook.verify)
-
-
-def share_session() -> Callable[[str], Any]:
-    """Give what ``open_client`` does, for several services: the costly part, reading AWS's endpoints, is done once."""
-    from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
-
-    hook: Any = AwsBaseHook(AWS_CONNECTION, client_type="s3")
-    return partial(open_service, hook=hook, session=hook.get_session())

@@ -50,6 +50,7 @@ def aws(environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     open_client = cache(partial(boto3.client, region_name="us-east-1"))
     monkeypatch.setattr(AwsBaseHook, "get_conn", lambda hook: open_client(hook.client_type))
+    monkeypatch.setattr("mag7.tasks.connections.open_service", lambda service, **_: open_client(service))
     with mock_aws():
         open_client("s3").create_bucket(Bucket=BUCKET)
         yield
