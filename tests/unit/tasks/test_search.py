@@ -25,6 +25,7 @@ from mag7.polygon.errors import KeyRejectedError, PlanRefusedError, ServerFailed
 from mag7.sessions import list_sessions, month_ends
 from mag7.settings import read_settings
 from mag7.tasks import search
+from mag7.tasks.collector import AnswerBook
 from mag7.tasks.document import compute_session
 from mag7.tasks.search import SearchBatch, SearchStalledError, list_needed
 from mag7.tasks.window import Window, make_window
@@ -318,6 +319,35 @@ class TestBatches:
         pool = replace(read_settings(), slots=slots, calls_per_minute=calls_per_minute)
 
         assert search.choose_parts(pool, calls) == parts
+
+    @pytest.mark.usefixtures("provider")
+    def test_closes_of_years_are_read_a_month_at_a_time(
+        self, store: ObjectStore, answers: AnswerStore, index: Index, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        index(make_line("AAA"))
+        sessions = list_sessions(date(2024, 10, 1), LAST)
+        for day in sessions:
+            keep_bars(answers, day, AAA=10)
+        read: list[str] = []
+        held: list[int] = []
+        clear, get = AnswerBook.clear, ObjectStore.get
+
+        def count_and_clear(book: AnswerBook) -> None:
+            held.append(len(read))
+            read.clear()
+            clear(book)
+
+        def get_and_note(objects: ObjectStore, key: str) -> bytes:
+            read.append(key)
+            return get(objects, key)
+
+        monkeypatch.setattr(AnswerBook, "clear", count_and_clear)
+        monkeypatch.setattr(ObjectStore, "get", get_and_note)
+        search.plan_searches(make_window(RUN, sessions))
+
+        assert held == [0, 23, 20, 21]
+        monkeypatch.undo()
+        assert len(search.read_closes(store, RUN)) == len(sessions) + 2
 
     def test_a_part_without_a_line_makes_no_batch(self, index: Index, provider: FakeProvider) -> None:
         index(make_line("AAA"))
