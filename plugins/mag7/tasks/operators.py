@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.amazon.aws.operators.athena import AthenaOperator
@@ -23,12 +24,24 @@ LOG_GROUPS = ("/aws-glue/jobs/output", "/aws-glue/jobs/error")
 TAIL = 40
 """Log events of each group that a failed run shows in the task's log."""
 
+ACTIVE = ("STARTING", "RUNNING", "STOPPING", "WAITING")
+"""States of a Glue run that may still write."""
+
+END_SECONDS = 120.0
+"""So long a run that was told to stop may take."""
+
 SCRIPT_REFUSALS = ("SessionListError", "DocumentMissingError", "DocumentInvalidError")
 """Errors of include/glue that the same documents would raise again."""
 
 
 class GlueRunFailedError(Mag7Error):
     """A Glue run ended in another state than SUCCEEDED; another try may work, as a worker can be lost."""
+
+    transient = True
+
+
+class GlueRunsCollidedError(Mag7Error):
+    """Two Glue runs wrote into one staging folder: the answer to the start of one was lost, so it was started again."""
 
     transient = True
 
@@ -72,10 +85,17 @@ class CheckOperator(AthenaOperator):
 
 
 class GlueRunOperator(RepeatableJobMixin, GlueJobOperator):
-    """GlueJobOperator that, when the run fails, shows the run's error and the tail of its log in the task's log."""
+    """GlueJobOperator that shows a failed run's error and the tail of its log, and lets no other run write beside it.
+
+    StartJobRun knows no token of the caller: when its answer is lost it is asked for again, and a run that nobody knows
+    goes on writing into the same folder, perhaps after the files were checked.
+    """
 
     def execute(self, context: Context) -> str | None:
-        """Start the run and wait for it; raises GlueRunFailedError or GlueScriptRefusedError with the job's error."""
+        """Start the run and wait for it.
+
+        Raises GlueRunFailedError or GlueScriptRefusedError with the job's error, and GlueRunsCollidedError.
+        """
         try:
             run_id: str | None = super().execute(context)
         except AirflowException as failed:
@@ -84,7 +104,41 @@ class GlueRunOperator(RepeatableJobMixin, GlueJobOperator):
             error = self._describe_failure(self._job_run_id)
             self._show_log_tail(self._job_run_id)
             raise error from failed
+        if run_id is not None:
+            self._end_strangers(run_id)
         return run_id
+
+    def _end_strangers(self, run_id: str) -> None:
+        """End the runs that wrote into this one's folder while it ran; raises GlueRunsCollidedError for any."""
+        begun = self.hook.conn.get_job_run(JobName=self.job_name, RunId=run_id)["JobRun"]["StartedOn"]
+        # Newest first: one page is more than can have run meanwhile.
+        runs = self.hook.conn.get_job_runs(JobName=self.job_name)["JobRuns"]
+        strangers = [
+            run["Id"]
+            for run in runs
+            if run["Id"] != run_id
+            and run.get("Arguments", {}).get("--staging") == self.script_args["--staging"]
+            and (run["JobRunState"] in ACTIVE or run.get("CompletedOn", begun) > begun)
+        ]
+        if not strangers:
+            return
+        self.hook.conn.batch_stop_job_run(JobName=self.job_name, JobRunIds=strangers)
+        for stranger in strangers:
+            self._await_end(stranger)
+        raise GlueRunsCollidedError(
+            f"Glue job {self.job_name}, run {run_id}, was not alone: {', '.join(strangers)} wrote into the same folder,"
+            " whose start nobody heard of. They have ended. Clear this task to run it again"
+        )
+
+    def _await_end(self, run_id: str) -> None:
+        deadline = time.monotonic() + END_SECONDS
+        while self.hook.conn.get_job_run(JobName=self.job_name, RunId=run_id)["JobRun"]["JobRunState"] in ACTIVE:
+            if time.monotonic() > deadline:
+                raise GlueRunsCollidedError(
+                    f"Glue job {self.job_name}: run {run_id} writes into this run's folder and did not stop within"
+                    f" {END_SECONDS:.0f} s: stop it, then clear this task"
+                )
+            time.sleep(self.job_poll_interval)
 
     def _describe_failure(self, run_id: str) -> GlueRunFailedError | GlueScriptRefusedError:
         run: dict[str, Any] = self.hook.conn.get_job_run(JobName=self.job_name, RunId=run_id)["JobRun"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +17,7 @@ from mag7.tasks.operators import (
     TAIL,
     GlueRunFailedError,
     GlueRunOperator,
+    GlueRunsCollidedError,
     GlueScriptRefusedError,
     RepeatableJobMixin,
     WarehouseOperator,
@@ -109,6 +111,64 @@ def test_what_the_script_refused_is_not_tried_again(run_failing: Any) -> None:
         run_failing({"JobRunState": "FAILED", "ErrorMessage": "DocumentInvalidError: no companies"})
 
     assert not refused.value.transient
+
+
+class TestStrangers:
+    """Runs of the same job beside the one that the task knows."""
+
+    BEGUN = datetime(2024, 12, 14, 5, tzinfo=UTC)
+
+    def run(self, run_id: str, *, ended: int | None = None, state: str = "SUCCEEDED", staging: str = "s") -> Any:
+        """A run that ended so many seconds after the task's run began."""
+        more = {} if ended is None else {"CompletedOn": self.BEGUN + timedelta(seconds=ended)}
+        return {
+            "Id": run_id,
+            "JobRunState": state,
+            "StartedOn": self.BEGUN,
+            "Arguments": {"--staging": staging},
+            **more,
+        }
+
+    def execute(self, monkeypatch: pytest.MonkeyPatch, *others: Any) -> list[str]:
+        """Execute the operator beside other runs; returns those that were stopped."""
+        runs = {run["Id"]: run for run in (self.run(RUN_ID, ended=60), *others)}
+        stopped: list[str] = []
+
+        def stop(JobName: str, JobRunIds: list[str]) -> None:  # noqa: N803 - boto3's names
+            stopped.extend(JobRunIds)
+            for run_id in JobRunIds:
+                runs[run_id]["JobRunState"] = "STOPPED"
+
+        conn = SimpleNamespace(
+            get_job_runs=lambda JobName: {"JobRuns": list(runs.values())},  # noqa: N803
+            get_job_run=lambda JobName, RunId: {"JobRun": runs[RunId]},  # noqa: N803
+            batch_stop_job_run=stop,
+        )
+        monkeypatch.setattr(GlueJobOperator, "execute", lambda *_: RUN_ID)
+        monkeypatch.setattr(GlueRunOperator, "hook", SimpleNamespace(conn=conn))
+        operator = GlueRunOperator(
+            task_id="processing_pipeline", job_name="processing-pipeline", script_args={"--staging": "s"}
+        )
+        if not others or others[0]["Id"] != "jr_lost":
+            assert operator.execute({}) == RUN_ID
+            return stopped
+        with pytest.raises(GlueRunsCollidedError, match="jr_lost wrote into the same folder") as collided:
+            operator.execute({})
+        assert collided.value.transient
+        return stopped
+
+    def test_that_still_write_into_the_same_folder_are_ended_and_the_task_tried_again(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert self.execute(monkeypatch, self.run("jr_lost", state="RUNNING")) == ["jr_lost"]
+
+    def test_that_wrote_while_it_ran_have_it_tried_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert self.execute(monkeypatch, self.run("jr_lost", ended=30)) == ["jr_lost"]
+
+    def test_of_before_or_of_another_folder_are_left_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        others = self.run("jr_before", ended=-5), self.run("jr_other", state="RUNNING", staging="t")
+
+        assert self.execute(monkeypatch, *others) == []
 
 
 class FakeStateStore(dict[str, str]):
