@@ -49,6 +49,11 @@ class Report:
         """How many faults struck."""
         return sum(self.by_kind.values())
 
+    @property
+    def found(self) -> list[str]:
+        """Everything that is wrong."""
+        return self.differences + self.green_with_missing_data + self.leaks
+
     def content(self) -> dict[str, Any]:
         """Give the report as JSON holds it."""
         counted = asdict(self) | {"faults": self.faults}
@@ -57,7 +62,7 @@ class Report:
             "differences": len(self.differences),
             "green_with_missing_data": len(self.green_with_missing_data),
             "leaks": len(self.leaks),
-            "found": self.differences + self.green_with_missing_data + self.leaks,
+            "found": self.found,
             "seconds": round(self.seconds, 1),
         }
 
@@ -70,9 +75,11 @@ def run_sequences(
     for sequence in sequences:
         if time.monotonic() > until:
             break
-        started = time.monotonic()
+        started, before = time.monotonic(), len(report.found)
         _Sequence(house, sequence, report).run()
         report.seconds = time.monotonic() - began
+        for found in report.found[before:]:
+            say(f"    {found}")
         say(
             f"{sequence.number:3d} {sequence.flow:8s} {time.monotonic() - started:5.1f} s  faults {report.faults},"
             f" kills {report.kills}, differences {len(report.differences)},"
@@ -86,6 +93,8 @@ class _Sequence:
     def __init__(self, house: FaultyHouse, plan: Disturbance, report: Report) -> None:
         self._house, self._plan, self._report = house, plan, report
         self._flow: Flow = FLOWS[plan.flow]
+        # A backfill leaves out what is complete, and an older edition is.
+        self._conf = {**self._flow.conf, **self._flow.repeat} if plan.older else dict(self._flow.conf)
         self._chance = random.Random(f"{report.seed}-{plan.number}")
         self._left: list[Fault] = list(plan.faults)
         self._kills: list[Kill] = list(plan.kills)
@@ -137,7 +146,7 @@ class _Sequence:
         while True:
             self._report.runs += 1
             kill = self._kills[0] if self._kills else None
-            ended = self._house.airflow.run(self._flow.dag, self._run, self._flow.conf, clear=clear, kill=kill)
+            ended = self._house.airflow.run(self._flow.dag, self._run, self._conf, clear=clear, kill=kill)
             if ended.killed and kill is None:
                 raise AirflowGoneError(f"{self._run} did not end in time")
             if ended.killed:
@@ -153,9 +162,7 @@ class _Sequence:
     def _run_again(self) -> Published | None:
         """Run the sessions once more, as an operator would who wonders, with nothing in the way."""
         self._report.runs += 1
-        conf = dict(self._flow.conf)
-        if self._flow.dag == "mag7_backfill":
-            conf["repeat"] = True
+        conf = {**self._flow.conf, **self._flow.repeat}
         ended = self._house.airflow.run(self._flow.dag, f"{self._run}-again", conf)
         return self._house.published() if ended.state == "success" else None
 
