@@ -98,7 +98,8 @@ class _Sequence:
         self._chance = random.Random(f"{report.seed}-{plan.number}")
         self._left: list[Fault] = list(plan.faults)
         self._kills: list[Kill] = list(plan.kills)
-        self._run = f"s{report.seed}-{plan.number}"
+        # A house that is opened again still knows the runs of before.
+        self._run = f"s{report.seed}-{plan.number}-{time.time_ns() // 10**6}"
         self._before = Published({}, {}, {})
         self._helped = 0
 
