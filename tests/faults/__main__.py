@@ -15,7 +15,7 @@ from tests.faults.harness import Report, run_sequences
 from tests.faults.house import FLOWS, open_house
 from tests.faults.plan import draw_sequences
 
-SEQUENCES = 40
+SEQUENCES = 32
 LONGEST_SECONDS = 24 * 60
 LEAST_FAULTS, LEAST_KILLS = 200, 60
 

@@ -9,7 +9,7 @@ import pickle
 import random
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,13 @@ from mag7.lake.catalog import DATABASE
 from sandbox.airflow_home import prepare_airflow
 from sandbox.setup import set_up_sandbox
 from sandbox.stack import AWS_SECRET, SIMULATED, Stack, run_stack
-from tests.e2e.house import BUCKET, TABLES, House, Published, Rows
+from tests.declared import find_table
+from tests.e2e.house import BUCKET, TABLES, House, Published, Rows, digest
 from tests.faults.forked import ForkedAirflow
 from tests.faults.plan import AWS, MARKET, Fault
 
 ANSWERS = "raw/polygon/"
+CAPS, ASKED = "constituent_market_caps", "provider_market_cap"
 KEY = "faults-key-93b1e0c7a4"
 SECRET = "faults-secret-5d0e7b21f8"  # pragma: allowlist secret
 """The API key and the AWS secret of every disturbed run; they may be seen nowhere."""
@@ -117,10 +119,22 @@ class FaultyHouse:
         return self._house.query(sql)
 
     def published(self) -> Published:
-        """What anyone reads, but for when and under which key the answers behind it were kept."""
+        """What anyone reads, but for when and under which key the answers behind it were kept.
+
+        Of a backfill's sessions also but for whether the provider was asked about just that session: which ones a
+        search asks about depends on what is kept.
+        """
         found = self._house.published()
-        documents = {key: _digest_document(self._house.get(key)) for key in found.objects if key.endswith(".json")}
-        return replace(found, objects=found.objects | documents)
+        objects = dict(found.objects)
+        for key in objects:
+            leave_out = (ASKED,) if any(day in key for day in BACKFILL.sessions) else ()
+            if key.endswith(".json"):
+                objects[key] = _digest_document(self._house.get(key), {"answers", *leave_out})
+            elif leave_out and f"/{CAPS}/" in key:
+                objects[key] = digest(key, self._house.get(key), leave_out)
+        return replace(
+            found, objects=objects, rows={**found.rows, CAPS: [_forget_asking(row) for row in found.rows[CAPS]]}
+        )
 
     def prepare(self, flow: Flow, chance: random.Random, *, older: bool, forgotten: float) -> None:
         """Take a flow's sessions back to before its run, and forget a part of its answers.
@@ -230,19 +244,24 @@ def _ask(url: str, rules: list[Any] | None = None) -> Any:
         return json.load(answer)
 
 
-def _digest_document(body: bytes) -> str:
+def _forget_asking(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    names = [column.name for column in find_table(CAPS).columns]
+    if row[0] not in BACKFILL.sessions:
+        return row
+    return tuple(None if name == ASKED else value for name, value in zip(names, row, strict=True))
+
+
+def _digest_document(body: bytes, leave_out: Collection[str]) -> str:
+    """What a document says, without its time and without what stands under some keys."""
     document = json.loads(body)
     document.pop("data_collection_time", None)
-    return json.dumps(_without_answers(document), sort_keys=True)
+    return json.dumps(_strip(document, leave_out), sort_keys=True)
 
 
-def _without_answers(content: Any) -> Any:
-    """The same without the keys of the answers that it rests on, which name the moment that they were kept."""
+def _strip(content: Any, leave_out: Collection[str]) -> Any:
     if isinstance(content, Mapping):
-        return {key: _without_answers(value) for key, value in content.items() if key != "answers"}
-    if isinstance(content, list):
-        return [_without_answers(value) for value in content]
-    return content
+        return {key: _strip(value, leave_out) for key, value in content.items() if key not in leave_out}
+    return [_strip(value, leave_out) for value in content] if isinstance(content, list) else content
 
 
 def disturb_environment(stack: Stack) -> dict[str, str]:

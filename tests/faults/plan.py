@@ -137,9 +137,9 @@ class _Deck:
 
 
 def _draw(chance: random.Random, number: int, flow: str, providers: _Deck, clouds: _Deck) -> Disturbance:
-    faults = [providers.draw() for _ in range(4)] + [clouds.draw() for _ in range(3)]
+    faults = [providers.draw() for _ in range(5)] + [clouds.draw() for _ in range(4)]
     # A run starts some 40 tasks; each kill is counted from the start after the one before.
-    kills = [Kill(chance.randint(0, 12), chance.random()) for _ in range(chance.randint(2, 4))]
+    kills = [Kill(chance.randint(0, 9), chance.random()) for _ in range(chance.randint(3, 5))]
     return Disturbance(
         number,
         flow,
