@@ -252,8 +252,9 @@ class TestManifest:
         inputs, lines = manifest["inputs"], document["constituents"]
         cited = {key for line in lines for key in line["answers"]}
         assert inputs == {key: hashlib.sha256(house.get(key)).hexdigest() for key in inputs}
-        assert cited < set(inputs)
-        assert {key.split("/")[2] for key in set(inputs) - cited} == {SPLITS}
+        assert cited <= set(inputs)
+        assert {key.split("/")[2] for key in set(inputs) - cited} <= {SPLITS}
+        assert any(f"/{SPLITS}/" in key for key in inputs)
 
     def test_asset_events_name_every_table_and_its_sessions(self, golden: Command, house: House) -> None:
         events = list_asset_events(house.stack, golden.run_id or "")
