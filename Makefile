@@ -26,7 +26,7 @@ $(VENV)/installed: requirements.txt requirements-sandbox.txt requirements-dev.tx
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "make: this project needs Python 3.11, but $(PYTHON) is $$("$(PYTHON)" -V 2>&1): install it, or name one with PYTHON=/path/to/python3.11"; exit 1; }
 	@"$(PYTHON)" -m venv $(VENV) || { echo "make: python3 -m venv failed: on Debian install python3.11-venv"; exit 1; }
 	$(RUN) -m pip install --quiet --disable-pip-version-check uv -c constraints.txt
-	# Compiled now: with PYTHONDONTWRITEBYTECODE, as in containers, every start of Airflow would compile it anew.
+	@# Compiled now: with PYTHONDONTWRITEBYTECODE, as in containers, every start of Airflow would compile it anew.
 	$(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(RUN) -r requirements-dev.txt -c constraints.txt
 	@touch $@
 

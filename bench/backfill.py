@@ -22,7 +22,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from importlib import import_module
-from itertools import groupby
 from multiprocessing.pool import AsyncResult, Pool
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -33,7 +32,7 @@ from mag7.market.caps import PricedLine
 from mag7.market.document import SessionFigures
 from mag7.market.evidence import EvidenceReader
 from mag7.polygon.answers import AnswerStore
-from mag7.sessions import list_sessions, load_calendar
+from mag7.sessions import group_months, list_sessions, load_calendar
 from mag7.settings import read_settings
 from mag7.tasks import collect, search
 from mag7.tasks.collector import open_reader
@@ -127,7 +126,7 @@ def run_job(job: Job) -> Ended:
 def list_months(count: int) -> list[list[date]]:
     """List the sessions of the last so many months of the range; of all of them, with the lone first session."""
 
-    months = [list(days) for _, days in groupby(list_sessions(FIRST, LAST), key=lambda day: (day.year, day.month))]
+    months = group_months(list_sessions(FIRST, LAST))
     # The lone session of November 2020 and the two weeks of December 2024 make one month of the 48.
     return months if count >= SIZES[-1] else months[-count - 1 : -1]
 

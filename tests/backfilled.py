@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
-from itertools import groupby
 from types import SimpleNamespace
 from urllib.parse import unquote
 
@@ -18,6 +17,7 @@ from mag7.index.share_counts import REFERENCE_DAYS
 from mag7.market.evidence import EvidenceReader, KeptAnswers
 from mag7.polygon.answers import Answer, AnswerStore
 from mag7.polygon.source import SIMULATED
+from mag7.sessions import group_months
 from mag7.settings import read_settings
 from mag7.tasks import collect, search
 from mag7.tasks.collector import open_reader
@@ -127,5 +127,4 @@ class Backfill:
 
 def by_month(sessions: Sequence[date]) -> Iterator[tuple[date, ...]]:
     """Divide sessions into months."""
-    for _, days in groupby(sessions, key=lambda day: (day.year, day.month)):
-        yield tuple(days)
+    yield from map(tuple, group_months(sessions))

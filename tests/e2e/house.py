@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -126,6 +126,15 @@ class AirflowProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait(30)
+
+
+def digest(key: str, body: bytes, leave_out: Collection[str] = ()) -> str:
+    """The SHA-256 of what a reader of an object sees, but for some columns of a table."""
+    if key.endswith(".parquet"):
+        table = pq.read_table(io.BytesIO(body))
+        table = table.select([name for name in table.column_names if name not in leave_out])
+        body = repr((table.schema.to_string(), table.to_pylist())).encode()
+    return hashlib.sha256(body).hexdigest()
 
 
 @dataclass
@@ -270,12 +279,12 @@ class House:
         """Every row of a warehouse table, in a fixed order."""
         return sorted(self.query(f"SELECT * FROM market_data.{table}"), key=repr)  # noqa: S608
 
-    def published(self) -> Published:
-        """Everything that anyone reads, as it is now."""
+    def published(self, look: Callable[[str, bytes], str] = digest) -> Published:
+        """Everything that anyone reads, as it is now; ``look`` reduces an object to what is compared of it."""
         keys = [key for prefix in READ_PREFIXES for key in self.list_keys(prefix)]
         return Published(
             {table.name: self.dump_table(table.name) for table in list_published_tables()},
-            {key: digest(key, self.get(key)) for key in keys},
+            {key: look(key, self.get(key)) for key in keys},
             {table: self._list_partitions(table) for table in TABLES},
         )
 
@@ -286,15 +295,6 @@ class House:
             for page in pages
             for partition in page["Partitions"]
         }
-
-
-def digest(key: str, body: bytes, leave_out: tuple[str, ...] = ()) -> str:
-    """The SHA-256 of what a reader of an object sees, but for some columns of a table."""
-    if key.endswith(".parquet"):
-        table = pq.read_table(io.BytesIO(body))
-        table = table.select([name for name in table.column_names if name not in leave_out])
-        body = repr((table.schema.to_string(), table.to_pylist())).encode()
-    return hashlib.sha256(body).hexdigest()
 
 
 @contextlib.contextmanager

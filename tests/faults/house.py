@@ -124,17 +124,8 @@ class FaultyHouse:
         Of a backfill's sessions also but for whether the provider was asked about just that session: which ones a
         search asks about depends on what is kept.
         """
-        found = self._house.published()
-        objects = dict(found.objects)
-        for key in objects:
-            leave_out = (ASKED,) if any(day in key for day in BACKFILL.sessions) else ()
-            if key.endswith(".json"):
-                objects[key] = _digest_document(self._house.get(key), {"answers", *leave_out})
-            elif leave_out and f"/{CAPS}/" in key:
-                objects[key] = digest(key, self._house.get(key), leave_out)
-        return replace(
-            found, objects=objects, rows={**found.rows, CAPS: [_forget_asking(row) for row in found.rows[CAPS]]}
-        )
+        found = self._house.published(_look)
+        return replace(found, rows={**found.rows, CAPS: [_forget_asking(row) for row in found.rows[CAPS]]})
 
     def prepare(self, flow: Flow, chance: random.Random, *, older: bool, forgotten: float) -> None:
         """Take a flow's sessions back to before its run, and forget a part of its answers.
@@ -249,6 +240,11 @@ def _forget_asking(row: tuple[Any, ...]) -> tuple[Any, ...]:
     if row[0] not in BACKFILL.sessions:
         return row
     return tuple(None if name == ASKED else value for name, value in zip(names, row, strict=True))
+
+
+def _look(key: str, body: bytes) -> str:
+    leave_out = (ASKED,) if any(day in key for day in BACKFILL.sessions) else ()
+    return _digest_document(body, {"answers", *leave_out}) if key.endswith(".json") else digest(key, body, leave_out)
 
 
 def _digest_document(body: bytes, leave_out: Collection[str]) -> str:

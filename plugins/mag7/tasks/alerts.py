@@ -19,7 +19,7 @@ from mag7.errors import Mag7Error, one_line
 from mag7.lake.keys import report_key
 from mag7.settings import Settings, read_alert_topic
 from mag7.tasks.connections import AWS_CONNECTION, open_store
-from mag7.tasks.ending import LOADING, PUBLISHING, TEARDOWNS, Ending, find_settings, read_ending
+from mag7.tasks.ending import LOADING, MANIFEST, PUBLISHING, Ending, find_settings, read_ending
 from mag7.tasks.refusals import shorten
 from mag7.tasks.reports import FAILURE, hide_secrets
 from mag7.tasks.summary import SUMMARY
@@ -34,9 +34,6 @@ LONGEST_SUBJECT = 100
 """Letters that SNS takes, ASCII only."""
 LONGEST_BODY = 50_000
 """SNS takes 256 KB; nobody reads as much."""
-
-
-MANIFEST_TASK, _ = TEARDOWNS
 
 
 @dataclass(frozen=True)
@@ -128,7 +125,7 @@ def _list_warnings(ending: Ending) -> list[str]:
                 f"{session['trading_date']} is partial: {session['companies']} companies priced, coverage by cap"
                 f" {session['coverage_pct']:.2f} %, not priced: {shorten(failed)}"
             )
-    if ending.states.get(MANIFEST_TASK) == "failed":
+    if ending.states.get(MANIFEST) == "failed":
         warnings.append("The run's manifest was not written: see the log of write_run_manifest, and clear it")
     if ending.late is not None:
         warnings.append(f"Late: it ended {ending.late.total_seconds() / 3600:.1f} hours after it was due")

@@ -40,7 +40,7 @@ WRITERS = {
 }
 """By report, the task that writes it: where that has not ended, the report is of an earlier attempt of the run."""
 
-TEARDOWNS = ("write_run_manifest", "send_alert")
+MANIFEST, ALERT = "write_run_manifest", "send_alert"
 """The tasks that tell of a run; how they end themselves does not say how the run did."""
 
 MAPPED = re.compile(r"_\d+$")
@@ -70,7 +70,7 @@ class Ending:
     def failed(self) -> list[str]:
         """The tasks that failed, but for those that tell of the run; a mapped one once."""
         failed = {MAPPED.sub("", task) for task, state in self.states.items() if state == "failed"}
-        return sorted(failed - {*TEARDOWNS})
+        return sorted(failed - {MANIFEST, ALERT})
 
     @property
     def refused(self) -> dict[str, list[str]]:
