@@ -72,13 +72,63 @@ class Ended:
     seconds: float
 
 
+class Task:
+    """A task whose turn has come: it waits for a slot, runs, or is over."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self._run: AsyncResult[Ended] | None = None
+
+    def start(self, pool: Pool) -> None:
+        """Run it in a process of the pool."""
+        self._run = pool.apply_async(run_job, (self.job,))
+
+    @property
+    def waits(self) -> bool:
+        """Whether it was not started yet."""
+        return self._run is None
+
+    @property
+    def over(self) -> bool:
+        """Whether it is over."""
+        return self._run is not None and self._run.ready()
+
+    @property
+    def ended(self) -> Ended:
+        """What it did; raises what it raised."""
+        if self._run is None:
+            raise RuntimeError(f"{self.job[0]} was not started")
+        return self._run.get()
+
+
+class Slots:
+    """The pool polygon: as many tasks at once as it has slots; a search lets every other task pass, as in the DAG."""
+
+    def __init__(self, pool: Pool, slots: int) -> None:
+        self._pool = pool
+        self._slots = slots
+        self._tasks: list[Task] = []
+
+    def add(self, task: Task) -> None:
+        """Let a task wait for a slot."""
+        self._tasks.append(task)
+
+    def fill(self) -> None:
+        """Start tasks where slots are free."""
+        self._tasks = [task for task in self._tasks if not task.over]
+        free = self._slots - sum(not task.waits for task in self._tasks)
+        waiting = sorted((task for task in self._tasks if task.waits), key=lambda task: task.job[0] == "counts")
+        for task in waiting[:free]:
+            task.start(self._pool)
+
+
 @dataclass
 class Month:
-    """A month under way: its window, the tasks that wait, and those that run."""
+    """A month under way: its window, the stages that wait, and the tasks of the one that runs."""
 
     window: Window
     waiting: deque[list[Job]] = field(default_factory=deque)
-    running: list[AsyncResult[Ended]] = field(default_factory=list)
+    running: list[Task] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -140,6 +190,7 @@ def collect_months(months: Sequence[Sequence[date]], market: str) -> Collected:
     fork = multiprocessing.get_context("fork")
     # The DAG's plan_batches asks nothing and has no slot of the pool.
     with fork.Pool(SLOTS, maxtasksperchild=1) as pool, fork.Pool(MONTHS_AT_ONCE, maxtasksperchild=1) as others:
+        slots = Slots(pool, SLOTS)
         todo = deque(_begin_month(sessions) for sessions in months)
         active: list[Month] = []
         while todo or active:
@@ -150,7 +201,8 @@ def collect_months(months: Sequence[Sequence[date]], market: str) -> Collected:
             while todo and len(active) < MONTHS_AT_ONCE:
                 active.append(todo.popleft())
             for month in active:
-                _advance(month, pool, others, ended)
+                _advance(month, slots, others, ended)
+            slots.fill()
             active = [month for month in active if month.waiting or month.running]
             time.sleep(0.02)
     seconds = time.monotonic() - began
@@ -175,22 +227,23 @@ def _begin_month(sessions: Sequence[date]) -> Month:
     return Month(window, deque(stages))
 
 
-def _advance(month: Month, pool: Pool, others: Pool, ended: list[tuple[str, Ended]]) -> None:
+def _advance(month: Month, slots: Slots, others: Pool, ended: list[tuple[str, Ended]]) -> None:
     """Start a month's next stage where the last one is over."""
-    if not all(task.ready() for task in month.running):
+    if not all(task.over for task in month.running):
         return
     for task in month.running:
-        name, done = task.get()
-        ended.append((name, done))
+        name = task.job[0]
+        ended.append((name, task.ended))
         if name == "plan":
-            month.waiting.append([("counts", month.window, batch) for batch in done.result])
+            month.waiting.append([("counts", month.window, batch) for batch in task.ended.result])
             month.waiting.append([("look_back", month.window, None)])
     stage = month.waiting.popleft() if month.waiting else []
-    month.running = [(others if job[0] == "plan" else pool).apply_async(_run_named, (job,)) for job in stage]
-
-
-def _run_named(job: Job) -> tuple[str, Ended]:
-    return job[0], run_job(job)
+    month.running = [Task(job) for job in stage]
+    for task in month.running:
+        if task.job[0] == "plan":
+            task.start(others)
+        else:
+            slots.add(task)
 
 
 def compare_months(months: Sequence[Sequence[date]]) -> tuple[int, int, list[str]]:

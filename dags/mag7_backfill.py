@@ -39,7 +39,7 @@ which stay as they were. A run that was killed goes on where it stopped: clear i
 **Manifest, asset events, alerts.** `write_run_manifest` and `send_alert` end every run, as in mag7_daily.
 
 **Connections and settings.** As mag7_daily; `airflow_api` (optional) for the run's note. `collect_counts` shares the
-pool `polygon` and the key's rate limit with mag7_daily.
+pool `polygon` and the key's rate limit with mag7_daily, whose tasks go first.
 """
 
 from __future__ import annotations
@@ -102,7 +102,8 @@ def plan_batches(window: Window) -> list[SearchBatch]:
     return search.plan_searches(window)
 
 
-@task(pool=POOL, map_index_template="{{ batch_label }}")
+# A search takes minutes and all of the rate: what other months, or the daily run, wait for goes before it.
+@task(pool=POOL, map_index_template="{{ batch_label }}", priority_weight=1, weight_rule="absolute")
 def collect_counts(window: Window, batch: SearchBatch) -> Counts:
     """Search the share counts of one batch of constituents over the whole window."""
     get_current_context()["batch_label"] = batch["label"]  # type: ignore[typeddict-unknown-key]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from fnmatch import fnmatch
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,6 +14,7 @@ from airflow.configuration import conf
 from airflow.providers.amazon.aws.operators.athena import AthenaOperator
 from airflow.providers.amazon.aws.operators.redshift_data import RedshiftDataOperator
 from airflow.sdk import TriggerRule
+from airflow.task.priority_strategy import validate_and_load_priority_weight_strategy
 
 from mag7.tasks.operators import GlueRunOperator
 from mag7.tasks.reports import report_failure
@@ -48,6 +50,13 @@ def operators(dag: DAG, kind: type) -> list[Any]:
         elif isinstance(task, kind):
             found.append(task)
     return found
+
+
+def weigh(task: Any) -> int:
+    """The weight that the scheduler gives a task's instances: of those that wait, the greatest goes first."""
+    # The strategy asks an instance for its task and nothing else.
+    instance: Any = SimpleNamespace(task=task)
+    return validate_and_load_priority_weight_strategy(task.weight_rule).get_weight(instance)
 
 
 def last_part(task_id: str) -> str:
@@ -184,6 +193,18 @@ class TestTasks:
 
         assert {task.task_id for task in dag.tasks if task.pool in POOL} == asking
         assert {task.pool for task in dag.tasks} <= {*POOL, "default_pool"}
+
+    def test_go_before_a_search_where_both_wait_for_the_pool(self, dags: dict[str, DAG]) -> None:
+        weights = {
+            (dag_id, last_part(task.task_id)): weigh(task)
+            for dag_id, dag in dags.items()
+            for task in dag.tasks
+            if task.pool in POOL
+        }
+        search = weights.pop(("mag7_backfill", "collect_counts"))
+
+        assert {"collect_closes", "collect_details", "collect_look_back"} <= {name for _, name in weights}
+        assert search < min(weights.values())
 
     def test_map_to_readable_names(self, dag: DAG) -> None:
         mapped = [task for task in dag.tasks if task.is_mapped]
