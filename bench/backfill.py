@@ -35,7 +35,7 @@ from mag7.polygon.answers import AnswerStore
 from mag7.sessions import group_months, list_sessions, load_calendar
 from mag7.settings import read_settings
 from mag7.tasks import collect, search
-from mag7.tasks.collector import open_reader
+from mag7.tasks.collector import AnswerBook, open_reader
 from mag7.tasks.connections import open_store
 from mag7.tasks.document import compute_session
 from mag7.tasks.request import Asking
@@ -266,7 +266,8 @@ def compare_month(sessions: Sequence[date]) -> tuple[int, list[str]]:
         return lines | {"total": total.sp500_total_market_cap, "share": total.mag7_pct_of_sp500}
 
     settings = read_settings()
-    kept, everything = open_reader(AnswerStore(open_store(settings)), settings), EvidenceReader(MarketAnswers())
+    kept = open_reader(AnswerBook(AnswerStore(open_store(settings))), settings)
+    everything = EvidenceReader(MarketAnswers())
     count, differences = 0, []
     for session in sessions:
         found, expected = tell(compute_session(kept, session)), tell(compute_session(everything, session))

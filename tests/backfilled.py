@@ -20,7 +20,7 @@ from mag7.polygon.source import SIMULATED
 from mag7.sessions import group_months
 from mag7.settings import read_settings
 from mag7.tasks import collect, search
-from mag7.tasks.collector import open_reader
+from mag7.tasks.collector import AnswerBook, open_reader
 from mag7.tasks.request import Asking
 from mag7.tasks.window import make_window
 from tests.unit.polygon.local_provider import MemoryObjects
@@ -122,7 +122,7 @@ class Backfill:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in self._settings.items():
                 patch.setenv(name, value)
-            return open_reader(AnswerStore(self.objects), read_settings())  # type: ignore[arg-type]
+            return open_reader(AnswerBook(AnswerStore(self.objects)), read_settings())  # type: ignore[arg-type]
 
 
 def by_month(sessions: Sequence[date]) -> Iterator[tuple[date, ...]]:

@@ -29,6 +29,9 @@ KEY = "faults-key-93b1e0c7a4"
 SECRET = "faults-secret-5d0e7b21f8"  # pragma: allowlist secret
 """The API key and the AWS secret of every disturbed run; they may be seen nowhere."""
 
+OVER = {"FINISHED", "FAILED", "ABORTED"}
+"""What the Data API calls a batch that has ended."""
+
 LEFT_BY_A_RUN = ("staging/", "manifests/")
 """What a run writes for itself: the next sequence deletes the most of it."""
 
@@ -114,6 +117,10 @@ class FaultyHouse:
         """Where the key or the secret can be read: logs, Airflow's database (XComs, rendered fields), objects."""
         return self._house.list_leaks(KEY, SECRET, prefixes=prefixes)
 
+    def client(self, service: str) -> Any:
+        """Give a client of the stack's AWS."""
+        return self._house.client(service)
+
     def query(self, sql: str) -> Rows:
         """Ask the warehouse."""
         return self._house.query(sql)
@@ -152,12 +159,23 @@ class FaultyHouse:
             if lines:
                 store.put_object(Bucket=BUCKET, Key=key, Body=gzip.compress(b"".join(lines), 1, mtime=0))
 
-    def _change(self, *statements: str) -> None:
-        data = self._house.client("redshift-data")
-        call = data.batch_execute_statement(Sqls=statements, WorkgroupName="market-analysis", Database="dev")["Id"]
-        while (told := data.describe_statement(Id=call))["Status"] in {"SUBMITTED", "PICKED", "STARTED"}:
+    def submit(self, statements: Sequence[str]) -> str:
+        """Send a batch of statements to the warehouse; returns its id."""
+        data = self.client("redshift-data")
+        batch = data.batch_execute_statement(Sqls=statements, WorkgroupName="market-analysis", Database="dev")
+        return str(batch["Id"])
+
+    def wait(self, batch: str) -> tuple[str, str]:
+        """Wait until a batch is over; returns how it ended, and its error."""
+        deadline = time.monotonic() + 60
+        while (told := self.client("redshift-data").describe_statement(Id=batch))["Status"] not in OVER:
+            assert time.monotonic() < deadline, f"batch {batch} is {told['Status']}"
             time.sleep(0.02)
-        assert told["Status"] == "FINISHED", told["Error"]
+        return told["Status"], told.get("Error", "")
+
+    def _change(self, *statements: str) -> None:
+        status, error = self.wait(self.submit(statements))
+        assert status == "FINISHED", error
 
     def _unpublish(self, day: str) -> None:
         self._change(*(f"DELETE FROM market_data.{table} WHERE trading_date = '{day}'" for table in TABLES))  # noqa: S608

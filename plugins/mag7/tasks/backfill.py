@@ -18,6 +18,7 @@ from mag7.tasks.published import list_complete
 from mag7.tasks.refusals import SessionRefusedError, refusal_sentence
 from mag7.tasks.reports import clear_reports, write_report
 from mag7.tasks.request import RangeRequest
+from mag7.tasks.run_note import write_note
 from mag7.tasks.session import LONGEST_STRETCH, StretchTooLongError
 from mag7.tasks.window import Window, make_window
 
@@ -69,6 +70,8 @@ def resolve_window(dag_run: DagRunProtocol, first: date, request: RangeRequest) 
         raise SessionRefusedError(refusal_sentence(unknown))
     if sessions:
         PolygonHook().find_api_key()
+    else:
+        write_note(f"nothing was to be done: all {len(complete)} sessions were complete; 0 calls")
     log.info(
         "%s to %s: %d sessions, %d are complete, %d refused, %d to do; run %s",
         *(asked[0], asked[-1], len(asked), len(complete), len(unknown), len(sessions), run),

@@ -165,7 +165,7 @@ class Collector:
         self.objects = objects or open_store(settings)
         self.store = AnswerStore(self.objects, part)
         self.book = AnswerBook(self.store)
-        self.reader = EvidenceReader(self.book, CountRules(settings.counts_frozen_before), closes)
+        self.reader = open_reader(self.book, settings, closes)
 
     def ask(self, calls: Iterable[Call]) -> Counts:
         """Make the calls that are not completed yet (all of them when asked again) and store their answers."""
@@ -261,6 +261,8 @@ def list_session_splits(session: date) -> Call:
     return list_of_splits(session - timedelta(days=REFERENCE_DAYS), session)
 
 
-def open_reader(store: AnswerStore, settings: Settings) -> EvidenceReader:
-    """Open a reader of the kept answers as they are now, by the rules of the settings."""
-    return EvidenceReader(AnswerBook(store), CountRules(settings.counts_frozen_before))
+def open_reader(
+    book: AnswerBook, settings: Settings, closes: Mapping[date, Mapping[str, Decimal]] | None = None
+) -> EvidenceReader:
+    """Open a reader of a book's answers, by the rules of the settings; ``closes`` are what is known already."""
+    return EvidenceReader(book, CountRules(settings.counts_frozen_before), closes)

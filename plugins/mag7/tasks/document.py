@@ -18,7 +18,7 @@ from mag7.market.evidence import EvidenceReader
 from mag7.polygon.answers import AnswerStore, MixedSourcesError, require_one_source
 from mag7.settings import Settings, read_settings
 from mag7.tasks.collect import list_seven_outside
-from mag7.tasks.collector import open_reader
+from mag7.tasks.collector import AnswerBook, open_reader
 from mag7.tasks.connections import open_store
 from mag7.tasks.progress import Progress
 from mag7.tasks.published import read_published
@@ -43,7 +43,7 @@ def build_market_data(window: Window, sessions_of_run: int | None = None) -> dic
     """
     settings = read_settings()
     store = open_store(settings)
-    reader = open_reader(AnswerStore(store), settings)
+    reader = open_reader(AnswerBook(AnswerStore(store)), settings)
     keys: dict[str, str] = {}
     refusals: dict[str, list[str]] = {}
     changes: dict[str, list[str]] = {}

@@ -18,6 +18,7 @@ from mag7.tasks.check import CHECKS
 from mag7.tasks.corrections import CORRECTIONS
 from mag7.tasks.document import COVERAGE
 from mag7.tasks.publish import WAREHOUSE
+from mag7.tasks.refusals import join_refusals
 from mag7.tasks.reports import FAILURE, read_report_if_any
 from mag7.tasks.summary import SUMMARY
 from mag7.tasks.window import Window
@@ -39,6 +40,10 @@ WRITERS = {
     SUMMARY: "summarise",
 }
 """By report, the task that writes it: where that has not ended, the report is of an earlier attempt of the run."""
+
+ENDED = frozenset({"success", "failed"})
+NOTHING_TO_DO = "skipped"
+"""The state of the first task where every session is complete: it has reported that."""
 
 MANIFEST, ALERT = "write_run_manifest", "send_alert"
 """The tasks that tell of a run; how they end themselves does not say how the run did."""
@@ -67,6 +72,11 @@ class Ending:
         return run_segment(self.dag_id, self.run_id)
 
     @property
+    def idle(self) -> bool:
+        """Whether every session was complete, so that nothing was done."""
+        return self.states.get(WRITERS[RANGE]) == NOTHING_TO_DO
+
+    @property
     def failed(self) -> list[str]:
         """The tasks that failed, but for those that tell of the run; a mapped one once."""
         failed = {MAPPED.sub("", task) for task, state in self.states.items() if state == "failed"}
@@ -75,12 +85,7 @@ class Ending:
     @property
     def refused(self) -> dict[str, list[str]]:
         """Sessions that a gate refused, and why."""
-        gates: list[Mapping[str, list[str]]] = [
-            self.reports.get(RANGE, {}).get("refused", {}),
-            self.reports.get(COVERAGE, {}),
-            self.reports.get(CHECKS, {}).get("refused", {}),
-        ]
-        return {session: reasons for gate in gates for session, reasons in gate.items() if reasons}
+        return join_refusals(*(self.reports.get(name) for name in (RANGE, COVERAGE, CHECKS)))
 
 
 def find_settings() -> Settings | None:
@@ -112,7 +117,7 @@ def read_ending(
 
 def _read_reports(store: ObjectStore, run: str, states: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """Read the reports of this attempt of a run: an earlier one may have left others, since any task can be cleared."""
-    names = [name for name, writer in WRITERS.items() if states.get(writer) in {"success", "failed"}]
+    names = [name for name, writer in WRITERS.items() if states.get(writer) in ENDED | {NOTHING_TO_DO}]
     failed = {MAPPED.sub("", task) for task, state in states.items() if state == "failed"}
     found = {name: read_report_if_any(store, run, name) for name in names}
     failure = read_report_if_any(store, run, FAILURE)

@@ -51,21 +51,21 @@ class GlueScriptRefusedError(Mag7Error):
 
 
 class RepeatableJobMixin:
-    """Forgets a job's id once it has succeeded, so that clearing the task starts the job anew.
+    """Keeps a job's id from try to try, but not over a clear: that asks for a job on what its input is now.
 
-    The provider's durable operators keep the id for the DAG run and take a job that succeeded for done, even when the
-    task was cleared because its input changed. Until success the id stays: a try after a lost worker finds its job.
+    The provider's durable operators keep the id for the DAG run, and would take a job of before the clear for this one.
     """
 
     external_id_key: str
 
     def execute(self, context: Context) -> Any:
-        """Run the job, then forget it."""
-        result = super().execute(context)  # type: ignore[misc]
-        store = context.get("task_state_store")
-        if store is not None:
-            store.delete(self.external_id_key)
-        return result
+        """Run the job, or go on with the one that an earlier try started."""
+        self.external_id_key = self.name_key(context)
+        return super().execute(context)  # type: ignore[misc]
+
+    def name_key(self, context: Context) -> str:
+        """Name what the job's id is kept under: another key after each clear."""
+        return f"{type(self).external_id_key}_{context['dag_run'].clear_number or 0}"
 
 
 class WarehouseOperator(RepeatableJobMixin, RedshiftDataOperator):
@@ -92,10 +92,11 @@ class GlueRunOperator(RepeatableJobMixin, GlueJobOperator):
     """
 
     def execute(self, context: Context) -> str | None:
-        """Start the run and wait for it.
+        """End what else writes into the run's folder, start the run, and wait for it.
 
         Raises GlueRunFailedError or GlueScriptRefusedError with the job's error, and GlueRunsCollidedError.
         """
+        self._end_earlier(context)
         try:
             run_id: str | None = super().execute(context)
         except AirflowException as failed:
@@ -105,30 +106,45 @@ class GlueRunOperator(RepeatableJobMixin, GlueJobOperator):
             self._show_log_tail(self._job_run_id)
             raise error from failed
         if run_id is not None:
-            self._end_strangers(run_id)
+            self._refuse_company(run_id)
         return run_id
 
-    def _end_strangers(self, run_id: str) -> None:
+    def _end_earlier(self, context: Context) -> None:
+        """End runs of before a clear: a killed task could not, and they write what this one shall."""
+        store = context.get("task_state_store")
+        known = None if store is None else store.get(self.name_key(context))
+        earlier = [run["Id"] for run in self._list_others(known) if run["JobRunState"] in ACTIVE]
+        if earlier:
+            log.info("ending what was started for this folder before: %s", ", ".join(earlier))
+            self._end(earlier)
+
+    def _refuse_company(self, run_id: str) -> None:
         """End the runs that wrote into this one's folder while it ran; raises GlueRunsCollidedError for any."""
         begun = self.hook.conn.get_job_run(JobName=self.job_name, RunId=run_id)["JobRun"]["StartedOn"]
-        # Newest first: one page is more than can have run meanwhile.
-        runs = self.hook.conn.get_job_runs(JobName=self.job_name)["JobRuns"]
         strangers = [
             run["Id"]
-            for run in runs
-            if run["Id"] != run_id
-            and run.get("Arguments", {}).get("--staging") == self.script_args["--staging"]
-            and (run["JobRunState"] in ACTIVE or run.get("CompletedOn", begun) > begun)
+            for run in self._list_others(run_id)
+            if run["JobRunState"] in ACTIVE or run.get("CompletedOn", begun) > begun
         ]
         if not strangers:
             return
-        self.hook.conn.batch_stop_job_run(JobName=self.job_name, JobRunIds=strangers)
-        for stranger in strangers:
-            self._await_end(stranger)
+        self._end(strangers)
         raise GlueRunsCollidedError(
             f"Glue job {self.job_name}, run {run_id}, was not alone: {', '.join(strangers)} wrote into the same folder,"
             " whose start nobody heard of. They have ended. Clear this task to run it again"
         )
+
+    def _list_others(self, run_id: object) -> list[dict[str, Any]]:
+        """List the job's newest runs that write into this one's folder, but for itself."""
+        # Newest first: one page is more than can have run meanwhile.
+        runs = self.hook.conn.get_job_runs(JobName=self.job_name)["JobRuns"]
+        staging = self.script_args["--staging"]
+        return [run for run in runs if run["Id"] != run_id and run.get("Arguments", {}).get("--staging") == staging]
+
+    def _end(self, run_ids: list[str]) -> None:
+        self.hook.conn.batch_stop_job_run(JobName=self.job_name, JobRunIds=run_ids)
+        for run_id in run_ids:
+            self._await_end(run_id)
 
     def _await_end(self, run_id: str) -> None:
         deadline = time.monotonic() + END_SECONDS

@@ -85,6 +85,10 @@ def write_run_manifest(window: Window | None, counts: Sequence[Counts | Sequence
         return None
     context, store = get_current_context(), open_store(settings)
     ending = read_ending(context["ti"], context["dag_run"], window, store)
+    key = run_manifest_key(ending.run)
+    if ending.idle and store.find(key) is not None:
+        log.info("nothing was to be done: %s says what this run was made of before it was cleared", store.uri(key))
+        return store.uri(key)
     made = Made(store, ending.run)
     manifest = {
         "manifest_version": MANIFEST_VERSION,
@@ -99,7 +103,6 @@ def write_run_manifest(window: Window | None, counts: Sequence[Counts | Sequence
         "inputs": digest_objects(store, made.answers),
     }
     compare_sessions(store, manifest, made.published)
-    key = run_manifest_key(ending.run)
     _write(store, key, manifest)
     log.info("%s says what this run was made of", store.uri(key))
     return store.uri(key)

@@ -18,7 +18,7 @@ from mag7.index.symbols import symbol_on
 from mag7.lake.claims import Claims
 from mag7.lake.keys import answers_prefix, claim_key, closes_key
 from mag7.lake.objects import ObjectStore
-from mag7.market.evidence import CountRules, EvidenceReader, Told
+from mag7.market.evidence import Told
 from mag7.market.search import choose_sessions, count_steps, list_gaps
 from mag7.polygon.answers import AnswerStore
 from mag7.polygon.collect import TICKER_DETAILS, Call, ticker_details
@@ -26,7 +26,7 @@ from mag7.polygon.errors import PlanRefusedError
 from mag7.sessions import group_months, list_sessions, month_ends, previous_session
 from mag7.settings import Settings, read_settings
 from mag7.tasks.collect import list_session_lines
-from mag7.tasks.collector import AnswerBook, Collector, Counts, add_counts, count_calls
+from mag7.tasks.collector import AnswerBook, Collector, Counts, add_counts, count_calls, open_reader
 from mag7.tasks.connections import open_store
 from mag7.tasks.progress import Progress
 from mag7.tasks.request import Asking
@@ -130,7 +130,7 @@ def write_closes(
     days |= {previous_session(min(days))}
     closes: dict[str, dict[str, Decimal]] = {}
     book = AnswerBook(AnswerStore(store))
-    reader = EvidenceReader(book, CountRules(settings.counts_frozen_before))
+    reader = open_reader(book, settings)
     for month in group_months(sorted(days)):
         closes |= {day.isoformat(): reader.read_closes(day, tickers) for day in month}
         # A month's bars are enough to hold.

@@ -18,7 +18,7 @@ from mag7.tasks.collector import Counts, add_counts
 from mag7.tasks.connections import open_store
 from mag7.tasks.document import CHANGES, COVERAGE
 from mag7.tasks.publish import WAREHOUSE
-from mag7.tasks.refusals import SessionRefusedError, refusal_sentence
+from mag7.tasks.refusals import SessionRefusedError, join_refusals, refusal_sentence
 from mag7.tasks.reports import drop_failure, read_report, read_report_if_any, write_report
 from mag7.tasks.run_note import write_note
 from mag7.tasks.window import Window, list_window
@@ -98,11 +98,9 @@ def collect_reports(store: ObjectStore, window: Window, counts: Sequence[Counts 
 
 def read_refusals(store: ObjectStore, run: str) -> dict[str, list[str]]:
     """Read which sessions of a run were refused, and why: by coverage, by checks, or before they were asked about."""
-    asked: dict[str, Any] = read_report_if_any(store, run, RANGE) or {}
-    coverage: dict[str, list[str]] = read_report(store, run, COVERAGE)
-    checks: dict[str, list[str]] = read_report(store, run, CHECKS)["refused"]
-    found = {**asked.get("refused", {}), **coverage, **checks}
-    return {session: reasons for session, reasons in found.items() if reasons}
+    return join_refusals(
+        read_report_if_any(store, run, RANGE), read_report(store, run, COVERAGE), read_report(store, run, CHECKS)
+    )
 
 
 def say_range(report: Mapping[str, Any]) -> str:

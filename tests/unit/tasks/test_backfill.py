@@ -159,13 +159,16 @@ class TestWhatIsComplete:
 
         assert resolve(of_month("2024-12-01")) == [DECEMBER[3], DECEMBER[5], DECEMBER[7]]
 
-    def test_a_month_that_is_complete_leaves_nothing_to_do_and_needs_no_key(
+    def test_a_month_that_is_complete_leaves_nothing_to_do_says_so_and_needs_no_key(
         self, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         complete(store, *DECEMBER)
         monkeypatch.delenv("POLYGON_API_KEY")
+        notes: list[str] = []
+        monkeypatch.setattr("mag7.tasks.backfill.write_note", notes.append)
 
         assert resolve(of_month("2024-12-01")) == []
+        assert notes == ["nothing was to be done: all 21 sessions were complete; 0 calls"]
 
     def test_repeated_they_are_built_anew(self, store: ObjectStore) -> None:
         complete(store, *DECEMBER)

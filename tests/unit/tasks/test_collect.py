@@ -538,7 +538,7 @@ class World:
             for batch in collect.plan_batches(window, Asking.MISSING):
                 collect.collect_details(batch, Asking.MISSING)
             collect.collect_look_back(window, Asking.MISSING)
-            figures = compute_session(collector.open_reader(store, read_settings()), DAY)
+            figures = compute_session(collector.open_reader(AnswerBook(store), read_settings()), DAY)
         document = write_document(figures, "polygon", max(answer.time for answer in figures.answers))
         for line in document["constituents"]:
             assert line.pop("answers")

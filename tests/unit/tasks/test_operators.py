@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -37,13 +38,31 @@ class FakeHook:
         assert which == {"JobName": "processing-pipeline", "RunId": RUN_ID}
         return {"JobRun": self.run}
 
+    def get_job_runs(self, **which: str) -> dict[str, Any]:
+        assert which == {"JobName": "processing-pipeline"}
+        return {"JobRuns": []}
+
+
+class FakeStateStore(dict[str, str]):
+    """What Airflow keeps of a task instance between tries and clears."""
+
+    def set(self, key: str, value: str) -> None:
+        self[key] = value
+
+
+def make_context(kept: FakeStateStore | None = None, clears: int = 0) -> Any:
+    """The context of a task whose run was cleared so many times."""
+    return {"task_state_store": kept, "dag_run": SimpleNamespace(clear_number=clears)}
+
 
 @pytest.fixture
 def run_failing(aws: None, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Execute the operator where the provider's own part fails, with a run or before there is one."""
 
     def run_failing(run: dict[str, Any] | None) -> None:
-        operator = GlueRunOperator(task_id="processing_pipeline", job_name="processing-pipeline")
+        operator = GlueRunOperator(
+            task_id="processing_pipeline", job_name="processing-pipeline", script_args={"--staging": "s"}
+        )
 
         def fail(self: GlueRunOperator, context: Any) -> None:
             self._job_run_id = RUN_ID if run else None
@@ -51,7 +70,7 @@ def run_failing(aws: None, monkeypatch: pytest.MonkeyPatch) -> Any:
 
         monkeypatch.setattr(GlueJobOperator, "execute", fail)
         monkeypatch.setattr(GlueRunOperator, "hook", FakeHook(run or {}))
-        operator.execute({})
+        operator.execute(make_context())
 
     return run_failing
 
@@ -129,9 +148,18 @@ class TestStrangers:
             **more,
         }
 
-    def execute(self, monkeypatch: pytest.MonkeyPatch, *others: Any) -> list[str]:
-        """Execute the operator beside other runs; returns those that were stopped."""
-        runs = {run["Id"]: run for run in (self.run(RUN_ID, ended=60), *others)}
+    def execute(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        before: Sequence[Any] = (),
+        meanwhile: Sequence[Any] = (),
+        clears: int = 1,
+    ) -> list[str]:
+        """Execute the operator: runs that it finds, and those that come while its own runs; returns what it stopped.
+
+        Try 1 of the first clear knows the run ``jr_known``.
+        """
+        runs = {run["Id"]: run for run in before}
         stopped: list[str] = []
 
         def stop(JobName: str, JobRunIds: list[str]) -> None:  # noqa: N803 - boto3's names
@@ -139,46 +167,58 @@ class TestStrangers:
             for run_id in JobRunIds:
                 runs[run_id]["JobRunState"] = "STOPPED"
 
+        def run(*_: Any) -> str:
+            runs.update({run["Id"]: run for run in (self.run(RUN_ID, ended=60), *meanwhile)})
+            return RUN_ID
+
         conn = SimpleNamespace(
             get_job_runs=lambda JobName: {"JobRuns": list(runs.values())},  # noqa: N803
             get_job_run=lambda JobName, RunId: {"JobRun": runs[RunId]},  # noqa: N803
             batch_stop_job_run=stop,
         )
-        monkeypatch.setattr(GlueJobOperator, "execute", lambda *_: RUN_ID)
+        monkeypatch.setattr(GlueJobOperator, "execute", run)
         monkeypatch.setattr(GlueRunOperator, "hook", SimpleNamespace(conn=conn))
         operator = GlueRunOperator(
             task_id="processing_pipeline", job_name="processing-pipeline", script_args={"--staging": "s"}
         )
-        if not others or others[0]["Id"] != "jr_lost":
-            assert operator.execute({}) == RUN_ID
-            return stopped
-        with pytest.raises(GlueRunsCollidedError, match="jr_lost wrote into the same folder") as collided:
-            operator.execute({})
-        assert collided.value.transient
+        kept = FakeStateStore(glue_job_run_id_1="jr_known")
+        self.refused = ""
+        try:
+            assert operator.execute(make_context(kept, clears)) == RUN_ID
+        except GlueRunsCollidedError as collided:
+            assert collided.transient
+            self.refused = str(collided)
         return stopped
 
     def test_that_still_write_into_the_same_folder_are_ended_and_the_task_tried_again(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        assert self.execute(monkeypatch, self.run("jr_lost", state="RUNNING")) == ["jr_lost"]
+        assert self.execute(monkeypatch, meanwhile=[self.run("jr_lost", state="RUNNING")]) == ["jr_lost"]
+        assert "jr_lost wrote into the same folder" in self.refused
 
     def test_that_wrote_while_it_ran_have_it_tried_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        assert self.execute(monkeypatch, self.run("jr_lost", ended=30)) == ["jr_lost"]
+        assert self.execute(monkeypatch, meanwhile=[self.run("jr_lost", ended=30)]) == ["jr_lost"]
+        assert "jr_lost wrote into the same folder" in self.refused
 
     def test_of_before_or_of_another_folder_are_left_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
         others = self.run("jr_before", ended=-5), self.run("jr_other", state="RUNNING", staging="t")
 
-        assert self.execute(monkeypatch, *others) == []
+        assert self.execute(monkeypatch, others) == []
+        assert self.refused == ""
 
+    def test_of_a_killed_task_that_was_cleared_are_ended_before_it_starts_anew(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        running = self.run("jr_known", state="RUNNING")
 
-class FakeStateStore(dict[str, str]):
-    """What Airflow keeps of a task instance between tries and clears."""
+        assert self.execute(monkeypatch, [running], clears=2) == ["jr_known"]
+        assert self.refused == ""
 
-    def set(self, key: str, value: str) -> None:
-        self[key] = value
+    def test_of_an_earlier_try_are_gone_on_with(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        running = self.run("jr_known", state="RUNNING", staging="s")
+        monkeypatch.setattr(GlueRunOperator, "_refuse_company", lambda *_: None)
 
-    def delete(self, key: str) -> None:
-        self.pop(key, None)
+        assert self.execute(monkeypatch, [running]) == []
 
 
 class FakeDataApi:
@@ -199,24 +239,41 @@ class FakeDataApi:
         assert poll_interval > 0
 
 
-def test_a_cleared_load_is_loaded_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    api, kept = FakeDataApi(), FakeStateStore()
-    monkeypatch.setattr(WarehouseOperator, "hook", api)
-    for _ in range(2):  # the second time as after a clear: the same run, the same stored state
-        WarehouseOperator(task_id="load_tables", sql="SELECT 1", poll_interval=1).execute({"task_state_store": kept})
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> FakeDataApi:
+    found = FakeDataApi()
+    monkeypatch.setattr(WarehouseOperator, "hook", found)
+    return found
+
+
+def load(kept: FakeStateStore, clears: int) -> None:
+    operator = WarehouseOperator(task_id="load_tables", sql="SELECT 1", poll_interval=1)
+    operator.execute(make_context(kept, clears))
+
+
+def test_a_cleared_load_is_loaded_again(api: FakeDataApi) -> None:
+    kept = FakeStateStore()
+
+    load(kept, clears=0)
+    load(kept, clears=1)
 
     assert api.submitted == 2
 
 
-def test_a_try_after_a_lost_worker_finds_its_statement(monkeypatch: pytest.MonkeyPatch) -> None:
-    api, kept = FakeDataApi(), FakeStateStore(redshift_statement_id="s0")
-    monkeypatch.setattr(WarehouseOperator, "hook", api)
-    WarehouseOperator(task_id="load_tables", sql="SELECT 1", poll_interval=1).execute({"task_state_store": kept})
+def test_a_load_that_was_killed_and_cleared_is_loaded_again_though_its_statement_ended_well(api: FakeDataApi) -> None:
+    # Its input may be another now: what came before it may have been cleared, too.
+    load(FakeStateStore(redshift_statement_id_0="s0"), clears=1)
+
+    assert api.submitted == 1
+
+
+def test_a_try_after_a_lost_worker_finds_its_statement(api: FakeDataApi) -> None:
+    load(FakeStateStore(redshift_statement_id_3="s0"), clears=3)
 
     assert api.submitted == 0
 
 
-def test_both_glue_and_warehouse_tasks_forget_what_succeeded() -> None:
+def test_both_glue_and_warehouse_tasks_forget_with_a_clear() -> None:
     assert issubclass(GlueRunOperator, RepeatableJobMixin)
     assert issubclass(WarehouseOperator, RepeatableJobMixin)
 

@@ -16,6 +16,7 @@ from mag7.lake.keys import document_key, run_manifest_key, session_manifest_key,
 from mag7.lake.objects import ObjectStore
 from mag7.paths import DATA
 from mag7.sessions import previous_session
+from mag7.tasks.backfill import RANGE
 from mag7.tasks.check import CHECKS
 from mag7.tasks.corrections import CORRECTIONS
 from mag7.tasks.document import COVERAGE
@@ -174,6 +175,26 @@ class TestManifest:
             assert write_run_manifest(window, []) is None
 
         assert "MAG7_BUCKET" in caplog.text
+
+
+class TestIdleRun:
+    """Of a run every session of which is complete."""
+
+    def test_cleared_it_keeps_what_it_was_made_of(self, lake: ObjectStore, window: Any, states: dict[str, str]) -> None:
+        write_run_manifest(window, [])
+        made_of = lake.get(run_manifest_key(RUN))
+        states |= dict.fromkeys([*states, "resolve_window"], "skipped")
+
+        assert write_run_manifest(None, []) == lake.uri(run_manifest_key(RUN))
+        assert lake.get(run_manifest_key(RUN)) == made_of
+
+    def test_it_says_which_were_complete(self, store: ObjectStore, states: dict[str, str]) -> None:
+        states |= dict.fromkeys([*states, "resolve_window"], "skipped")
+        write_report(store, RUN, RANGE, {"asked": ["2024-12-13"], "complete": ["2024-12-13"], "refused": {}})
+
+        write_run_manifest(None, [])
+
+        assert read(store)["complete"] == ["2024-12-13"]
 
 
 class TestFailedRun:

@@ -1,4 +1,4 @@
-"""Somebody who reads the warehouse without a pause while a session is loaded again, and again."""
+"""A session that is loaded again, and again, while somebody reads it without a pause, or another load is under way."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def read_while_loading(house: FaultyHouse) -> list[dict[str, int]]:
 
     def read() -> None:
         while not over.is_set():
-            seen.append({str(table): int(rows) for table, rows in house.query(COUNTS)})
+            seen.append(count_rows(house))
 
     reader = threading.Thread(target=read)
     reader.start()
@@ -53,6 +53,19 @@ def read_while_loading(house: FaultyHouse) -> list[dict[str, int]]:
         over.set()
         reader.join(60)
     return seen
+
+
+def read_load(house: FaultyHouse) -> list[str]:
+    """The statements of the undisturbed run's load, as they were sent."""
+    data = house.client("redshift-data")
+    oldest_first = reversed(data.list_statements()["Statements"])
+    described = (data.describe_statement(Id=call["Id"]) for call in oldest_first)
+    load = next(call for call in described if "COPY" in call["QueryString"])
+    return [part["QueryString"] for part in load["SubStatements"]]
+
+
+def count_rows(house: FaultyHouse) -> dict[str, int]:
+    return {str(table): int(rows) for table, rows in house.query(COUNTS)}
 
 
 def test_never_sees_a_session_missing_half_or_double(house: FaultyHouse) -> None:
@@ -67,3 +80,24 @@ def test_would_see_it_if_every_statement_were_a_transaction_of_its_own(house: Fa
         seen = read_while_loading(house)
 
     assert [counts for counts in seen if counts != WHOLE]
+
+
+def test_waits_for_another_load_of_the_same_session(house: FaultyHouse) -> None:
+    load = read_load(house)
+
+    batches = [house.submit(load) for _ in range(2)]
+
+    assert [house.wait(batch) for batch in batches] == [("FINISHED", ""), ("FINISHED", "")]
+    assert count_rows(house) == WHOLE
+
+
+def test_would_fail_beside_another_load_without_its_lock(house: FaultyHouse) -> None:
+    lock, *rest = read_load(house)
+
+    batches = [house.submit(rest) for _ in range(2)]
+
+    (failed, error), finished = sorted(house.wait(batch) for batch in batches)
+    assert "LOCK TABLE" in lock
+    assert (failed, finished) == ("FAILED", ("FINISHED", ""))
+    assert error.endswith("ERROR: 1023")
+    assert count_rows(house) == WHOLE
