@@ -4,22 +4,24 @@
 years of history when it is switched on first, and later the gaps that the daily runs left. Complete sessions are left
 out; where the kept answers suffice, no call is made.
 
-**When it runs.** Once a month, a day after mag7_daily ran for its last session, from 2020-11-30 on (the first run is
-that session alone), without an end. Switched on (`airflow dags unpause mag7_backfill`), it catches up with every month
-since then. So many months at a time as AIRFLOW__CORE__MAX_ACTIVE_RUNS_PER_DAG says, beside mag7_daily.
+**When it runs.** Once a month, a day and a half after mag7_daily ran for its last session, from 2020-11-30 on (the
+first run is that session alone), without an end. Switched on (`airflow dags unpause mag7_backfill`), it catches up with
+every month since then. So many months at a time as AIRFLOW__CORE__MAX_ACTIVE_RUNS_PER_DAG says, beside mag7_daily.
 
-**Running it by hand.** `airflow backfill create --dag-id mag7_backfill --from-date 2022-01-01 --to-date 2022-12-31`
-runs whole months. Triggered with `start_date` and `end_date` it fills any range, with one run; triggered with a logical
-date the month of that date, without one the month of the last closed session, up to that session. `repeat` builds
-complete sessions anew, too, from kept answers. Any task may be cleared, with what comes after it.
+**Running it by hand.** `airflow backfill create --dag-id mag7_backfill --from-date 2022-01-01 --to-date 2022-12-31
+--max-active-runs 4` runs whole months, so many at a time (10 where it is not said). Triggered with `start_date` and
+`end_date` it fills any range, with one run; triggered with a logical date the month of that date, without one the month
+of the last closed session, up to that session. `repeat` builds complete sessions anew, too, from kept answers. Any task
+may be cleared, with what comes after it.
 
 **Few calls.** Every close costs one call a session. Share counts are searched: where the sessions at both ends of a
 span hold the same count it is taken for those between, where they differ the span is halved. A count that changes and
 changes back between two sessions that were asked, or is missing there for a while, is overlooked: for less than a
 month, as a span never reaches over a month's last session. A session's document names the answers that it rests on.
 
-**How far it is.** Each task of `collect_counts` and `build_market_data` says in its log how many sessions and calls are
-done and left, and when it will be over at this rate; with the connection `airflow_api` the run's note says so, too.
+**How far it is.** Each task of `collect_closes`, `collect_counts` and `build_market_data` says in its log how many
+sessions and calls are done and left, and when that will be collected, then built, at this rate; with the connection
+`airflow_api` the run's note says so, too.
 
 **When it fails.** The failing task's last log line says what happened and what to do. Everything fetched is kept, and
 sessions of the month that are not refused are published and loaded: `report_refusals` then fails and names the others,

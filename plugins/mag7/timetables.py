@@ -15,8 +15,9 @@ from mag7.sessions import FIRST_DAY, NYSE, Session, SessionCalendar, load_calend
 # than such a plan may answer, and waits in its DAG like any run that finds no bars.
 RELEASE_DELAY: Final = timedelta(hours=8, minutes=30)
 ONE_DAY: Final = timedelta(days=1)
-# A day later than the daily run of the month's last session, which is then complete and left out.
-MONTH_DELAY: Final = RELEASE_DELAY + ONE_DAY
+# After the daily run of the month's last session, which is then complete and left out, and half a day from those of its
+# neighbours: the next one looks back at sessions whose gaps this run closes.
+MONTH_DELAY: Final = RELEASE_DELAY + timedelta(hours=36)
 
 
 class SessionTimetable(Timetable):

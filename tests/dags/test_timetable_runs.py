@@ -241,22 +241,22 @@ def test_catchup_makes_one_run_for_each_month_and_one_for_the_first_session(airf
         (
             datetime(2020, 11, 30, tzinfo=UTC),
             datetime(2020, 11, 30, 21, tzinfo=UTC),
-            datetime(2020, 12, 2, 5, 30, tzinfo=UTC),
+            datetime(2020, 12, 2, 17, 30, tzinfo=UTC),
         ),
         (
             datetime(2020, 12, 1, tzinfo=UTC),
             datetime(2020, 12, 31, 21, tzinfo=UTC),
-            datetime(2021, 1, 2, 5, 30, tzinfo=UTC),
+            datetime(2021, 1, 2, 17, 30, tzinfo=UTC),
         ),
         (
             datetime(2021, 1, 1, tzinfo=UTC),
             datetime(2021, 1, 29, 21, tzinfo=UTC),
-            datetime(2021, 1, 31, 5, 30, tzinfo=UTC),
+            datetime(2021, 1, 31, 17, 30, tzinfo=UTC),
         ),
         (
             datetime(2021, 2, 1, tzinfo=UTC),
             datetime(2021, 2, 26, 21, tzinfo=UTC),
-            datetime(2021, 2, 28, 5, 30, tzinfo=UTC),
+            datetime(2021, 2, 28, 17, 30, tzinfo=UTC),
         ),
     ]
 

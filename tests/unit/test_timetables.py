@@ -172,9 +172,9 @@ class TestMonths:
         first, second, *_ = months("2000-01-01", "2021-01-01")
 
         assert first.data_interval == DataInterval(label("2020-11-30"), label("2020-11-30T21:00"))
-        assert str(first.run_after) == "2020-12-02 05:30:00+00:00"
+        assert str(first.run_after) == "2020-12-02 17:30:00+00:00"
         assert second.data_interval == DataInterval(label("2020-12-01"), label("2020-12-31T21:00"))
-        assert str(second.run_after) == "2021-01-02 05:30:00+00:00"
+        assert str(second.run_after) == "2021-01-02 17:30:00+00:00"
 
     def test_runs_cover_every_session_once(self) -> None:
         runs = months("2000-01-01", "2024-12-31")
@@ -190,7 +190,7 @@ class TestMonths:
         (november,) = months("2024-11-01", "2024-11-30")
         (may,) = months("2020-05-01", "2020-05-31", timetable=MonthTimetable(first=date(2020, 1, 1)))
 
-        assert str(november.run_after) == "2024-12-01 02:30:00+00:00"  # the day after Thanksgiving closes at 13:00
+        assert str(november.run_after) == "2024-12-01 14:30:00+00:00"  # the day after Thanksgiving closes at 13:00
         assert window_of(may)[-1] == date(2020, 5, 29)
 
     def test_the_bounds_are_included(self) -> None:
@@ -238,10 +238,10 @@ class TestMonthsWithoutCatchup:
         ("now", "month"),
         [
             ("2024-12-13T12:00", "2024-11-01"),
-            ("2025-01-02T05:29", "2024-11-01"),
-            ("2025-01-02T05:30", "2024-12-01"),
+            ("2025-01-02T17:29", "2024-11-01"),
+            ("2025-01-02T17:30", "2024-12-01"),
             ("2025-01-10T12:00", "2024-12-01"),
-            ("2024-12-01T12:00", "2024-11-01"),  # a Sunday, after an early close on Friday
+            ("2024-12-01T14:30", "2024-11-01"),  # a Sunday, after an early close on Friday
         ],
     )
     def test_the_newest_month_that_is_due_runs_first(
@@ -302,11 +302,15 @@ class TestMonthsForm:
         assert (again.first, again.calendar, again.delay) == (first, "XNYS", delay)
         assert again.serialize() == timetable.serialize()
 
+    def test_it_comes_after_the_daily_run_of_its_last_session_and_far_from_any_other(self) -> None:
+        later = MONTH_DELAY - RELEASE_DELAY
+
+        assert later.days == 1
+        assert timedelta(hours=6) <= later - timedelta(days=1) <= timedelta(hours=18)
+
     def test_it_says_in_the_interface_when_it_runs(self) -> None:
-        # The daily run of the month's last session is over by then.
-        assert timedelta(hours=12) <= MONTH_DELAY - RELEASE_DELAY
-        assert MONTHS.summary == "XNYS month's last close + 32 h 30 min"
-        assert MONTHS.description == "Each month of XNYS sessions since 2020-11-30, 32 h 30 min after its last close"
+        assert MONTHS.summary == "XNYS month's last close + 44 h 30 min"
+        assert MONTHS.description == "Each month of XNYS sessions since 2020-11-30, 44 h 30 min after its last close"
 
 
 @given(st.dates(date(2020, 1, 1), date(2025, 6, 30)), st.integers(0, 900))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import date
@@ -120,8 +120,12 @@ def collect(
     again: bool = False,
     optional: bool = False,
     wait_for_release: bool = False,
+    tell: Callable[[int], object] | None = None,
 ) -> CollectReport:
     """Make the calls that are not completed yet (all of them with ``again``) and store every answer.
+
+    While it is at it, it calls ``tell`` with the number of answers stored so far, whenever an object's worth or a
+    minute has passed.
 
     A call that stays without a usable answer is stored as failed, and the others go on. Raises, after storing what
     was fetched: KeyRejectedError, PlanRefusedError and NotYetReleasedError at once, and any error of grouped daily.
@@ -134,7 +138,7 @@ def collect(
     if pending:
         stopping = (*_OPTIONAL_STOPPING, *((NotYetReleasedError,) if wait_for_release else ()))
         batch = _Batch(pending, client, keeper, stopping=stopping if optional else _STOPPING, optional=optional)
-        batch.run(min(threads, len(pending)))
+        batch.run(min(threads, len(pending)), tell)
     if keeper.raised is not None:
         raise keeper.raised
     return CollectReport(
@@ -305,8 +309,8 @@ class _Batch:
         self._stop = threading.Event()
         self._wake = threading.Event()
 
-    def run(self, threads: int) -> None:
-        """Make every call and store every outcome, whatever ends the batch."""
+    def run(self, threads: int, tell: Callable[[int], object] | None) -> None:
+        """Make every call and store every outcome, whatever ends the batch; ``tell`` as of ``collect``."""
         executor = ThreadPoolExecutor(threads, "polygon")
         workers: list[Future[None]] = []
         try:
@@ -317,6 +321,8 @@ class _Batch:
                 self._wake.wait(FLUSH_SECONDS)
                 self._wake.clear()
                 self._keeper.store_ripe()
+                if tell:
+                    tell(len(self._keeper.stored))
             self._keeper.store_all()
         except BaseException:
             # SIGTERM arrives here as an exception too: store what is here, then what was under way.

@@ -12,11 +12,12 @@ from mag7.index.seven import seven_lines
 from mag7.index.symbols import symbol_on
 from mag7.market.caps import FailedLine, price_line
 from mag7.market.evidence import LOOK_BACK_SESSIONS
-from mag7.polygon.collect import Call, grouped_daily, symbol_of, ticker_details
+from mag7.polygon.collect import Call, CollectReport, grouped_daily, symbol_of, ticker_details
 from mag7.polygon.errors import NotYetReleasedError
 from mag7.sessions import NEW_YORK, group_months, previous_session
 from mag7.settings import read_settings
 from mag7.tasks.collector import NO_COUNTS, Collector, Counts, add_counts, count_calls, list_session_splits
+from mag7.tasks.progress import Progress
 from mag7.tasks.request import Asking
 from mag7.tasks.window import Window, list_window
 
@@ -124,11 +125,13 @@ def collect_range_closes(window: Window) -> PokeReturnValue:
 
     collector = Collector(read_settings(), Asking.MISSING)
     sessions = list_window(window)
+    progress = Progress(collector.objects, window["run"], len(sessions), "closes")
     counts: list[Counts] = []
     had, failure = 0, None
     try:
         for month in group_months(sessions):
-            report = collector.ask_closes(grouped_daily(session) for session in month)
+            left = sum(session >= month[0] for session in sessions)
+            report = _ask_closes(collector, month, progress, sum(count["requests"] for count in counts), left)
             counts.append(count_calls(report))
             had += report.completed + report.kept
             failure = failure or report.failure
@@ -143,7 +146,18 @@ def collect_range_closes(window: Window) -> PokeReturnValue:
     for month in group_months(sorted(earlier - set(sessions))):
         counts.append(collector.ask_optional(grouped_daily(day) for day in month))
         collector.book.clear()
-    return PokeReturnValue(is_done=True, xcom_value=add_counts(counts))
+    total = add_counts(counts)
+    progress.tell(calls=total["requests"])
+    return PokeReturnValue(is_done=True, xcom_value=total)
+
+
+def _ask_closes(collector: Collector, month: Iterable[date], progress: Progress, made: int, left: int) -> CollectReport:
+    """Ask for a month's closes; so many calls were ``made`` before it, and so many are left with it."""
+
+    def tell(stored: int) -> None:
+        progress.tell(calls=made + stored, left=left - stored)
+
+    return collector.ask_closes((grouped_daily(session) for session in month), tell)
 
 
 def collect_splits(window: Window, asking: Asking) -> Counts:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import TypedDict, cast
@@ -184,22 +184,24 @@ class Collector:
             self.book.catch_up(wanted)
         return counts
 
-    def ask_closes(self, calls: Iterable[Call]) -> CollectReport:
-        """Make calls for sessions' closes: those that fail are stored with their reason.
+    def ask_closes(self, calls: Iterable[Call], tell: Callable[[int], object]) -> CollectReport:
+        """Make calls for sessions' closes: those that fail are stored with their reason; ``tell`` as of ``collect``.
 
         Raises NotYetReleasedError and KeyRejectedError, and UnreachableError where the provider answers none.
         """
-        report = collect(calls, self._client, self.store, threads=self._threads, optional=True, wait_for_release=True)
+        report = collect(
+            calls, self._client, self.store, threads=self._threads, optional=True, wait_for_release=True, tell=tell
+        )
         self._require_reached(report)
         self._take(report)
         return report
 
-    def ask_open(self, calls: Iterable[Call]) -> CollectReport:
+    def ask_open(self, calls: Iterable[Call], tell: Callable[[int], object]) -> CollectReport:
         """Make calls of which the book says that they are not completed, without looking for their answers again.
 
-        Those that fail are stored with their reason; raises as ``ask_optional``.
+        Those that fail are stored with their reason; ``tell`` as of ``collect``; raises as ``ask_optional``.
         """
-        report = collect(calls, self._client, self.store, threads=self._threads, again=True, optional=True)
+        report = collect(calls, self._client, self.store, threads=self._threads, again=True, optional=True, tell=tell)
         self._require_reached(report)
         self._take(report)
         return report

@@ -47,7 +47,11 @@ def build_market_data(window: Window, sessions_of_run: int | None = None) -> dic
     keys: dict[str, str] = {}
     refusals: dict[str, list[str]] = {}
     changes: dict[str, list[str]] = {}
-    for session in list_window(window):
+    part, sessions = window["sessions"][0], list_window(window)
+    progress = Progress(store, window["run"], sessions_of_run, f"documents-{part}") if sessions_of_run else None
+    for done, session in enumerate(sessions):
+        if progress:
+            progress.tell(sessions=done, unbuilt=len(sessions) - done)
         try:
             figures = compute_session(reader, session)
             document = write_session(figures)
@@ -60,11 +64,10 @@ def build_market_data(window: Window, sessions_of_run: int | None = None) -> dic
         changes |= _compare_with_published(store, session, document)
         refusals[session.isoformat()] = judge_coverage(figures, settings)
         _log_figures(figures)
-    part = window["sessions"][0]
     write_part(store, window["run"], COVERAGE, part, refusals)
     write_part(store, window["run"], CHANGES, part, changes)
-    if sessions_of_run is not None:
-        Progress(store, window["run"], sessions_of_run, f"documents-{part}").tell(sessions=len(window["sessions"]))
+    if progress:
+        progress.tell(sessions=len(sessions))
     return keys
 
 

@@ -24,16 +24,24 @@ TELL_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Step:
-    """How far one task is: calls made and left, sessions done, and when it began and said so (seconds since 1970).
+    """How far one task is: calls made and left, sessions built and not yet.
 
-    ``began`` is None for a task that is only expected.
+    ``before`` are the calls that earlier attempts of it made. ``began`` and ``told`` are when this attempt began and
+    said so last (seconds since 1970), None for a task that is only expected.
     """
 
     calls: int = 0
+    before: int = 0
     left: int = 0
     sessions: int = 0
+    unbuilt: int = 0
     began: float | None = None
     told: float | None = None
+
+    def rate(self, done: int) -> float:
+        """Give what this attempt does a second, having ``done`` so much; 0 where that cannot be said yet."""
+        seconds = (self.told or 0.0) - (self.began or 0.0)
+        return done / seconds if seconds > 0 else 0.0
 
 
 class Progress:
@@ -46,21 +54,21 @@ class Progress:
         self._key = f"{progress_prefix(run)}{name}.json"
         self._began = time.time()
         self._said = 0.0
-        self._before: Step | None = None
+        self._before: int | None = None
 
     def expect(self, left: int) -> None:
         """Note how many calls a task that has not begun will take about."""
         self._write(Step(left=left))
 
-    def tell(self, *, calls: int = 0, left: int = 0, sessions: int = 0) -> None:
+    def tell(self, *, calls: int = 0, left: int = 0, sessions: int = 0, unbuilt: int = 0) -> None:
         """Note how far this task is; say how far the run is, unless that was just said and there is more to come."""
         now = time.time()
-        if left and now - self._said < TELL_SECONDS:
+        if (left or unbuilt) and now - self._said < TELL_SECONDS:
             return
         self._said = now
         if self._before is None:
-            self._before = self._read()
-        self._write(Step(self._before.calls + calls, left, sessions, self._before.began or self._began, now))
+            self._before = self._read().calls
+        self._write(Step(self._before + calls, self._before, left, sessions, unbuilt, self._began, now))
         sentence = describe_steps(read_steps(self._store, self._run), self._sessions, now)
         log.info("%s", sentence)
         write_note(sentence)
@@ -92,14 +100,25 @@ def clear_progress(store: ObjectStore, run: str) -> None:
 
 
 def describe_steps(steps: Iterable[Step], sessions: int, now: float) -> str:
-    """Say in one sentence what is done, what is left, and when it will be over at this rate; ``now`` as in Step."""
+    """Say in one sentence what is done, what is left, and when it will be over at this rate; ``now`` as in Step.
+
+    The rate is that of the tasks under way, as the others wait for their places.
+    """
     known = list(steps)
     calls, left = sum(step.calls for step in known), sum(step.left for step in known)
     built = sum(step.sessions for step in known)
     sentence = f"{built} of {sessions} sessions built, {sessions - built} left; {calls} calls done, about {left} left"
-    begun = [step.began for step in known if step.began is not None]
-    if not left or not calls or not begun:
-        return sentence
-    seconds = left * (now - min(begun)) / calls
-    over = datetime.fromtimestamp(now, UTC) + timedelta(seconds=seconds)
-    return f"{sentence}: collected at {over:%H:%M:%S} UTC at this rate"
+    if left:
+        rate = sum(step.rate(step.calls - step.before) for step in known if step.left)
+        return sentence + _foretell("collected", left, rate, now)
+    rate = sum(step.rate(step.sessions) for step in known if step.unbuilt)
+    return sentence + _foretell("built", sessions - built, rate, now)
+
+
+def _foretell(done: str, left: int, rate: float, now: float) -> str:
+    if not left or not rate:
+        return ""
+    today = datetime.fromtimestamp(now, UTC)
+    over = today + timedelta(seconds=left / rate)
+    day = "" if over.date() == today.date() else f"{over:%Y-%m-%d} "
+    return f": {done} at {day}{over:%H:%M:%S} UTC at this rate"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import date
 from decimal import Decimal
 from itertools import groupby
@@ -46,6 +46,9 @@ STALLED_CALLS = 10
 """So many calls of which none is answered mean that it is the provider that fails, and not a line."""
 
 Question = tuple[Line, date]
+
+Tell = Callable[[int, int], None]
+"""What hears of a month's search how many calls it has made, and about how many are left."""
 
 
 class SearchStalledError(Mag7Error):
@@ -107,19 +110,27 @@ def collect_counts(window: Window, batch: SearchBatch) -> Counts:
     collector = Collector(settings, Asking.MISSING, objects=store, part=f"{part}of{parts}", closes=closes)
     claims = Claims(store, f"{window['run']} part {part} of {parts}")
     progress = Progress(store, window["run"], len(window["sessions"]), _progress_name(part))
+    priced = {day for day, found in closes.items() if found}
     months = group_months(list_window(window))
     counts: list[Counts] = []
     for place, sessions in enumerate(months):
-        search = MonthSearch(collector, claims, sessions, batch, {day for day, found in closes.items() if found})
-        later = round(len(search.needed) * CALLS_A_LINE) * (len(months) - place - 1)
-        while questions := search.list_questions():
-            progress.tell(calls=sum(count["requests"] for count in counts), left=search.estimate_left() + later)
-            counts += search.ask(questions)
+        later = round(CALLS_A_LINE * len(list_needed(sessions, batch, priced))) * (len(months) - place - 1)
+        tell = _tell_month(progress, sum(count["requests"] for count in counts), later)
+        counts += MonthSearch(collector, claims, sessions, batch, priced, tell=tell).run()
         # One month's answers are enough to hold: a window may be years.
         collector.book.clear()
     total = add_counts(counts)
     progress.tell(calls=total["requests"], left=0)
     return total
+
+
+def _tell_month(progress: Progress, earlier: int, later: int) -> Tell:
+    """Tell of a month's calls as those of a window: beside those of its months before and after."""
+
+    def tell(calls: int, left: int) -> None:
+        progress.tell(calls=earlier + calls, left=left + later)
+
+    return tell
 
 
 def write_closes(
@@ -150,7 +161,7 @@ def read_closes(store: ObjectStore, run: str) -> dict[date, dict[str, Decimal]]:
 class MonthSearch:
     """The search for one month's counts of a batch's lines; ``sessions`` are those of the window in that month.
 
-    ``priced`` are the sessions whose closes are kept: counts of others are of no use.
+    ``priced`` are the sessions whose closes are kept: counts of others are of no use. ``tell`` hears how far it is.
     """
 
     def __init__(
@@ -160,7 +171,11 @@ class MonthSearch:
         sessions: Sequence[date],
         batch: SearchBatch,
         priced: Collection[date],
+        *,
+        tell: Tell,
     ) -> None:
+        self._tell = tell
+        self._made = 0
         self._collector = collector
         self._claims = claims
         self._batch = batch
@@ -171,6 +186,14 @@ class MonthSearch:
         for line in self.needed:
             self._look(line, self._days)
         self._likely = {line: collector.reader.list_likely(sessions[0], line, self._days) for line in self.needed}
+
+    def run(self) -> list[Counts]:
+        """Ask until every count is known."""
+        counts: list[Counts] = []
+        while questions := self.list_questions():
+            self._tell(self._made, self.estimate_left())
+            counts += self._ask(questions)
+        return counts
 
     def list_questions(self) -> list[Question]:
         """List what to ask next: lines and sessions, by session; none once every count is known."""
@@ -187,7 +210,7 @@ class MonthSearch:
             count_steps(gap) for line, needed in self.needed.items() for gap in list_gaps(needed, self._told[line])
         )
 
-    def ask(self, questions: Sequence[Question]) -> list[Counts]:
+    def _ask(self, questions: Sequence[Question]) -> list[Counts]:
         """Ask; the sessions that the month shares with its neighbours only while no other run is at them."""
         ends = [question for question in questions if question[1] in self._ends]
         counts = self._ask_now([question for question in questions if question[1] not in self._ends])
@@ -208,7 +231,13 @@ class MonthSearch:
     def _ask_now(self, questions: Sequence[Question]) -> list[Counts]:
         if not questions:
             return []
-        report = self._collector.ask_open(dict.fromkeys(_call(line, day) for line, day in questions))
+        made, left = self._made, self.estimate_left()
+
+        def tell(stored: int) -> None:
+            self._tell(made + stored, max(left - stored, 0))
+
+        report = self._collector.ask_open(dict.fromkeys(_call(line, day) for line, day in questions), tell)
+        self._made += report.requests
         refused = isinstance(report.failure, PlanRefusedError)
         if report.completed == 0 and report.asked >= STALLED_CALLS and not refused:
             _, failed = report.answers[0]

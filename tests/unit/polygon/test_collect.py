@@ -167,6 +167,16 @@ def test_objects_hold_at_most_fifty_answers_and_lose_none(
     assert set(kept(store)) == set(symbols)
 
 
+def test_who_asks_hears_on_the_way_how_much_is_stored(provider: LocalProvider, store: AnswerStore) -> None:
+    heard: list[int] = []
+    symbols = [f"T{number}" for number in range(230)]
+    client = open_client(provider.address, threads=16)
+    collect(details(symbols), client, store, threads=16, tell=heard.append)
+
+    assert {50, 100, 150, 200} <= set(heard)
+    assert heard == sorted(heard)
+
+
 @pytest.mark.parametrize("canned", BROKEN)
 def test_a_passing_failure_leaves_no_trace(provider: LocalProvider, store: AnswerStore, canned: Canned) -> None:
     provider.scripts["AAPL"].extend([canned, canned])

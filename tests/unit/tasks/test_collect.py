@@ -208,6 +208,19 @@ class TestRangeCloses:
         (kept,) = answers.load("grouped_daily", self.DAYS[0]).values()
         assert kept.error == "HTTP 404 for a session's bars"
 
+    def test_it_tells_how_many_calls_are_made_and_left(
+        self, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        told: list[tuple[int, int]] = []
+        monkeypatch.setattr(collect.Progress, "tell", lambda _, *, calls, left=0: told.append((calls, left)))
+        for day in self.DAYS:
+            provider.say(grouped_daily(day), grouped_body(day, AAPL=248.13))
+        result = collect.collect_range_closes(make_window(RUN, self.DAYS))
+
+        assert set(told[:-1]) <= {(0, 2), (1, 1), (2, 0)}
+        assert len(told) > 1
+        assert told[-1] == (result.xcom_value["requests"], 0)
+
     @pytest.mark.parametrize("kind", [PlanRefusedError, ServerFailedError])
     def test_none_at_all_fail(self, provider: FakeProvider, kind: type[PolygonError]) -> None:
         for day in self.DAYS:

@@ -40,23 +40,54 @@ class TestSentence:
     def test_it_says_what_is_done_and_left_and_when_it_will_be_over(self) -> None:
         steps = [
             Step(calls=100, left=200, began=NOW - 100, told=NOW),
-            Step(calls=200, left=100, began=NOW - 60, told=NOW),
+            Step(calls=180, left=100, began=NOW - 60, told=NOW),
             Step(sessions=6, began=NOW - 10, told=NOW),
         ]
 
         assert describe_steps(steps, 21, NOW) == (
-            "6 of 21 sessions built, 15 left; 300 calls done, about 300 left: collected at 12:01:40 UTC at this rate"
+            "6 of 21 sessions built, 15 left; 280 calls done, about 300 left: collected at 12:01:15 UTC at this rate"
         )
 
     def test_tasks_that_are_only_expected_count_as_left(self) -> None:
-        sentence = describe_steps([Step(left=500), Step(calls=10, left=20, began=NOW - 1)], 21, NOW)
+        sentence = describe_steps([Step(left=500), Step(calls=10, left=20, began=NOW - 1, told=NOW)], 21, NOW)
 
         assert sentence.startswith(
             "0 of 21 sessions built, 21 left; 10 calls done, about 520 left: collected at 12:00:52"
         )
 
+    def test_a_pause_before_this_attempt_is_not_a_slow_rate(self) -> None:
+        # Killed after 100 calls in the evening, taken up ten seconds ago.
+        step = Step(calls=120, before=100, left=40, began=NOW - 10, told=NOW)
+
+        assert describe_steps([step], 21, NOW).endswith(
+            "120 calls done, about 40 left: collected at 12:00:20 UTC at this rate"
+        )
+
+    def test_once_all_is_collected_it_says_when_the_sessions_will_be_built(self) -> None:
+        steps = [
+            Step(calls=100, began=NOW - 500, told=NOW - 400),
+            Step(sessions=6, began=NOW - 90, told=NOW - 30),
+            Step(sessions=2, unbuilt=4, began=NOW - 10, told=NOW),
+        ]
+
+        assert describe_steps(steps, 12, NOW) == (
+            "8 of 12 sessions built, 4 left; 100 calls done, about 0 left: built at 12:00:20 UTC at this rate"
+        )
+
+    def test_another_day_is_named(self) -> None:
+        step = Step(calls=60, left=4320, began=NOW - 1200, told=NOW)
+
+        assert describe_steps([step], 21, NOW).endswith("collected at 2024-12-03 12:00:00 UTC at this rate")
+
     @pytest.mark.parametrize(
-        "steps", [[], [Step(left=500)], [Step(left=500, began=NOW)], [Step(calls=7, began=NOW - 5)]]
+        "steps",
+        [
+            [],
+            [Step(left=500)],
+            [Step(left=500, began=NOW, told=NOW)],
+            [Step(calls=7, began=NOW - 5, told=NOW)],
+            [Step(sessions=6, began=NOW - 5, told=NOW)],
+        ],
     )
     def test_without_a_rate_or_a_rest_it_foretells_nothing(self, steps: list[Step]) -> None:
         assert "UTC" not in describe_steps(steps, 21, NOW)
@@ -64,13 +95,15 @@ class TestSentence:
 
 class TestTelling:
     def test_a_task_says_it_in_the_log_and_the_note(
-        self, store: ObjectStore, notes: list[str], caplog: pytest.LogCaptureFixture
+        self, store: ObjectStore, notes: list[str], clock: Clock, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level("INFO")
-        Progress(store, RUN, 21, "counts-01").tell(calls=4, left=6)
+        progress = Progress(store, RUN, 21, "counts-01")
+        clock.now += 2
+        progress.tell(calls=4, left=6)
 
         assert notes == [
-            "0 of 21 sessions built, 21 left; 4 calls done, about 6 left: collected at 12:00:00 UTC at this rate"
+            "0 of 21 sessions built, 21 left; 4 calls done, about 6 left: collected at 12:00:05 UTC at this rate"
         ]
         assert caplog.messages[-1] == notes[0]
 
@@ -99,9 +132,7 @@ class TestTelling:
 
         assert notes[-1] == "0 of 21 sessions built, 21 left; 101 calls done, about 0 left"
 
-    def test_a_task_that_is_tried_again_keeps_its_earlier_calls_and_its_beginning(
-        self, store: ObjectStore, clock: Clock
-    ) -> None:
+    def test_a_task_that_is_tried_again_keeps_its_earlier_calls_apart(self, store: ObjectStore, clock: Clock) -> None:
         Progress(store, RUN, 21, "counts-01").expect(100)
         Progress(store, RUN, 21, "counts-01").tell(calls=30, left=70)
         clock.now += 500
@@ -110,7 +141,7 @@ class TestTelling:
         clock.now += 500
         again.tell(calls=70, left=0)
 
-        assert read_steps(store, RUN) == [Step(calls=100, left=0, began=NOW, told=NOW + 1000)]
+        assert read_steps(store, RUN) == [Step(calls=100, before=30, left=0, began=NOW + 500, told=NOW + 1000)]
 
     def test_sessions_that_are_built_again_are_not_counted_twice(self, store: ObjectStore) -> None:
         for _ in range(2):

@@ -96,6 +96,20 @@ class TestOneMonth:
         assert {date(2024, 12, 19), change} <= set(asked)
         assert len(asked) == len(set(asked)) <= 7
 
+    def test_it_tells_on_the_way_how_many_calls_are_made_and_left(
+        self, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        told: list[tuple[int, int]] = []
+        monkeypatch.setattr(search.Progress, "tell", lambda _, *, calls, left: told.append((calls, left)))
+        change = date(2024, 12, 20)
+        say(provider, {day: 100 if day < change else 101 for day in MONTH})
+        counts = search.collect_counts(december(), ALL)
+
+        assert told[0][0] == 0 and told[0][1] > 0
+        assert [calls for calls, _ in told] == sorted(calls for calls, _ in told)
+        assert len({calls for calls, _ in told}) > 2
+        assert told[-1] == (counts["requests"], 0)
+
     def test_what_is_kept_is_not_asked_for(self, provider: FakeProvider, answers: AnswerStore) -> None:
         say(provider, dict.fromkeys(MONTH, 100))
         keep_details(answers, "AAA", EVE, weighted_shares_outstanding=100, market_cap=1000)
