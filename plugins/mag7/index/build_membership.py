@@ -90,10 +90,16 @@ class LineFacts:
 
 
 def read_intervals(path: Path) -> tuple[Interval, ...]:
-    """Read the stays that touch FIRST_SESSION or later."""
-    rows = read_rows(path, INTERVAL_COLUMNS)
-    stays = (Interval(row.text("ticker"), row.day("start_date"), row.optional_day("end_date")) for row in rows)
+    """Read the stays that touch FIRST_SESSION or later; raises FactTableInvalidError for one without a day."""
+    stays = (_read_interval(row) for row in read_rows(path, INTERVAL_COLUMNS))
     return tuple(stay for stay in stays if stay.until is None or stay.until > FIRST_SESSION)
+
+
+def _read_interval(row: Row) -> Interval:
+    stay = Interval(row.text("ticker"), row.day("start_date"), row.optional_day("end_date"))
+    if stay.until is not None and stay.until <= stay.start:
+        raise row.refuse(f"ends on {stay.until}, but must end after it starts on {stay.start}")
+    return stay
 
 
 def read_constituents(path: Path) -> Mapping[str, Constituent]:

@@ -55,6 +55,17 @@ class TestSources:
 
         assert read_intervals(path) == (interval("AIV", "2003-03-14", "2020-12-21"), interval("MMM", "1996-01-02"))
 
+    @pytest.mark.parametrize("end", ["2021-02-28", "2021-03-01"])
+    def test_an_interval_without_a_day_is_refused(self, tmp_path: Path, end: str) -> None:
+        path = tmp_path / "intervals.csv"
+        path.write_text(f"ticker,start_date,end_date\nTWTR,2021-03-01,{end}\n")
+
+        with pytest.raises(
+            FactTableInvalidError,
+            match=rf"intervals.csv line 2 .*: ends on {end}, but must end after it starts on 2021-03",
+        ):
+            read_intervals(path)
+
     def test_constituents_get_ten_digit_ciks_and_names_without_share_class(self, tmp_path: Path) -> None:
         path = tmp_path / "constituents.csv"
         path.write_text(
