@@ -35,8 +35,11 @@ which stay as they were. A run that was killed goes on where it stopped: clear i
 | collect_closes | no session of the run has closes: key, plan or provider | read its last line; clear it |
 | collect_counts | the provider answers nothing, or the plan does not reach so far back | clear it; a later range |
 | build_market_data | kept answers are damaged: the object is named | delete it, clear `collect_counts` and this |
-| check_coverage | every session lacks one of the seven or too many others | read the reasons; trigger the range again |
+| check_coverage | every session lacks one of the seven or too many others | read the reasons, and below |
 | every other task | as in mag7_daily | as in mag7_daily |
+
+**Asking again.** What is kept is not asked for again. A session that is partial counts as complete: trigger its range
+with `repeat`. Where a kept answer is wrong, trigger mag7_daily with `trading_date` and `collect_again`.
 
 **Manifest, asset events, alerts.** `write_run_manifest` and `send_alert` end every run, as in mag7_daily.
 

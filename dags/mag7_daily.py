@@ -35,14 +35,14 @@ changed unless `publish` ran; everything fetched is kept.
 | check_coverage | one of the seven or too many others are missing | read the reasons; run with `collect_again` |
 | transform.* | a Glue run failed: its error and log tail are in the log | clear the task |
 | run_check | Athena could not run a check | read its reason; clear it |
-| judge_checks | a check objects to the session: it is refused | read the table in the log; mend the cause; run again |
+| judge_checks | a check objects to the session: it is refused | read the table in its log; mend it or `collect_again` |
 | publish_splits | a file of splits is damaged: it is named | delete it, clear the task |
 | publish_sessions | S3 or the catalog refused a write | clear it: it starts over |
 | load.* | the load was rolled back, or differs from the lake | clear `write_manifests` and what follows |
 | summarise | a report of the run is missing | clear the task that writes it |
 | report_refusals | a session of the window was refused | as for the gate that refused it |
 | write_run_manifest | the lake cannot be read or written; the run's own end stays | read the log, clear it |
-| send_alert | the run's tasks or reports cannot be read; the run's own end stays | read the log, clear it |
+| send_alert | the topic refuses, or tasks cannot be read; the run's own end stays | read the log, clear it |
 
 **Manifest.** `write_run_manifest` leaves `manifests/runs/<run>.json` in the lake, whatever became of the run: inputs
 with digests, versions, rows, checks, flags, calls, seconds, and where a session is unlike the one before. `summarise`
@@ -50,7 +50,8 @@ and the publishing tasks emit an asset event a table (`mag7://warehouse/<table>`
 
 **Alerts.** `send_alert` ends every run: where a task failed, a session was refused or is partial, or a scheduled run
 ended more than MAG7_LATE_HOURS after it was due, it sends one message to the SNS topic MAG7_ALERT_TOPIC (without one
-it only logs it): what failed, what was kept, the command that repeats it.
+it only logs it): what failed, what was kept, the command that repeats it or asks again. It goes out without the lake,
+too, and then says that the run's reports could not be read.
 
 **Connections and settings.** `aws_default`, `polygon_default` (the key is its password); pool `polygon`; the
 environment variables of `mag7.settings`.

@@ -113,10 +113,11 @@ def test_what_failed_is_read_from_airflow(airflow: tuple[str, dict[str, str], di
     assert "first_fails failed for no session" in output
 
 
-def test_a_run_that_went_well_says_nothing_and_is_green(airflow: tuple[str, dict[str, str], dict]) -> None:
+def test_a_run_that_went_well_is_green_and_not_called_failed(airflow: tuple[str, dict[str, str], dict]) -> None:
     output, runs, tasks = airflow
 
     assert (runs["well"], tasks["well", ALERT]) == ("success", "success")
+    assert "well failed" not in output
     assert "dags clear well" not in output
 
 

@@ -13,8 +13,9 @@ from mag7.errors import Mag7Error
 from mag7.lake.keys import report_key, run_segment, staged_document_key, staging_prefix
 from mag7.polygon.refusals import LONGEST_RETRY_AFTER_SECONDS, describe_refusal
 from mag7.polygon.transport import Reply
+from mag7.sessions import sessions_asked_for
 from mag7.settings import Settings, read_settings
-from mag7.tasks.request import Asking, read_request
+from mag7.tasks.request import Asking, read_range, read_request
 from tests.fuzz.hostile import TEXTS, json_bodies
 from tests.fuzz.tiers import Fuzzed, check_line, note_taken, ours_or_value
 
@@ -57,6 +58,45 @@ def check_params(params: dict[str, Any]) -> None:
     )
     assert request.asking is asking
     assert (request.explain is None) == (not (params["explain"] or "").strip())
+
+
+FIRST, CLOSED = date(2020, 11, 30), date(2024, 12, 13)
+"""The first session that may be asked for, and the last that has closed when it is asked."""
+RANGE_NAMES = ("start_date", "end_date", "repeat")
+RANGE_PLAIN = {"start_date": None, "end_date": None, "repeat": False}
+ENDS = st.sampled_from((None, "", "2024-12-13", "20241213", "2024-W50-5", "2024-12-13\n", "2024-12-13T00:00:00"))
+FLAGS = st.sampled_from((False, True, True, 0, 1, None, "", "true"))
+COVERED = st.dates(date(2020, 11, 1), date(2025, 1, 31)).map(str)
+RANGES = st.one_of(
+    st.fixed_dictionaries({}, optional=dict.fromkeys(RANGE_NAMES, HOSTILE)).map(lambda given: {**RANGE_PLAIN, **given}),
+    st.tuples(st.sampled_from(RANGE_NAMES), HOSTILE).map(
+        lambda pair: {"start_date": "2024-12-12", "end_date": "2024-12-13", "repeat": True, pair[0]: pair[1]}
+    ),
+    st.fixed_dictionaries({"start_date": ENDS, "end_date": ENDS, "repeat": FLAGS}),
+    st.fixed_dictionaries({"start_date": COVERED, "end_date": COVERED, "repeat": st.booleans()}),
+    st.fixed_dictionaries({"start_date": st.dates().map(str), "end_date": st.dates().map(str), "repeat": HOSTILE}),
+)
+
+
+def check_range(params: dict[str, Any]) -> None:
+    request = ours_or_value(lambda: read_range(params), *RANGE_NAMES, "the range")
+    if request is None:
+        return
+    first, last = request.first, request.last
+    for name, day in (("start_date", first), ("end_date", last)):
+        given = params[name] if params[name] != "" else None
+        assert (None if day is None else day.isoformat()) == given, f"{name} was read as {day}"
+    assert type(request.repeat) is bool and request.repeat is params["repeat"]
+    assert (first is None) == (last is None), "half a range was taken"
+    if first is None or last is None:
+        return
+    assert type(first) is type(last) is date
+    assert first <= last
+    at = datetime(2024, 12, 14, 6, tzinfo=UTC)
+    sessions = ours_or_value(lambda: sessions_asked_for(first, last, at, covered=FIRST), str(first), str(last))
+    if sessions is not None:
+        assert sessions
+        assert all(max(first, FIRST) <= day <= min(last, CLOSED) for day in sessions)
 
 
 def check_run_id(names: tuple[str, str]) -> None:
@@ -115,6 +155,7 @@ RUN_IDS = st.one_of(TEXTS, st.datetimes().map(lambda moment: f"manual__{moment.i
 
 TARGETS = (
     Fuzzed("request.params", PARAMS, check_params, short=80, long=1500),
+    Fuzzed("request.range", RANGES, check_range, short=80, long=1500),
     Fuzzed("keys.run_segment", st.tuples(RUN_IDS, RUN_IDS), check_run_id, short=40, long=800, refuses=False),
     Fuzzed("settings", ENVIRONMENTS, check_settings, short=60, long=1200),
     Fuzzed("refusals", REPLIES, check_refusal, short=40, long=1000, refuses=False),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -13,10 +16,11 @@ from hypothesis import strategies as st
 
 from mag7.errors import Mag7Error
 from mag7.lake import keys
-from mag7.sessions import session_asked_for
+from mag7.sessions import session_asked_for, sessions_asked_for
 from mag7.settings import read_settings
 from mag7.tasks import templates
-from mag7.tasks.request import read_request
+from mag7.tasks.alerts import repeat_command, trigger_command
+from mag7.tasks.request import read_range, read_request
 from mag7.tasks.window import make_window
 from tests.fuzz.hostile import ANY_LETTER, AWKWARD_TEXTS
 
@@ -36,8 +40,8 @@ CASES = settings(max_examples=300, derandomize=True, database=None, deadline=Non
 CONDITION = re.compile(r"run = '[A-Za-z0-9._-]+' AND trading_date IN \(DATE '2024-12-13'\)")
 
 
-def template_context(run_id: str) -> Any:
-    window = make_window(keys.run_segment("mag7_daily", run_id), [SESSION])
+def template_context(run_id: str, sessions: Sequence[date] = (SESSION,)) -> Any:
+    window = make_window(keys.run_segment("mag7_daily", run_id), sessions)
     ti = SimpleNamespace(xcom_pull=lambda task_ids: window)
     return {"ti": ti, "task": SimpleNamespace(task_id="check.run_check")}
 
@@ -93,6 +97,49 @@ def test_a_param_is_a_date_a_ticker_or_refused(name: str, text: str) -> None:
     days = [day for day in (request.trading_date, request.through) if day is not None]
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\d", day.isoformat()) for day in days)
     assert request.explain is None or re.fullmatch(r"[A-Z.]{1,10}", request.explain)
+
+
+ENDS = st.one_of(
+    HOSTILE,
+    HOSTILE.map(lambda text: f"2024-12-13{text}"),
+    st.sampled_from(("", "2024-12-13", "20241213", "2024-W50-5")),
+)
+
+
+@CASES
+@given(ENDS, ENDS, st.one_of(st.booleans(), HOSTILE))
+def test_a_range_is_of_dates_or_refused(first: str, last: str, repeat: object) -> None:
+    try:
+        request = read_range({"start_date": first, "end_date": last, "repeat": repeat})
+    except Mag7Error as refused:
+        assert str(refused).isprintable()
+        return
+    assert type(request.repeat) is bool
+    if request.first is None or request.last is None:
+        assert first == last == ""
+        return
+    for text, day in ((first, request.first), (last, request.last)):
+        assert re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text)
+        assert type(day) is date
+    try:
+        sessions = sessions_asked_for(
+            request.first, request.last, datetime(2024, 12, 14, 6, tzinfo=UTC), covered=date(2020, 11, 30)
+        )
+    except Mag7Error:
+        return
+    assert CONDITION.fullmatch(templates.in_window(template_context("manual", sessions)))
+    assert [keys.document_key(day) for day in sessions] == [keys.document_key(SESSION)]
+
+
+@CASES
+@given(HOSTILE, HOSTILE)
+def test_a_command_of_an_alert_ends_no_quoted_text(name: str, text: str) -> None:
+    repeat, trigger = repeat_command(name, text), trigger_command(name, {"trading_date": text, "collect_again": True})
+
+    assert shlex.split(repeat) == ["airflow", "dags", "clear", name, "--run-id", text, "--yes"]
+    *words, conf = shlex.split(trigger)
+    assert words == ["airflow", "dags", "trigger", name, "--conf"]
+    assert json.loads(conf) == {"trading_date": text, "collect_again": True}
 
 
 @CASES

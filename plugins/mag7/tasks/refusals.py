@@ -9,6 +9,9 @@ from mag7.errors import Mag7Error
 
 REASONS_SHOWN, SESSIONS_SHOWN = 5, 10
 
+ASKS_AGAIN = "mag7_daily"
+"""The DAG that asks the provider again for what is kept already: a run of any other uses the kept answers."""
+
 
 class SessionRefusedError(Mag7Error):
     """Sessions of the window cannot be published; what readers see of them stays as it was."""
@@ -35,7 +38,10 @@ def refusal_sentence(refusals: Mapping[str, Sequence[str]], published: Sequence[
     if len(refused) > SESSIONS_SHOWN:
         parts.append(f"{len(refused) - SESSIONS_SHOWN} more refused, up to {refused[-1][0]}")
     rest = f"{_name_sessions(published)} published, of the refused nothing" if published else "Nothing was published"
-    return f"{'. '.join(parts)}. {rest}, what was fetched is kept: mend the cause, then run it again"
+    return (
+        f"{'. '.join(parts)}. {rest}, what was fetched is kept: if an answer is wrong, trigger {ASKS_AGAIN} with"
+        " trading_date and collect_again; else mend the cause, then run it again"
+    )
 
 
 def _name_sessions(sessions: Sequence[str]) -> str:

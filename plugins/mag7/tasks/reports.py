@@ -20,6 +20,10 @@ log = logging.getLogger(__name__)
 FAILURE = "failure"
 
 
+class ReportDamagedError(Mag7Error):
+    """A report of a run is no JSON object."""
+
+
 def write_report(store: ObjectStore, run: str, name: str, content: dict[str, Any]) -> None:
     """Write a report of a run, replacing an earlier one of that name."""
     body = json.dumps(content, indent=1, default=str).encode()
@@ -27,15 +31,24 @@ def write_report(store: ObjectStore, run: str, name: str, content: dict[str, Any
 
 
 def read_report(store: ObjectStore, run: str, name: str) -> dict[str, Any]:
-    """Read a report of a run; raises ObjectMissingError where the run left none."""
-    content: dict[str, Any] = json.loads(store.get(report_key(run, name)))
-    return content
+    """Read a report of a run; raises ObjectMissingError where the run left none, and ReportDamagedError."""
+    return _parse(store, report_key(run, name), store.get(report_key(run, name)))
 
 
 def read_report_if_any(store: ObjectStore, run: str, name: str) -> dict[str, Any] | None:
-    """Read a report of a run; None where the run left none."""
+    """Read a report of a run; None where the run left none; raises ReportDamagedError."""
     found = store.find(report_key(run, name))
-    return None if found is None else json.loads(found.body)
+    return None if found is None else _parse(store, report_key(run, name), found.body)
+
+
+def _parse(store: ObjectStore, key: str, body: bytes) -> dict[str, Any]:
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise ReportDamagedError(f"{store.uri(key)} is no report of a run: clear the whole run, which writes it anew")
+    return content
 
 
 def write_part(store: ObjectStore, run: str, name: str, part: str, content: dict[str, Any]) -> None:

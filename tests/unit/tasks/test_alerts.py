@@ -1,8 +1,9 @@
-"""One message a run: what it says, where it goes, and that nothing about it changes how a run ends."""
+"""One message a run: what it says, where it goes, and that it goes out whatever the run failed of."""
 
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -11,18 +12,28 @@ from typing import Any
 import boto3
 import pytest
 from airflow.providers.amazon.aws.hooks.sns import SnsHook
+from airflow.sdk import RetryDecision
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError, ProfileNotFound
 
-from mag7.lake.objects import ObjectStore
+from mag7.lake.objects import ObjectMissingError, ObjectStore
 from mag7.settings import SettingInvalidError, read_alert_topic, read_settings
-from mag7.tasks.alerts import compose_alert, measure_delay, repeat_command, send_alert
+from mag7.tasks.alerts import (
+    AlertNotSentError,
+    compose_alert,
+    measure_delay,
+    repeat_command,
+    send_alert,
+    trigger_command,
+)
+from mag7.tasks.backfill import RANGE
 from mag7.tasks.check import CHECKS
 from mag7.tasks.document import COVERAGE
 from mag7.tasks.ending import Ending
 from mag7.tasks.refusals import SessionRefusedError
 from mag7.tasks.reports import FAILURE, read_report, report_failure, write_report
+from mag7.tasks.retries import PassingFaultsPolicy
 from mag7.tasks.summary import SUMMARY
 from tests.unit.tasks.conftest import RUN
 
@@ -43,6 +54,7 @@ PARTIAL = {
     "coverage_pct": 99.9,
     "failed_collections": [{"ticker": "XYZ", "reason": "HTTP 500 after 5 tries"}],
 }
+ASKED: dict[str, Any] = {"asked": [DAY], "complete": [], "refused": {}}
 NO_NVDA = {"task": "check_coverage", "error": "SessionRefusedError", "message": "no NVDA", "ours": True}
 
 
@@ -55,6 +67,19 @@ def body(**changes: Any) -> str:
     alert = compose_alert(ending(**changes))
     assert alert is not None
     return alert.body
+
+
+def list_steps(**changes: Any) -> list[str]:
+    """What a message says that there is to do, below what is kept."""
+    lines = body(**changes).splitlines()
+    return lines[next(place for place, line in enumerate(lines) if line.startswith("Kept: ")) + 1 :]
+
+
+CLEAR = f"To repeat it: airflow dags clear mag7_daily --run-id {RUN_ID} --yes"
+ASK_AGAIN = (
+    f"If an answer is wrong, ask again for {DAY}:"
+    """ airflow dags trigger mag7_daily --conf '{"trading_date": "2024-12-13", "collect_again": true}'"""
+)
 
 
 class TestMessage:
@@ -161,6 +186,68 @@ class TestMessage:
         )
 
 
+class TestNextSteps:
+    """A command that leaves everything as it is would be a dead end."""
+
+    def test_a_partial_session_of_a_daily_run_is_repeated_by_clearing_it(self) -> None:
+        assert list_steps(reports={SUMMARY: {"sessions": [PARTIAL]}}) == [CLEAR, ASK_AGAIN]
+
+    def test_a_backfill_takes_a_partial_session_for_complete_so_it_is_triggered_to_repeat_it(self) -> None:
+        days = ["2024-12-10", "2024-12-11", "2024-12-12", DAY]
+        sessions = [
+            {**session, "trading_date": day}
+            for session, day in zip([SESSION, PARTIAL, SESSION, PARTIAL], days, strict=True)
+        ]
+        reports = {RANGE: {**ASKED, "asked": days}, SUMMARY: {"sessions": sessions}}
+
+        assert list_steps(dag_id="mag7_backfill", sessions=days, reports=reports) == [
+            "To repeat what is partial: airflow dags trigger mag7_backfill --conf"
+            """ '{"start_date": "2024-12-11", "end_date": "2024-12-13", "repeat": true}'""",
+            "If an answer is wrong, ask again for 2024-12-11 (likewise 1 more): airflow dags trigger mag7_daily --conf"
+            """ '{"trading_date": "2024-12-11", "collect_again": true}'""",
+        ]
+
+    def test_what_a_backfill_refused_is_repeated_by_clearing_it_and_what_is_partial_is_not(self) -> None:
+        reports = {
+            RANGE: ASKED,
+            CHECKS: {"refused": {"2024-12-12": ["no NVDA"]}},
+            SUMMARY: {"sessions": [PARTIAL]},
+        }
+        steps = list_steps(states={**GOOD, "report_refusals": "failed"}, reports=reports)
+
+        assert [step.partition(":")[0] for step in steps] == [
+            "To repeat it",
+            "To repeat what is partial",
+            "If an answer is wrong, ask again for 2024-12-12 (likewise 1 more)",
+        ]
+
+    def test_a_refusal_may_rest_on_a_kept_answer_that_only_another_run_asks_for_again(self) -> None:
+        states = {"check_coverage": "failed"}
+
+        assert list_steps(states=states, reports={COVERAGE: {DAY: ["no NVDA"]}}) == [CLEAR, ASK_AGAIN]
+
+    def test_of_a_session_that_was_never_asked_about_no_answer_is_wrong(self) -> None:
+        states, reports = {"resolve_window": "failed"}, {RANGE: {**ASKED, "refused": {DAY: ["its lines are unknown"]}}}
+
+        assert list_steps(states=states, reports=reports) == [CLEAR]
+
+    def test_a_failed_task_is_no_doubt_about_an_answer(self) -> None:
+        assert list_steps(states={"load.load_tables": "failed"}, reports={}) == [CLEAR]
+
+    @pytest.mark.parametrize(
+        "changes", [{"states": GOOD | {"write_run_manifest": "failed"}}, {"late": timedelta(hours=9)}], ids=str
+    )
+    def test_a_run_whose_sessions_are_whole_is_not_to_be_repeated(self, changes: dict[str, Any]) -> None:
+        assert list_steps(**changes) == []
+
+    def test_a_param_cannot_add_a_command(self) -> None:
+        params = {"trading_date": "2024'; rm -rf ~ #", "collect_again": True}
+
+        words = shlex.split(trigger_command("mag7_daily; id", params), comments=True)
+        assert words[:-1] == ["airflow", "dags", "trigger", "mag7_daily; id", "--conf"]
+        assert json.loads(words[-1]) == params
+
+
 class TestDelay:
     DUE = datetime(2024, 12, 14, 5, tzinfo=UTC)
 
@@ -224,6 +311,22 @@ def inbox(aws: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     ]
 
 
+LAKE_FAULTS = (
+    ClientError({"Error": {"Code": "AccessDenied", "Message": "Access Denied"}}, "GetObject"),
+    EndpointConnectionError(endpoint_url="https://s3.us-east-1.amazonaws.com"),
+    ProfileNotFound(profile="lake"),
+    ObjectMissingError("s3://lake/x does not exist"),
+    AirflowNotFoundException("The conn_id `aws_default` isn't defined"),
+)
+
+
+def refuse_with(error: Exception) -> Any:
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    return refuse
+
+
 @pytest.mark.usefixtures("context")
 class TestSend:
     def test_one_message_goes_to_the_topic(self, store: ObjectStore, inbox: Any, window: Any) -> None:
@@ -263,8 +366,67 @@ class TestSend:
         monkeypatch.delenv("MAG7_BUCKET")
 
         assert send_alert(None) == "mag7_daily failed for no session"
-        assert len(inbox()) == 1
+        (message,) = inbox()
+        assert "MAG7_BUCKET is not set" in message["Message"]
         assert "MAG7_BUCKET is not set" in caplog.text
+
+    def test_a_bucket_that_is_not_there_does_not_keep_the_run_from_being_told(
+        self, store: ObjectStore, inbox: Any, window: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("MAG7_BUCKET", "mistyped")
+
+        assert send_alert(window) == "mag7_daily failed for 2024-12-13"
+        (message,) = inbox()
+        lines = message["Message"].splitlines()
+        assert "Failed: check_coverage, see its log" in lines
+        assert CLEAR in lines
+        (unread,) = [line for line in lines if "could not be read" in line]
+        assert "NoSuchBucket" in unread
+        assert not any(line.startswith("Reports: ") for line in lines)
+
+    @pytest.mark.parametrize("fault", LAKE_FAULTS, ids=lambda error: type(error).__name__)
+    @pytest.mark.parametrize("place", ["mag7.tasks.alerts.open_store", "mag7.lake.objects.ObjectStore.find"])
+    def test_whatever_refuses_the_lake_is_told_with_the_states(
+        self, inbox: Any, monkeypatch: pytest.MonkeyPatch, fault: Exception, place: str
+    ) -> None:
+        monkeypatch.setattr(place, refuse_with(fault))
+
+        assert send_alert({"run": RUN, "sessions": [DAY]}) == "mag7_daily failed for 2024-12-13"
+        (message,) = inbox()
+        assert str(fault) in message["Message"]
+
+    def test_a_fault_of_our_own_is_not_taken_for_one_of_the_lake(
+        self, store: ObjectStore, inbox: Any, window: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(ObjectStore, "find", refuse_with(TypeError("a slip")))
+
+        with pytest.raises(TypeError, match="a slip"):
+            send_alert(window)
+        assert inbox() == []
+
+    def test_a_good_run_whose_reports_cannot_be_read_may_hide_a_partial_session(
+        self, store: ObjectStore, inbox: Any, window: Any, states: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        states.clear()
+        states.update(GOOD)
+        monkeypatch.setattr(ObjectStore, "find", refuse_with(LAKE_FAULTS[0]))
+
+        assert send_alert(window) == "mag7_daily published 2024-12-13 with warnings"
+        assert len(inbox()) == 1
+
+    def test_what_is_not_known_to_be_published_is_not_said_to_be(
+        self, store: ObjectStore, inbox: Any, states: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        states.clear()
+        states.update(GOOD, report_refusals="failed")
+        monkeypatch.setattr(ObjectStore, "find", refuse_with(LAKE_FAULTS[0]))
+
+        send_alert({"run": RUN, "sessions": ["2024-12-12", DAY]})
+        (message,) = inbox()
+        assert (
+            "Kept: every answer that reached the lake is kept; published in the lake and the warehouse: those of its"
+            " sessions that were not refused"
+        ) in message["Message"].splitlines()
 
     @pytest.mark.parametrize(
         "refusal",
@@ -276,16 +438,28 @@ class TestSend:
         ids=lambda error: type(error).__name__,
     )
     @pytest.mark.usefixtures("store", "inbox")
-    def test_a_refusal_is_logged_and_changes_nothing(
+    def test_a_topic_that_refuses_fails_the_task_which_is_tried_again(
         self, window: Any, monkeypatch: pytest.MonkeyPatch, refusal: Exception, caplog: pytest.LogCaptureFixture
     ) -> None:
-        def refuse(*_: object, **__: object) -> None:
-            raise refusal
+        monkeypatch.setattr(SnsHook, "publish_to_target", refuse_with(refusal))
 
-        monkeypatch.setattr(SnsHook, "publish_to_target", refuse)
+        with pytest.raises(AlertNotSentError) as failed:
+            send_alert(window)
+        assert str(failed.value).startswith(
+            "the alert 'mag7_daily failed for 2024-12-13' could not be sent, its text stands above in this log:"
+            f" {refusal}. "
+        )
+        assert str(failed.value).endswith("then clear send_alert")
+        assert "Failed: check_coverage, see its log" in caplog.text
+        assert PassingFaultsPolicy().evaluate(failed.value, 1, 2) == RetryDecision.default()
 
-        assert send_alert(window) is not None
-        assert f"the alert could not be sent: {refusal}" in caplog.text
+    def test_what_is_no_topic_fails_the_task(
+        self, store: ObjectStore, window: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("MAG7_ALERT_TOPIC", "alerts")
+
+        with pytest.raises(AlertNotSentError, match="MAG7_ALERT_TOPIC is 'alerts', but must be"):
+            send_alert(window)
 
 
 def test_a_failure_report_holds_no_masked_secret(store: ObjectStore) -> None:

@@ -14,6 +14,7 @@ from mag7.lake.objects import ObjectMissingError, ObjectStore
 from mag7.polygon.answers import AnswerStore
 from mag7.polygon.collect import grouped_daily, ticker_details
 from mag7.tasks.document import CHANGES, COVERAGE, build_market_data, check_coverage
+from mag7.tasks.progress import Progress
 from mag7.tasks.refusals import SessionRefusedError, refusal_sentence
 from mag7.tasks.reports import read_parts, read_report, write_part
 from mag7.tasks.window import Window, make_window
@@ -61,6 +62,18 @@ class TestBuild:
         assert (document["trading_date"], document["source"]) == ("2024-12-13", "polygon")
         assert document["concentration_metrics"]["sp500_total_market_cap"] == 25313
         assert document["companies"]["AAPL"]["market_cap"] == 24813
+
+    def test_a_part_of_a_run_says_after_each_session_how_far_it_is(
+        self, priced: AnswerStore, window: Window, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        told: list[tuple[int, int]] = []
+        monkeypatch.setattr(Progress, "tell", lambda _, *, sessions, unbuilt=0: told.append((sessions, unbuilt)))
+        part: Window = {"run": window["run"], "sessions": ["2024-12-12", "2024-12-13"]}  # of one nothing is priced
+
+        build_market_data(window)
+        assert told == []
+        build_market_data(part, 21)
+        assert told == [(0, 2), (1, 1), (2, 0)]
 
     def test_its_time_is_that_of_the_newest_answer_used(
         self, priced: AnswerStore, store: ObjectStore, window: Window
@@ -229,7 +242,8 @@ class TestCoverageGate:
             check_coverage(make_window(RUN, self.DAYS))
         assert str(refused.value) == (
             "2024-12-12 refused: no NVDA; too little. 2024-12-13 refused: no TSLA. Nothing was published, what was"
-            " fetched is kept: mend the cause, then run it again"
+            " fetched is kept: if an answer is wrong, trigger mag7_daily with trading_date and collect_again; else mend"
+            " the cause, then run it again"
         )
         assert not refused.value.transient
         # report_refusals reads it, also when nothing was accepted.

@@ -7,10 +7,20 @@ from typing import Any
 
 import pytest
 
+from mag7.lake.keys import report_key
 from mag7.lake.objects import ObjectMissingError, ObjectStore
 from mag7.settings import SettingMissingError
 from mag7.tasks.refusals import SessionRefusedError
-from mag7.tasks.reports import FAILURE, clear_reports, drop_failure, read_report, report_failure, write_report
+from mag7.tasks.reports import (
+    FAILURE,
+    ReportDamagedError,
+    clear_reports,
+    drop_failure,
+    read_report,
+    read_report_if_any,
+    report_failure,
+    write_report,
+)
 from tests.unit.tasks.conftest import RUN
 
 RUN_ID = RUN.removeprefix("mag7_daily-")
@@ -31,6 +41,17 @@ def test_a_report_is_read_back_and_replaced(store: ObjectStore) -> None:
 def test_a_missing_report_is_named(store: ObjectStore) -> None:
     with pytest.raises(ObjectMissingError, match=f"{RUN}/reports/coverage.json"):
         read_report(store, RUN, "coverage")
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"\xff", b"[" * 100_000], ids=["none", "cut", "list", "bytes", "deep"]
+)
+def test_a_damaged_report_is_named(store: ObjectStore, body: bytes) -> None:
+    store.put(report_key(RUN, "checks"), body)
+
+    for read in (read_report, read_report_if_any):
+        with pytest.raises(ReportDamagedError, match=r"checks\.json is no report of a run: clear the whole run"):
+            read(store, RUN, "checks")
 
 
 def test_clearing_takes_one_runs_reports_and_nothing_beside_them(store: ObjectStore) -> None:

@@ -1,0 +1,33 @@
+"""The last log line of a run whose sessions were refused: short, and it ends with what to do."""
+
+from __future__ import annotations
+
+from mag7.errors import LONGEST_MESSAGE
+from mag7.tasks.refusals import SessionRefusedError, refusal_sentence
+
+WHAT_TO_DO = (
+    "what was fetched is kept: if an answer is wrong, trigger mag7_daily with trading_date and collect_again;"
+    " else mend the cause, then run it again"
+)
+
+
+def test_it_says_how_to_ask_the_provider_again() -> None:
+    assert refusal_sentence({"2024-12-13": ["no NVDA"]}) == (
+        f"2024-12-13 refused: no NVDA. Nothing was published, {WHAT_TO_DO}"
+    )
+
+
+def test_it_says_what_became_of_the_others() -> None:
+    refused = {"2024-12-12": [], "2024-12-13": ["no NVDA"]}
+
+    assert refusal_sentence(refused, ["2024-12-12"]) == (
+        f"2024-12-13 refused: no NVDA. 2024-12-12 published, of the refused nothing, {WHAT_TO_DO}"
+    )
+
+
+def test_what_to_do_outlasts_any_number_of_reasons() -> None:
+    refused = {f"2024-12-{day:02}": ["no NVDA " * 100] * 9 for day in range(1, 31)}
+    message = str(SessionRefusedError(refusal_sentence(refused)))
+
+    assert len(message) <= LONGEST_MESSAGE
+    assert message.endswith(WHAT_TO_DO)
