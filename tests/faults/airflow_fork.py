@@ -1,8 +1,9 @@
 """Airflow warmed once and forked for every run, so that a run's process may be killed at any moment.
 
-Reads one JSON object a line, the job of a run: ``{"dag", "run", "conf", "clear", "environment", "log"}``. Answers with
-lines of its own: ``{"pid"}``, the child that drives the run; ``{"task", "map_index"}`` as each task instance starts;
-and ``{"code", "state"}`` when the child is gone, ``state`` being null where it was killed.
+Reads one JSON object a line, the job of a run: ``{"dag", "run", "conf", "clear", "share", "warm", "environment",
+"log"}``. Answers with lines of its own: ``{"pid"}``, the child that drives the run; ``{"cleared"}``, the task that
+``share`` chose, where there was one to clear; ``{"task", "map_index"}`` as each task instance starts; ``{"state"}``
+when the run has ended; and ``{"code"}`` when the child is gone.
 
 The child is the scheduler's loop of ``airflow dags test`` for one run, which it begins or takes up again: a task that
 was running when an earlier child was killed is what the scheduler finds of a task process that SIGKILL ended, and gets
@@ -190,21 +191,32 @@ class Run:
                 ti.end_date = datetime.now(UTC)
                 ti.state = "up_for_retry" if ti.try_number <= ti.max_tries else "failed"
         session.commit()
-        self._clear(session)
+        self._clear(run, session)
         return session.scalar(wanted.execution_options(populate_existing=True))
 
-    def _clear(self, session: Any) -> None:
-        """Clear what an operator would: the tasks that are named, with what comes after them, or what failed."""
-        clear = self._job["clear"]
-        if clear is None:
-            return
-        subset = (
-            self._scheduled
-            if clear == "failed"
-            else self._scheduled.partial_subset([clear], include_downstream=True, include_upstream=False)
-        )
-        subset.clear(run_id=self._job["run"], only_failed=clear == "failed", dag_run_state="running", session=session)
+    def _clear(self, run: Any, session: Any) -> None:
+        """Clear what an operator would: what failed, or the task that is named; and one of those that succeeded."""
+        clear, share = self._job["clear"], self._job["share"]
+        succeeded = self._list_succeeded(run, session)
+        if clear == "failed":
+            self._scheduled.clear(run_id=self._job["run"], only_failed=True, dag_run_state="running", session=session)
+        elif clear is not None:
+            self._clear_from(clear, session)
+        if share is not None and succeeded:
+            chosen = succeeded[int(share * len(succeeded))]
+            if self._clear_from(chosen, session):
+                self._say({"cleared": chosen})
         session.commit()
+
+    def _clear_from(self, task: str, session: Any) -> int:
+        """Clear a task with what comes after it; returns how many task instances that were."""
+        subset = self._scheduled.partial_subset([task], include_downstream=True, include_upstream=False)
+        return int(subset.clear(run_id=self._job["run"], dag_run_state="running", session=session))
+
+    def _list_succeeded(self, run: Any, session: Any) -> list[str]:
+        """List the tasks of the run that succeeded, but for those that end every run: nothing comes after them."""
+        done = {ti.task_id for ti in run.get_task_instances(state=["success"], session=session)}
+        return sorted(task for task in done if not self._dag.task_dict[task].is_teardown)
 
     def _begin(self, session: Any) -> Any:
         from airflow.models.dagrun import get_or_create_dagrun

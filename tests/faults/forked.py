@@ -10,13 +10,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from sandbox.stack import ROOT
-from tests.faults.plan import Kill
+from tests.faults.plan import Kill, Place, stage_of
 
 START_SECONDS = 180.0
 RUN_SECONDS = 300.0
@@ -28,11 +28,35 @@ class AirflowGoneError(Exception):
 
 @dataclass
 class Ended:
-    """How the process of a run ended: the run's state, None where it was killed or broke; the tasks that it started."""
+    """How the process of a run ended: the run's state, None where it was killed or broke; the tasks that it started.
+
+    ``kill`` is the one that came due, ``cleared`` the task that was chosen and cleared, with what comes after it.
+    """
 
     state: str | None
     killed: bool
     started: list[str] = field(default_factory=list)
+    kill: Kill | None = None
+    cleared: str | None = None
+
+
+class Kills:
+    """The kills that a run still has before it."""
+
+    def __init__(self, kills: Iterable[Kill]) -> None:
+        self._left = list(kills)
+        self._places: dict[tuple[str, int], Place] = {}
+
+    def find(self, task: str, map_index: int) -> Kill | None:
+        """Find the kill that is meant for a task that starts; to be told of every start."""
+        stage = stage_of(task)
+        begun = sum(place.stage == stage for place in self._places.values())
+        place = self._places.setdefault((task, map_index), Place(stage, begun))
+        return next((kill for kill in self._left if kill.place == place), None)
+
+    def spend(self, kill: Kill) -> None:
+        """Take away a kill that struck."""
+        self._left.remove(kill)
 
 
 class ForkedAirflow:
@@ -50,7 +74,7 @@ class ForkedAirflow:
         )
         self._unread = b""
         self.seconds: dict[str, float] = {}
-        """How long each task took in the latest run without a kill."""
+        """How long each task took the last time that it came to its end."""
         self._read(START_SECONDS)
 
     def run(
@@ -60,39 +84,55 @@ class ForkedAirflow:
         conf: Mapping[str, Any],
         *,
         clear: str | None = None,
-        kill: Kill | None = None,
+        share: float | None = None,
+        kills: Kills | None = None,
         warm: bool = False,
     ) -> Ended:
-        """Begin a run, or take it up where it stopped, after clearing what ``clear`` names ("failed": what failed)."""
-        job = {"dag": dag, "run": run, "conf": dict(conf), "clear": clear, "warm": warm, "environment": {},
-               "log": str(self.logs / f"{run}.log")}  # fmt: skip
+        """Begin a run, or take it up where it stopped, after clearing what ``clear`` names ("failed": what failed).
+
+        ``share`` clears one of the tasks that succeeded, too: from 0, the first by name, to less than 1.
+        """
+        job = {"dag": dag, "run": run, "conf": dict(conf), "clear": clear, "share": share, "warm": warm,
+               "environment": {}, "log": str(self.logs / f"{run}.log")}  # fmt: skip
         assert self._process.stdin
         self._process.stdin.write(json.dumps(job).encode() + b"\n")
         self._process.stdin.flush()
-        return self._follow(kill)
+        return self._follow(kills or Kills([]))
 
-    def _follow(self, kill: Kill | None) -> Ended:
+    def _follow(self, kills: Kills) -> Ended:
         ended, pid, moment = Ended(None, killed=False), 0, float("inf")
         until, before = time.monotonic() + RUN_SECONDS, time.monotonic()
         while True:
             message = self._read(min(moment, until) - time.monotonic())
             now = time.monotonic()
             if "code" in message:
+                # A run that said how it ended was over before its process was killed.
+                ended.killed = ended.killed and ended.state is None
                 return ended
             pid = message.get("pid", pid)
-            ended.state = message.get("state", ended.state)
+            ended.cleared = message.get("cleared", ended.cleared)
+            if ended.started and not ended.killed and ("task" in message or "state" in message):
+                self.seconds[ended.started[-1]] = now - before
+            if "state" in message:
+                ended.state, moment = message["state"], float("inf")
             if "task" in message:
-                if ended.started and kill is None:
-                    self.seconds[ended.started[-1]] = now - before
-                before = now
-                ended.started.append(message["task"])
-                if kill is not None and len(ended.started) == kill.tasks + 1:
-                    moment = now + kill.fraction * self.seconds.get(message["task"], 1.0)
-            over = kill is not None and len(ended.started) > kill.tasks + 1
-            if pid and not ended.killed and (now >= moment or over or now >= until):
+                before, due = now, self._note_start(ended, kills, message, now)
+                moment = moment if ended.killed else min(moment, due)
+            if pid and not ended.killed and now >= min(moment, until):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
                 ended.killed, moment = True, float("inf")
+
+    def _note_start(self, ended: Ended, kills: Kills, message: Mapping[str, Any], now: float) -> float:
+        """Note that a task starts; returns when the process is to be killed."""
+        task, over = message["task"], ended.kill is not None
+        ended.started.append(task)
+        due = kills.find(task, message["map_index"])
+        if over:
+            # The task that the kill was meant for was quicker than usual.
+            return now
+        ended.kill = due
+        return now + due.fraction * self.seconds.get(task, 1.0) if due else float("inf")
 
     def _read(self, seconds: float) -> dict[str, Any]:
         """Read one message; an empty one where none comes in time."""

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tests.e2e.house import Published
-from tests.faults.forked import AirflowGoneError
+from tests.faults.forked import AirflowGoneError, Ended, Kills
 from tests.faults.house import FLOWS, LEFT_BY_A_RUN, FaultyHouse, Flow
-from tests.faults.plan import Disturbance, Fault, Kill
+from tests.faults.plan import FAILURE, KILL, KINDS, MUST_BE_KILLED, SUCCESS, Clear, Disturbance, Fault, stage_of
 
 MOST_ATTEMPTS = 6
 FAULTY_ATTEMPTS = 3
@@ -32,8 +33,8 @@ class Report:
 
     seed: int
     by_kind: dict[str, int] = field(default_factory=dict)
-    kills: int = 0
-    cleared: int = 0
+    kills_by_stage: dict[str, int] = field(default_factory=dict)
+    cleared_after: dict[str, int] = field(default_factory=dict)
     sequences: int = 0
     runs: int = 0
     survived: int = 0
@@ -50,15 +51,38 @@ class Report:
         return sum(self.by_kind.values())
 
     @property
+    def kills(self) -> int:
+        """How many kills struck."""
+        return sum(self.kills_by_stage.values())
+
+    @property
+    def cleared(self) -> int:
+        """How many tasks that had succeeded were cleared, with what comes after them."""
+        return sum(self.cleared_after.values())
+
+    @property
+    def never_struck(self) -> list[str]:
+        """What was never tried: kinds of fault, and kills where readers' data are written."""
+        return [kind for kind in KINDS if not self.by_kind.get(kind)] + [
+            f"kill in {stage}" for stage in MUST_BE_KILLED if not self.kills_by_stage.get(stage)
+        ]
+
+    def add_leaks(self, leaks: Iterable[str]) -> None:
+        """Note leaks, each once: one in a place that stays is found after every sequence."""
+        self.leaks = list(dict.fromkeys([*self.leaks, *leaks]))
+
+    @property
     def found(self) -> list[str]:
         """Everything that is wrong."""
         return self.differences + self.green_with_missing_data + self.leaks
 
     def content(self) -> dict[str, Any]:
         """Give the report as JSON holds it."""
-        counted = asdict(self) | {"faults": self.faults}
+        counted = asdict(self) | {"faults": self.faults, "kills": self.kills, "cleared": self.cleared}
         return counted | {
             "by_kind": dict(sorted(self.by_kind.items())),
+            "kills_by_stage": dict(sorted(self.kills_by_stage.items())),
+            "never_struck": self.never_struck,
             "differences": len(self.differences),
             "green_with_missing_data": len(self.green_with_missing_data),
             "leaks": len(self.leaks),
@@ -75,11 +99,12 @@ def run_sequences(
     for sequence in sequences:
         if time.monotonic() > until:
             break
-        started, before = time.monotonic(), len(report.found)
+        started, before = time.monotonic(), set(report.found)
         _Sequence(house, sequence, report).run()
         report.seconds = time.monotonic() - began
-        for found in report.found[before:]:
-            say(f"    {found}")
+        for found in report.found:
+            if found not in before:
+                say(f"    {found}")
         say(
             f"{sequence.number:3d} {sequence.flow:8s} {time.monotonic() - started:5.1f} s  faults {report.faults},"
             f" kills {report.kills}, differences {len(report.differences)},"
@@ -97,26 +122,27 @@ class _Sequence:
         self._conf = {**self._flow.conf, **self._flow.repeat} if plan.older else dict(self._flow.conf)
         self._chance = random.Random(f"{report.seed}-{plan.number}")
         self._left: list[Fault] = list(plan.faults)
-        self._kills: list[Kill] = list(plan.kills)
+        self._kills = Kills(plan.kills)
+        self._clear: Clear | None = plan.clear
+        self._events: Counter[str] = Counter()
+        self._latest = ""
         # A house that is opened again still knows the runs of before.
         self._run = f"s{report.seed}-{plan.number}-{time.time_ns() // 10**6}"
         self._before = Published({}, {}, {})
         self._helped = 0
 
     def run(self) -> None:
-        """Prepare, disturb, run to the end, clear a task and run on, compare."""
+        """Prepare, disturb, run to the end, clear a task where none was before and run on, compare."""
         plan, report = self._plan, self._report
         report.sequences += 1
         self._house.prepare(self._flow, self._chance, older=plan.older, forgotten=plan.forgotten)
         self._before = self._house.published()
-        found = self._disturb(None)
-        if plan.cleared is not None and found is not None:
-            report.cleared += 1
-            names = sorted(self._house.airflow.seconds)
-            found = self._disturb(names[int(plan.cleared * len(names))])
+        found = self._disturb()
+        if found is not None and self._clear is not None:
+            found = self._disturb()
         if found is None or _list_differences(self._house.right, found):
             found = self._run_again()
-        report.leaks += self._house.list_leaks(LEFT_BY_A_RUN)
+        report.add_leaks(self._house.list_leaks(LEFT_BY_A_RUN))
         differences = ["it never ended in success"] if found is None else _list_differences(self._house.right, found)
         report.helped += self._helped
         if plan.bearable and self._helped:
@@ -126,8 +152,9 @@ class _Sequence:
         else:
             report.survived += 1
 
-    def _disturb(self, clear: str | None) -> Published | None:
+    def _disturb(self) -> Published | None:
         """Run until success, clearing what failed; returns what readers see then, None where that never comes."""
+        clear = None
         for attempt in range(MOST_ATTEMPTS):
             rules = self._left if attempt < FAULTY_ATTEMPTS else []
             with self._house.faults(rules, self._report.by_kind) as left:
@@ -136,8 +163,10 @@ class _Sequence:
             found = self._house.published()
             if state == "success":
                 self._judge_green(found)
+                self._note(SUCCESS)
                 return found
             self._judge_failed(found)
+            self._note(FAILURE)
             self._helped += 1
             clear = "failed"
         return None
@@ -146,19 +175,35 @@ class _Sequence:
         """Run until the run ends by itself, going on after every kill."""
         while True:
             self._report.runs += 1
-            kill = self._kills[0] if self._kills else None
-            ended = self._house.airflow.run(self._flow.dag, self._run, self._conf, clear=clear, kill=kill)
-            if ended.killed and kill is None:
-                raise AirflowGoneError(f"{self._run} did not end in time")
-            if ended.killed:
-                self._kills.pop(0)
-                self._report.kills += 1
-                clear = None
-                continue
-            if kill is not None:
-                # It ended before its kill: what is left of the way is counted from the next start on.
-                self._kills[0] = replace(kill, tasks=max(kill.tasks - len(ended.started), 0))
-            return ended.state
+            share = self._choose_share()
+            ended = self._house.airflow.run(
+                self._flow.dag, self._run, self._conf, clear=clear, share=share, kills=self._kills
+            )
+            if ended.cleared:
+                _count(self._report.cleared_after, self._latest)
+                self._clear = None
+            if not ended.killed:
+                return ended.state
+            self._count_kill(ended)
+            clear = None
+
+    def _count_kill(self, ended: Ended) -> None:
+        if ended.kill is None:
+            raise AirflowGoneError(f"{self._run} did not end in time")
+        self._kills.spend(ended.kill)
+        _count(self._report.kills_by_stage, stage_of(ended.started[-1]))
+        self._note(KILL)
+
+    def _note(self, event: str) -> None:
+        self._events[event] += 1
+        self._latest = event
+
+    def _choose_share(self) -> float | None:
+        """Say which task is to be cleared now, None where none is; success is the last chance."""
+        clear = self._clear
+        if clear is None or (not self._events[SUCCESS] and self._events[clear.after] < clear.times):
+            return None
+        return clear.share
 
     def _run_again(self) -> Published | None:
         """Run the sessions once more, as an operator would who wonders, with nothing in the way."""
@@ -191,6 +236,10 @@ class _Sequence:
             ):
                 counts = {table: len(held) for table, held in rows.items()}
                 self._report.differences.append(f"sequence {self._plan.number}: {day} is torn: {counts}")
+
+
+def _count(counts: dict[str, int], name: str) -> None:
+    counts[name] = counts.get(name, 0) + 1
 
 
 def _quality(published: Published, day: str) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, NamedTuple, TypeVar
 
 Rule = Mapping[str, Any]
 
@@ -28,17 +28,43 @@ class Fault:
     rule: Rule
 
 
+KILL, FAILURE, SUCCESS = "kill", "failure", "success"
+"""After what a task is cleared."""
+
+
+class Place(NamedTuple):
+    """Where in a run a task starts: as the how-manyeth of its stage, from 0 on; a later try has the place of the first.
+
+    So a place is reached however often tasks before it were tried, killed or cleared.
+    """
+
+    stage: str
+    number: int
+
+
 @dataclass(frozen=True)
 class Kill:
-    """SIGKILL ``tasks`` task starts from now, at a fraction of the time that the task usually takes."""
+    """SIGKILL when the task of a place starts, at a fraction of the time that it usually takes."""
 
-    tasks: int
+    place: Place
     fraction: float
 
 
 @dataclass(frozen=True)
+class Clear:
+    """Clear a task that succeeded, with what comes after it, once so many kills, failed attempts or successes were.
+
+    ``share`` chooses it: 0 is the first by name. Where there are never so many, it is done after success.
+    """
+
+    after: str
+    times: int
+    share: float
+
+
+@dataclass(frozen=True)
 class Disturbance:
-    """One sequence: its flow, what is there before it, its faults and kills, and the task cleared after success.
+    """One sequence: its flow, what is there before it, its faults and kills, and the task that is cleared.
 
     ``forgotten`` is the part of the kept answers that is taken away first, so that the run must ask for it;
     ``bearable`` says that the faults are such that tries outlast them: the run must succeed without anybody's help.
@@ -50,7 +76,7 @@ class Disturbance:
     forgotten: float
     faults: tuple[Fault, ...]
     kills: tuple[Kill, ...]
-    cleared: float | None = field(default=None)
+    clear: Clear | None = field(default=None)
     bearable: bool = field(default=False)
 
 
@@ -103,13 +129,59 @@ CLOUD: tuple[Draw, ...] = (
     _aws("Redshift batch: error 1023", "serialization", LOAD, 28, most=1),
     _aws("Redshift batch submitted, answer lost", "lost_answer", "^RedshiftData.BatchExecuteStatement", 0, most=1),
 )
+KINDS = tuple(dict.fromkeys(draw(random.Random(0)).name for draw in PROVIDER + CLOUD))
+"""Every kind of fault, by name."""
+
+_SHARED_STARTS = {
+    "build_market_data": 1,
+    "check_coverage": 1,
+    "transform": 3,
+    "check": 15,
+    "publish_splits": 1,
+    "publish_sessions": 1,
+    "load": 4,
+    "summarise": 1,
+    "report_refusals": 1,
+    "write_run_manifest": 1,
+    "send_alert": 1,
+}
+STARTS: Mapping[str, Mapping[str, int]] = {
+    "daily": {"resolve_session": 1, "collect": 8, "add_corrected": 1} | _SHARED_STARTS,
+    "backfill": {"resolve_window": 1, "collect": 6, "plan_parts": 1} | _SHARED_STARTS,
+}
+"""How many tasks each stage of a flow starts when nothing fails, in order; test_sequences counts them."""
+
+MUST_BE_KILLED = ("publish_splits", "publish_sessions", "load")
+"""Stages that change what readers see."""
+
+CLEARED_AFTER = (KILL, KILL, FAILURE, SUCCESS, None, None)
+
+
+def stage_of(task: str) -> str:
+    """The part of a run that a task belongs to: its group, or it alone."""
+    return task.partition(".")[0]
 
 
 def draw_sequences(seed: int, count: int, flows: Sequence[str]) -> list[Disturbance]:
-    """Draw sequences; every kind of fault comes in turn before one comes again, and the flows alternate."""
+    """Draw sequences; every kind of fault comes in turn before one comes again, and the flows alternate.
+
+    So do, for the kills of a flow, the stages that must be killed, all its stages, and the places of all its tasks.
+    """
     chance = random.Random(seed)
-    providers, clouds = _Deck(chance, PROVIDER), _Deck(chance, CLOUD)
-    return [_draw(chance, number, flows[number % len(flows)], providers, clouds) for number in range(count)]
+    decks = _Decks(
+        _Deck(chance, PROVIDER),
+        _Deck(chance, CLOUD),
+        _Deck(chance, CLEARED_AFTER),
+        {flow: _Deck(chance, MUST_BE_KILLED) for flow in flows},
+        {flow: _Deck(chance, list(STARTS[flow])) for flow in flows},
+        {flow: _Deck(chance, list_places(flow)) for flow in flows},
+    )
+    return [_draw(chance, number, flows[number % len(flows)], decks) for number in range(count)]
+
+
+def list_places(flow: str) -> list[Place]:
+    """List every place of a flow, in the order of its run."""
+    return [Place(stage, number) for stage, count in STARTS[flow].items() for number in range(count)]
 
 
 BEARABLE = (
@@ -123,29 +195,60 @@ BEARABLE = (
 """One of each sort, which the tries of clients and tasks outlast."""
 
 
-class _Deck:
+Card = TypeVar("Card")
+
+
+class _Deck(Generic[Card]):
     """Draws without putting back, shuffled anew when it is used up."""
 
-    def __init__(self, chance: random.Random, cards: Sequence[Draw]) -> None:
+    def __init__(self, chance: random.Random, cards: Sequence[Card]) -> None:
         self._chance, self._cards = chance, list(cards)
-        self._left: list[Draw] = []
+        self._left: list[Card] = []
 
-    def draw(self) -> Fault:
+    def draw(self) -> Card:
         if not self._left:
             self._left = self._chance.sample(self._cards, len(self._cards))
-        return self._left.pop()(self._chance)
+        return self._left.pop()
 
 
-def _draw(chance: random.Random, number: int, flow: str, providers: _Deck, clouds: _Deck) -> Disturbance:
-    faults = [providers.draw() for _ in range(5)] + [clouds.draw() for _ in range(4)]
-    # A run starts some 40 tasks; each kill is counted from the start after the one before.
-    kills = [Kill(chance.randint(0, 9), chance.random()) for _ in range(chance.randint(3, 5))]
+@dataclass(frozen=True)
+class _Decks:
+    """All that is drawn without putting back; what is killed, for each flow."""
+
+    providers: _Deck[Draw]
+    clouds: _Deck[Draw]
+    clears: _Deck[str | None]
+    musts: Mapping[str, _Deck[str]]
+    stages: Mapping[str, _Deck[str]]
+    places: Mapping[str, _Deck[Place]]
+
+
+def _draw(chance: random.Random, number: int, flow: str, decks: _Decks) -> Disturbance:
+    faults = [decks.providers.draw() for _ in range(5)] + [decks.clouds.draw() for _ in range(4)]
     return Disturbance(
         number,
         flow,
         older=chance.random() < 0.5,
         forgotten=chance.uniform(0.1, 0.5),
-        faults=tuple(faults),
-        kills=tuple(kills),
-        cleared=chance.random() if chance.random() < 0.3 else None,
+        faults=tuple(draw(chance) for draw in faults),
+        kills=_draw_kills(chance, flow, decks),
+        clear=_draw_clear(chance, decks),
     )
+
+
+def _draw_kills(chance: random.Random, flow: str, decks: _Decks) -> tuple[Kill, ...]:
+    # By places alone most kills would be in stages of many tasks, which are not those that readers depend on.
+    stages = [decks.musts[flow].draw(), decks.stages[flow].draw()]
+    places = [Place(stage, chance.randrange(STARTS[flow][stage])) for stage in stages]
+    places += [decks.places[flow].draw() for _ in range(chance.randint(2, 3))]
+    if chance.random() < 0.3:
+        # Its next try is killed, too.
+        places[-1] = places[0]
+    # A task may be quicker than usual: the kill would miss it.
+    return tuple(Kill(place, chance.uniform(0.0, 0.8)) for place in places)
+
+
+def _draw_clear(chance: random.Random, decks: _Decks) -> Clear | None:
+    after = decks.clears.draw()
+    times, share = chance.randint(1, 3), chance.random()
+    return None if after is None else Clear(after, times if after == KILL else 1, share)

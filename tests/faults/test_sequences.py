@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,8 @@ import pytest
 
 from tests.faults.__main__ import main
 from tests.faults.harness import Report, run_sequences
-from tests.faults.house import DAILY, FaultyHouse, open_house
-from tests.faults.plan import BEARABLE, DETAILS, MARKET, Disturbance, Fault, Kill
+from tests.faults.house import DAILY, FLOWS, FaultyHouse, Flow, open_house
+from tests.faults.plan import BEARABLE, DETAILS, KILL, MARKET, STARTS, Clear, Disturbance, Fault, Kill, Place, stage_of
 
 pytestmark = pytest.mark.slow
 
@@ -28,13 +29,15 @@ def test_nothing_is_lost_doubled_or_hidden(tmp_path: Path) -> None:
     assert told["found"] == []
     assert (told["differences"], told["green_with_missing_data"], told["leaks"]) == (0, 0, 0)
     assert told["survived"] == told["sequences"]
+    assert told["never_struck"] == []
+    assert 2 * told["cleared"] >= told["sequences"] - 1
     assert code == 0, told
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyHouse]:
     with open_house(tmp_path_factory.mktemp("planted")) as opened:
-        opened.learn([DAILY])
+        opened.learn(list(FLOWS.values()))
         yield opened
 
 
@@ -45,10 +48,22 @@ def disturb(house: FaultyHouse, disturbance: Disturbance) -> Report:
 
 
 def test_what_is_right_is_found_right(house: FaultyHouse) -> None:
-    report = disturb(house, replace(CALM, kills=(Kill(3, 0.5),)))
+    kills = (Kill(Place("load", 1), 0.5), Kill(Place("collect", 2), 0.5))
+    report = disturb(house, replace(CALM, kills=kills, clear=Clear(KILL, 2, 0.3)))
 
     assert (report.differences, report.green_with_missing_data, report.leaks) == ([], [], [])
-    assert (report.survived, report.kills) == (1, 1)
+    assert (report.survived, report.kills, report.cleared_after) == (1, 2, {KILL: 1})
+    assert report.kills_by_stage == {"collect": 1, "load": 1}
+
+
+@pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
+def test_a_run_starts_what_kills_are_drawn_from(house: FaultyHouse, flow: Flow) -> None:
+    house.restore(flow)
+
+    ended = house.airflow.run(flow.dag, f"counted-{flow.name}", {**flow.conf, **flow.repeat})
+
+    assert ended.state == "success"
+    assert Counter(map(stage_of, ended.started)) == STARTS[flow.name]
 
 
 def test_tries_outlast_passing_faults(house: FaultyHouse) -> None:
