@@ -190,6 +190,12 @@ BEARABLE = (
     Fault("S3 put: SlowDown", AWS, {"kind": "slow_down", "target": WRITES, "skip": 4, "count": 1}),
     # Twice: the client's two tries end the task, whose next try succeeds.
     Fault("S3 get: InternalError", AWS, {"kind": "internal_error", "target": READS, "skip": 40, "count": 2}),
+    # The client starts a second run, which the task ends; its next try starts a third.
+    Fault(
+        "Glue run started, answer lost",
+        AWS,
+        {"kind": "lost_answer", "target": "^AWSGlue.StartJobRun", "skip": 0, "count": 1},
+    ),
     Fault("Redshift batch: error 1023", AWS, {"kind": "serialization", "target": LOAD, "skip": 9, "count": 1}),
 )
 """One of each sort, which the tries of clients and tasks outlast."""

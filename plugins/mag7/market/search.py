@@ -18,6 +18,14 @@ from mag7.market.evidence import Told, agree
 Gap = tuple[Told | None, list[date], Told | None]
 """Sessions of which nothing is known, in order, and what is known next to them on both sides."""
 
+CALLS_A_LINE = 2.5
+"""What a line takes a month about, before anything is known: its ends, and halvings for every third one."""
+
+
+def estimate_calls(lines: int, months: int) -> int:
+    """Estimate how many calls so many lines take over so many months, before anything is known of them."""
+    return round(lines * months * CALLS_A_LINE)
+
 
 def choose_sessions(
     needed: Sequence[date], told: Mapping[date, Told], likely: Collection[date] = frozenset()

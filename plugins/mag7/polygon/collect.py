@@ -124,8 +124,7 @@ def collect(
 ) -> CollectReport:
     """Make the calls that are not completed yet (all of them with ``again``) and store every answer.
 
-    While it is at it, it calls ``tell`` with the number of answers stored so far, whenever an object's worth or a
-    minute has passed.
+    Meanwhile it calls ``tell`` with the number of answers stored so far, with every object and at least once a minute.
 
     A call that stays without a usable answer is stored as failed, and the others go on. Raises, after storing what
     was fetched: KeyRejectedError, PlanRefusedError and NotYetReleasedError at once, and any error of grouped daily.

@@ -67,7 +67,7 @@ def resolve_window(dag_run: DagRunProtocol, first: date, request: RangeRequest) 
     write_report(store, run, RANGE, report)
     sessions = [day for day in sessions if day.isoformat() not in unknown]
     if unknown and not sessions:
-        raise SessionRefusedError(refusal_sentence(unknown))
+        raise SessionRefusedError(refusal_sentence(unknown, asked=False))
     if sessions:
         PolygonHook().find_api_key()
     else:

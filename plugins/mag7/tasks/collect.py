@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, TypedDict
 from mag7.index.constituents import Line, list_lines, main_ticker
 from mag7.index.seven import seven_lines
 from mag7.index.symbols import symbol_on
+from mag7.lake.objects import ObjectStore
 from mag7.market.caps import FailedLine, price_line
 from mag7.market.evidence import LOOK_BACK_SESSIONS
+from mag7.market.search import estimate_calls
 from mag7.polygon.collect import Call, CollectReport, grouped_daily, symbol_of, ticker_details
 from mag7.polygon.errors import NotYetReleasedError
 from mag7.sessions import NEW_YORK, group_months, previous_session
 from mag7.settings import read_settings
 from mag7.tasks.collector import NO_COUNTS, Collector, Counts, add_counts, count_calls, list_session_splits
-from mag7.tasks.progress import Progress
+from mag7.tasks.progress import CLOSES, Progress, name_part
 from mag7.tasks.request import Asking
 from mag7.tasks.window import Window, list_window
 
@@ -125,7 +127,8 @@ def collect_range_closes(window: Window) -> PokeReturnValue:
 
     collector = Collector(read_settings(), Asking.MISSING)
     sessions = list_window(window)
-    progress = Progress(collector.objects, window["run"], len(sessions), "closes")
+    progress = Progress(collector.objects, window["run"], len(sessions), CLOSES)
+    _expect_counts(collector.objects, window["run"], sessions)
     counts: list[Counts] = []
     had, failure = 0, None
     try:
@@ -149,6 +152,13 @@ def collect_range_closes(window: Window) -> PokeReturnValue:
     total = add_counts(counts)
     progress.tell(calls=total["requests"])
     return PokeReturnValue(is_done=True, xcom_value=total)
+
+
+def _expect_counts(store: ObjectStore, run: str, sessions: Sequence[date]) -> None:
+    """Tell of the search after the closes: until that is planned, its first part stands for all."""
+    lines = {line.ticker for session in sessions for line in list_session_lines(session)}
+    calls = estimate_calls(len(lines), len(group_months(sessions)))
+    Progress(store, run, len(sessions), name_part(1)).expect(calls)
 
 
 def _ask_closes(collector: Collector, month: Iterable[date], progress: Progress, made: int, left: int) -> CollectReport:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from mag7.errors import Mag7Error
 from mag7.lake.keys import run_segment
 from mag7.lake.objects import ObjectStore
-from mag7.settings import Settings, read_settings
 from mag7.tasks.backfill import RANGE
 from mag7.tasks.check import CHECKS
 from mag7.tasks.corrections import CORRECTIONS
@@ -25,8 +22,6 @@ from mag7.tasks.window import Window
 
 if TYPE_CHECKING:
     from airflow.sdk.types import DagRunProtocol
-
-log = logging.getLogger(__name__)
 
 PUBLISHING, LOADING = "publish_sessions", "load.reconcile"
 """The tasks after whose success sessions are in the lake, and in the warehouse."""
@@ -43,7 +38,7 @@ WRITERS = {
 
 ENDED = frozenset({"success", "failed"})
 NOTHING_TO_DO = "skipped"
-"""The state of the first task where every session is complete: it has reported that."""
+"""The state of a backfill's first task where every session is complete: it has reported that."""
 
 MANIFEST, ALERT = "write_run_manifest", "send_alert"
 """The tasks that tell of a run; how they end themselves does not say how the run did."""
@@ -88,16 +83,6 @@ class Ending:
         return join_refusals(*(self.reports.get(name) for name in (RANGE, COVERAGE, CHECKS)))
 
 
-def find_settings() -> Settings | None:
-    """Read the settings; None, with a line in the log, where they are wrong: then there is no lake to look into."""
-    try:
-        return read_settings()
-    except Mag7Error as wrong:
-        # It is what the run failed of: its first task has said so.
-        log.error("the run's reports cannot be read: %s", wrong)  # noqa: TRY400 - one line is enough
-        return None
-
-
 def read_ending(
     ti: Any, dag_run: DagRunProtocol, window: Window | None, store: ObjectStore | None, late: timedelta | None = None
 ) -> Ending:
@@ -117,7 +102,11 @@ def read_ending(
 
 def _read_reports(store: ObjectStore, run: str, states: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """Read the reports of this attempt of a run: an earlier one may have left others, since any task can be cleared."""
-    names = [name for name, writer in WRITERS.items() if states.get(writer) in ENDED | {NOTHING_TO_DO}]
+    names = [
+        name
+        for name, writer in WRITERS.items()
+        if states.get(writer) in (ENDED | {NOTHING_TO_DO} if name == RANGE else ENDED)
+    ]
     failed = {MAPPED.sub("", task) for task, state in states.items() if state == "failed"}
     found = {name: read_report_if_any(store, run, name) for name in names}
     failure = read_report_if_any(store, run, FAILURE)

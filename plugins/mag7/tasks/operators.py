@@ -51,17 +51,22 @@ class GlueScriptRefusedError(Mag7Error):
 
 
 class RepeatableJobMixin:
-    """Keeps a job's id from try to try, but not over a clear: that asks for a job on what its input is now.
+    """Keeps a job's id from try to try, until it has succeeded or anything of the run is cleared.
 
-    The provider's durable operators keep the id for the DAG run, and would take a job of before the clear for this one.
+    The provider's durable operators keep the id for the DAG run, and would take a job of before a clear for this one,
+    whose input may be another by now. The run counts its clears, but for those that leave its state alone.
     """
 
     external_id_key: str
 
     def execute(self, context: Context) -> Any:
-        """Run the job, or go on with the one that an earlier try started."""
+        """Run the job, or go on with the one that an earlier try started; then forget it."""
         self.external_id_key = self.name_key(context)
-        return super().execute(context)  # type: ignore[misc]
+        result = super().execute(context)  # type: ignore[misc]
+        store = context.get("task_state_store")
+        if store is not None:
+            store.delete(self.external_id_key)
+        return result
 
     def name_key(self, context: Context) -> str:
         """Name what the job's id is kept under: another key after each clear."""

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
+from mag7.errors import Mag7Error
 from mag7.lake.keys import progress_prefix
 from mag7.lake.objects import ObjectMissingError, ObjectStore
 from mag7.tasks.run_note import write_note
@@ -20,6 +21,14 @@ log = logging.getLogger(__name__)
 
 TELL_SECONDS = 10.0
 """A task says how far it is this often at most."""
+
+CLOSES = "closes"
+"""The step of the task that asks for closes."""
+
+
+def name_part(part: int) -> str:
+    """Name the step of a part of the search for counts, which are counted from 1."""
+    return f"counts-{part:03d}"
 
 
 @dataclass(frozen=True)
@@ -55,23 +64,37 @@ class Progress:
         self._began = time.time()
         self._said = 0.0
         self._before: int | None = None
+        self._noted = True
 
     def expect(self, left: int) -> None:
         """Note how many calls a task that has not begun will take about."""
         self._write(Step(left=left))
 
     def tell(self, *, calls: int = 0, left: int = 0, sessions: int = 0, unbuilt: int = 0) -> None:
-        """Note how far this task is; say how far the run is, unless that was just said and there is more to come."""
-        now = time.time()
-        if (left or unbuilt) and now - self._said < TELL_SECONDS:
+        """Note how far this task is; say how far the run is, unless that was just said and there is more to come.
+
+        What cannot be written or read is a line in the log: no task fails, or waits long, to say how far it is.
+        """
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        if (left or unbuilt) and time.time() - self._said < TELL_SECONDS:
             return
-        self._said = now
+        try:
+            sentence = self._describe(calls, left, sessions, unbuilt)
+        except (Mag7Error, BotoCoreError, ClientError) as fault:
+            log.warning("how far the run is cannot be told: %s", fault)
+        else:
+            log.info("%s", sentence)
+            # Where the run has no note, or Airflow does not answer, that would cost seconds each time.
+            self._noted = self._noted and write_note(sentence)
+        self._said = time.time()
+
+    def _describe(self, calls: int, left: int, sessions: int, unbuilt: int) -> str:
+        now = time.time()
         if self._before is None:
             self._before = self._read().calls
         self._write(Step(self._before + calls, self._before, left, sessions, unbuilt, self._began, now))
-        sentence = describe_steps(read_steps(self._store, self._run), self._sessions, now)
-        log.info("%s", sentence)
-        write_note(sentence)
+        return describe_steps(read_steps(self._store, self._run), self._sessions, now)
 
     def _read(self) -> Step:
         """Read how far an attempt of this task came that was ended."""

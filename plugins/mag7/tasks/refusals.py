@@ -28,20 +28,21 @@ def join_refusals(
     return {session: reasons for gate in gates for session, reasons in gate.items() if reasons}
 
 
-def refusal_sentence(refusals: Mapping[str, Sequence[str]], published: Sequence[str] = ()) -> str:
+def refusal_sentence(
+    refusals: Mapping[str, Sequence[str]], published: Sequence[str] = (), *, asked: bool = True
+) -> str:
     """Put refused sessions and their first reasons into one line that ends with what to do.
 
     ``refusals`` may name sessions without a reason: those are not refused. ``published`` are the others.
+    Where none was ``asked`` about, asking again cannot help.
     """
     refused = [(session, reasons) for session, reasons in refusals.items() if reasons]
     parts = [f"{session} refused: {shorten(reasons)}" for session, reasons in refused[:SESSIONS_SHOWN]]
     if len(refused) > SESSIONS_SHOWN:
         parts.append(f"{len(refused) - SESSIONS_SHOWN} more refused, up to {refused[-1][0]}")
     rest = f"{_name_sessions(published)} published, of the refused nothing" if published else "Nothing was published"
-    return (
-        f"{'. '.join(parts)}. {rest}, what was fetched is kept: if an answer is wrong, trigger {ASKS_AGAIN} with"
-        " trading_date and collect_again; else mend the cause, then run it again"
-    )
+    again = f"if an answer is wrong, trigger {ASKS_AGAIN} with trading_date and collect_again; else " if asked else ""
+    return f"{'. '.join(parts)}. {rest}, what was fetched is kept: {again}mend the cause, then run it again"
 
 
 def _name_sessions(sessions: Sequence[str]) -> str:

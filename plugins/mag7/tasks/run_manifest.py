@@ -18,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mag7.errors import Mag7Error
 from mag7.lake.keys import document_key, run_manifest_key, session_manifest_key, staged_document_key
 from mag7.lake.objects import ObjectStore, Version
 from mag7.lake.scripts import digest_scripts
@@ -26,14 +27,14 @@ from mag7.market.profile import is_profile, list_changed, list_departures, profi
 from mag7.paths import DATA, PACKAGE, SQL
 from mag7.polygon.answers import AnswerStore
 from mag7.sessions import previous_session
-from mag7.settings import Settings
+from mag7.settings import Settings, read_settings
 from mag7.tasks.backfill import RANGE
 from mag7.tasks.check import CHECKS
 from mag7.tasks.collector import AnswerBook, Counts, add_counts
 from mag7.tasks.connections import open_store
 from mag7.tasks.corrections import CORRECTIONS
 from mag7.tasks.document import COVERAGE
-from mag7.tasks.ending import LOADING, PUBLISHING, Ending, find_settings, read_ending
+from mag7.tasks.ending import LOADING, PUBLISHING, Ending, read_ending
 from mag7.tasks.publish import WAREHOUSE
 from mag7.tasks.published import read_published
 from mag7.tasks.reports import FAILURE, hide_secrets_in
@@ -76,17 +77,22 @@ def write_run_manifest(window: Window | None, counts: Sequence[Counts | Sequence
     """Write the manifest of the run that this task ends, whatever became of it; returns its address.
 
     ``window`` is None where the run's sessions were not resolved; ``counts`` is what each collecting task counted, None
-    where it did not. Returns None where the settings do not say where the lake is.
+    where it did not. Of a run that was cleared and had nothing left to do, it says how it ended now and keeps what it
+    was made of. Returns None where the settings do not say where the lake is.
     """
     from airflow.sdk import get_current_context
 
-    settings = find_settings()
-    if settings is None:
+    try:
+        settings = read_settings()
+    except Mag7Error as wrong:
+        # It is what the run failed of: its first task has said so.
+        log.error("no manifest can be written: %s", wrong)  # noqa: TRY400 - one line is enough
         return None
     context, store = get_current_context(), open_store(settings)
     ending = read_ending(context["ti"], context["dag_run"], window, store)
     key = run_manifest_key(ending.run)
-    if ending.idle and store.find(key) is not None:
+    if ending.idle and (kept := _read_manifest(store, key)) is not None:
+        _write(store, key, end_manifest(kept, ending))
         log.info("nothing was to be done: %s says what this run was made of before it was cleared", store.uri(key))
         return store.uri(key)
     made = Made(store, ending.run)
@@ -106,6 +112,15 @@ def write_run_manifest(window: Window | None, counts: Sequence[Counts | Sequence
     _write(store, key, manifest)
     log.info("%s says what this run was made of", store.uri(key))
     return store.uri(key)
+
+
+def end_manifest(kept: Content, ending: Ending) -> Content:
+    """Say in a run's kept manifest how the run has ended now."""
+    return kept | {
+        "failed_tasks": ending.failed,
+        "failure": ending.reports.get(FAILURE),
+        "run": kept["run"] | {"ended": datetime.now(UTC)},
+    }
 
 
 class Made:
@@ -242,22 +257,30 @@ def compare_sessions(store: ObjectStore, manifest: Content, published: Iterable[
         _write(store, session_manifest_key(session), {"manifest": address, **world, "session": section})
 
 
+def _read_manifest(store: ObjectStore, key: str) -> Content | None:
+    """Read a run's manifest; None where there is none, or where it cannot be read."""
+    found = store.find(key)
+    kept = None if found is None else _parse(found.body)
+    return kept if kept is not None and isinstance(kept.get("run"), dict) else None
+
+
+def _parse(body: bytes) -> Content | None:
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
 def _read_kept(store: ObjectStore, session: date) -> Content | None:
     """Read what is kept of a session; None where there is nothing, or where it cannot be read."""
     key = session_manifest_key(session)
     found = store.find(key)
     if found is None:
         return None
-    try:
-        kept = json.loads(found.body)
-    except (ValueError, RecursionError):
-        kept = None
+    kept = _parse(found.body)
     parts = ("versions", "rules", "facts")
-    if (
-        isinstance(kept, dict)
-        and is_profile(kept.get("session"))
-        and all(isinstance(kept.get(name), dict) for name in parts)
-    ):
+    if kept is not None and is_profile(kept.get("session")) and all(isinstance(kept.get(name), dict) for name in parts):
         return kept
     log.warning("%s is no manifest of a session: not compared with it", store.uri(key))
     return None

@@ -19,7 +19,7 @@ from mag7.lake.claims import Claims
 from mag7.lake.keys import answers_prefix, claim_key, closes_key
 from mag7.lake.objects import ObjectStore
 from mag7.market.evidence import Told
-from mag7.market.search import choose_sessions, count_steps, list_gaps
+from mag7.market.search import choose_sessions, count_steps, estimate_calls, list_gaps
 from mag7.polygon.answers import AnswerStore
 from mag7.polygon.collect import TICKER_DETAILS, Call, ticker_details
 from mag7.polygon.errors import PlanRefusedError
@@ -28,14 +28,11 @@ from mag7.settings import Settings, read_settings
 from mag7.tasks.collect import list_session_lines
 from mag7.tasks.collector import AnswerBook, Collector, Counts, add_counts, count_calls, open_reader
 from mag7.tasks.connections import open_store
-from mag7.tasks.progress import Progress
+from mag7.tasks.progress import Progress, name_part
 from mag7.tasks.request import Asking
 from mag7.tasks.window import Window, list_window
 
 log = logging.getLogger(__name__)
-
-CALLS_A_LINE = 2.5
-"""What a line takes a month about, before anything is known: its ends, and halvings for every third one."""
 
 PART_MINUTES = 30
 """A part is no larger than what one of the pool's slots asks in about so many minutes, as long as MOST_PARTS do."""
@@ -74,7 +71,7 @@ def plan_searches(window: Window) -> list[SearchBatch]:
     sessions = list_window(window)
     lines = {line.ticker for session in sessions for line in list_session_lines(session)}
     months = len({(day.year, day.month) for day in sessions})
-    parts = choose_parts(settings, round(len(lines) * months * CALLS_A_LINE))
+    parts = choose_parts(settings, estimate_calls(len(lines), months))
     store = open_store(settings)
     write_closes(store, window["run"], settings, sessions, lines)
     batches: list[SearchBatch] = []
@@ -82,8 +79,8 @@ def plan_searches(window: Window) -> list[SearchBatch]:
         count = sum(_is_in(ticker, part, parts) for ticker in lines)
         if count:
             batches.append({"label": f"part {part} of {parts}: {count} lines", "part": part, "parts": parts})
-            progress = Progress(store, window["run"], len(sessions), _progress_name(part))
-            progress.expect(round(count * months * CALLS_A_LINE))
+            progress = Progress(store, window["run"], len(sessions), name_part(part))
+            progress.expect(estimate_calls(count, months))
     return batches
 
 
@@ -109,14 +106,14 @@ def collect_counts(window: Window, batch: SearchBatch) -> Counts:
     closes = read_closes(store, window["run"])
     collector = Collector(settings, Asking.MISSING, objects=store, part=f"{part}of{parts}", closes=closes)
     claims = Claims(store, f"{window['run']} part {part} of {parts}")
-    progress = Progress(store, window["run"], len(window["sessions"]), _progress_name(part))
+    progress = Progress(store, window["run"], len(window["sessions"]), name_part(part))
     priced = {day for day, found in closes.items() if found}
     months = group_months(list_window(window))
     counts: list[Counts] = []
     for place, sessions in enumerate(months):
-        later = round(CALLS_A_LINE * len(list_needed(sessions, batch, priced))) * (len(months) - place - 1)
-        tell = _tell_month(progress, sum(count["requests"] for count in counts), later)
-        counts += MonthSearch(collector, claims, sessions, batch, priced, tell=tell).run()
+        search = MonthSearch(collector, claims, sessions, batch, priced)
+        later = estimate_calls(len(search.needed), len(months) - place - 1)
+        counts += search.run(_tell_month(progress, sum(count["requests"] for count in counts), later))
         # One month's answers are enough to hold: a window may be years.
         collector.book.clear()
     total = add_counts(counts)
@@ -161,7 +158,7 @@ def read_closes(store: ObjectStore, run: str) -> dict[date, dict[str, Decimal]]:
 class MonthSearch:
     """The search for one month's counts of a batch's lines; ``sessions`` are those of the window in that month.
 
-    ``priced`` are the sessions whose closes are kept: counts of others are of no use. ``tell`` hears how far it is.
+    ``priced`` are the sessions whose closes are kept: counts of others are of no use.
     """
 
     def __init__(
@@ -171,10 +168,7 @@ class MonthSearch:
         sessions: Sequence[date],
         batch: SearchBatch,
         priced: Collection[date],
-        *,
-        tell: Tell,
     ) -> None:
-        self._tell = tell
         self._made = 0
         self._collector = collector
         self._claims = claims
@@ -187,12 +181,12 @@ class MonthSearch:
             self._look(line, self._days)
         self._likely = {line: collector.reader.list_likely(sessions[0], line, self._days) for line in self.needed}
 
-    def run(self) -> list[Counts]:
-        """Ask until every count is known."""
+    def run(self, tell: Tell) -> list[Counts]:
+        """Ask until every count is known; ``tell`` hears on the way how far that is."""
         counts: list[Counts] = []
         while questions := self.list_questions():
-            self._tell(self._made, self.estimate_left())
-            counts += self._ask(questions)
+            tell(self._made, self.estimate_left())
+            counts += self._ask(questions, tell)
         return counts
 
     def list_questions(self) -> list[Question]:
@@ -210,15 +204,15 @@ class MonthSearch:
             count_steps(gap) for line, needed in self.needed.items() for gap in list_gaps(needed, self._told[line])
         )
 
-    def _ask(self, questions: Sequence[Question]) -> list[Counts]:
+    def _ask(self, questions: Sequence[Question], tell: Tell) -> list[Counts]:
         """Ask; the sessions that the month shares with its neighbours only while no other run is at them."""
         ends = [question for question in questions if question[1] in self._ends]
-        counts = self._ask_now([question for question in questions if question[1] not in self._ends])
+        counts = self._ask_now([question for question in questions if question[1] not in self._ends], tell)
         # The later end first: the earlier one may be another run's later end, which it is asking for now.
         for day, group in groupby(reversed(ends), key=lambda question: question[1]):
             key = claim_key(TICKER_DETAILS, day, self._batch["part"], self._batch["parts"])
             with self._claims.hold(key, lambda day=day: self._count_objects(day)):  # type: ignore[misc]
-                counts += self._ask_now(self._look_again(list(group)))
+                counts += self._ask_now(self._look_again(list(group)), tell)
         return counts
 
     def _look_again(self, questions: Sequence[Question]) -> list[Question]:
@@ -228,15 +222,15 @@ class MonthSearch:
             self._look(line, [day])
         return [(line, day) for line, day in questions if day not in self._told[line]]
 
-    def _ask_now(self, questions: Sequence[Question]) -> list[Counts]:
+    def _ask_now(self, questions: Sequence[Question], tell: Tell) -> list[Counts]:
         if not questions:
             return []
         made, left = self._made, self.estimate_left()
 
-        def tell(stored: int) -> None:
-            self._tell(made + stored, max(left - stored, 0))
-
-        report = self._collector.ask_open(dict.fromkeys(_call(line, day) for line, day in questions), tell)
+        report = self._collector.ask_open(
+            dict.fromkeys(_call(line, day) for line, day in questions),
+            lambda stored: tell(made + stored, max(left - stored, 0)),
+        )
         self._made += report.requests
         refused = isinstance(report.failure, PlanRefusedError)
         if report.completed == 0 and report.asked >= STALLED_CALLS and not refused:
@@ -284,7 +278,3 @@ def _is_in(ticker: str, part: int, parts: int) -> bool:
 
 def _call(line: Line, day: date) -> Call:
     return ticker_details(symbol_on(line.ticker, day), day)
-
-
-def _progress_name(part: int) -> str:
-    return f"counts-{part:03d}"

@@ -11,6 +11,7 @@ from typing import Any
 
 import boto3
 import pytest
+from airflow.providers.amazon.aws.links.glue import GlueJobRunDetailsLink
 from airflow.providers.amazon.aws.operators.glue import GlueJobOperator
 from airflow.sdk.exceptions import AirflowException
 
@@ -20,7 +21,6 @@ from mag7.tasks.operators import (
     GlueRunOperator,
     GlueRunsCollidedError,
     GlueScriptRefusedError,
-    RepeatableJobMixin,
     WarehouseOperator,
 )
 
@@ -48,6 +48,9 @@ class FakeStateStore(dict[str, str]):
 
     def set(self, key: str, value: str) -> None:
         self[key] = value
+
+    def delete(self, key: str) -> None:
+        self.pop(key, None)
 
 
 def make_context(kept: FakeStateStore | None = None, clears: int = 0) -> Any:
@@ -260,6 +263,15 @@ def test_a_cleared_load_is_loaded_again(api: FakeDataApi) -> None:
     assert api.submitted == 2
 
 
+def test_a_load_that_was_cleared_without_its_run_is_loaded_again(api: FakeDataApi) -> None:
+    kept = FakeStateStore()
+
+    load(kept, clears=0)
+    load(kept, clears=0)
+
+    assert api.submitted == 2
+
+
 def test_a_load_that_was_killed_and_cleared_is_loaded_again_though_its_statement_ended_well(api: FakeDataApi) -> None:
     # Its input may be another now: what came before it may have been cleared, too.
     load(FakeStateStore(redshift_statement_id_0="s0"), clears=1)
@@ -273,9 +285,92 @@ def test_a_try_after_a_lost_worker_finds_its_statement(api: FakeDataApi) -> None
     assert api.submitted == 0
 
 
-def test_both_glue_and_warehouse_tasks_forget_with_a_clear() -> None:
-    assert issubclass(GlueRunOperator, RepeatableJobMixin)
-    assert issubclass(WarehouseOperator, RepeatableJobMixin)
+class FakeGlue:
+    """A Glue whose runs end at once; ``company`` is a run that an unheard start leaves beside the next one."""
+
+    def __init__(self) -> None:
+        self.conn, self.conn_region_name, self.conn_partition = self, "us-east-1", "aws"
+        self.runs: dict[str, dict[str, Any]] = {}
+        self.company = False
+
+    def initialize_job(self, script_args: dict[str, str], _: object) -> dict[str, str]:
+        run_id = f"jr_{len(self.runs)}"
+        self.add(run_id, script_args)
+        if self.company:
+            self.company = False
+            self.add("jr_unheard", script_args)
+        return {"JobRunId": run_id}
+
+    def add(self, run_id: str, script_args: dict[str, str]) -> None:
+        begun = datetime(2024, 12, 14, 5, len(self.runs), tzinfo=UTC)
+        self.runs[run_id] = {
+            "Id": run_id,
+            "JobRunState": "SUCCEEDED",
+            "StartedOn": begun,
+            "CompletedOn": begun + timedelta(seconds=50),
+            "Arguments": script_args,
+        }
+
+    def job_completion(self, _: str, run_id: str, *__: object) -> dict[str, Any]:
+        return self.runs[run_id]
+
+    def get_job_state(self, _: str, run_id: str) -> str:
+        return str(self.runs[run_id]["JobRunState"])
+
+    def get_job_run(self, JobName: str, RunId: str) -> dict[str, Any]:  # noqa: N803 - boto3's names
+        assert JobName == "processing-pipeline"
+        return {"JobRun": self.runs[RunId]}
+
+    def get_job_runs(self, JobName: str) -> dict[str, Any]:  # noqa: N803
+        assert JobName == "processing-pipeline"
+        return {"JobRuns": list(self.runs.values())}
+
+    def batch_stop_job_run(self, **_: Any) -> None:
+        pass
+
+
+class TestGlueRunAgain:
+    """The provider's own execute, over tries and clears."""
+
+    @pytest.fixture
+    def glue(self, monkeypatch: pytest.MonkeyPatch) -> FakeGlue:
+        found = FakeGlue()
+        monkeypatch.setattr(GlueRunOperator, "hook", found)
+        monkeypatch.setattr(GlueJobRunDetailsLink, "persist", lambda **_: None)
+        return found
+
+    def execute(self, kept: FakeStateStore, clears: int = 0) -> str | None:
+        operator = GlueRunOperator(
+            task_id="processing_pipeline", job_name="processing-pipeline", script_args={"--staging": "s"}
+        )
+        ti = SimpleNamespace(try_number=1, xcom_push=lambda **_: None, stats_tags={})
+        return operator.execute(make_context(kept, clears) | {"ti": ti})
+
+    def test_a_try_after_a_lost_worker_finds_its_run(self, glue: FakeGlue) -> None:
+        glue.add("jr_known", {"--staging": "s"})
+
+        assert self.execute(FakeStateStore(glue_job_run_id_2="jr_known"), clears=2) == "jr_known"
+        assert list(glue.runs) == ["jr_known"]
+
+    def test_a_killed_task_that_was_cleared_starts_anew_though_its_run_ended_well(self, glue: FakeGlue) -> None:
+        glue.add("jr_known", {"--staging": "s"})
+
+        assert self.execute(FakeStateStore(glue_job_run_id_2="jr_known"), clears=3) == "jr_1"
+
+    @pytest.mark.parametrize("clears", [0, 1])
+    def test_cleared_after_success_it_starts_anew_whether_the_run_counts_that_or_not(
+        self, glue: FakeGlue, clears: int
+    ) -> None:
+        kept = FakeStateStore()
+
+        assert [self.execute(kept), self.execute(kept, clears)] == ["jr_0", "jr_1"]
+
+    def test_a_try_after_a_collision_starts_anew(self, glue: FakeGlue) -> None:
+        glue.company, kept = True, FakeStateStore()
+        with pytest.raises(GlueRunsCollidedError):
+            self.execute(kept)
+
+        assert self.execute(kept) == "jr_2"
 
 
 def test_a_run_that_never_started_keeps_the_providers_error(run_failing: Any) -> None:

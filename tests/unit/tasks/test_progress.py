@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
 
-from mag7.lake.objects import ObjectStore
+from mag7.lake.objects import ObjectMissingError, ObjectStore
 from mag7.tasks.progress import TELL_SECONDS, Progress, Step, clear_progress, describe_steps, read_steps
 from tests.unit.tasks.conftest import RUN
 
@@ -32,7 +33,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 @pytest.fixture(autouse=True)
 def notes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     written: list[str] = []
-    monkeypatch.setattr("mag7.tasks.progress.write_note", written.append)
+
+    def write(text: str) -> bool:
+        written.append(text)
+        return True
+
+    monkeypatch.setattr("mag7.tasks.progress.write_note", write)
     return written
 
 
@@ -124,6 +130,46 @@ class TestTelling:
             progress.tell(calls=second, left=100 - second)
 
         assert len(notes) == 1 + 24 // TELL_SECONDS
+
+    def test_a_note_that_cannot_be_written_is_not_tried_again(
+        self, store: ObjectStore, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level("INFO")
+        tried: list[str] = []
+        monkeypatch.setattr("mag7.tasks.progress.write_note", tried.append)  # returns what is not true
+        progress = Progress(store, RUN, 21, "counts-01")
+        for calls in (10, 20, 30):
+            clock.now += 2 * TELL_SECONDS
+            progress.tell(calls=calls, left=100 - calls)
+
+        assert len(tried) == 1
+        assert sum("calls done" in line for line in caplog.messages) == 3
+
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            ObjectMissingError("progress/x"),
+            EndpointConnectionError(endpoint_url="s3"),
+            ClientError({"Error": {"Code": "SlowDown"}}, "PutObject"),
+        ],
+        ids=lambda fault: type(fault).__name__,
+    )
+    def test_a_lake_that_refuses_fails_no_task(
+        self,
+        store: ObjectStore,
+        notes: list[str],
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+        fault: Exception,
+    ) -> None:
+        def refuse(*_: object) -> None:
+            raise fault
+
+        monkeypatch.setattr(store, "put", refuse)
+        Progress(store, RUN, 21, "counts-01").tell(calls=4)
+
+        assert notes == []
+        assert caplog.messages == [f"how far the run is cannot be told: {fault}"]
 
     def test_the_end_is_always_said(self, store: ObjectStore, notes: list[str]) -> None:
         progress = Progress(store, RUN, 21, "counts-01")

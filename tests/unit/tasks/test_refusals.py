@@ -17,6 +17,13 @@ def test_it_says_how_to_ask_the_provider_again() -> None:
     )
 
 
+def test_where_nothing_was_asked_it_does_not_say_to_ask_again() -> None:
+    assert refusal_sentence({"2025-08-04": ["not in the table"]}, asked=False) == (
+        "2025-08-04 refused: not in the table. Nothing was published, what was fetched is kept: mend the cause, then"
+        " run it again"
+    )
+
+
 def test_it_says_what_became_of_the_others() -> None:
     refused = {"2024-12-12": [], "2024-12-13": ["no NVDA"]}
 

@@ -181,12 +181,27 @@ class TestIdleRun:
     """Of a run every session of which is complete."""
 
     def test_cleared_it_keeps_what_it_was_made_of(self, lake: ObjectStore, window: Any, states: dict[str, str]) -> None:
+        write_report(lake, RUN, FAILURE, {"task": "summarise", "message": "killed"})
+        states["summarise"] = "failed"
         write_run_manifest(window, [])
-        made_of = lake.get(run_manifest_key(RUN))
+        made_of = read(lake)
         states |= dict.fromkeys([*states, "resolve_window"], "skipped")
 
         assert write_run_manifest(None, []) == lake.uri(run_manifest_key(RUN))
-        assert lake.get(run_manifest_key(RUN)) == made_of
+        ended = read(lake)
+        assert (made_of.pop("failed_tasks"), made_of.pop("failure")["task"]) == (["summarise"], "summarise")
+        assert (ended.pop("failed_tasks"), ended.pop("failure")) == ([], None)
+        assert made_of["run"].pop("ended") < ended["run"].pop("ended")
+        assert ended == made_of
+
+    @pytest.mark.parametrize("body", [b"{", b"[]", b'{"run": 1}'])
+    def test_what_is_no_manifest_is_written_anew(self, store: ObjectStore, states: dict[str, str], body: bytes) -> None:
+        states |= dict.fromkeys([*states, "resolve_window"], "skipped")
+        store.put(run_manifest_key(RUN), body)
+
+        write_run_manifest(None, [])
+
+        assert read(store)["run"]["run_id"] == RUN_ID
 
     def test_it_says_which_were_complete(self, store: ObjectStore, states: dict[str, str]) -> None:
         states |= dict.fromkeys([*states, "resolve_window"], "skipped")
