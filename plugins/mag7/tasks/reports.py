@@ -32,21 +32,29 @@ def write_report(store: ObjectStore, run: str, name: str, content: dict[str, Any
 
 def read_report(store: ObjectStore, run: str, name: str) -> dict[str, Any]:
     """Read a report of a run; raises ObjectMissingError where the run left none, and ReportDamagedError."""
-    return _parse(store, report_key(run, name), store.get(report_key(run, name)))
+    key = report_key(run, name)
+    return _parse_report(store, key, store.get(key))
 
 
 def read_report_if_any(store: ObjectStore, run: str, name: str) -> dict[str, Any] | None:
     """Read a report of a run; None where the run left none; raises ReportDamagedError."""
-    found = store.find(report_key(run, name))
-    return None if found is None else _parse(store, report_key(run, name), found.body)
+    key = report_key(run, name)
+    found = store.find(key)
+    return None if found is None else _parse_report(store, key, found.body)
 
 
-def _parse(store: ObjectStore, key: str, body: bytes) -> dict[str, Any]:
+def parse_content(body: bytes) -> dict[str, Any] | None:
+    """Parse the JSON object that a task has left; None where it is none."""
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):
-        content = None
-    if not isinstance(content, dict):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _parse_report(store: ObjectStore, key: str, body: bytes) -> dict[str, Any]:
+    content = parse_content(body)
+    if content is None:
         raise ReportDamagedError(f"{store.uri(key)} is no report of a run: clear the whole run, which writes it anew")
     return content
 

@@ -37,7 +37,7 @@ from mag7.tasks.document import COVERAGE
 from mag7.tasks.ending import LOADING, PUBLISHING, Ending, read_ending
 from mag7.tasks.publish import WAREHOUSE
 from mag7.tasks.published import read_published
-from mag7.tasks.reports import FAILURE, hide_secrets_in
+from mag7.tasks.reports import FAILURE, hide_secrets_in, parse_content
 from mag7.tasks.summary import add_stages
 from mag7.tasks.window import Window
 
@@ -260,16 +260,8 @@ def compare_sessions(store: ObjectStore, manifest: Content, published: Iterable[
 def _read_manifest(store: ObjectStore, key: str) -> Content | None:
     """Read a run's manifest; None where there is none, or where it cannot be read."""
     found = store.find(key)
-    kept = None if found is None else _parse(found.body)
+    kept = None if found is None else parse_content(found.body)
     return kept if kept is not None and isinstance(kept.get("run"), dict) else None
-
-
-def _parse(body: bytes) -> Content | None:
-    try:
-        content = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None
 
 
 def _read_kept(store: ObjectStore, session: date) -> Content | None:
@@ -278,7 +270,7 @@ def _read_kept(store: ObjectStore, session: date) -> Content | None:
     found = store.find(key)
     if found is None:
         return None
-    kept = _parse(found.body)
+    kept = parse_content(found.body)
     parts = ("versions", "rules", "facts")
     if kept is not None and is_profile(kept.get("session")) and all(isinstance(kept.get(name), dict) for name in parts):
         return kept
