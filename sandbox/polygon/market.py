@@ -19,7 +19,7 @@ import math
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
+from functools import cache, cached_property
 from typing import cast
 
 import numpy as np
@@ -62,7 +62,7 @@ def unit(*names: str) -> float:
     return int.from_bytes(digest[:6], "big") / 2**48
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Market:
     """Closes in cents, whole-company share counts and split factors, as arrays of sessions by lines."""
 
@@ -72,6 +72,11 @@ class Market:
     counts: Ints
     factors: Floats
     column: dict[str, int]
+
+    @cached_property
+    def seeds(self) -> NDArray[np.uint64]:
+        """A number a line, from which its bars are drawn."""
+        return np.array([int(unit("bars", line.drawn_as) * 2**48) for line in self.lines], dtype=np.uint64)
 
     def row(self, day: date) -> int | None:
         """The row of the last session on or before a day; None before the first."""
@@ -170,8 +175,8 @@ def _walk_prices(frame: _Frame, factors: Floats, level_noise: Floats) -> Floats:
             noise = 1.1 * level_noise + _walk(line.key, length, _SEVEN_VOLATILITY, 0.992)
             prices[:, number] = np.exp(_bridge(noise, path))
         elif line.main == line.key:
-            walk = _walk(line.key, length, _OTHER_VOLATILITY, _REVERSION)
-            price = closes.get(facts.ANCHOR_SESSION, 0) / 100 or _invent_price(line.key)
+            walk = _walk(line.drawn_as, length, _OTHER_VOLATILITY, _REVERSION)
+            price = closes.get(facts.ANCHOR_SESSION, 0) / 100 or _invent_price(line.drawn_as)
             prices[:, number] = price * np.exp(walk - walk[frame.base])
     for number, line in enumerate(frame.lines):
         if line.main != line.key:
@@ -199,15 +204,16 @@ def _count_shares(frame: _Frame, factors: Floats, prices: Floats, total: float) 
     fixed = {key: float(counts[frame.base, frame.column[key]]) for key in facts.SEVEN} | shares
     inside = [line for line in frame.lines if line.is_member(facts.ANCHOR_SESSION)]
     taken = sum(float(prices[frame.column[x.key]]) * fixed[x.main] for x in inside if x.main in fixed)
-    others = [line.key for line in frame.lines if line.main == line.key and line.key not in fixed]
-    free = [line.key for line in inside if line.main == line.key and line.key not in fixed]
+    others = [line for line in frame.lines if line.main == line.key and line.key not in fixed]
+    free = [line.drawn_as for line in inside if line.main == line.key and line.key not in fixed]
     caps = _spread_sizes(free, total - taken)
     sizes = sorted(caps.values())
-    for key in others:
-        cap = caps.get(key) or sizes[int(unit("size", key) * len(sizes) * 0.7)]
-        shares[key] = round(cap / float(prices[frame.column[key]]))
+    for line in others:
+        cap = caps.get(line.drawn_as) or sizes[int(unit("size", line.drawn_as) * len(sizes) * 0.7)]
+        shares[line.key] = round(cap / float(prices[frame.column[line.key]]))
     for key, count in shares.items():
-        counts[:, frame.column[key]] = np.rint(count * _drift_counts(frame, key))
+        number = frame.column[key]
+        counts[:, number] = np.rint(count * _drift_counts(frame, frame.lines[number].drawn_as))
     for number, line in enumerate(frame.lines):
         counts[:, number] = counts[:, frame.column[line.main]]
     return counts

@@ -48,7 +48,7 @@ def _lines_by_symbol(late_details: bool) -> dict[str, tuple[tuple[Span, Line], .
     for line in load_market().lines:
         spans = _LATE_DETAILS.get(line.key, line.symbols) if late_details else line.symbols
         for span in spans or (Span(FIRST_DAY, LAST_DAY, line.key),):
-            found.setdefault(span.symbol, []).append((span, line))
+            found.setdefault(span.value, []).append((span, line))
     return {symbol: tuple(rows) for symbol, rows in found.items()}
 
 
@@ -81,7 +81,7 @@ def tell_figures(market: Market, line: Line, row: int, *, evening: bool = False)
     window, shares = _WITHOUT_CAP.get(line.key, (None, 0))
     if window is not None and window.holds(day):
         return Figures(None, None, shares)
-    late = evening and row > 0 and unit("evening", line.key, day.isoformat()) < 0.3
+    late = evening and row > 0 and unit("evening", line.drawn_as, day.isoformat()) < 0.3
     cents = int(market.cents[row - 1 if late else row, number])
     return Figures(behind * cents, weighted, listed_class)
 

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from sandbox.polygon import facts, replies
-from sandbox.polygon.details import company_name, identify, invent_figi
+from sandbox.polygon.details import identify, invent_figi
 from sandbox.polygon.market import load_market, unit
 from sandbox.polygon.provider import find_line, is_fund
 from sandbox.polygon.replies import Request
@@ -93,10 +93,11 @@ def _list_tickers(day: date, active: bool) -> tuple[Row, ...]:
     rows: list[Row] = []
     for line in load_market().lines:
         if active and line.listed.holds(day):
-            rows.append(identify(line, line.symbol_on(day)) | stamp)
+            rows.append(identify(line, line.symbol_on(day), line.cik_on(day)) | stamp)
         elif not active and line.listed.last < day:
-            gone = {"active": False, "delisted_utc": f"{line.listed.last}T00:00:00Z"}
-            rows.append(identify(line, line.symbol_on(line.listed.last)) | stamp | gone)
+            last = line.listed.last
+            gone = {"active": False, "delisted_utc": f"{last}T00:00:00Z"}
+            rows.append(identify(line, line.symbol_on(last), line.cik_on(last)) | stamp | gone)
     if active and is_fund("META", day):
         fund = {"ticker": "META", "name": "Simulated Metaverse ETF", "market": "stocks", "locale": "us"}
         rows.append(fund | {"primary_exchange": "ARCX", "type": "ETF", "active": True, "currency_name": "usd"} | stamp)
@@ -144,21 +145,21 @@ def answer_events(request: Request, settings: Settings, identifier: str) -> byte
         raise replies.ticker_not_found()
     symbol = line.symbol_on(settings.clock.today())
     events = [{"ticker_change": {"ticker": span}, "type": "ticker_change", "date": day} for day, span in _changes(line)]
-    results: Row = {"name": company_name(line, symbol), "composite_figi": invent_figi(line.key, "composite")}
-    if line.cik:
-        results["cik"] = line.cik
+    results: Row = {"name": line.name_under(symbol), "composite_figi": invent_figi(line.drawn_as, "composite")}
+    if cik := line.cik_on(settings.clock.today()):
+        results["cik"] = cik
     content = {"results": results | {"events": events}, "status": "OK", "request_id": request.request_id}
     return replies.to_json(content)
 
 
 def _find_figi(identifier: str) -> Line | None:
     lines = load_market().lines
-    return next((line for line in lines if invent_figi(line.key, "composite") == identifier), None)
+    return next((line for line in lines if invent_figi(line.drawn_as, "composite") == identifier), None)
 
 
 def _changes(line: Line) -> list[tuple[str, str]]:
     """Dates and symbols, newest first."""
-    changes = [(span.first, span.symbol) for span in line.symbols] or [(FIRST_DAY, line.key)]
+    changes = [(span.first, span.value) for span in line.symbols] or [(FIRST_DAY, line.key)]
     known = {(date(2022, 6, 9), "META"): date(2022, 6, 11), (FIRST_DAY, "FB"): date(2012, 5, 18)}
     invented = date(1990 + int(unit("listed", line.main) * 28), 1, 15)
     found = [(known.get((day, symbol), invented if day == FIRST_DAY else day), symbol) for day, symbol in changes]
