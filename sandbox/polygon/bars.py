@@ -12,7 +12,8 @@ from typing import cast
 import numpy as np
 
 from sandbox.polygon import facts, replies
-from sandbox.polygon.market import Floats, Market, load_market, unit
+from sandbox.polygon.draws import Floats, unit
+from sandbox.polygon.market import Market, load_market
 from sandbox.polygon.provider import find_line, fund_close_cents, is_fund
 from sandbox.polygon.replies import Request
 from sandbox.polygon.sessions import NEW_YORK, Clock, to_milliseconds

@@ -8,7 +8,8 @@ from datetime import date
 from functools import lru_cache
 
 from sandbox.polygon import replies
-from sandbox.polygon.market import Market, load_market, unit
+from sandbox.polygon.draws import unit
+from sandbox.polygon.market import Market, load_market
 from sandbox.polygon.provider import Figures, find_line, is_fund, tell_figures
 from sandbox.polygon.replies import Request
 from sandbox.polygon.sessions import Clock
@@ -33,6 +34,7 @@ def answer_details(request: Request, settings: Settings, symbol: str) -> bytes:
     day, row = _find_row(market, request.query.get("date"), settings.clock)
     line = find_line(symbol, day, details=True)
     if line is not None:
+        row = min(row, market.row(line.listed.last) or 0)
         figures = tell_figures(market, line, row, evening=settings.evening)
         results = describe(line, symbol, line.cik_on(day), figures)
     elif is_fund(symbol, day):

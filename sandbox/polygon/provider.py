@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache
 
-from sandbox.polygon.market import Market, load_market, unit
+from sandbox.polygon.draws import unit
+from sandbox.polygon.market import Market, load_market
 from sandbox.polygon.universe import FIRST_DAY, LAST_DAY, Line, Span
 
 #: Details of earlier dates carry the share counts of this date, on its split basis.
@@ -29,6 +30,8 @@ _CLASS_PARTS = {
     "BRK.B": 0.6131, "BF.B": 0.6434, "V": 0.8866, "CMCSA": 0.9975, "NKE": 0.8002, "UPS": 0.8574, "DELL": 0.4787,
     "EL": 0.6517, "TSN": 0.8028, "HSY": 0.7305, "STZ": 0.9986, "TAP": 0.9479, "RL": 0.6482, "PARA": 0.9391,
 }  # fmt: skip
+#: Companies that were bought while in the index: details go on answering as of the last close until they leave it.
+_LINGERING = {"DAY"}
 #: A change of symbol reaches ticker details a session late.
 _LATE_DETAILS = {"META": (Span(FIRST_DAY, date(2022, 6, 9), "FB"), Span(date(2022, 6, 10), LAST_DAY, "META"))}
 
@@ -55,9 +58,13 @@ def _lines_by_symbol(late_details: bool) -> dict[str, tuple[tuple[Span, Line], .
 def find_line(symbol: str, day: date, *, details: bool = False) -> Line | None:
     """The line that answers to a symbol on a day; details know a changed symbol later than bars do."""
     for span, line in _lines_by_symbol(details).get(symbol, ()):
-        if span.holds(day) and line.listed.holds(day):
+        if span.holds(day) and (line.listed.holds(day) or (details and _lingers(line, day))):
             return line
     return None
+
+
+def _lingers(line: Line, day: date) -> bool:
+    return line.key in _LINGERING and line.listed.last < day and line.is_member(day)
 
 
 def is_fund(symbol: str, day: date) -> bool:

@@ -12,7 +12,8 @@ from urllib.parse import parse_qsl, urlencode
 
 from sandbox.polygon import facts, replies
 from sandbox.polygon.details import identify, invent_figi
-from sandbox.polygon.market import load_market, unit
+from sandbox.polygon.draws import unit
+from sandbox.polygon.market import load_market
 from sandbox.polygon.provider import find_line, is_fund
 from sandbox.polygon.replies import Request
 from sandbox.polygon.settings import Settings

@@ -33,7 +33,8 @@ class Span:
 class Line:
     """A listed share class; ``key`` is its newest symbol in the tables, ``main`` the key of its company's main line.
 
-    ``drawn_as`` names its random numbers.
+    ``drawn_as`` names its random numbers. A line that was spun off has a ``parent``, whose price keeps the part
+    ``kept`` on the child's first day.
     """
 
     key: str
@@ -46,6 +47,8 @@ class Line:
     symbols: tuple[Span, ...] = ()
     names: tuple[tuple[str, str], ...] = ()
     ciks: tuple[Span, ...] = ()
+    parent: str = ""
+    kept: float = 1.0
 
     def symbol_on(self, day: date) -> str:
         """The symbol under which the line trades on a day."""
@@ -107,7 +110,18 @@ def _make_line(key: str, rows: list[dict[str, str]]) -> Line:
     last = rows[-1]
     member = tuple(_span(row["member_from"], row["member_to"]) for row in rows)
     listed = _find_listing(key, member, facts.parse_date(last["last_close"]))
-    return Line(key, last["company"], last["sector"], last["main"], member, listed, last["drawn_as"] or key)
+    parent, kept = facts.spin_offs().get(key, ("", 1.0))
+    return Line(
+        key,
+        last["company"],
+        last["sector"],
+        last["main"],
+        member,
+        listed,
+        last["drawn_as"] or key,
+        parent=parent,
+        kept=kept,
+    )
 
 
 def _find_listing(key: str, member: tuple[Span, ...], last_close: date | None) -> Span:

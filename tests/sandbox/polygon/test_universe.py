@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from datetime import date
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,14 @@ LAST_CHANGE = date(2026, 10, 6)
 LINES = "key,company,main,sector,member_from,member_to,last_close,drawn_as,source\n"
 
 
+@cache
+def lines() -> tuple[Line, ...]:
+    return read_lines()
+
+
 def members(day: date) -> dict[str, Line]:
     """The index on a day by the symbols of that day."""
-    found = [(line.symbol_on(day), line) for line in read_lines() if line.is_member(day)]
+    found = [(line.symbol_on(day), line) for line in lines() if line.is_member(day)]
     assert len(dict(found)) == len(found), "two members under one symbol"
     return dict(found)
 
@@ -99,13 +105,13 @@ def test_only_known_sessions_have_another_number_of_lines() -> None:
     ],
 )
 def test_a_company_changes_its_cik_on_its_day(key: str, last: date, before: str, after: str) -> None:
-    (line,) = (line for line in read_lines() if line.key == key)
+    (line,) = (line for line in lines() if line.key == key)
     assert (line.cik_on(last), line.cik_on(date.fromordinal(last.toordinal() + 1))) == (before, after)
 
 
 def test_no_two_companies_share_a_cik_on_a_day() -> None:
     for day in (date(2020, 11, 30), date(2023, 6, 30), LAST_CHANGE):
-        ciks = Counter(line.cik_on(day) for line in read_lines() if line.main == line.key)
+        ciks = Counter(line.cik_on(day) for line in lines() if line.main == line.key)
         assert [cik for cik, number in ciks.items() if cik is not None and number > 1] == []
         assert ciks[None] == 1  # VYLR's
 
@@ -119,12 +125,12 @@ def test_no_two_companies_share_a_cik_on_a_day() -> None:
     ],
 )
 def test_symbols_go_and_come_back(key: str, symbols: dict[str, str]) -> None:
-    (line,) = (line for line in read_lines() if line.key == key)
+    (line,) = (line for line in lines() if line.key == key)
     assert {day: line.symbol_on(date.fromisoformat(day)) for day in symbols} == symbols
 
 
 def test_a_line_may_leave_and_return(tmp_path: Path) -> None:
-    (line,) = (line for line in read_lines() if line.key == "ILMN")
+    (line,) = (line for line in lines() if line.key == "ILMN")
     stays = {"2024-06-21": True, "2024-06-24": False, "2026-09-18": False, "2026-09-21": True}
     assert {day: line.is_member(date.fromisoformat(day)) for day in stays} == stays
     assert line.listed.holds(date(2025, 1, 2))
