@@ -139,7 +139,7 @@ def _grouped_rows(market: Market, row: int, latest: int) -> tuple[dict[str, obje
 
 def answer_grouped(request: Request, settings: Settings, text: str) -> bytes:
     """Every line's bar of one day; a day without a session has no results."""
-    market, day, adjusted = load_market(), replies.read_day(text, "date"), _is_adjusted(request)
+    market, day, adjusted = load_market(settings.clock.today()), replies.read_day(text, "date"), _is_adjusted(request)
     _refuse_early(market, day, settings.clock)
     row = market.session_row(day)
     if row is None:
@@ -176,11 +176,11 @@ def _read_end(text: str, what: str) -> date:
 
 
 def _bars_between(symbol: str, first: date, last: date, clock: Clock, adjusted: bool) -> Iterator[dict[str, object]]:
-    market = load_market()
+    market = load_market(clock.today())
     for row in range(bisect_left(market.days, first), bisect_right(market.days, last)):
         day = market.days[row]
         stamp = to_milliseconds(day, _OPENING)
-        line = find_line(symbol, day)
+        line = find_line(market, symbol, day)
         if line is not None:
             number = market.column[line.key]
             yield _bar(market, row, number, _adjustment(market, row, number, clock) if adjusted else 1.0, stamp)
@@ -193,7 +193,7 @@ def answer_aggregates(request: Request, settings: Settings, symbol: str, *window
     multiplier, timespan, start, end = window
     if (multiplier, timespan) != ("1", "day"):
         raise replies.bad_request(f"The offline market has bars of 1 day only, not of {multiplier} {timespan}")
-    market, clock, adjusted = load_market(), settings.clock, _is_adjusted(request)
+    market, clock, adjusted = load_market(settings.clock.today()), settings.clock, _is_adjusted(request)
     first, last = _read_end(start, "from"), _read_end(end, "to")
     limit = replies.read_limit(request.query, 5000, 50_000)
     if first > last:
@@ -222,7 +222,7 @@ def _next_range(request: Request, symbol: str, bar: dict[str, object], ends: tup
 
 def answer_previous(request: Request, settings: Settings, symbol: str) -> bytes:
     """The bar of the last session that the plan may see."""
-    market, clock, adjusted = load_market(), settings.clock, _is_adjusted(request)
+    market, clock, adjusted = load_market(settings.clock.today()), settings.clock, _is_adjusted(request)
     row = market.row(clock.today()) or 0
     if not clock.has_released(market.days[row]):
         row -= 1
@@ -233,9 +233,9 @@ def answer_previous(request: Request, settings: Settings, symbol: str) -> bytes:
 
 def answer_open_close(request: Request, settings: Settings, symbol: str, text: str) -> bytes:
     """Open, close and both ends of extended trading on one day."""
-    market, day, adjusted = load_market(), replies.read_day(text, "date"), _is_adjusted(request)
+    market, day, adjusted = load_market(settings.clock.today()), replies.read_day(text, "date"), _is_adjusted(request)
     _refuse_early(market, day, settings.clock)
-    line, row = find_line(symbol, day), market.session_row(day)
+    line, row = find_line(market, symbol, day), market.session_row(day)
     if row is None or line is None:
         raise replies.data_not_found()
     number = market.column[line.key]

@@ -30,9 +30,9 @@ def invent_figi(symbol: str, kind: str) -> str:
 
 def answer_details(request: Request, settings: Settings, symbol: str) -> bytes:
     """The details of a symbol at a date, or the latest without one."""
-    market = load_market()
+    market = load_market(settings.clock.today())
     day, row = _find_row(market, request.query.get("date"), settings.clock)
-    line = find_line(symbol, day, details=True)
+    line = find_line(market, symbol, day, details=True)
     if line is not None:
         row = min(row, market.row(line.listed.last) or 0)
         figures = tell_figures(market, line, row, evening=settings.evening)

@@ -19,7 +19,7 @@ import math
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from datetime import date
-from functools import cache, cached_property
+from functools import cached_property, lru_cache
 from typing import cast
 
 import numpy as np
@@ -65,10 +65,17 @@ class Market:
         return found if found is not None and self.days[found] == day else None
 
 
-@cache
-def load_market() -> Market:
-    """Build the market once a process."""
-    return build_market(sessions.list_sessions(), read_lines())
+def load_market(today: date = date.min) -> Market:
+    """The market of a day: built once a process, and once more when a year ends.
+
+    A market that reaches further says the same of every earlier session.
+    """
+    return _load_market(sessions.find_horizon(today))
+
+
+@lru_cache(maxsize=2)
+def _load_market(horizon: date) -> Market:
+    return build_market(sessions.list_sessions(horizon), read_lines())
 
 
 def build_market(days: tuple[date, ...], lines: tuple[Line, ...]) -> Market:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
+from functools import lru_cache
 
 from sandbox.polygon.draws import unit
-from sandbox.polygon.market import Market, load_market
+from sandbox.polygon.market import Market
 from sandbox.polygon.universe import FIRST_DAY, LAST_DAY, Line, Span
 
 #: Details of earlier dates carry the share counts of this date, on its split basis.
@@ -45,19 +45,19 @@ class Figures:
     class_shares: int | None
 
 
-@cache
-def _lines_by_symbol(late_details: bool) -> dict[str, tuple[tuple[Span, Line], ...]]:
+@lru_cache(maxsize=4)
+def _lines_by_symbol(market: Market, late_details: bool) -> dict[str, tuple[tuple[Span, Line], ...]]:
     found: dict[str, list[tuple[Span, Line]]] = {}
-    for line in load_market().lines:
+    for line in market.lines:
         spans = _LATE_DETAILS.get(line.key, line.symbols) if late_details else line.symbols
         for span in spans or (Span(FIRST_DAY, LAST_DAY, line.key),):
             found.setdefault(span.value, []).append((span, line))
     return {symbol: tuple(rows) for symbol, rows in found.items()}
 
 
-def find_line(symbol: str, day: date, *, details: bool = False) -> Line | None:
+def find_line(market: Market, symbol: str, day: date, *, details: bool = False) -> Line | None:
     """The line that answers to a symbol on a day; details know a changed symbol later than bars do."""
-    for span, line in _lines_by_symbol(details).get(symbol, ()):
+    for span, line in _lines_by_symbol(market, details).get(symbol, ()):
         if span.holds(day) and (line.listed.holds(day) or (details and _lingers(line, day))):
             return line
     return None
