@@ -30,7 +30,7 @@ $(VENV)/installed: requirements.txt requirements-sandbox.txt requirements-dev.tx
 	$(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(RUN) -r requirements-dev.txt -c constraints.txt
 	@touch $@
 
-demo: setup ## one session through the daily DAG on the local sandbox (DATE=, AGAIN=1 asks again, TICKER= explains)
+demo: setup ## one session through the daily DAG on the local sandbox (DATE=day or latest, AGAIN=1 asks again, TICKER= explains)
 	@$(RUN) -m sandbox.demo --date "$(DATE)" $(if $(filter-out 0,$(AGAIN)),--again) $(if $(TICKER),--explain "$(TICKER)")
 
 backfill: setup ## a range of sessions through the backfill DAG on the local sandbox (FROM=2022-03-01 TO=2022-03-31)

@@ -1,6 +1,6 @@
 """``make demo``: one session through the real daily DAG against the local sandbox, and what came out of it.
 
-Usage: python -m sandbox.demo [--date YYYY-MM-DD] [--again] [--corrections] [--rebuild [--through YYYY-MM-DD]]
+Usage: python -m sandbox.demo [--date YYYY-MM-DD|latest] [--again] [--corrections] [--rebuild [--through YYYY-MM-DD]]
     [--explain TICKER] [--home FOLDER]
 """
 
@@ -22,6 +22,7 @@ import boto3
 
 from mag7.lake.keys import run_segment
 from mag7.lake.objects import ObjectMissingError, ObjectStore
+from mag7.sessions import last_closed_session
 from mag7.settings import SettingInvalidError, SettingMissingError, read_settings
 from mag7.tasks.reports import FAILURE, read_report
 from mag7.tasks.summary import SUMMARY, tabulate_session
@@ -33,6 +34,7 @@ from sandbox.stack import REGION, ROOT, FolderInUseError, Stack, run_stack
 
 DAG = "mag7_daily"
 GOLDEN_DAY = "2024-12-13"
+LATEST = "latest"
 FIRST_SESSION = "2020-11-30"
 SUMMARY_FILE = "summary.json"
 STAGES = {
@@ -68,10 +70,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     summary_file.unlink(missing_ok=True)
     started = time.monotonic()
     try:
-        day = date.fromisoformat(options.date).isoformat()
+        day = read_date(options.date, datetime.now(UTC))
         params = _read_params(options, day)
     except ValueError:
-        return _fail(f"DATE={options.date} is no date: write it as {GOLDEN_DAY}")
+        return _fail(
+            f"DATE={options.date} is no date: write it as {GOLDEN_DAY}, or {LATEST} for the last closed session"
+        )
     try:
         with run_stack(options.home, os.environ) as stack:
             outcome = demonstrate(stack, day, params, started=started)
@@ -86,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m sandbox.demo", description=__doc__)
-    parser.add_argument("--date", default=GOLDEN_DAY, help="the session (default: %(default)s)")
+    parser.add_argument("--date", default=GOLDEN_DAY, help="the session, or latest (default: %(default)s)")
     parser.add_argument("--again", action="store_true", help="ask the provider again for answers already kept")
     parser.add_argument("--corrections", action="store_true", help="ask again for the closes of the sessions before")
     parser.add_argument("--rebuild", action="store_true", help="build published sessions from kept answers, no calls")
@@ -94,6 +98,11 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--explain", default=None, help="ticker whose figures are explained")
     parser.add_argument("--home", type=Path, default=ROOT / ".sandbox", help="where the sandbox keeps its state")
     return parser.parse_args(arguments)
+
+
+def read_date(text: str, now: datetime) -> str:
+    """Read the date asked for, ISO; "latest" is the last session that had closed at an aware instant."""
+    return (last_closed_session(now) if text == LATEST else date.fromisoformat(text)).isoformat()
 
 
 def _read_params(options: argparse.Namespace, day: str) -> dict[str, Any]:

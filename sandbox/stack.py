@@ -138,7 +138,9 @@ def run_stack(home: Path, environ: Mapping[str, str], *, aws_options: Sequence[s
         if base:
             yield Stack(folder, source, aws.url, base, simulated=False)
             return
-        with run_server("sandbox.polygon", ["--port", "0"], folder / "servers", ROOT) as market:
+        # No delay after the close: the last closed session can be run at once.
+        options = ["--port", "0", "--release-minutes", "0"]
+        with run_server("sandbox.polygon", options, folder / "servers", ROOT) as market:
             yield Stack(folder, source, aws.url, market.url, simulated=True)
 
 

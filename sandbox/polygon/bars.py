@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from functools import lru_cache
+from typing import cast
 
 import numpy as np
 
 from sandbox.polygon import facts, replies
-from sandbox.polygon.market import Floats, Market, load_market, stream, unit
+from sandbox.polygon.draws import Floats, unit
+from sandbox.polygon.market import Market, load_market
 from sandbox.polygon.provider import find_line, fund_close_cents, is_fund
 from sandbox.polygon.replies import Request
 from sandbox.polygon.sessions import NEW_YORK, Clock, to_milliseconds
@@ -33,12 +35,25 @@ class DayBars:
     trades: Floats
 
 
+def _draw_noise(market: Market, day: date, figures: int) -> Floats:
+    """Normal numbers for each line of a session, which depend on the line and the session alone.
+
+    A counter is hashed (splitmix64) and two uniform numbers make a normal one (Box and Muller).
+    """
+    count = np.arange(2 * figures, dtype=np.uint64)[:, None] + np.uint64(day.toordinal() * 2 * figures)
+    state = market.seeds + (count + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    uniform = ((state ^ (state >> np.uint64(31))) >> np.uint64(11)) * 2.0**-53
+    radius = np.sqrt(-2 * np.log1p(-uniform[:figures]))
+    return cast("Floats", radius * np.cos(2 * np.pi * uniform[figures:]))
+
+
 @lru_cache(maxsize=256)
-def draw_bars(row: int) -> DayBars:
+def draw_bars(market: Market, row: int) -> DayBars:
     """Draw the bars of a session round its closes; the golden session's of the seven are the recorded ones."""
-    market = load_market()
     day = market.days[row]
-    noise = stream("bars", day.isoformat()).standard_normal((5, len(market.lines)))
+    noise = _draw_noise(market, day, 5)
     close = market.cents[row] / 100
     opening = np.round(close * np.exp(noise[0] * 0.006), 2)
     high = np.round(np.maximum(opening, close) * np.exp(np.abs(noise[1]) * 0.005), 4)
@@ -68,8 +83,8 @@ def _number(value: float) -> float | int:
     return int(value) if value == int(value) else value
 
 
-def _bar(row: int, number: int, factor: float, stamp: int) -> dict[str, object]:
-    bars = draw_bars(row)
+def _bar(market: Market, row: int, number: int, factor: float, stamp: int) -> dict[str, object]:
+    bars = draw_bars(market, row)
     prices = {
         "o": bars.open[number],
         "c": bars.close[number],
@@ -107,14 +122,13 @@ def _refuse_early(market: Market, day: date, clock: Clock) -> None:
 
 
 @lru_cache(maxsize=64)
-def _grouped_rows(row: int, latest: int) -> tuple[dict[str, object], ...]:
+def _grouped_rows(market: Market, row: int, latest: int) -> tuple[dict[str, object], ...]:
     """Bars of all lines that traded on a session, on the split basis of the session ``latest``."""
-    market = load_market()
     day = market.days[row]
     stamp = to_milliseconds(day, _CLOSE)
     factors = market.factors[latest] / market.factors[row]
     found: list[dict[str, object]] = [
-        {"T": line.symbol_on(day)} | _bar(row, number, float(factors[number]), stamp)
+        {"T": line.symbol_on(day)} | _bar(market, row, number, float(factors[number]), stamp)
         for number, line in enumerate(market.lines)
         if line.listed.holds(day)
     ]
@@ -125,13 +139,13 @@ def _grouped_rows(row: int, latest: int) -> tuple[dict[str, object], ...]:
 
 def answer_grouped(request: Request, settings: Settings, text: str) -> bytes:
     """Every line's bar of one day; a day without a session has no results."""
-    market, day, adjusted = load_market(), replies.read_day(text, "date"), _is_adjusted(request)
+    market, day, adjusted = load_market(settings.clock.today()), replies.read_day(text, "date"), _is_adjusted(request)
     _refuse_early(market, day, settings.clock)
     row = market.session_row(day)
     if row is None:
         return _wrap({}, (), request, settings, adjusted=adjusted)
     latest = max(market.row(settings.clock.today()) or 0, row) if adjusted else row
-    return _wrap({}, _grouped_rows(row, latest), request, settings, adjusted=adjusted)
+    return _wrap({}, _grouped_rows(market, row, latest), request, settings, adjusted=adjusted)
 
 
 def _wrap(
@@ -162,14 +176,14 @@ def _read_end(text: str, what: str) -> date:
 
 
 def _bars_between(symbol: str, first: date, last: date, clock: Clock, adjusted: bool) -> Iterator[dict[str, object]]:
-    market = load_market()
+    market = load_market(clock.today())
     for row in range(bisect_left(market.days, first), bisect_right(market.days, last)):
         day = market.days[row]
         stamp = to_milliseconds(day, _OPENING)
-        line = find_line(symbol, day)
+        line = find_line(market, symbol, day)
         if line is not None:
             number = market.column[line.key]
-            yield _bar(row, number, _adjustment(market, row, number, clock) if adjusted else 1.0, stamp)
+            yield _bar(market, row, number, _adjustment(market, row, number, clock) if adjusted else 1.0, stamp)
         elif is_fund(symbol, day):
             yield _fund_bar(day, stamp)
 
@@ -179,7 +193,7 @@ def answer_aggregates(request: Request, settings: Settings, symbol: str, *window
     multiplier, timespan, start, end = window
     if (multiplier, timespan) != ("1", "day"):
         raise replies.bad_request(f"The offline market has bars of 1 day only, not of {multiplier} {timespan}")
-    market, clock, adjusted = load_market(), settings.clock, _is_adjusted(request)
+    market, clock, adjusted = load_market(settings.clock.today()), settings.clock, _is_adjusted(request)
     first, last = _read_end(start, "from"), _read_end(end, "to")
     limit = replies.read_limit(request.query, 5000, 50_000)
     if first > last:
@@ -208,7 +222,7 @@ def _next_range(request: Request, symbol: str, bar: dict[str, object], ends: tup
 
 def answer_previous(request: Request, settings: Settings, symbol: str) -> bytes:
     """The bar of the last session that the plan may see."""
-    market, clock, adjusted = load_market(), settings.clock, _is_adjusted(request)
+    market, clock, adjusted = load_market(settings.clock.today()), settings.clock, _is_adjusted(request)
     row = market.row(clock.today()) or 0
     if not clock.has_released(market.days[row]):
         row -= 1
@@ -219,13 +233,13 @@ def answer_previous(request: Request, settings: Settings, symbol: str) -> bytes:
 
 def answer_open_close(request: Request, settings: Settings, symbol: str, text: str) -> bytes:
     """Open, close and both ends of extended trading on one day."""
-    market, day, adjusted = load_market(), replies.read_day(text, "date"), _is_adjusted(request)
+    market, day, adjusted = load_market(settings.clock.today()), replies.read_day(text, "date"), _is_adjusted(request)
     _refuse_early(market, day, settings.clock)
-    line, row = find_line(symbol, day), market.session_row(day)
+    line, row = find_line(market, symbol, day), market.session_row(day)
     if row is None or line is None:
         raise replies.data_not_found()
     number = market.column[line.key]
-    bar = _bar(row, number, _adjustment(market, row, number, settings.clock) if adjusted else 1.0, 0)
+    bar = _bar(market, row, number, _adjustment(market, row, number, settings.clock) if adjusted else 1.0, 0)
     content = {
         "status": "OK",
         "from": day.isoformat(),

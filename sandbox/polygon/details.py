@@ -8,7 +8,8 @@ from datetime import date
 from functools import lru_cache
 
 from sandbox.polygon import replies
-from sandbox.polygon.market import Market, load_market, unit
+from sandbox.polygon.draws import unit
+from sandbox.polygon.market import Market, load_market
 from sandbox.polygon.provider import Figures, find_line, is_fund, tell_figures
 from sandbox.polygon.replies import Request
 from sandbox.polygon.sessions import Clock
@@ -29,12 +30,13 @@ def invent_figi(symbol: str, kind: str) -> str:
 
 def answer_details(request: Request, settings: Settings, symbol: str) -> bytes:
     """The details of a symbol at a date, or the latest without one."""
-    market = load_market()
+    market = load_market(settings.clock.today())
     day, row = _find_row(market, request.query.get("date"), settings.clock)
-    line = find_line(symbol, day, details=True)
+    line = find_line(market, symbol, day, details=True)
     if line is not None:
+        row = min(row, market.row(line.listed.last) or 0)
         figures = tell_figures(market, line, row, evening=settings.evening)
-        results = describe(line, symbol, figures)
+        results = describe(line, symbol, line.cik_on(day), figures)
     elif is_fund(symbol, day):
         results = describe_fund(symbol)
     else:
@@ -56,10 +58,10 @@ def _find_row(market: Market, text: str | None, clock: Clock) -> tuple[date, int
 
 
 @lru_cache(maxsize=4096)
-def _fixed_parts(line: Line, symbol: str) -> tuple[str, str]:
+def _fixed_parts(line: Line, symbol: str, cik: str | None) -> tuple[str, str]:
     root, _, suffix = symbol.partition(".")
-    name = company_name(line, symbol)
-    front: dict[str, object] = identify(line, symbol)
+    name = line.name_under(symbol)
+    front: dict[str, object] = identify(line, symbol, cik)
     back: dict[str, object] = {
         "phone_number": "(000) 000-0000",
         "address": {
@@ -90,29 +92,24 @@ def _fixed_parts(line: Line, symbol: str) -> tuple[str, str]:
     return json.dumps(front, separators=(",", ":"))[:-1], json.dumps(back, separators=(",", ":"))[1:-1]
 
 
-def identify(line: Line, symbol: str) -> dict[str, object]:
+def identify(line: Line, symbol: str, cik: str | None) -> dict[str, object]:
     """What details and the list of tickers have in common."""
     found: dict[str, object] = {
         "ticker": symbol,
-        "name": company_name(line, symbol),
+        "name": line.name_under(symbol),
         "market": "stocks",
         "locale": "us",
-        "primary_exchange": "XNAS" if unit("exchange", line.key) < 0.31 else "XNYS",
+        "primary_exchange": "XNAS" if unit("exchange", line.drawn_as) < 0.31 else "XNYS",
         "type": "CS",
         "active": True,
         "currency_name": "usd",
     }
-    if line.cik:
-        found["cik"] = line.cik
+    if cik:
+        found["cik"] = cik
     return found | {
-        "composite_figi": invent_figi(line.key, "composite"),
-        "share_class_figi": invent_figi(line.key, "class"),
+        "composite_figi": invent_figi(line.drawn_as, "composite"),
+        "share_class_figi": invent_figi(line.drawn_as, "class"),
     }
-
-
-def company_name(line: Line, symbol: str) -> str:
-    """The company's name at the time of the symbol."""
-    return "Facebook, Inc." if (line.key, symbol) == ("META", "FB") else line.company
 
 
 def _list_date(line: Line) -> str:
@@ -121,9 +118,9 @@ def _list_date(line: Line) -> str:
     return date(1960 + int(unit("listed", line.main) * 58), 1, 15).isoformat()
 
 
-def describe(line: Line, symbol: str, figures: Figures) -> str:
+def describe(line: Line, symbol: str, cik: str | None, figures: Figures) -> str:
     """The results object; a figure that is missing has no key."""
-    front, back = _fixed_parts(line, symbol)
+    front, back = _fixed_parts(line, symbol, cik)
     parts = [front]
     if figures.market_cap_cents is not None:
         parts.append(f'"market_cap":{_dollars(figures.market_cap_cents)}')

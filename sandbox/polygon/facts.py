@@ -106,6 +106,19 @@ def listings() -> dict[str, tuple[date | None, date | None]]:
     }
 
 
+@cache
+def spin_offs() -> dict[str, tuple[str, float]]:
+    """By the key of a line that was spun off: its parent's key and the part of its price that the parent kept."""
+    return {r["child"]: (r["parent"], float(r["kept"])) for r in read_table(DATA / "spin_offs.csv")}
+
+
+@cache
+def count_jumps() -> tuple[tuple[str, date, float], ...]:
+    """Keys whose share count moved without a split: from which session and by which factor."""
+    rows = read_table(DATA / "count_jumps.csv")
+    return tuple((r["key"], date.fromisoformat(r["first_session"]), float(r["factor"])) for r in rows)
+
+
 def parse_date(text: str) -> date | None:
     """Read an ISO date; an empty cell is None."""
     return date.fromisoformat(text) if text else None

@@ -5,9 +5,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
+from functools import lru_cache
 
-from sandbox.polygon.market import Market, load_market, unit
+from sandbox.polygon.draws import unit
+from sandbox.polygon.market import Market
 from sandbox.polygon.universe import FIRST_DAY, LAST_DAY, Line, Span
 
 #: Details of earlier dates carry the share counts of this date, on its split basis.
@@ -29,6 +30,8 @@ _CLASS_PARTS = {
     "BRK.B": 0.6131, "BF.B": 0.6434, "V": 0.8866, "CMCSA": 0.9975, "NKE": 0.8002, "UPS": 0.8574, "DELL": 0.4787,
     "EL": 0.6517, "TSN": 0.8028, "HSY": 0.7305, "STZ": 0.9986, "TAP": 0.9479, "RL": 0.6482, "PARA": 0.9391,
 }  # fmt: skip
+#: Companies that were bought while in the index: details go on answering as of the last close until they leave it.
+_LINGERING = {"DAY"}
 #: A change of symbol reaches ticker details a session late.
 _LATE_DETAILS = {"META": (Span(FIRST_DAY, date(2022, 6, 9), "FB"), Span(date(2022, 6, 10), LAST_DAY, "META"))}
 
@@ -42,22 +45,26 @@ class Figures:
     class_shares: int | None
 
 
-@cache
-def _lines_by_symbol(late_details: bool) -> dict[str, tuple[tuple[Span, Line], ...]]:
+@lru_cache(maxsize=4)
+def _lines_by_symbol(market: Market, late_details: bool) -> dict[str, tuple[tuple[Span, Line], ...]]:
     found: dict[str, list[tuple[Span, Line]]] = {}
-    for line in load_market().lines:
+    for line in market.lines:
         spans = _LATE_DETAILS.get(line.key, line.symbols) if late_details else line.symbols
         for span in spans or (Span(FIRST_DAY, LAST_DAY, line.key),):
-            found.setdefault(span.symbol, []).append((span, line))
+            found.setdefault(span.value, []).append((span, line))
     return {symbol: tuple(rows) for symbol, rows in found.items()}
 
 
-def find_line(symbol: str, day: date, *, details: bool = False) -> Line | None:
+def find_line(market: Market, symbol: str, day: date, *, details: bool = False) -> Line | None:
     """The line that answers to a symbol on a day; details know a changed symbol later than bars do."""
-    for span, line in _lines_by_symbol(details).get(symbol, ()):
-        if span.holds(day) and line.listed.holds(day):
+    for span, line in _lines_by_symbol(market, details).get(symbol, ()):
+        if span.holds(day) and (line.listed.holds(day) or (details and _lingers(line, day))):
             return line
     return None
+
+
+def _lingers(line: Line, day: date) -> bool:
+    return line.key in _LINGERING and line.listed.last < day and line.is_member(day)
 
 
 def is_fund(symbol: str, day: date) -> bool:
@@ -81,7 +88,7 @@ def tell_figures(market: Market, line: Line, row: int, *, evening: bool = False)
     window, shares = _WITHOUT_CAP.get(line.key, (None, 0))
     if window is not None and window.holds(day):
         return Figures(None, None, shares)
-    late = evening and row > 0 and unit("evening", line.key, day.isoformat()) < 0.3
+    late = evening and row > 0 and unit("evening", line.drawn_as, day.isoformat()) < 0.3
     cents = int(market.cents[row - 1 if late else row, number])
     return Figures(behind * cents, weighted, listed_class)
 

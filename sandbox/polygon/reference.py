@@ -11,8 +11,9 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from sandbox.polygon import facts, replies
-from sandbox.polygon.details import company_name, identify, invent_figi
-from sandbox.polygon.market import load_market, unit
+from sandbox.polygon.details import identify, invent_figi
+from sandbox.polygon.draws import unit
+from sandbox.polygon.market import Market, load_market
 from sandbox.polygon.provider import find_line, is_fund
 from sandbox.polygon.replies import Request
 from sandbox.polygon.settings import Settings
@@ -78,7 +79,8 @@ def answer_tickers(request: Request, settings: Settings) -> bytes:
     if day > settings.clock.today():
         raise replies.outside_plan()
     active = query.get("active", "true").lower() != "false"
-    rows = list(_list_tickers(day, active)) if query.get("market", "stocks") == "stocks" else []
+    market = load_market(settings.clock.today())
+    rows = list(_list_tickers(market, day, active)) if query.get("market", "stocks") == "stocks" else []
     for column in ("ticker", "type", "cik", "primary_exchange"):
         rows = _filter(rows, query, {"primary_exchange": "exchange"}.get(column, column))
     if search := query.get("search", "").lower():
@@ -88,15 +90,16 @@ def answer_tickers(request: Request, settings: Settings) -> bytes:
 
 
 @lru_cache(maxsize=32)
-def _list_tickers(day: date, active: bool) -> tuple[Row, ...]:
+def _list_tickers(market: Market, day: date, active: bool) -> tuple[Row, ...]:
     stamp = {"last_updated_utc": f"{day}T00:00:00Z"}
     rows: list[Row] = []
-    for line in load_market().lines:
+    for line in market.lines:
         if active and line.listed.holds(day):
-            rows.append(identify(line, line.symbol_on(day)) | stamp)
+            rows.append(identify(line, line.symbol_on(day), line.cik_on(day)) | stamp)
         elif not active and line.listed.last < day:
-            gone = {"active": False, "delisted_utc": f"{line.listed.last}T00:00:00Z"}
-            rows.append(identify(line, line.symbol_on(line.listed.last)) | stamp | gone)
+            last = line.listed.last
+            gone = {"active": False, "delisted_utc": f"{last}T00:00:00Z"}
+            rows.append(identify(line, line.symbol_on(last), line.cik_on(last)) | stamp | gone)
     if active and is_fund("META", day):
         fund = {"ticker": "META", "name": "Simulated Metaverse ETF", "market": "stocks", "locale": "us"}
         rows.append(fund | {"primary_exchange": "ARCX", "type": "ETF", "active": True, "currency_name": "usd"} | stamp)
@@ -139,26 +142,29 @@ def _list_splits(today: date) -> list[Row]:
 
 def answer_events(request: Request, settings: Settings, identifier: str) -> bytes:
     """Changes of a company's symbol, newest first; the provider dates Meta's two days late."""
-    line = find_line(identifier, settings.clock.today()) or _find_figi(identifier)
+    today = settings.clock.today()
+    market = load_market(today)
+    line = find_line(market, identifier, today) or _find_figi(market, identifier)
     if line is None:
         raise replies.ticker_not_found()
-    symbol = line.symbol_on(settings.clock.today())
-    events = [{"ticker_change": {"ticker": span}, "type": "ticker_change", "date": day} for day, span in _changes(line)]
-    results: Row = {"name": company_name(line, symbol), "composite_figi": invent_figi(line.key, "composite")}
-    if line.cik:
-        results["cik"] = line.cik
+    symbol = line.symbol_on(today)
+    events = [
+        {"ticker_change": {"ticker": span}, "type": "ticker_change", "date": day} for day, span in _changes(line, today)
+    ]
+    results: Row = {"name": line.name_under(symbol), "composite_figi": invent_figi(line.drawn_as, "composite")}
+    if cik := line.cik_on(today):
+        results["cik"] = cik
     content = {"results": results | {"events": events}, "status": "OK", "request_id": request.request_id}
     return replies.to_json(content)
 
 
-def _find_figi(identifier: str) -> Line | None:
-    lines = load_market().lines
-    return next((line for line in lines if invent_figi(line.key, "composite") == identifier), None)
+def _find_figi(market: Market, identifier: str) -> Line | None:
+    return next((line for line in market.lines if invent_figi(line.drawn_as, "composite") == identifier), None)
 
 
-def _changes(line: Line) -> list[tuple[str, str]]:
-    """Dates and symbols, newest first."""
-    changes = [(span.first, span.symbol) for span in line.symbols] or [(FIRST_DAY, line.key)]
+def _changes(line: Line, today: date) -> list[tuple[str, str]]:
+    """Dates and symbols until today, newest first."""
+    changes = [(span.first, span.value) for span in line.symbols if span.first <= today] or [(FIRST_DAY, line.key)]
     known = {(date(2022, 6, 9), "META"): date(2022, 6, 11), (FIRST_DAY, "FB"): date(2012, 5, 18)}
     invented = date(1990 + int(unit("listed", line.main) * 28), 1, 15)
     found = [(known.get((day, symbol), invented if day == FIRST_DAY else day), symbol) for day, symbol in changes]

@@ -152,7 +152,7 @@ async def serve(app: MarketApp, port: int, ready_file: Path | None) -> None:
     _announce(server.sockets[0].getsockname()[1], ready_file)
     watch = asyncio.create_task(_watch_parent(os.getppid(), stopped))
     try:
-        await loop.run_in_executor(None, load_market)
+        await loop.run_in_executor(None, load_market, app.settings.clock.today())
         built.set_result(None)
         await stopped.wait()
     finally:

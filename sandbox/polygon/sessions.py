@@ -4,23 +4,39 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from functools import cache
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 NEW_YORK = ZoneInfo("America/New_York")
 FIRST_SESSION = date(2020, 11, 2)
-LAST_DAY = date(2027, 12, 31)
+#: The market is built at least up to this day: every fact in its tables lies before it.
+FIRST_HORIZON = date(2027, 12, 31)
 _CLOSE = time(16)
 
 
-@cache
-def list_sessions() -> tuple[date, ...]:
-    """Every session of the simulated market, oldest first."""
+def find_horizon(today: date) -> date:
+    """The last day for which the market is built: the end of next year, so that it goes on as years pass."""
+    return max(FIRST_HORIZON, date(today.year + 1, 12, 31))
+
+
+@lru_cache(maxsize=4)
+def _find_closes(horizon: date) -> dict[date, datetime]:
+    """Sessions and their closes in New York, early ones too: the calendar package knows them, this project does not."""
     import pandas_market_calendars
 
-    calendar = pandas_market_calendars.get_calendar("XNYS")
-    days = calendar.valid_days(FIRST_SESSION.isoformat(), LAST_DAY.isoformat())
-    return tuple(day.date() for day in days)
+    schedule = pandas_market_calendars.get_calendar("XNYS").schedule(FIRST_SESSION.isoformat(), horizon.isoformat())
+    closes = schedule["market_close"].dt.tz_convert(str(NEW_YORK))
+    return {day.date(): close.to_pydatetime() for day, close in closes.items()}
+
+
+def list_sessions(horizon: date = FIRST_HORIZON) -> tuple[date, ...]:
+    """Every session of the simulated market up to its horizon, oldest first."""
+    return tuple(_find_closes(horizon))
+
+
+def find_close(day: date) -> datetime:
+    """When a session closes; four in the afternoon on a day that is none."""
+    return _find_closes(find_horizon(day)).get(day, datetime.combine(day, _CLOSE, NEW_YORK))
 
 
 def to_milliseconds(day: date, at: time) -> int:
@@ -45,8 +61,8 @@ class Clock:
 
     def has_closed(self, day: date) -> bool:
         """Whether the session of the day is over."""
-        return self.read() >= datetime.combine(day, _CLOSE, NEW_YORK)
+        return self.read() >= find_close(day)
 
     def has_released(self, day: date) -> bool:
         """Whether the plan may see the day's bars."""
-        return self.read() >= datetime.combine(day, _CLOSE, NEW_YORK) + self.release
+        return self.read() >= find_close(day) + self.release

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import date
 from decimal import Decimal
 
-from sandbox.polygon.market import load_market
+from sandbox.polygon.market import Market, load_market
 from sandbox.polygon.provider import find_line
 
 
@@ -16,27 +16,27 @@ class UnknownLineError(LookupError):
     """The market lists no such line on that session."""
 
 
-def _locate(ticker: str, session: date) -> tuple[int, int]:
-    market = load_market()
+def _locate(ticker: str, session: date) -> tuple[Market, int, int]:
+    market = load_market(session)
     row = market.session_row(session)
     number = market.column.get(ticker)
-    if number is None and (line := find_line(ticker, session)) is not None:
+    if number is None and (line := find_line(market, ticker, session)) is not None:
         number = market.column[line.key]
     if row is None or number is None or not market.lines[number].listed.holds(session):
         raise UnknownLineError(f"{ticker} on {session}: the simulated market has no such line or session")
-    return row, number
+    return market, row, number
 
 
 def true_share_count(ticker: str, session: date) -> int:
     """The whole company's share count on the split basis of the session."""
-    row, number = _locate(ticker, session)
-    return int(load_market().counts[row, number])
+    market, row, number = _locate(ticker, session)
+    return int(market.counts[row, number])
 
 
 def true_close(ticker: str, session: date) -> Decimal:
     """The unadjusted close in dollars, exact to the cent."""
-    row, number = _locate(ticker, session)
-    return Decimal(int(load_market().cents[row, number])).scaleb(-2)
+    market, row, number = _locate(ticker, session)
+    return Decimal(int(market.cents[row, number])).scaleb(-2)
 
 
 def true_market_cap(ticker: str, session: date) -> Decimal:
@@ -46,6 +46,5 @@ def true_market_cap(ticker: str, session: date) -> Decimal:
 
 def true_split_factor(ticker: str, earlier: date, later: date) -> float:
     """How many shares of a later session one share of an earlier session has become: 1 where nothing split."""
-    (first, number), (last, _) = _locate(ticker, earlier), _locate(ticker, later)
-    factors = load_market().factors
-    return float(factors[last, number] / factors[first, number])
+    bases = [market.factors[row, number] for market, row, number in (_locate(ticker, day) for day in (earlier, later))]
+    return float(bases[1] / bases[0])

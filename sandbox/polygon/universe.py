@@ -1,27 +1,28 @@
-"""The lines that the simulated market lists: their companies, their symbols over time and when they traded."""
+"""The lines that the simulated market lists: their companies, symbols and CIKs over time, and when they traded.
+
+The truth of it stands in this package's own tables. The product's tables are never read here: what is wrong in one
+of them shows as a difference from this market.
+"""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 from sandbox.polygon import facts
 
-INDEX_TABLES = Path(__file__).parents[2] / "include" / "data"
 FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(9999, 12, 31)
-
-#: Lines that are the second share class of a company whose other class is in the index too.
-_SECOND_LINES = {"GOOG": "GOOGL", "FOX": "FOXA", "NWS": "NWSA"}
 
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of days, both ends included, with the symbol that holds in it where there is one."""
+    """A stretch of days, both ends included, with the symbol or CIK that holds in it where there is one."""
 
     first: date
     last: date
-    symbol: str = ""
+    value: str = ""
 
     def holds(self, day: date) -> bool:
         """Whether the day lies in the span."""
@@ -30,81 +31,101 @@ class Span:
 
 @dataclass(frozen=True)
 class Line:
-    """A listed share class; ``key`` is today's symbol, ``main`` the key of its company's main line."""
+    """A listed share class; ``key`` is its newest symbol in the tables, ``main`` the key of its company's main line.
+
+    ``drawn_as`` names its random numbers. A line that was spun off has a ``parent``, whose price keeps the part
+    ``kept`` on the child's first day.
+    """
 
     key: str
     company: str
-    cik: str | None
     sector: str
     main: str
-    symbols: tuple[Span, ...]
     member: tuple[Span, ...]
     listed: Span
+    drawn_as: str
+    symbols: tuple[Span, ...] = ()
+    names: tuple[tuple[str, str], ...] = ()
+    ciks: tuple[Span, ...] = ()
+    parent: str = ""
+    kept: float = 1.0
 
     def symbol_on(self, day: date) -> str:
         """The symbol under which the line trades on a day."""
-        return next((span.symbol for span in self.symbols if span.holds(day)), self.key)
+        return _find(self.symbols, day) or self.key
+
+    def name_under(self, symbol: str) -> str:
+        """The company's name while the line had a symbol."""
+        return dict(self.names).get(symbol, self.company)
+
+    def cik_on(self, day: date) -> str | None:
+        """The CIK under which the company files on a day; None where none is known."""
+        return _find(self.ciks, day)
 
     def is_member(self, day: date) -> bool:
-        """Whether the line is in the index on a day."""
+        """Whether the line is in the index on a day, with a close or without one."""
         return any(span.holds(day) for span in self.member)
 
 
-def read_lines(tables: Path = INDEX_TABLES) -> tuple[Line, ...]:
-    """Read the lines from the project's index tables; without them, the lines of the anchor session serve."""
-    membership = tables / "index_membership.csv"
-    if not membership.exists():
-        lines = [_bare_line(symbol) for symbol in sorted(facts.closes())]
-    else:
-        lines = _member_lines(facts.read_table(membership), _read_symbols(tables / "symbol_history.csv"))
-    return tuple(sorted((_with_listing(line) for line in lines), key=lambda line: line.key))
+def _find(spans: tuple[Span, ...], day: date) -> str | None:
+    return next((span.value for span in spans if span.holds(day)), None)
 
 
-def _bare_line(symbol: str) -> Line:
-    symbols: tuple[Span, ...] = ()
-    if symbol == "META":
-        symbols = _join_spans([(FIRST_DAY, "FB"), (date(2022, 6, 9), "META")])
-    listed_from, _ = facts.listings().get(symbol, (None, None))
-    first = date(2020, 12, 21) if symbol == "TSLA" else listed_from or FIRST_DAY
-    main = _SECOND_LINES.get(symbol, symbol)
-    return Line(symbol, symbol, None, "", main, symbols, (Span(first, LAST_DAY),), Span(FIRST_DAY, LAST_DAY))
+def read_lines(tables: Path = facts.DATA) -> tuple[Line, ...]:
+    """Read the lines from the market's tables, by key."""
+    stays: dict[str, list[dict[str, str]]] = defaultdict(list)
+    for row in facts.read_table(tables / "lines.csv"):
+        stays[row["key"]].append(row)
+    renamed = facts.read_table(tables / "symbols.csv")
+    names: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for row in renamed:
+        if row["company"]:
+            names[row["key"]].append((row["symbol"], row["company"]))
+    symbols = _read_spans(renamed, "key", "symbol")
+    ciks = _read_spans(facts.read_table(tables / "ciks.csv"), "company", "cik")
+    lines = (_make_line(key, rows) for key, rows in sorted(stays.items()))
+    return tuple(
+        replace(
+            line,
+            symbols=symbols.get(line.key, ()),
+            names=tuple(names.get(line.key, ())),
+            ciks=ciks.get(line.main, ()),
+        )
+        for line in lines
+    )
 
 
-def _read_symbols(path: Path) -> dict[str, tuple[Span, ...]]:
-    """Symbols of renamed lines; each holds until the day before the next begins, weekends included."""
-    starts: dict[str, list[tuple[date, str]]] = {}
-    for row in facts.read_table(path) if path.exists() else []:
-        first = facts.parse_date(row["first_session"]) or FIRST_DAY
-        starts.setdefault(row["ticker"], []).append((first, row["symbol"]))
-    return {ticker: _join_spans(sorted(rows)) for ticker, rows in starts.items()}
-
-
-def _join_spans(starts: list[tuple[date, str]]) -> tuple[Span, ...]:
-    ends = [first - timedelta(days=1) for first, _ in starts[1:]] + [LAST_DAY]
-    return tuple(Span(first, last, symbol) for (first, symbol), last in zip(starts, ends, strict=True))
-
-
-def _member_lines(rows: list[dict[str, str]], symbols: dict[str, tuple[Span, ...]]) -> list[Line]:
-    lines: dict[str, Line] = {}
-    issuers: dict[str, str] = {}
+def _read_spans(rows: list[dict[str, str]], key: str, value: str) -> dict[str, tuple[Span, ...]]:
+    found: dict[str, list[Span]] = defaultdict(list)
     for row in rows:
-        key = row["ticker"]
-        issuers[key] = row["issuer"]
-        span = Span(facts.parse_date(row["member_from"]) or FIRST_DAY, facts.parse_date(row["member_to"]) or LAST_DAY)
-        known = lines.get(key)
-        if known is not None:
-            lines[key] = replace(known, member=(*known.member, span))
-            continue
-        main = key if row["main_line"].lower() in {"true", "1", "yes"} else ""
-        listed = Span(FIRST_DAY, LAST_DAY)
-        cik = row["cik"] or None
-        lines[key] = Line(key, row["company"], cik, row["sector"], main, symbols.get(key, ()), (span,), listed)
-    mains = {issuers[key]: key for key, line in lines.items() if line.main}
-    return [line if line.main else replace(line, main=mains[issuers[key]]) for key, line in lines.items()]
+        found[row[key]].append(_span(row["first_day"], row["last_day"], row[value]))
+    return {name: tuple(spans) for name, spans in found.items()}
 
 
-def _with_listing(line: Line) -> Line:
-    first, last = facts.listings().get(line.key, (None, None))
-    start = min(first or FIRST_DAY, *(span.first for span in line.member))
-    end = max(last or LAST_DAY, *(span.last for span in line.member))
-    return replace(line, listed=Span(start, end))
+def _span(first: str, last: str, value: str = "") -> Span:
+    return Span(facts.parse_date(first) or FIRST_DAY, facts.parse_date(last) or LAST_DAY, value)
+
+
+def _make_line(key: str, rows: list[dict[str, str]]) -> Line:
+    last = rows[-1]
+    member = tuple(_span(row["member_from"], row["member_to"]) for row in rows)
+    listed = _find_listing(key, member, facts.parse_date(last["last_close"]))
+    parent, kept = facts.spin_offs().get(key, ("", 1.0))
+    return Line(
+        key,
+        last["company"],
+        last["sector"],
+        last["main"],
+        member,
+        listed,
+        last["drawn_as"] or key,
+        parent=parent,
+        kept=kept,
+    )
+
+
+def _find_listing(key: str, member: tuple[Span, ...], last_close: date | None) -> Span:
+    """When a line trades: at least as long as it is in the index, unless its last close came before it left."""
+    first, last = facts.listings().get(key, (None, None))
+    start = min(first or FIRST_DAY, *(span.first for span in member))
+    return Span(start, last_close or max(last or LAST_DAY, *(span.last for span in member)))

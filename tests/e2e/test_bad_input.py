@@ -81,7 +81,10 @@ class TestDates:
         run = house.demo("--date", "nonsense")
 
         assert (run.code, run.tasks, run.summary) == (1, [], {})
-        assert run.printed == f"demo: DATE=nonsense is no date: write it as {GOLDEN_DAY}\n"
+        assert (
+            run.printed
+            == f"demo: DATE=nonsense is no date: write it as {GOLDEN_DAY}, or latest for the last closed session\n"
+        )
 
 
 class TestProvider:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 import sys
 from datetime import date
@@ -14,9 +15,10 @@ import pytest
 
 from sandbox.polygon import facts
 from sandbox.polygon.market import Market, build_market, load_market
-from sandbox.polygon.truth import UnknownLineError, true_close, true_market_cap, true_share_count
+from sandbox.polygon.truth import UnknownLineError, true_close, true_market_cap, true_share_count, true_split_factor
 
 ROOT = Path(__file__).parents[3]
+REFERENCE = Path(os.environ.get("REFERENCE_DATA", ROOT.parent / "shared" / "data"))
 GOLDEN = {
     "AAPL": "3750689160990.00",
     "MSFT": "3325399124681.52",
@@ -36,6 +38,11 @@ def market() -> Market:
 def caps_on(market: Market, day: date) -> dict[str, Decimal]:
     """True caps of the index lines of a session."""
     return {line.key: true_market_cap(line.key, day) for line in market.lines if line.is_member(day)}
+
+
+def previous_session(day: date) -> date:
+    days = load_market().days
+    return days[days.index(day) - 1]
 
 
 def by_company(market: Market, caps: dict[str, Decimal]) -> Decimal:
@@ -94,6 +101,9 @@ def test_first_backfill_session_lacks_tesla(market: Market) -> None:
 
 def test_no_price_jumps_over_a_split(market: Market) -> None:
     adjusted = np.log(market.cents * market.factors)
+    for child, (parent, kept) in facts.spin_offs().items():
+        first = market.lines[market.column[child]].listed.first
+        adjusted[market.session_row(first) :, market.column[parent]] -= np.log(kept)
     cent_prices = market.cents[1:] > 500
     moves = np.abs(np.diff(adjusted, axis=0))[cent_prices]
     assert moves.max() < 0.08
@@ -106,7 +116,10 @@ def test_no_price_jumps_over_a_split(market: Market) -> None:
 def test_a_cap_moves_as_its_adjusted_price_does(market: Market) -> None:
     caps = market.cents.astype(float) * market.counts
     prices = market.cents * market.factors
-    gap = np.abs(np.diff(np.log(caps), axis=0) - np.diff(np.log(prices), axis=0))
+    moves = np.diff(np.log(caps), axis=0) - np.diff(np.log(prices), axis=0)
+    for key, first, factor in facts.count_jumps():
+        moves[market.session_row(first) - 1, market.column[key]] -= np.log(factor)
+    gap = np.abs(moves)
     assert gap.max() < 0.035
     # Counts move on few days only, as filings come.
     assert ((gap > 1e-5).sum(axis=0) / len(market.days) * 252).mean() < 5.0
@@ -116,6 +129,56 @@ def test_counts_change_by_the_split_factor_on_the_execution_date() -> None:
     before, after = true_share_count("NVDA", date(2024, 6, 7)), true_share_count("NVDA", date(2024, 6, 10))
     assert (before, after) == (2_460_000_000, 24_600_000_000)
     assert true_share_count("GE", date(2021, 7, 30)) == pytest.approx(8 * true_share_count("GE", date(2021, 8, 2)))
+
+
+@pytest.mark.parametrize(
+    ("parent", "child", "first", "ratio", "split"),
+    [
+        ("CTVA", "VYLR", date(2026, 10, 1), 12.57 / 77.65, 1),
+        ("HON", "HONA", date(2026, 6, 29), 0.52 * 2, 0.5),
+        ("HON", "SOLS", date(2025, 10, 30), 0.94, 1),
+    ],
+)
+def test_a_spin_off_takes_price_from_its_parent_and_splits_nothing(
+    parent: str, child: str, first: date, ratio: float, split: float
+) -> None:
+    last = previous_session(first)
+    fall = true_close(parent, first) / true_close(parent, last)
+    assert float(fall) == pytest.approx(ratio, rel=0.04)
+    assert true_share_count(parent, first) == pytest.approx(true_share_count(parent, last) * split, rel=0.01)
+    assert true_split_factor(parent, last, first) == split
+    with pytest.raises(UnknownLineError, match=child):
+        true_close(child, last)
+    both = true_market_cap(parent, first) + true_market_cap(child, first)
+    assert float(both / true_market_cap(parent, last)) == pytest.approx(1, abs=0.04)
+
+
+@pytest.mark.parametrize(("key", "first", "factor"), facts.count_jumps())
+def test_counts_that_jump_without_a_split(key: str, first: date, factor: float) -> None:
+    last = previous_session(first)
+    assert true_share_count(key, first) / true_share_count(key, last) == pytest.approx(factor, rel=0.02)
+    assert true_split_factor(key, last, first) == 1
+
+
+@pytest.mark.reference
+def test_every_split_of_2025_and_2026_is_known() -> None:
+    file = REFERENCE / "membership_2025-2026" / "splits_2025-06_to_2026-09.csv"
+    if not file.exists():
+        pytest.skip("no list of splits at hand")
+    names = ("execution_date", "split_from", "split_to")
+    listed = {(row["ticker"], *(row[name] for name in names)) for row in facts.read_table(file)}
+    known = {(s.symbol, str(s.execution_date), str(s.split_from), str(s.split_to)) for s in facts.splits()}
+    assert len(listed) == 13
+    assert listed <= known
+
+
+def test_members_without_a_close_are_not_counted(market: Market) -> None:
+    for day, gone in ((date(2025, 7, 18), "HES"), (date(2026, 2, 4), "DAY")):
+        members = [line for line in market.lines if line.is_member(day)]
+        assert [line.key for line in members if not line.listed.holds(day)] == [gone]
+        days = (previous_session(day), day)
+        totals = [sum(true_market_cap(x.key, session) for x in members if x.key != gone) for session in days]
+        assert float(totals[1] / totals[0]) == pytest.approx(1, abs=0.03)
 
 
 def test_two_lines_of_a_company_carry_its_whole_count() -> None:
@@ -133,9 +196,10 @@ def test_truth_follows_a_company_through_its_symbols() -> None:
 
 
 def test_a_later_end_changes_nothing_before(market: Market) -> None:
-    shorter = build_market(market.days[:1200], market.lines)
-    assert np.array_equal(shorter.cents, market.cents[:1200])
-    assert np.array_equal(shorter.counts, market.counts[:1200])
+    end = market.days.index(date(2026, 12, 31)) + 1
+    shorter = build_market(market.days[:end], market.lines)
+    assert np.array_equal(shorter.cents, market.cents[:end])
+    assert np.array_equal(shorter.counts, market.counts[:end])
 
 
 def test_two_processes_tell_the_same_bytes() -> None:

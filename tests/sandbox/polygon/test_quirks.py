@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 from sandbox.polygon import facts
 from sandbox.polygon.app import MarketApp
 from sandbox.polygon.market import load_market
-from sandbox.polygon.sessions import Clock
+from sandbox.polygon.sessions import NEW_YORK, Clock
 from sandbox.polygon.settings import Settings
 from sandbox.polygon.truth import true_market_cap, true_share_count
 from tests.sandbox.polygon.conftest import NOW, Ask, make_ask
@@ -175,3 +175,68 @@ def test_every_session_has_a_bar_for_every_listed_line(ask: Ask) -> None:
         assert symbols <= set(bars)
         assert all(bar["l"] <= min(bar["o"], bar["c"]) <= max(bar["o"], bar["c"]) <= bar["h"] for bar in bars.values())
         assert all(bar["v"] > 0 and round(Decimal(bar["c"]), 2) == bar["c"] > 0 for bar in bars.values())
+
+
+# --- what happened since, through the answers -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ask_late() -> Ask:
+    """A market that takes today for 2026-11-20, in the evening."""
+    return make_ask(MarketApp(Settings(clock=Clock(datetime(2026, 11, 20, 21, tzinfo=NEW_YORK)))))
+
+
+@pytest.mark.parametrize(
+    ("symbol", "last_close", "last_member", "details_status"),
+    [("HES", "2025-07-17", "2025-07-22", 404), ("DAY", "2026-02-03", "2026-02-06", 200)],
+)
+def test_a_member_that_was_bought_has_no_bar(
+    ask_late: Ask, symbol: str, last_close: str, last_member: str, details_status: int
+) -> None:
+    assert symbol in grouped(ask_late, last_close)
+    assert symbol not in grouped(ask_late, last_member)
+    said = ask_late(f"/v3/reference/tickers/{symbol}?date={last_member}")
+    assert said.status == details_status
+    if details_status == 200:
+        old = details(ask_late, symbol, last_close)
+        assert said.json["results"]["market_cap"] == old["market_cap"]
+    after = date.fromisoformat(last_member).toordinal() + 1
+    assert ask_late(f"/v3/reference/tickers/{symbol}?date={date.fromordinal(after)}").status == 404
+
+
+@pytest.mark.parametrize(
+    ("symbol", "day", "cik", "name"),
+    [
+        ("XOM", "2026-07-01", "0000034088", "ExxonMobil"),
+        ("XOM", "2026-07-02", "0002115436", "ExxonMobil"),
+        ("BLK", "2024-09-30", "0001364742", "BlackRock"),
+        ("BLK", "2024-10-01", "0002012383", "BlackRock"),
+        ("EQR", "2026-08-17", "0000906107", "Equity Residential"),
+        ("VMRK", "2026-08-18", "0000906107", "Vivmark Residential"),
+        ("PSKY", "2026-10-05", "0002041610", "Paramount Skydance Corporation"),
+        ("SKYD", "2026-10-06", "0002041610", "Skydance Corporation"),
+    ],
+)
+def test_details_give_the_cik_and_name_of_the_day(ask_late: Ask, symbol: str, day: str, cik: str, name: str) -> None:
+    said = details(ask_late, symbol, day)
+    assert (said["cik"], said["name"]) == (cik, name)
+    (row,) = ask_late(f"/v3/reference/tickers?ticker={symbol}&date={day}").json["results"]
+    assert (row["cik"], row["composite_figi"]) == (cik, said["composite_figi"])
+
+
+def test_a_spin_off_is_no_split(ask_late: Ask) -> None:
+    last, first = (grouped(ask_late, f"2026-{day}") for day in ("09-30", "10-01"))
+    assert float(first["CTVA"]["c"] / last["CTVA"]["c"]) == pytest.approx(0.1619, rel=0.04)
+    assert ("VYLR" in last, "VYLR" in first) == (False, True)
+    assert "cik" not in details(ask_late, "VYLR", "2026-10-01")
+    assert ask_late("/v3/reference/splits?ticker=CTVA").json["results"] == []
+    honeywell = ask_late("/v3/reference/splits?ticker=HON").json["results"]
+    assert [(row["execution_date"], row["split_from"], row["split_to"]) for row in honeywell] == [("2026-06-29", 2, 1)]
+
+
+def test_a_symbol_that_comes_back_is_the_same_company(ask_late: Ask) -> None:
+    days = {"2023-06-06": "FISV", "2023-06-07": "FI", "2025-11-10": "FI", "2025-11-11": "FISV"}
+    told = {day: details(ask_late, symbol, day)["composite_figi"] for day, symbol in days.items()}
+    assert len(set(told.values())) == 1
+    assert ask_late("/v3/reference/tickers/FI?date=2025-11-11").status == 404
+    assert ask_late("/v3/reference/tickers/FISV?date=2024-12-13").status == 404
