@@ -15,8 +15,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from mag7.index.build_membership import CONSTITUENT_COLUMNS, read_constituents, read_intervals, read_line_facts
 from mag7.index.holdings import FUND, Holdings, read_holdings
+from mag7.index.identifiers import CIK_COLUMNS, Identifiers, load_ciks
 from mag7.index.membership import MEMBERSHIP_COLUMNS, SPAN_COLUMNS, MembershipTable, read_membership
 from mag7.index.share_counts import REFERENCE_COLUMNS, load_references
 from mag7.index.splits import SPLIT_COLUMNS, SplitTable, load_splits
@@ -177,16 +177,15 @@ SYMBOLS: Table = [
 ]
 REFERENCES: Table = [
     list(REFERENCE_COLUMNS),
-    ["AAPL", "2020-11-30", "17000000000", "a filing"],
-    ["NVDA", "2024-12-13", "24490000000", "a filing"],
+    ["AAPL", "2020-11-30", "17000000000", "0000320193-20-000096", "a filing"],
+    ["NVDA", "2024-12-13", "24490000000", "", "a filing"],
 ]
 MEMBERS: Table = [
     list(MEMBERSHIP_COLUMNS),
-    ["AAPL", "Apple", "0000320193", "0000320193", "Information Technology", "true", "one", "2000-01-03", "", ""],
+    ["AAPL", "Apple", "0000320193", "Information Technology", "true", "one", "2000-01-03", "", ""],
     [
         "GOOG",
         "Alphabet",
-        "0001652044",
         "0001652044",
         "Communication Services",
         "false",
@@ -199,7 +198,6 @@ MEMBERS: Table = [
         "GOOGL",
         "Alphabet",
         "0001652044",
-        "0001652044",
         "Communication Services",
         "true",
         "several",
@@ -207,7 +205,7 @@ MEMBERS: Table = [
         "",
         "",
     ],
-    ["TWTR", "Twitter", "X-twitter", "", "Communication Services", "true", "one", "2018-06-07", "2022-10-31", "gone"],
+    ["TWTR", "Twitter", "X-twitter", "Communication Services", "true", "one", "2018-06-07", "2022-10-31", "gone"],
 ]
 SPAN_TABLE: Table = [list(SPAN_COLUMNS), ["2020-11-30", "2025-07-17", "a source"]]
 OVERRIDES: Table = [
@@ -215,29 +213,11 @@ OVERRIDES: Table = [
     ["2025-01-09", "closed", "", "2024-12-30", "a notice"],
     ["2025-03-03", "early_close", "13:00", "2025-03-01", "a notice"],
 ]
-INTERVALS: Table = [
-    ["ticker", "start_date", "end_date"],
-    ["AAPL", "1996-01-02", ""],
-    ["TWTR", "2018-06-07", "2022-11-01"],
-]
-CONSTITUENTS: Table = [
-    ["Symbol", "Security", "GICS Sector", "GICS Sub-Industry", "Headquarters Location", "Date added", "CIK", "Founded"],
-    ["AAPL", "Apple Inc.", "Information Technology", "Hardware", "Cupertino", "1982-11-30", "0000320193", "1977"],
-    [
-        "GOOGL",
-        "Alphabet Inc. (Class A)",
-        "Communication Services",
-        "Media",
-        "Mountain View",
-        "2014-04-03",
-        "1652044",
-        "1998",
-    ],
-]
-FACTS: Table = [
-    ["ticker", "company", "listed_as", "second_line_of", "share_classes", "why"],
-    ["AAL", "American Airlines", "", "", "", "left"],
-    ["UA", "", "", "UAA", "several", "two lines"],
+CIKS: Table = [
+    list(CIK_COLUMNS),
+    ["0002115436", "0000034088", "", "2026-07-01", "a source"],
+    ["0002115436", "0002115436", "2026-07-02", "", "a source"],
+    ["0000320193", "0000320193", "", "", "a source"],
 ]
 
 
@@ -319,26 +299,15 @@ def check_overrides(body: bytes) -> None:
         assert all(session.open < session.close <= regular[session.date].close for session in changed)
 
 
-def check_intervals(body: bytes) -> None:
-    intervals, rows = with_file(body, read_intervals)
-    if intervals is not None:
-        assert len(intervals) <= len(rows) - 1
-        assert all(stay.until is None or stay.start < stay.until for stay in intervals)
-
-
-def check_constituents(body: bytes) -> None:
-    found, rows = with_file(body.removeprefix(b"\xef\xbb\xbf"), read_constituents)
+def check_ciks(body: bytes) -> None:
+    found: Identifiers | None
+    found, rows = with_file(body, load_ciks.__wrapped__)
     if found is None:
         return
-    assert set(rows[0]) >= CONSTITUENT_COLUMNS
-    assert len(found) == len([row for row in rows if row]) - 1
-    assert all(len(row.cik) == 10 and row.cik.isdigit() and row.symbol for row in found.values())
-
-
-def check_facts(body: bytes) -> None:
-    found, rows = with_file(body, read_line_facts)
-    if found is not None:
-        assert len(found) == len(rows) - 1
+    periods = [period for mine in found.periods.values() for period in mine]
+    assert len(periods) == len(rows) - 1
+    assert all(found.owners[period.value] == period.owner for period in periods)
+    assert all(len(period.value) == 10 and period.value in found.all_of(period.owner) for period in periods)
 
 
 TARGETS = (
@@ -349,7 +318,5 @@ TARGETS = (
     Fuzzed("tables.membership", files(MEMBERS), check_members, short=30, long=800),
     Fuzzed("tables.membership_span", files(SPAN_TABLE), check_span, short=15, long=300),
     Fuzzed("sessions.overrides", files(OVERRIDES), check_overrides, short=30, long=800),
-    Fuzzed("build_membership.intervals", files(INTERVALS), check_intervals, short=15, long=300),
-    Fuzzed("build_membership.constituents", files(CONSTITUENTS), check_constituents, short=20, long=500),
-    Fuzzed("build_membership.line_facts", files(FACTS), check_facts, short=15, long=300),
+    Fuzzed("tables.issuer_ciks", files(CIKS), check_ciks, short=20, long=500),
 )

@@ -8,6 +8,7 @@ from datetime import date
 from functools import lru_cache
 from types import MappingProxyType
 
+from mag7.index.identifiers import load_ciks, load_figis
 from mag7.index.membership import Membership, ShareClasses, load_membership
 from mag7.index.symbols import symbol_on
 
@@ -17,9 +18,10 @@ class Line:
     """A listed share class on a session.
 
     ``ticker`` is our key of the line, its newest symbol that the table knows (META); ``symbol`` the one it had on
-    the session (FB until 2022-06-08). ``issuer`` is the CIK, or a key of ours (X-twitter) where no source for the
-    CIK is at hand; ``main_line`` marks the one line of each company that stands for the whole company;
-    ``share_classes`` says whether a count of this class alone is the whole company's.
+    the session (FB until 2022-06-08). ``issuer`` is our key of the company, ``cik`` its CIK on the session, where it is
+    known; ``main_line`` marks the one line of each company that stands for the whole company; ``share_classes`` says
+    whether a count of this class alone is the whole company's. ``member_to`` is the last session of a stay that ended;
+    ``ciks`` and ``figis`` are all that the company ever had, and the line.
     """
 
     ticker: str
@@ -30,6 +32,9 @@ class Line:
     sector: str
     main_line: bool
     share_classes: ShareClasses = ShareClasses.UNKNOWN
+    member_to: date | None = None
+    ciks: frozenset[str] = frozenset()
+    figis: frozenset[str] = frozenset()
 
 
 @lru_cache(maxsize=64)
@@ -48,10 +53,13 @@ def line_of(stay: Membership, session: date) -> Line:
         symbol=symbol_on(stay.ticker, session),
         company=stay.company,
         issuer=stay.issuer,
-        cik=stay.cik,
+        cik=load_ciks().on(stay.issuer, session),
         sector=stay.sector,
         main_line=stay.main_line,
         share_classes=stay.share_classes,
+        member_to=stay.member_to,
+        ciks=load_ciks().all_of(stay.issuer),
+        figis=load_figis().all_of(stay.ticker),
     )
 
 

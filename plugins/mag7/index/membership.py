@@ -6,7 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from itertools import pairwise
@@ -23,7 +23,6 @@ MEMBERSHIP_COLUMNS: Final = (
     "ticker",
     "company",
     "issuer",
-    "cik",
     "sector",
     "main_line",
     "share_classes",
@@ -32,8 +31,11 @@ MEMBERSHIP_COLUMNS: Final = (
     "note",
 )
 SPAN_COLUMNS: Final = ("first_session", "last_session", "source")
-CIK: Final = re.compile(r"\d{10}")
-OWN_ISSUER: Final = re.compile(r"X-[a-z0-9]+(-[a-z0-9]+)*")
+ISSUER: Final = re.compile(r"\d{10}|X-[a-z0-9]+(-[a-z0-9]+)*")
+
+
+CARRY_FORWARD_DAYS: Final = 120
+"""How many days after its last session the newest list still serves, as a provisional one."""
 
 
 class MembershipUnknownError(Mag7Error):
@@ -50,12 +52,14 @@ class ShareClasses(StrEnum):
 
 @dataclass(frozen=True)
 class Membership:
-    """A stay of a line in the index, both ends included; ``member_to`` is None while it lasts."""
+    """A stay of a line in the index, both ends included; ``member_to`` is None while it lasts.
+
+    ``issuer`` is our key of the company. It never changes, whatever CIK the company files under.
+    """
 
     ticker: str
     company: str
     issuer: str
-    cik: str | None
     sector: str
     main_line: bool
     share_classes: ShareClasses
@@ -77,14 +81,22 @@ class MembershipTable:
     last_session: date
 
     def on(self, session: date) -> tuple[Membership, ...]:
-        """Return the stays that cover a session, by ticker; raises MembershipUnknownError outside the table."""
-        if not self.first_session <= session <= self.last_session:
+        """Return the stays that cover a session, by ticker.
+
+        After the last session the newest list serves for CARRY_FORWARD_DAYS more: ``is_provisional``. Raises
+        MembershipUnknownError before the first session and after those days.
+        """
+        if not self.first_session <= session <= self.last_session + timedelta(days=CARRY_FORWARD_DAYS):
             raise MembershipUnknownError(
                 f"the index members of {session} are not known: {MEMBERSHIP.name} covers {self.first_session} to "
-                f"{self.last_session}; take a session in it, or extend it with python -m mag7.index.build_membership "
-                "and newer sources (include/data/README.md)"
+                f"{self.last_session}, and its newest list serves {CARRY_FORWARD_DAYS} days longer; take a session in "
+                "it, or add the changes since (include/data/README.md)"
             )
         return tuple(stay for stay in self.stays if stay.covers(session))
+
+    def is_provisional(self, session: date) -> bool:
+        """Return whether the members of a session are those of the newest list, carried forward without a source."""
+        return session > self.last_session
 
 
 def load_membership() -> MembershipTable:
@@ -115,11 +127,9 @@ def read_membership(table: Path, span: Path) -> MembershipTable:
 
 
 def _parse(row: Row) -> Membership:
-    cik, issuer = row.values["cik"] or None, row.text("issuer")
-    if cik is not None and not CIK.fullmatch(cik):
-        raise row.refuse(f"cik is {cik!r}, but must be 10 digits or empty")
-    if issuer != cik and (cik is not None or not OWN_ISSUER.fullmatch(issuer)):
-        raise row.refuse(f"issuer is {issuer!r}, but must be the cik, or without one a key such as X-twitter")
+    issuer = row.text("issuer")
+    if not ISSUER.fullmatch(issuer):
+        raise row.refuse(f"issuer is {issuer!r}, but must be a key of 10 digits or one such as X-twitter")
     member_from, member_to = row.day("member_from"), row.optional_day("member_to")
     if member_to is not None and member_to < member_from:
         raise row.refuse("member_to is before member_from")
@@ -127,7 +137,6 @@ def _parse(row: Row) -> Membership:
         ticker=row.text("ticker"),
         company=row.text("company"),
         issuer=issuer,
-        cik=cik,
         sector=row.text("sector"),
         main_line=row.flag("main_line"),
         share_classes=parse_share_classes(row),

@@ -1,7 +1,8 @@
-"""Reference share counts of the seven: what a count of theirs must be near, from public filings."""
+"""Reference share counts of the seven: what a count of theirs must be near, from the covers of their filings."""
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,20 +19,29 @@ from mag7.index.tables import Row, read_rows
 from mag7.paths import DATA
 
 REFERENCES: Final = DATA / "share_count_references.csv"
-REFERENCE_COLUMNS: Final = ("ticker", "as_of", "shares", "source")
+REFERENCE_COLUMNS: Final = ("ticker", "as_of", "shares", "accession", "source")
+
+ACCESSION: Final = re.compile(r"\d{10}-\d{2}-\d{6}")
 
 REFERENCE_DAYS: Final = 400
-"""A reference count serves sessions that are no further away than this."""
+"""A reference count that is further from a session than this is old: the line is flagged."""
+
+REFERENCE_LIMIT_DAYS: Final = 800
+"""A reference count serves no session that is further away than this: one of the seven is refused without one."""
 
 
 @dataclass(frozen=True)
 class ReferenceCount:
-    """A company's whole share count, all classes, on the split basis of its date."""
+    """A company's whole share count, all classes, on the split basis of its date.
+
+    ``accession`` is the SEC's number of the filing that states it; None where no filing is at hand.
+    """
 
     issuer: str
     as_of: date
     shares: int
     source: str
+    accession: str | None = None
 
 
 @lru_cache(maxsize=4)
@@ -54,12 +64,12 @@ def load_references(path: Path = REFERENCES) -> Mapping[str, tuple[ReferenceCoun
 def find_reference(issuer: str, session: date, splits: SplitTable) -> tuple[ReferenceCount, Fraction] | None:
     """Find the reference count nearest to a session, with its shares on the session's split basis.
 
-    None where there is none within REFERENCE_DAYS.
+    None where there is none within REFERENCE_LIMIT_DAYS.
     """
     near = [
         reference
         for reference in load_references().get(issuer, ())
-        if abs(reference.as_of - session) <= timedelta(days=REFERENCE_DAYS)
+        if abs(reference.as_of - session) <= timedelta(days=REFERENCE_LIMIT_DAYS)
     ]
     if not near:
         return None
@@ -77,4 +87,7 @@ def _parse(row: Row, issuers: Mapping[str, str]) -> ReferenceCount:
     shares = row.positive("shares")
     if shares != int(shares):
         raise row.refuse(f"shares is {row.values['shares']!r}, but must be a whole number")
-    return ReferenceCount(issuers[ticker], row.day("as_of"), int(shares), row.text("source"))
+    accession = row.values["accession"] or None
+    if accession is not None and not ACCESSION.fullmatch(accession):
+        raise row.refuse(f"accession is {accession!r}, but must have the form 0000320193-24-000123, or be empty")
+    return ReferenceCount(issuers[ticker], row.day("as_of"), int(shares), row.text("source"), accession)

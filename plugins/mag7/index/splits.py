@@ -193,18 +193,17 @@ def _find_member(symbol: str, day: date) -> Membership | None:
 
 
 def _is_anothers(issuer: str, day: date) -> bool:
-    """Whether a split may be that of another company, which took the symbol after a member without a CIK had gone."""
+    """Whether a split may be that of another company, which took the symbol after a member had left the index."""
     gone = _last_days().get(issuer)
     return gone is not None and day > gone + timedelta(days=REUSE_DAYS)
 
 
 @lru_cache(maxsize=1)
 def _last_days() -> Mapping[str, date]:
-    """By company without a CIK that is in the index no more, the last day that one of its lines was."""
+    """By company that has left the index, the last day on which one of its lines was a member."""
     found: defaultdict[str, list[date | None]] = defaultdict(list)
     for stay in load_membership().stays:
-        if stay.cik is None:
-            found[stay.issuer].append(stay.member_to)
+        found[stay.issuer].append(stay.member_to)
     return MappingProxyType({issuer: max(filter(None, days)) for issuer, days in found.items() if all(days)})
 
 

@@ -14,7 +14,7 @@ from fractions import Fraction
 from math import prod
 from typing import Final
 
-from mag7.index.share_counts import ReferenceCount
+from mag7.index.share_counts import REFERENCE_DAYS, REFERENCE_LIMIT_DAYS, ReferenceCount
 from mag7.index.splits import Split, SplitTable
 from mag7.market.shares import AcceptedCount, CountWrongError
 from mag7.sessions import previous_session
@@ -30,6 +30,8 @@ REFERENCE_TOLERANCE: Final = Fraction(15, 100)
 
 UNCONFIRMED: Final = "split_basis_unconfirmed"
 DIVIDED: Final = "divided_by_split"
+REFERENCE_OLD: Final = "reference_old"
+REFERENCE_UNFILED: Final = "reference_unfiled"
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,8 @@ def settle_basis(accepted: AcceptedCount, evidence: BasisEvidence) -> AcceptedCo
     """Put an accepted count on the basis of its session: divided by every later split that it already stands on.
 
     Raises CountWrongError where the count still stands on the basis before an earlier split, or is further than
-    REFERENCE_TOLERANCE from a reference count, and where the company's splits are contested. Where nothing tells, the
-    count is used and flagged; one of the seven needs a reference count then.
+    REFERENCE_TOLERANCE from a reference count, where one of the seven has no reference count, and where the company's
+    splits are contested. Where nothing tells, the count is used and flagged.
     """
     if evidence.contested is not None:
         raise CountWrongError(evidence.contested)
@@ -111,10 +113,11 @@ def settle_basis(accepted: AcceptedCount, evidence: BasisEvidence) -> AcceptedCo
     )
     if evidence.reference is not None:
         _check_reference(settled, *evidence.reference)
-    elif doubtful and evidence.one_of_seven:
+        return replace(settled, flags=(*settled.flags, *_flag_reference(evidence.reference[0], evidence.session)))
+    if evidence.one_of_seven:
         raise CountWrongError(
-            f"nothing tells whether the count {accepted.count:,} already stands on the basis of the split "
-            f"{doubtful[0]}: no count {PROBE_DAYS} days after or before it, and no reference count"
+            f"no reference count within {REFERENCE_LIMIT_DAYS} days tells whether the count {accepted.count:,} can be"
+            " true: add one from a filing to include/data/share_count_references.csv"
         )
     return settled
 
@@ -195,6 +198,12 @@ def _say_counts(item: SplitEvidence) -> str:
     if item.after is not None:
         return f"{item.after:,} after it"
     return f"{item.before:,} before it"
+
+
+def _flag_reference(reference: ReferenceCount, session: date) -> tuple[str, ...]:
+    """Flag what a reader should know of a reference: that it is old, or that no filing states it."""
+    old = abs(reference.as_of - session) > timedelta(days=REFERENCE_DAYS)
+    return (REFERENCE_OLD,) * old + (REFERENCE_UNFILED,) * (reference.accession is None)
 
 
 def _check_reference(settled: AcceptedCount, reference: ReferenceCount, shares: Fraction) -> None:

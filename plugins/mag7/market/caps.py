@@ -13,6 +13,7 @@ from fractions import Fraction
 
 from mag7.index.constituents import Line
 from mag7.market.basis import BasisEvidence, settle_basis
+from mag7.market.identity import ISSUER_UNCONFIRMED
 from mag7.market.shares import AcceptedCount, CountUnavailableError, CountWrongError, Origin, accept_count
 from mag7.polygon.answers import Answer
 from mag7.polygon.bodies import DailyBar, TickerDetails
@@ -52,12 +53,23 @@ class LookBack:
 
 
 @dataclass(frozen=True)
+class LastKnownCap:
+    """What a company without a usable count was worth when that was last known, in USD, and what that rests on."""
+
+    market_cap: Decimal
+    basis: str
+
+
+@dataclass(frozen=True)
 class Evidence:
     """All that was learned about a line for one session, and the answers that say so.
 
     ``between`` is the count that sessions on both sides have, where the session itself was not asked about: then
     ``details`` are the earlier one's. ``look_back`` stands in for a count that is missing; ``yesterday`` is the session
-    before, which the count is compared with. ``frozen`` says that the provider's counts of the session are not its own.
+    before, which the count is compared with. ``frozen`` says that the provider's counts of the session are not its own,
+    ``issuer_unconfirmed`` that the CIK of the details is in none of the company's periods. ``last_known`` is for
+    coverage, where nothing else is known of the company; ``stopped_trading`` says that the line has no bar as it leaves
+    the index.
     """
 
     line: Line
@@ -73,6 +85,9 @@ class Evidence:
     yesterday: LookBack | None = None
     frozen: bool = False
     between: AcceptedCount | None = None
+    issuer_unconfirmed: bool = False
+    last_known: LastKnownCap | None = None
+    stopped_trading: bool = False
 
     @property
     def provider_market_cap(self) -> Decimal | None:
@@ -112,8 +127,7 @@ def price_line(evidence: Evidence) -> PricedLine | FailedLine:
     """Price one line, or say why it cannot be priced; nothing missing ever counts as zero."""
     bar = evidence.bar
     if bar is None:
-        reason = evidence.bar_failure or f"no bar for {evidence.line.symbol} in the grouped call"
-        return FailedLine(evidence, reason)
+        return FailedLine(evidence, evidence.bar_failure or _say_no_bar(evidence))
     try:
         accepted = _accept(evidence, bar)
         if accepted.origin != Origin.LOOK_BACK:
@@ -121,6 +135,13 @@ def price_line(evidence: Evidence) -> PricedLine | FailedLine:
     except (CountUnavailableError, CountWrongError) as unusable:
         return FailedLine(evidence, str(unusable))
     return PricedLine(evidence, bar, accepted, bar.close * accepted.count)
+
+
+def _say_no_bar(evidence: Evidence) -> str:
+    reason = f"no bar for {evidence.line.symbol} in the grouped call"
+    if not evidence.stopped_trading:
+        return reason
+    return f"{reason}: the line leaves the index after {evidence.line.member_to} and has stopped trading"
 
 
 def _accept(evidence: Evidence, bar: DailyBar) -> AcceptedCount:
@@ -168,7 +189,7 @@ def _compare(own: AcceptedCount, evidence: Evidence) -> AcceptedCount:
     Raises CountWrongError where the cap moved as the split-adjusted price did not.
     """
     yesterday = evidence.yesterday
-    flags = (FROZEN,) if evidence.frozen else ()
+    flags = (FROZEN,) * evidence.frozen + (ISSUER_UNCONFIRMED,) * evidence.issuer_unconfirmed
     if yesterday is None:
         return replace(own, flags=(*own.flags, *flags, CONTINUITY_SKIPPED))
     ratio = own.count / yesterday.expected_count

@@ -22,11 +22,15 @@ class NothingPricedError(Mag7Error):
 
 @dataclass(frozen=True)
 class UnpricedCompany:
-    """A company of the index without a cap, and the cap in USD that coverage counts it with."""
+    """A company of the index without a cap, and the cap in USD that coverage counts it with.
+
+    ``basis`` says what that cap rests on. It is None where nothing is known of the company: the session is refused.
+    """
 
     issuer: str
+    ticker: str
     company: str
-    assumed_market_cap: Decimal
+    assumed_market_cap: Decimal | None
     basis: str
 
 
@@ -152,14 +156,13 @@ def _rank(seven: list[PricedLine], in_index: list[PricedLine], total: Decimal) -
 def measure_coverage(lines: Sequence[PricedLine | FailedLine]) -> Coverage:
     """Measure what part of the companies, and of their caps, is priced.
 
-    An unpriced company counts with its look-back cap; one that has none counts with the mean of the priced ones.
+    An unpriced company counts with the cap of an earlier session, or with its close times its last known count.
     """
     main = [line for line in lines if line.line.main_line]
     priced = [line for line in main if isinstance(line, PricedLine)]
     total = sum((line.market_cap for line in priced), Decimal(0))
-    mean = total / len(priced) if priced else Decimal(0)
-    unpriced = tuple(_assume(line, mean) for line in main if isinstance(line, FailedLine))
-    missing = sum((company.assumed_market_cap for company in unpriced), Decimal(0))
+    unpriced = tuple(_assume(line) for line in main if isinstance(line, FailedLine))
+    missing = sum((company.assumed_market_cap or Decimal(0) for company in unpriced), Decimal(0))
     return Coverage(
         lines_expected=len(lines),
         lines_priced=sum(isinstance(line, PricedLine) for line in lines),
@@ -171,17 +174,22 @@ def measure_coverage(lines: Sequence[PricedLine | FailedLine]) -> Coverage:
     )
 
 
-def _assume(failed: FailedLine, mean: Decimal) -> UnpricedCompany:
-    line, look_back = failed.line, failed.evidence.look_back or failed.evidence.yesterday
-    if look_back is None:
-        return UnpricedCompany(line.issuer, line.company, mean, "mean")
-    return UnpricedCompany(line.issuer, line.company, look_back.market_cap, look_back.session.isoformat())
+def _assume(failed: FailedLine) -> UnpricedCompany:
+    line, evidence = failed.line, failed.evidence
+    look_back = evidence.look_back or evidence.yesterday
+    cap: Decimal | None = None
+    basis = "nothing"
+    if look_back is not None:
+        cap, basis = look_back.market_cap, f"cap of {look_back.session}"
+    elif evidence.last_known is not None:
+        cap, basis = evidence.last_known.market_cap, evidence.last_known.basis
+    return UnpricedCompany(line.issuer, line.ticker, line.company, cap, basis)
 
 
 def _grade(lines: Sequence[PricedLine | FailedLine]) -> str:
     """Grade all that a document says of caps, those of the seven outside the index included."""
     priced = [line for line in lines if isinstance(line, PricedLine)]
-    if len(priced) < len(lines):
+    if any(isinstance(line, FailedLine) and not line.evidence.stopped_trading for line in lines):
         return "partial"
     return "flagged" if any(line.accepted.flags for line in priced) else "complete"
 
@@ -213,4 +221,10 @@ def list_refusals(
             f"only {coverage.cap_pct:.2f} % of the index's market capitalization is priced,"
             f" at least {bounds.minimum_cap_pct} % is needed"
         )
-    return refusals
+    return refusals + [
+        f"{company.ticker} ({company.company}) could not be priced, and neither a cap of an earlier session nor a share"
+        " count of it is known: what part of the index it makes up cannot be told; run an earlier session on which the"
+        " provider has its share count, or this one with collect_again"
+        for company in coverage.unpriced
+        if company.assumed_market_cap is None
+    ]

@@ -141,10 +141,9 @@ def _company(line: PricedLine, figures: SessionFigures) -> dict[str, Any]:
 
 
 def _cik(evidence: Evidence) -> str | None:
-    """Take the table's CIK, else the provider's."""
-    if evidence.line.cik:
-        return evidence.line.cik
-    return evidence.details.cik if evidence.details else None
+    """Take the CIK of the session that the table has, but the provider's where that is not the company's there."""
+    told = evidence.details.cik if evidence.details else None
+    return told if evidence.issuer_unconfirmed and told else evidence.line.cik or told
 
 
 def _rankings(concentration: Concentration) -> list[dict[str, Any]]:
@@ -236,6 +235,7 @@ def _coverage(coverage: Coverage) -> dict[str, Any]:
         "unpriced": [
             {
                 "issuer": company.issuer,
+                "ticker": company.ticker,
                 "company": company.company,
                 "assumed_market_cap": company.assumed_market_cap,
                 "basis": company.basis,

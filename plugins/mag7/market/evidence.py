@@ -24,6 +24,7 @@ from mag7.market.basis import (
     settle_basis,
 )
 from mag7.market.caps import Evidence, FailedLine, LookBack, price_line
+from mag7.market.identity import KnownDetails, find_doubt, find_other_company, has_own_identifier
 from mag7.market.shares import (
     AcceptedCount,
     CountUnavailableError,
@@ -43,13 +44,13 @@ from mag7.polygon.bodies import (
 from mag7.polygon.errors import BodyInvalidError
 from mag7.sessions import list_sessions, month_ends, previous_session
 
+LEAVING_SESSIONS = 10
+"""A line that was bought has no bar on the last sessions of its stay in the index: never on more than these."""
+
 LOOK_BACK_SESSIONS = (1, 5, 21, 63)
 """How many sessions back the provider is asked about a line that has no count; 63 sessions stay under 100 days."""
 
 HTTP_NOT_FOUND = 404
-
-FUND_KINDS = frozenset({"ETF", "ETN", "ETV", "ETS", "FUND"})
-"""The provider's types of securities that no company of the index is: a reused symbol's former owner."""
 
 BARS_KEPT, CLOSES_KEPT, DETAILS_KEPT, MONTHS_KEPT = 8, 64, 16_384, 2048
 """Parsed answers that a reader holds on to: a session has one of bars and some 505 of details, a month some 1,500. And
@@ -148,6 +149,7 @@ class EvidenceReader:
         grouped, grouped_failure, bars_answer = self._bars(session)
         details, details_failure, details_answer = self._details(line, line.symbol, session)
         bar = grouped.bars.get(line.symbol)
+        bar_failure = grouped_failure or grouped.unusable.get(line.symbol)
         answers = [bars_answer, details_answer]
         previous_close, told_at = None, None if details_answer is None else details_answer.time
         between = self.find_between(line, session) if details_answer is None else None
@@ -163,12 +165,14 @@ class EvidenceReader:
             details,
             details_failure,
             bar,
-            grouped_failure or grouped.unusable.get(line.symbol),
+            bar_failure,
             previous_close=previous_close,
             answers=_join(answers, basis_answers),
             basis=basis,
             between=None if between is None else between.accepted,
             frozen=session < self._rules.frozen_before,
+            issuer_unconfirmed=details is not None and not has_own_identifier(line, details),
+            stopped_trading=bar is None and bar_failure is None and _is_leaving(line, session),
         )
 
     def look_back(self, session: date, line: Line, sessions_back: int) -> LookBack | str:
@@ -336,7 +340,32 @@ class EvidenceReader:
         answer = self._answers.details(symbol, day)
         if answer is None:
             return None, f"ticker details of {symbol} on {day} were never asked for", None
-        return (*self._parse_details(line, symbol, day, answer), answer)
+        details, failure = self._parse_details(symbol, day, answer)
+        if details is not None and not has_own_identifier(line, details):
+            failure = self._judge_identity(line, symbol, day, details)
+        return (None if failure else details), failure, answer
+
+    def _judge_identity(self, line: Line, symbol: str, day: date, details: TickerDetails) -> str | None:
+        """Return why details without an identifier of the line's company are not taken for its own."""
+        other = find_other_company(line, details)
+        if other is not None:
+            return f"the provider's {symbol} on {day} is another issuer ({other})"
+        doubt = find_doubt(line, details, self._closes(day)[0].get(symbol), self._find_known(line, day))
+        return None if doubt is None else f"the provider's {symbol} on {day} may be another issuer ({doubt})"
+
+    def _find_known(self, line: Line, day: date) -> KnownDetails | None:
+        """Find the nearest earlier session, of those looked back to, whose kept response has the company's CIK."""
+        for sessions_back in LOOK_BACK_SESSIONS:
+            earlier = previous_session(day, sessions_back)
+            symbol = symbol_on(line.ticker, earlier)
+            answer, close = self._answers.details(symbol, earlier), self._closes(earlier)[0].get(symbol)
+            if answer is None or close is None:
+                continue
+            details, _ = self._parse_details(symbol, earlier, answer)
+            if details is not None and details.cik is not None and has_own_identifier(line, details):
+                factor = self.splits(day).factor_between(line.issuer, earlier, day)
+                return KnownDetails(earlier, details, close, factor)
+        return None
 
     def _bars(self, day: date) -> tuple[GroupedDaily, str | None, Answer | None]:
         answer = self._answers.grouped(day)
@@ -354,19 +383,15 @@ class EvidenceReader:
         return {symbol: bar.close for symbol, bar in grouped.bars.items()}, failure
 
 
-def _parse_details(line: Line, symbol: str, day: date, answer: Answer) -> tuple[TickerDetails | None, str | None]:
+def _parse_details(symbol: str, day: date, answer: Answer) -> tuple[TickerDetails | None, str | None]:
     if answer.status == HTTP_NOT_FOUND:
         return None, f"the provider knows no {symbol} on {day} (HTTP 404)"
     if not answer.completed:
         return None, answer.error or f"the call for {symbol} on {day} was not answered"
     try:
-        details = parse_ticker_details(answer.body, symbol)
+        return parse_ticker_details(answer.body, symbol), None
     except BodyInvalidError as invalid:
         return None, str(invalid)
-    other = _find_other_issuer(line, details)
-    if other is not None:
-        return None, f"the provider's {symbol} on {day} is another issuer ({other})"
-    return details, None
 
 
 def _parse_bars(day: date, answer: Answer | None) -> tuple[GroupedDaily, str | None]:
@@ -388,21 +413,17 @@ def _merge_pages(pages: tuple[Answer, ...]) -> SplitTable:
     return merge_splits(known, (split for page in parsed for split in page.splits), unusable)
 
 
+def _is_leaving(line: Line, session: date) -> bool:
+    """Whether a session is one of the last of a line's stay in the index."""
+    return line.member_to is not None and previous_session(line.member_to, LEAVING_SESSIONS) < session
+
+
 def agree(earlier: Told, later: Told) -> bool:
     """Whether two sessions' answers, of one source, hold the same count from the same field."""
     first, last = earlier.accepted, later.accepted
     if first is None or last is None or _list_sources(earlier.answers) != _list_sources(later.answers):
         return False
     return (first.count, first.origin) == (last.count, last.origin)
-
-
-def _find_other_issuer(line: Line, details: TickerDetails) -> str | None:
-    """Say what shows that details are another company's, whose symbol the line's was before or after."""
-    if line.cik and details.cik and details.cik != line.cik:
-        return f"CIK {details.cik}, {line.company} is {line.cik}"
-    if details.kind in FUND_KINDS:
-        return f"a security of type {details.kind}, {line.company} is none"
-    return None
 
 
 def _list_sources(answers: Iterable[Answer]) -> set[str]:

@@ -134,6 +134,7 @@ _DOCUMENT: dict[str, Shape] = {
     "concentration_metrics": _scalars,
     "sp500_details": {"failed_tickers": [{"ticker": _text, "reason": _text}]},
     "constituents": [_line],
+    "coverage?": {"unpriced": [{"issuer": _text, "assumed_market_cap": _or_none(_number), "basis": _text}]},
     "seven_outside?": [_line],
     "splits?": [_SPLIT],
 }

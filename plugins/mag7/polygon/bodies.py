@@ -42,6 +42,7 @@ class TickerDetails:
     name: str | None
     kind: str | None
     cik: str | None
+    share_class_figi: str | None
     currency: str | None
     description: str | None
     market_cap: Decimal | None
@@ -97,6 +98,7 @@ def parse_ticker_details(body: str, symbol: str) -> TickerDetails:
         name=fields.tolerate("name", fields.text, unusable),
         kind=fields.tolerate("type", fields.text, unusable),
         cik=fields.cik("cik"),
+        share_class_figi=fields.tolerate("share_class_figi", fields.text, unusable),
         currency=fields.tolerate("currency_name", fields.text, unusable),
         description=fields.tolerate("description", fields.text, unusable),
         market_cap=fields.tolerate("market_cap", fields.positive, unusable),

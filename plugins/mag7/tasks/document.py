@@ -20,6 +20,7 @@ from mag7.settings import Settings, read_settings
 from mag7.tasks.collect import list_seven_outside
 from mag7.tasks.collector import AnswerBook, open_reader
 from mag7.tasks.connections import open_store
+from mag7.tasks.last_known import add_last_known
 from mag7.tasks.progress import Progress
 from mag7.tasks.published import read_published
 from mag7.tasks.refusals import SessionRefusedError, refusal_sentence
@@ -53,7 +54,7 @@ def build_market_data(window: Window, sessions_of_run: int | None = None) -> dic
         if progress:
             progress.tell(sessions=done, unbuilt=len(sessions) - done)
         try:
-            figures = compute_session(reader, session)
+            figures = compute_session(reader, session, store)
             document = write_session(figures)
         except (NothingPricedError, MixedSourcesError) as refused:
             refusals[session.isoformat()] = [str(refused)]
@@ -84,13 +85,18 @@ def _compare_with_published(store: ObjectStore, session: date, document: Documen
     return {session.isoformat(): changes}
 
 
-def compute_session(reader: EvidenceReader, session: date) -> SessionFigures:
-    """Work a session's figures out from the kept answers; raises NothingPricedError where they price no company."""
-    lines = list_lines(session)
-    outside = list_seven_outside(session, lines)
-    return compute_figures(
-        session, reader.read_lines(session, lines), reader.read_lines(session, outside), reader.splits(session)
-    )
+def compute_session(reader: EvidenceReader, session: date, store: ObjectStore | None = None) -> SessionFigures:
+    """Work a session's figures out from the kept answers; raises NothingPricedError where they price no company.
+
+    ``store`` is the lake in which earlier sessions are published: coverage counts companies that have no cap with
+    their last published one.
+    """
+    lines, splits = list_lines(session), reader.splits(session)
+    evidence = reader.read_lines(session, lines)
+    if store is not None:
+        evidence = add_last_known(store, session, evidence, splits)
+    outside = reader.read_lines(session, list_seven_outside(session, lines))
+    return compute_figures(session, evidence, outside, splits)
 
 
 def write_session(figures: SessionFigures) -> Document:

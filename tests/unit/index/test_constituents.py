@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from collections import Counter, defaultdict
-from datetime import date
+from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from mag7.index.constituents import Line, list_lines
 from mag7.index.holdings import read_holdings
-from mag7.index.membership import MembershipUnknownError, ShareClasses, load_membership
+from mag7.index.membership import CARRY_FORWARD_DAYS, MembershipUnknownError, ShareClasses, load_membership
 from mag7.index.seven import SEVEN, seven_lines
 from mag7.index.symbols import load_symbols
 from mag7.sessions import is_session, list_sessions, next_session, previous_session
@@ -47,8 +48,16 @@ class TestCounts:
 
         assert set(counts) == {(505, 500), (504, 500), (504, 501), (503, 500)}
         assert sum(counts.values()) == len(SESSIONS)
-        # Amentum stood beside Jacobs for one session before another line left.
-        assert [s for s in SESSIONS if len({line.issuer for line in list_lines(s)}) == 501] == [date(2024, 9, 30)]
+
+    def test_501_companies_on_the_sessions_between_a_spin_offs_joining_and_the_leaving_of_the_line_that_it_replaces(
+        self,
+    ) -> None:
+        found = [str(s) for s in SESSIONS if len({line.issuer for line in list_lines(s)}) == 501]
+
+        assert found == [
+            *("2024-09-30", "2025-10-30", "2025-11-03", "2026-06-01", "2026-06-29"),
+            *("2026-10-01", "2026-10-02", "2026-10-05"),
+        ]
 
     def test_the_table_reaches_from_the_first_session_past_the_golden_day(self) -> None:
         assert SESSIONS[0] == FIRST
@@ -56,17 +65,37 @@ class TestCounts:
 
     @pytest.mark.parametrize("offset", [-1, 1])
     def test_outside_the_table_nothing_is_assumed(self, offset: int) -> None:
-        outside = previous_session(FIRST) if offset < 0 else next_session(SESSIONS[-1])
+        carried = previous_session(SESSIONS[-1] + timedelta(days=CARRY_FORWARD_DAYS + 1))
+        outside = previous_session(FIRST) if offset < 0 else next_session(carried)
 
         with pytest.raises(MembershipUnknownError, match=rf"members of {outside} are not known.*covers 2020-11-30 to"):
             list_lines(outside)
+
+    def test_the_newest_list_is_carried_forward_as_a_provisional_one(self) -> None:
+        table, last = load_membership(), SESSIONS[-1]
+        carried = previous_session(last + timedelta(days=CARRY_FORWARD_DAYS + 1))
+
+        assert tickers(next_session(last)) == tickers(carried) == tickers(last)
+        assert [table.is_provisional(day) for day in (last, next_session(last), carried)] == [False, True, True]
 
     @pytest.mark.reference
     @pytest.mark.skipif(not REAL_FILE.exists(), reason="REFERENCE_DATA names no folder with the real holdings file")
     def test_the_lines_are_those_that_the_fund_held(self) -> None:
         holdings = read_holdings(REAL_FILE)
 
-        assert [line.symbol for line in list_lines(holdings.as_of)] == sorted(line.symbol for line in holdings.lines)
+        assert sorted(line.symbol for line in list_lines(holdings.as_of)) == sorted(
+            line.symbol for line in holdings.lines
+        )
+
+    @pytest.mark.reference
+    @pytest.mark.skipif(not REAL_FILE.exists(), reason="REFERENCE_DATA names no folder with the real lists")
+    @pytest.mark.parametrize("day", ["2026-08-20", "2026-10-06"])
+    def test_the_lines_are_those_of_the_public_lists_with_their_ciks_and_sectors(self, day: str) -> None:
+        session = date.fromisoformat(day)
+        with (REFERENCE / "membership_2025-2026" / f"members_{day}.csv").open(encoding="utf-8", newline="") as lines:
+            listed = {row["symbol"]: (row["cik"], row["sector"]) for row in csv.DictReader(lines)}
+
+        assert {line.symbol: (line.cik or "", line.sector) for line in list_lines(session)} == listed
 
 
 class TestCompanies:
@@ -94,20 +123,31 @@ class TestCompanies:
 
         assert {f"{mains[line.issuer]} {line.ticker}" for line in lines if not line.main_line} == pairs
 
-    def test_an_issuer_is_its_cik_or_a_key_of_ours(self) -> None:
-        for session in (FIRST, GOLDEN):
-            for line in list_lines(session):
-                assert line.issuer == line.cik or (line.cik is None and line.issuer.startswith("X-"))
-        assert find("GOOGL", GOLDEN).cik == "0001652044"
-        assert find("TWTR", FIRST).issuer == "X-twitter"
-        assert sum(line.cik is None for line in list_lines(GOLDEN)) == 34
+    @pytest.mark.parametrize(
+        ("ticker", "last", "before", "after"),
+        [
+            ("XOM", "2026-07-01", "0000034088", "0002115436"),
+            ("BLK", "2024-09-30", "0001364742", "0002012383"),
+            ("BG", "2023-10-31", "0001144519", "0001996862"),
+            ("APA", "2021-03-01", "0000006769", "0001841666"),
+        ],
+    )
+    def test_a_new_holding_company_changes_the_cik_and_not_the_issuer(
+        self, ticker: str, last: str, before: str, after: str
+    ) -> None:
+        day = date.fromisoformat(last)
+        earlier, later = find(ticker, day), find(ticker, next_session(day))
 
-    def test_the_cik_of_a_line_listed_under_a_later_symbol_is_known(self) -> None:
-        assert [find(ticker, GOLDEN).cik for ticker in ("FI", "MMC", "BK")] == [
-            "0000798354",
-            "0000062709",
-            "0001390777",
-        ]
+        assert (earlier.cik, later.cik) == (before, after)
+        assert earlier.issuer == later.issuer
+        assert earlier.ciks == later.ciks == {before, after}
+
+    def test_every_company_has_a_cik_but_those_that_no_source_settles(self) -> None:
+        without = {line.ticker for session in SESSIONS[::60] for line in list_lines(session) if line.cik is None}
+
+        assert without == {"XRX"}
+        assert find("XRX", FIRST).ciks == {"0000108772", "0001770450"}
+        assert find("VYLR", date(2026, 10, 6)).ciks == frozenset()
 
 
 class TestShareClasses:
@@ -206,8 +246,9 @@ class TestSymbols:
     @pytest.mark.parametrize(
         "pair",
         [
-            *("FI/FISV", "ELV/ANTM", "COR/ABC", "DOC/PEAK", "DAY/CDAY", "CPAY/FLT", "EG/RE", "RVTY/PKI", "GEN/NLOK"),
+            *("ELV/ANTM", "COR/ABC", "DOC/PEAK", "DAY/CDAY", "CPAY/FLT", "EG/RE", "RVTY/PKI", "GEN/NLOK"),
             *("BALL/BLL", "WTW/WLTW", "PARA/VIAC", "WBD/DISCA", "CTRA/COG", "META/FB", "BBWI/LB", "FBIN/FBHS"),
+            *("MRSH/MMC", "BNY/BK", "ECHO/SATS", "VMRK/EQR", "SKYD/PSKY"),
         ],
     )
     def test_a_renamed_member_has_its_old_symbol_before_and_its_new_one_after(self, pair: str) -> None:
@@ -218,6 +259,16 @@ class TestSymbols:
         assert FIRST <= (before.last or FIRST) < (after.first or FIRST) <= SESSIONS[-1]
         assert find(new, before.last or FIRST).symbol == old
         assert find(new, after.first or FIRST).symbol == new
+
+    def test_a_symbol_may_come_back(self) -> None:
+        days = ("2023-06-06", "2023-06-07", "2025-11-10", "2025-11-11")
+
+        assert [find("FISV", date.fromisoformat(day)).symbol for day in days] == ["FISV", "FI", "FI", "FISV"]
+
+    def test_a_member_may_leave_and_return(self) -> None:
+        days = ("2024-06-21", "2024-06-24", "2026-09-18", "2026-09-21")
+
+        assert ["ILMN" in tickers(date.fromisoformat(day)) for day in days] == [True, False, False, True]
 
     def test_every_line_with_a_symbol_history_is_a_member(self) -> None:
         assert set(load_symbols()) <= {stay.ticker for stay in load_membership().stays}

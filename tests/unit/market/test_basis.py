@@ -35,7 +35,10 @@ def settle(
 ) -> AcceptedCount:
     known = None
     if reference is not None:
-        known = ReferenceCount("X-a", date(2021, 1, 31), reference, "a filing"), Fraction(reference)
+        known = (
+            ReferenceCount("X-a", date(2021, 1, 31), reference, "a filing", "0001045810-21-000010"),
+            Fraction(reference),
+        )
     evidence = BasisEvidence(session, splits, known, one_of_seven=seven)
     return settle_basis(AcceptedCount(count, Origin.WEIGHTED), evidence)
 
@@ -100,7 +103,7 @@ class TestLaterSplit:
 
 class TestOneOfTheSeven:
     def test_needs_a_reference_where_nothing_tells(self) -> None:
-        with pytest.raises(CountWrongError, match=r"already stands on the basis of the split 4 for 1 on 2021-07-20"):
+        with pytest.raises(CountWrongError, match=r"no reference count within 800 days tells"):
             settle(2_490_000_000, date(2020, 11, 30), SplitEvidence(FOUR), seven=True)
 
         settled = settle(620_000_000, date(2020, 11, 30), SplitEvidence(FOUR), seven=True, reference=619_000_000)

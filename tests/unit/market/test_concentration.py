@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mag7.index.seven import SEVEN
-from mag7.market.caps import FailedLine, LookBack, PricedLine, price_line
+from mag7.market.caps import FailedLine, LastKnownCap, LookBack, PricedLine, price_line
 from mag7.market.concentration import (
     CoverageBounds,
     NothingPricedError,
@@ -32,8 +32,9 @@ def priced(ticker: str, cap: int, **line: object) -> PricedLine:
     return found
 
 
-def failed(ticker: str, look_back: LookBack | None = None) -> FailedLine:
-    evidence = MAKE.evidence(MAKE.line(ticker), None, None, look_back=look_back, bar_failure="no bar")
+def failed(ticker: str, look_back: LookBack | None = None, **changes: object) -> FailedLine:
+    changes = {"bar_failure": "no bar", **changes}
+    evidence = MAKE.evidence(MAKE.line(ticker), None, None, look_back=look_back, **changes)
     found = price_line(evidence)
     assert isinstance(found, FailedLine)
     return found
@@ -78,13 +79,16 @@ def test_a_missing_line_leaves_no_line_sum_and_never_counts_as_zero():
     assert figures.quality == "partial"
 
 
-def test_coverage_takes_the_look_back_cap_of_an_unpriced_company_else_the_mean():
+def test_coverage_takes_the_cap_of_an_earlier_session_else_the_last_known_one_of_an_unpriced_company():
     back = LookBack(date(2024, 12, 12), count=30, close=Decimal(1))
-    coverage = measure_coverage([priced("AAPL", 50), priced("XOM", 10), failed("CVX", back), failed("KO")])
-    assert coverage.cap_pct == Decimal(6000) / (50 + 10 + 30 + 30)
+    known = LastKnownCap(Decimal(60), "published cap of 2024-12-06")
+    coverage = measure_coverage(
+        [priced("AAPL", 50), priced("XOM", 10), failed("CVX", back), failed("KO", last_known=known)]
+    )
+    assert coverage.cap_pct == Decimal(6000) / (50 + 10 + 30 + 60)
     assert [(company.assumed_market_cap, company.basis) for company in coverage.unpriced] == [
-        (30, "2024-12-12"),
-        (30, "mean"),
+        (30, "cap of 2024-12-12"),
+        (60, "published cap of 2024-12-06"),
     ]
     assert (coverage.companies_priced, coverage.companies_expected, coverage.companies_pct) == (2, 4, 50)
 
@@ -95,12 +99,29 @@ def test_no_priced_company_is_an_error():
 
 
 def test_refusals_name_the_missing_one_of_the_seven_and_the_bounds():
-    lines = [priced("AAPL", 60), failed("XOM")]
+    lines = [priced("AAPL", 60), failed("XOM", LookBack(DAY, count=60, close=Decimal(1)))]
     refusals = list_refusals(measure_concentration(lines, []), [failed("NVDA")], BOUNDS)
     assert refusals[0] == "NVDA (NVDA Corp), one of the seven, could not be priced: no bar"
     assert refusals[1].startswith("only 1 of 2 companies are priced (50.00 %), at least 99 %")
     assert refusals[2].startswith("only 50.00 % of the index's market capitalization is priced")
     assert list_refusals(measure_concentration([priced("AAPL", 60)], []), [], BOUNDS) == []
+
+
+def test_a_company_of_which_nothing_is_known_refuses_the_session_however_small_it_may_be():
+    """Berkshire answers 404 on every date: counted as the mean company, a session passed at 99.80 % for 97.95 %."""
+    lines = [*(priced(f"T{place}", 10) for place in range(499)), failed("BRK.B")]
+    (refusal,) = list_refusals(measure_concentration(lines, []), [], BOUNDS)
+
+    assert refusal.startswith("BRK.B (BRK.B Corp) could not be priced, and neither a cap of an earlier session nor")
+
+
+def test_a_line_that_stopped_trading_before_it_leaves_the_index_does_not_lower_the_quality():
+    back = LookBack(DAY, count=1, close=Decimal(1))
+    bought = failed("HES", back, bar_failure=None, stopped_trading=True)
+    missing = failed("HES", back)
+
+    assert measure_concentration([priced("AAPL", 60), bought], []).quality == "complete"
+    assert measure_concentration([priced("AAPL", 60), missing], []).quality == "partial"
 
 
 def compared(ticker: str, cap: int, before: int | None) -> PricedLine:

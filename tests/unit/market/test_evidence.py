@@ -24,7 +24,7 @@ from tests.unit.market.conftest import Make
 
 DAY, YESTERDAY = date(2024, 12, 13), date(2024, 12, 12)
 LOOK_BACK_DAYS = (YESTERDAY, date(2024, 12, 6), date(2024, 11, 13), date(2024, 9, 16))
-APPLE, OTHER = "0000320193", "0000000007"
+APPLE, MICROSOFT, OTHER = "0000320193", "0000789019", "0000000007"
 
 
 class Book:
@@ -146,24 +146,27 @@ class TestOwnSession:
         assert "BBB" in (read(book, line).details_failure or "")
 
     def test_a_symbol_in_another_issuers_hands_is_refused_by_its_cik(self, book: Book, make: Make) -> None:
-        line = make.line("AAPL", cik=APPLE, company="Apple")
+        line = make.line("AAPL", cik=APPLE, ciks=frozenset({APPLE}), company="Apple")
         book.keep_bars(AAPL=10)
-        book.keep_details("AAPL", cik=OTHER, weighted_shares_outstanding=100, market_cap=1000)
+        book.keep_details("AAPL", cik=MICROSOFT, weighted_shares_outstanding=100, market_cap=1000)
         evidence = read(book, line)
 
         assert evidence.details is None
         assert evidence.details_failure == (
-            f"the provider's AAPL on 2024-12-13 is another issuer (CIK {OTHER}, Apple is {APPLE})"
+            f"the provider's AAPL on 2024-12-13 is another issuer (CIK {MICROSOFT} is that of another company of the"
+            " table)"
         )
 
-    @pytest.mark.parametrize(("ours", "theirs"), [(None, OTHER), (APPLE, None), (APPLE, APPLE)])
-    def test_a_cik_that_either_side_does_not_know_refuses_nothing(
-        self, book: Book, make: Make, ours: str | None, theirs: str | None
+    @pytest.mark.parametrize("theirs", [None, APPLE])
+    def test_details_without_a_cik_or_with_the_companys_are_its_own(
+        self, book: Book, make: Make, theirs: str | None
     ) -> None:
         book.keep_bars(AAPL=10)
         book.keep_details("AAPL", cik=theirs, weighted_shares_outstanding=100, market_cap=1000)
+        evidence = read(book, make.line("AAPL", ciks=frozenset({APPLE})))
 
-        assert count_of(read(book, make.line("AAPL", cik=ours))) == 100
+        assert count_of(evidence) == 100
+        assert not evidence.issuer_unconfirmed
 
     def test_closes_that_are_missing_are_a_failure_of_every_line(self, book: Book, line: Line) -> None:
         book.keep_details("AAA", weighted_shares_outstanding=100, market_cap=1000)
@@ -684,7 +687,8 @@ class TestTelling:
             book.keep_details("AAA", weighted_shares_outstanding=100, market_cap=1000)
         else:
             keep_told(book, DAY, None if how == "no count" else 100, cik=OTHER)
-        told = EvidenceReader(book).tell(make.line("AAA", cik=OTHER if how == "no count" else APPLE), DAY)
+        ciks = frozenset({OTHER} if how == "no count" else {APPLE})
+        told = EvidenceReader(book).tell(make.line("AAA", ciks=ciks), DAY)
 
         assert told is not None
         assert told.accepted is None

@@ -92,7 +92,7 @@ class Company:
             main = ticker == self.ticker
             name = f"{self.ticker} Corp"
             yield Membership(
-                ticker, name, self.issuer, None, "Industrials", main, classes, self.joined, self.left, "invented"
+                ticker, name, self.issuer, "Industrials", main, classes, self.joined, self.left, "invented"
             )
 
 
@@ -200,7 +200,9 @@ def standing_on(world: World) -> Iterator[World]:
     }
     symbols = {company.ticker: company.periods() for company in world.companies if company.renames}
     references = {
-        company.issuer: (ReferenceCount(company.issuer, START, round(company.true_count(START)), "a filing"),)
+        company.issuer: (
+            ReferenceCount(company.issuer, START, round(company.true_count(START)), "a filing", "0000000000-22-000001"),
+        )
         for company in world.companies
         if company.ticker in seven.SEVEN
     }

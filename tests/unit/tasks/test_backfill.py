@@ -90,16 +90,16 @@ class TestMonth:
             resolve(of_month("2020-10-15"))
 
     def test_a_month_of_unknown_membership_is_refused_before_anything_is_asked(self) -> None:
-        with pytest.raises(SessionRefusedError, match=r"2026-10-01 refused: the index members .* are not known"):
-            resolve(Run(datetime(2026, 10, 1, tzinfo=UTC), run_after=datetime(2026, 11, 20, tzinfo=UTC)))
+        with pytest.raises(SessionRefusedError, match=r"2027-03-01 refused: the index members .* are not known"):
+            resolve(Run(datetime(2027, 3, 1, tzinfo=UTC), run_after=datetime(2027, 4, 20, tzinfo=UTC)))
 
     def test_of_a_month_of_which_it_is_known_in_part_the_rest_is_refused(self, store: ObjectStore) -> None:
-        run: Any = Run(datetime(2025, 7, 1, tzinfo=UTC), run_after=datetime(2026, 11, 20, tzinfo=UTC))
+        run: Any = Run(datetime(2027, 2, 1, tzinfo=UTC), run_after=datetime(2027, 4, 20, tzinfo=UTC))
         window = resolve_window(run, FIRST, RangeRequest(None, None, repeat=False))
 
-        assert list_window(window)[-1] == date(2025, 7, 17)
+        assert list_window(window)[-1] == date(2027, 2, 3)
         refused = read_report(store, window["run"], RANGE)["refused"]
-        assert (min(refused), max(refused)) == ("2025-07-18", "2025-07-31")
+        assert (min(refused), max(refused)) == ("2027-02-04", "2027-02-26")
 
 
 @pytest.mark.usefixtures("aws")

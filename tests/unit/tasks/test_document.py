@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from mag7.index.constituents import Line
+from mag7.lake.keys import document_key
 from mag7.lake.objects import ObjectMissingError, ObjectStore
 from mag7.polygon.answers import AnswerStore
 from mag7.polygon.collect import grouped_daily, ticker_details
@@ -18,6 +20,7 @@ from mag7.tasks.progress import Progress
 from mag7.tasks.refusals import SessionRefusedError, refusal_sentence
 from mag7.tasks.reports import read_parts, read_report, write_part
 from mag7.tasks.window import Window, make_window
+from tests.fuzz.documents import STORED
 from tests.unit.tasks.conftest import (
     DAY,
     RUN,
@@ -47,6 +50,14 @@ def priced(index: Index, answers: AnswerStore) -> AnswerStore:
 
 def read_document(store: ObjectStore) -> dict[str, Any]:
     return json.loads(store.get(KEY))
+
+
+def publish_earlier(store: ObjectStore, line: Line, **figures: Any) -> None:
+    """Publish a document of the week before that holds one line."""
+    day = date(2024, 12, 6)
+    entry = {**STORED["constituents"][0], "ticker": line.ticker, "issuer": line.issuer, "close": 1.0, **figures}
+    document = {**STORED, "trading_date": day.isoformat(), "source": "polygon", "constituents": [entry]}
+    store.put(document_key(day), json.dumps(document).encode())
 
 
 def read_refusals(store: ObjectStore, part: str = "2024-12-13") -> dict[str, list[str]]:
@@ -136,9 +147,34 @@ class TestBuild:
         index(make_line("AAPL"), make_line("XYZ"), make_line("ABC"))
         monkeypatch.setenv("MAG7_MINIMUM_COMPANIES_PCT", "66")
         monkeypatch.setenv("MAG7_MINIMUM_CAP_PCT", "60")
+        publish_earlier(store, make_line("ABC"), share_count=10, market_cap=500.0)
         build_market_data(window)
 
         assert read_refusals(store) == {"2024-12-13": []}
+
+    def test_a_company_without_a_count_weighs_what_was_last_published_of_it(
+        self, index: Index, priced: AnswerStore, store: ObjectStore, window: Window
+    ) -> None:
+        index(make_line("AAPL"), make_line("XYZ"), make_line("ABC"))
+        publish_earlier(store, make_line("ABC"), share_count=10, market_cap=25313.0)
+        build_market_data(window)
+        (unpriced,) = read_document(store)["coverage"]["unpriced"]
+
+        assert unpriced["assumed_market_cap"] == 25313
+        assert unpriced["basis"] == "published cap of 2024-12-06"
+        # Of the three caps the third one is as large as the two that are known.
+        assert read_document(store)["coverage"]["cap_pct"] == 50
+        (reasons,) = read_refusals(store).values()
+        assert reasons[1].startswith("only 50.00 % of the index's market capitalization is priced")
+
+    def test_a_company_of_which_nothing_was_ever_published_refuses_the_session(
+        self, index: Index, priced: AnswerStore, store: ObjectStore, window: Window
+    ) -> None:
+        index(make_line("AAPL"), make_line("XYZ"), make_line("ABC"))
+        build_market_data(window)
+        (reasons,) = read_refusals(store).values()
+
+        assert reasons[-1].startswith("ABC (ABC Corp) could not be priced, and neither a cap of an earlier session")
 
     def test_refuses_to_mix_two_sources(self, priced: AnswerStore, window: Window, store: ObjectStore) -> None:
         body = details_body("XYZ", weighted_shares_outstanding=50, market_cap=500)

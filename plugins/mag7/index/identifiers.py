@@ -1,0 +1,105 @@
+"""Which identifiers belong to whom: the CIKs of a company and the share-class FIGIs of a line, each for a period.
+
+A company outlives its CIK: a new holding company files under a new one while the company and its line go on.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from mag7.index.membership import load_membership
+from mag7.index.tables import Row, read_rows
+from mag7.paths import DATA
+
+ISSUER_CIKS: Final = DATA / "issuer_ciks.csv"
+CIK_COLUMNS: Final = ("issuer", "cik", "first_session", "last_session", "source")
+LINE_FIGIS: Final = DATA / "line_figis.csv"
+FIGI_COLUMNS: Final = ("ticker", "share_class_figi", "first_session", "last_session", "source")
+CIK: Final = re.compile(r"\d{10}")
+FIGI: Final = re.compile(r"BBG[0-9BCDFGHJ-NP-TV-Z]{9}")
+
+
+@dataclass(frozen=True)
+class IdentifierPeriod:
+    """The sessions on which an owner had an identifier, both ends included; an end that is open is None."""
+
+    owner: str
+    value: str
+    first: date | None
+    last: date | None
+
+    def covers(self, session: date) -> bool:
+        """Return whether the owner had the identifier on a session."""
+        return (self.first is None or self.first <= session) and (self.last is None or session <= self.last)
+
+
+@dataclass(frozen=True)
+class Identifiers:
+    """Identifiers of one kind: the periods of each owner, and the owner of each identifier."""
+
+    periods: Mapping[str, tuple[IdentifierPeriod, ...]]
+    owners: Mapping[str, str]
+
+    def all_of(self, owner: str) -> frozenset[str]:
+        """Return every identifier that an owner ever had."""
+        return frozenset(period.value for period in self.periods.get(owner, ()))
+
+    def on(self, owner: str, session: date) -> str | None:
+        """Return an owner's identifier on a session; None where none is known, or more than one."""
+        found = {period.value for period in self.periods.get(owner, ()) if period.covers(session)}
+        return found.pop() if len(found) == 1 else None
+
+
+@lru_cache(maxsize=4)
+def load_ciks(path: Path = ISSUER_CIKS) -> Identifiers:
+    """Load the CIKs of companies by issuer key.
+
+    Raises FactTableInvalidError, which names the row, for an issuer that no line has, a CIK that is not ten digits or
+    belongs to two issuers, and a period that ends before it begins.
+    """
+    issuers = {stay.issuer for stay in load_membership().stays}
+    return _read(path, CIK_COLUMNS, issuers, CIK)
+
+
+@lru_cache(maxsize=4)
+def load_figis(path: Path = LINE_FIGIS) -> Identifiers:
+    """Load the share-class FIGIs of lines by ticker; raises FactTableInvalidError as ``load_ciks`` does."""
+    tickers = {stay.ticker for stay in load_membership().stays}
+    return _read(path, FIGI_COLUMNS, tickers, FIGI)
+
+
+def _read(path: Path, columns: tuple[str, ...], known: Iterable[str], form: re.Pattern[str]) -> Identifiers:
+    names = frozenset(known)
+    periods: defaultdict[str, list[IdentifierPeriod]] = defaultdict(list)
+    owners: dict[str, str] = {}
+    for row in read_rows(path, columns):
+        period = _parse(row, columns, form)
+        if period.owner not in names:
+            raise row.refuse(f"no line of the index has this {columns[0]}")
+        if owners.setdefault(period.value, period.owner) != period.owner:
+            raise row.refuse(f"{columns[1]} {period.value} already belongs to {owners[period.value]}")
+        periods[period.owner].append(period)
+    return Identifiers(
+        MappingProxyType({owner: tuple(mine) for owner, mine in periods.items()}), MappingProxyType(owners)
+    )
+
+
+def _parse(row: Row, columns: tuple[str, ...], form: re.Pattern[str]) -> IdentifierPeriod:
+    value = row.text(columns[1])
+    if not form.fullmatch(value):
+        raise row.refuse(f"{columns[1]} is {value!r}, which does not have the form {form.pattern}")
+    period = IdentifierPeriod(
+        row.text(columns[0]), value, row.optional_day("first_session"), row.optional_day("last_session")
+    )
+    row.text("source")
+    if period.first and period.last and period.last < period.first:
+        raise row.refuse("last_session is before first_session")
+    return period

@@ -1,0 +1,118 @@
+"""Whether ticker details are those of a line's company, or of another company that uses its symbol.
+
+A symbol passes from one company to another, and a company goes on under a new CIK. So a CIK that is in no period of the
+company's proves nothing by itself: it is another company's where the tables say so, or where nothing else in the
+response agrees with what is known of the line.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+from typing import Final
+
+from mag7.index.constituents import Line
+from mag7.index.identifiers import load_ciks, load_figis
+from mag7.polygon.bodies import TickerDetails
+
+ISSUER_UNCONFIRMED: Final = "issuer_unconfirmed"
+"""The flag of a line whose details have a CIK that is in none of its company's periods."""
+
+FUND_KINDS: Final = frozenset({"ETF", "ETN", "ETV", "ETS", "FUND"})
+"""The provider's types of securities that no company of the index is: a reused symbol's former owner."""
+
+COUNT_TOLERANCE: Final = Fraction(1, 10)
+"""How far the count may lie from the one of a confirmed response: issuance of three months stays within it."""
+
+CLOSE_RATIO: Final = Fraction(14, 10)
+"""How far the close may lie from that of a confirmed session: more than a stock moves in most three months."""
+
+_SHARE_CLASS: Final = re.compile(r"\b(class|series) [a-z0-9]\b|\b(common|ordinary|capital) (stock|shares?)\b")
+_LEGAL_FORMS: Final = frozenset(
+    {"the", "and", "inc", "incorporated", "corp", "corporation", "co", "company", "companies", "plc", "ltd", "limited"}
+    | {"holdings", "holding", "group", "sa", "nv", "ag", "llc", "lp", "trust", "new"}
+)
+
+
+@dataclass(frozen=True)
+class KnownDetails:
+    """A response about a line on an earlier session whose CIK is its company's, with the close of that session (USD).
+
+    ``factor`` is how many shares of the session in question one share of that session became.
+    """
+
+    session: date
+    details: TickerDetails
+    close: Decimal
+    factor: Fraction = Fraction(1)
+
+
+def has_own_identifier(line: Line, details: TickerDetails) -> bool:
+    """Return whether the CIK is the company's in any period, or, without a CIK, nothing contradicts the line."""
+    if details.kind in FUND_KINDS:
+        return False
+    if details.cik is not None:
+        return details.cik in line.ciks
+    return _find_owner_of_figi(line, details) is None
+
+
+def find_other_company(line: Line, details: TickerDetails) -> str | None:
+    """Return what in the response itself shows that it is about another security; None where nothing does."""
+    if details.kind in FUND_KINDS:
+        return f"a security of type {details.kind}, {line.company} is none"
+    owner = None if details.cik is None else load_ciks().owners.get(details.cik)
+    if owner is not None and owner != line.issuer:
+        return f"CIK {details.cik} is that of another company of the table"
+    other = _find_owner_of_figi(line, details)
+    return None if other is None else f"share-class FIGI {details.share_class_figi} is that of {other}"
+
+
+def find_doubt(line: Line, details: TickerDetails, close: Decimal | None, known: KnownDetails | None) -> str | None:
+    """Return why a response with an unknown CIK is not taken for the line's; None where something else confirms it.
+
+    What confirms it: the company's name, the share-class FIGI, or a count and a close in line with the confirmed
+    response. ``close`` (USD) is that of the session, None where there is none.
+    """
+    names = {normalize_name(line.company)} | ({normalize_name(known.details.name)} if known else set())
+    if details.name is not None and normalize_name(details.name) in names - {""}:
+        return None
+    figis = line.figis | ({known.details.share_class_figi} if known else set())
+    if details.share_class_figi is not None and details.share_class_figi in figis:
+        return None
+    if known is not None and close is not None and _is_in_line(details, close, known):
+        return None
+    compared = f"its response of {known.session}" if known else "no confirmed response of an earlier session is kept"
+    return (
+        f"CIK {details.cik} is none of {line.company}'s, and nothing else confirms the company: name "
+        f"{details.name!r}, {compared}; if it is the same company, add the CIK to include/data/issuer_ciks.csv"
+    )
+
+
+def normalize_name(name: str | None) -> str:
+    """Return a company's name without legal form, share class and punctuation: what two spellings share."""
+    plain = re.sub(r"[^a-z0-9 ]+", " ", (name or "").lower().replace("'", "").replace("&", " and "))
+    words = _SHARE_CLASS.sub(" ", " ".join(plain.split())).split()
+    return "".join(word for word in words if word not in _LEGAL_FORMS)
+
+
+def _is_in_line(details: TickerDetails, close: Decimal, known: KnownDetails) -> bool:
+    now, before = _count(details), _count(known.details)
+    if now is None or before is None:
+        return False
+    count_ratio = now / (before * known.factor)
+    close_ratio = Fraction(close) * known.factor / Fraction(known.close)
+    return abs(count_ratio - 1) <= COUNT_TOLERANCE and 1 / CLOSE_RATIO < close_ratio < CLOSE_RATIO
+
+
+def _count(details: TickerDetails) -> int | None:
+    return details.weighted_shares_outstanding or details.share_class_shares_outstanding
+
+
+def _find_owner_of_figi(line: Line, details: TickerDetails) -> str | None:
+    """Return the ticker of another line that has the response's FIGI."""
+    figi = details.share_class_figi
+    owner = None if figi is None else load_figis().owners.get(figi)
+    return owner if owner is not None and owner != line.ticker else None

@@ -1,0 +1,73 @@
+"""What companies without any usable count were worth when that was last published: for coverage alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final
+
+from mag7.index.splits import SplitTable
+from mag7.lake.keys import document_key, document_month_prefix
+from mag7.lake.objects import ObjectStore
+from mag7.market.caps import Evidence, FailedLine, LastKnownCap, price_line
+from mag7.market.document import Document
+from mag7.sessions import list_sessions, previous_session
+from mag7.tasks.published import read_published
+
+SESSIONS_BACK: Final = 63
+"""How many sessions before its own a published document still says what a company is worth: about three months."""
+
+
+def add_last_known(
+    store: ObjectStore, session: date, evidence: Sequence[Evidence], splits: SplitTable
+) -> list[Evidence]:
+    """Return the evidence, with the last published cap of each company of which nothing else is known.
+
+    The newest document published before the session says it; it passes on what the one before it knew.
+    """
+    unknown = [item for item in evidence if _is_unknown(item)]
+    if not unknown:
+        return list(evidence)
+    document = _read_newest(store, session, {answer.source for item in evidence for answer in item.answers})
+    if document is None:
+        return list(evidence)
+    found = {item.line.ticker: _find_cap(document, session, item, splits) for item in unknown}
+    return [replace(item, last_known=found.get(item.line.ticker)) for item in evidence]
+
+
+def _is_unknown(evidence: Evidence) -> bool:
+    if not evidence.line.main_line or evidence.look_back is not None or evidence.yesterday is not None:
+        return False
+    return isinstance(price_line(evidence), FailedLine)
+
+
+def _read_newest(store: ObjectStore, session: date, sources: set[str]) -> Document | None:
+    """Read the newest document of one of the sources that is published of the sessions before."""
+    days = list_sessions(previous_session(session, SESSIONS_BACK), previous_session(session))
+    prefixes = {document_month_prefix(day) for day in days}
+    stored = {entry.key for prefix in sorted(prefixes) for entry in store.list(prefix)}
+    for day in reversed(days):
+        document = read_published(store, day) if document_key(day) in stored else None
+        if document is not None and document["source"] in sources:
+            return document
+    return None
+
+
+def _find_cap(document: Document, session: date, evidence: Evidence, splits: SplitTable) -> LastKnownCap | None:
+    line, day = evidence.line, date.fromisoformat(document["trading_date"])
+    published = _find(document["constituents"], "ticker", line.ticker)
+    if published is not None and published["market_cap"] is not None:
+        if evidence.bar is None:
+            return LastKnownCap(Decimal(str(published["market_cap"])), f"published cap of {day}")
+        count = published["share_count"] * splits.factor_between(line.issuer, day, session)
+        return LastKnownCap(evidence.bar.close * round(count), f"close x published share count of {day}")
+    assumed = _find(document.get("coverage", {}).get("unpriced", []), "issuer", line.issuer)
+    if assumed is None or assumed["assumed_market_cap"] is None or assumed["basis"] == "mean":
+        return None
+    return LastKnownCap(Decimal(str(assumed["assumed_market_cap"])), str(assumed["basis"]))
+
+
+def _find(items: Iterable[Mapping[str, Any]], field: str, value: str) -> Mapping[str, Any] | None:
+    return next((item for item in items if item.get(field) == value), None)
