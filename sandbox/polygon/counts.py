@@ -14,7 +14,7 @@ from sandbox.polygon.frame import Frame
 #: Sizes of the other companies follow (rank + offset) ** -exponent: about 1.0 trillion down to 10 billion dollars.
 _SIZE_OFFSET, _SIZE_EXPONENT = 27.0, 1.62
 #: Symbols of the largest other companies, so that the simulated order of size looks familiar.
-_LARGEST = (
+LARGEST = (
     "BRK.B", "AVGO", "LLY", "WMT", "JPM", "V", "UNH", "XOM", "ORCL", "MA", "COST", "HD", "PG", "NFLX", "JNJ",
     "BAC", "CRM", "ABBV", "CVX", "KO", "TMUS", "MRK", "WFC", "CSCO", "ACN", "NOW", "PEP", "AXP", "MCD", "LIN",
     "DIS", "IBM", "MS", "ABT", "AMD", "TMO", "ADBE", "ISRG", "PM", "GE", "GS", "QCOM", "CAT", "TXN", "INTU",
@@ -58,7 +58,7 @@ def count_shares(frame: Frame, factors: Floats, prices: Floats, total: float) ->
 
 
 def _spread_sizes(keys: list[str], total: float) -> dict[str, float]:
-    known = {key: rank for rank, key in enumerate(_LARGEST)}
+    known = {key: rank for rank, key in enumerate(LARGEST)}
     ordered = sorted(keys, key=lambda key: (known.get(key, len(known)), unit("rank", key)))
     weights = [(rank + _SIZE_OFFSET) ** -_SIZE_EXPONENT for rank in range(1, len(ordered) + 1)]
     return {key: total * weight / sum(weights) for key, weight in zip(ordered, weights, strict=True)}

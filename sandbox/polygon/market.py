@@ -29,6 +29,7 @@ from sandbox.polygon import facts, sessions
 from sandbox.polygon.counts import count_shares
 from sandbox.polygon.draws import Floats, Ints, unit, walk
 from sandbox.polygon.frame import Frame
+from sandbox.polygon.invented import invent_changes
 from sandbox.polygon.universe import Line, read_lines
 
 _MARKET_VOLATILITY = 0.008
@@ -73,9 +74,10 @@ def load_market(today: date = date.min) -> Market:
     return _load_market(sessions.find_horizon(today))
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def _load_market(horizon: date) -> Market:
-    return build_market(sessions.list_sessions(horizon), read_lines())
+    days = sessions.list_sessions(horizon)
+    return build_market(days, invent_changes(read_lines(), days))
 
 
 def build_market(days: tuple[date, ...], lines: tuple[Line, ...]) -> Market:

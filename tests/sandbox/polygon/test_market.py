@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from sandbox.polygon import facts
-from sandbox.polygon.market import Market, build_market, load_market
+from sandbox.polygon.market import Market, load_market
 from sandbox.polygon.truth import UnknownLineError, true_close, true_market_cap, true_share_count, true_split_factor
 
 ROOT = Path(__file__).parents[3]
@@ -101,9 +101,9 @@ def test_first_backfill_session_lacks_tesla(market: Market) -> None:
 
 def test_no_price_jumps_over_a_split(market: Market) -> None:
     adjusted = np.log(market.cents * market.factors)
-    for child, (parent, kept) in facts.spin_offs().items():
-        first = market.lines[market.column[child]].listed.first
-        adjusted[market.session_row(first) :, market.column[parent]] -= np.log(kept)
+    for child in market.lines:
+        if child.parent:
+            adjusted[market.session_row(child.listed.first) :, market.column[child.parent]] -= np.log(child.kept)
     cent_prices = market.cents[1:] > 500
     moves = np.abs(np.diff(adjusted, axis=0))[cent_prices]
     assert moves.max() < 0.08
@@ -196,10 +196,13 @@ def test_truth_follows_a_company_through_its_symbols() -> None:
 
 
 def test_a_later_end_changes_nothing_before(market: Market) -> None:
-    end = market.days.index(date(2026, 12, 31)) + 1
-    shorter = build_market(market.days[:end], market.lines)
-    assert np.array_equal(shorter.cents, market.cents[:end])
-    assert np.array_equal(shorter.counts, market.counts[:end])
+    longer, end = load_market(date(2037, 1, 4)), len(market.days)
+    columns = [longer.column[line.key] for line in market.lines]
+    assert len(longer.days) > end + 2500
+    assert len(longer.lines) > len(columns) + 400
+    assert np.array_equal(longer.cents[:end, columns], market.cents)
+    assert np.array_equal(longer.counts[:end, columns], market.counts)
+    assert np.array_equal(longer.factors[:end, columns], market.factors)
 
 
 def test_two_processes_tell_the_same_bytes() -> None:
