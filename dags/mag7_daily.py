@@ -3,7 +3,8 @@
 **What it does.** Collects every constituent's close and share count of one NYSE session, works out what part of
 the index the seven make up, checks the result, publishes it in the lake and loads it into the warehouse.
 
-**When it runs.** Once a session, 8 h 30 min after the actual close (early closes too), never on a holiday. While
+**When it runs.** Once a session, 8 h 30 min after the actual close (early closes too), never on a holiday; the run of a
+day on which NYSE stayed closed at short notice is skipped, once the facts say so. While
 the provider has not released the day, `collect_closes` asks again every 15 minutes without holding a worker.
 
 **Running it by hand.** Trigger it without a logical date and with `trading_date`: that session is collected, again if
@@ -25,6 +26,7 @@ changed unless `publish` ran; everything fetched is kept.
 | task | fails when | what to do |
 |---|---|---|
 | resolve_session | no session, not closed; a setting or the key is missing | trigger a date that it names; set it |
+| resolve_session | the lake's facts are missing, damaged, or simulated for a real provider | as its last line says |
 | resolve_session | scripts, tables or columns of this checkout are missing | run `mag7_setup`, then this again |
 | resolve_session | params do not go together; nothing is published to rebuild | read its last line |
 | plan_batches | the membership table is broken | mend include/data, clear it |
@@ -64,8 +66,10 @@ from typing import TYPE_CHECKING, Any
 
 import pendulum
 from airflow.sdk import dag, get_current_context, task, task_group
+from airflow.sdk.exceptions import AirflowSkipException
 
 from mag7.paths import SQL
+from mag7.sessions import ClosedAtShortNoticeError
 from mag7.tasks import collect, corrections, document, session, summary
 from mag7.tasks.assets import describe_events, list_warehouse_assets
 from mag7.tasks.groups import check_window, default_args, end_run, load_window, publish_window, transform_window
@@ -96,7 +100,10 @@ def asked_for() -> Request:
 @task
 def resolve_session() -> Window:
     """Find the sessions of this run, which every later task takes from here; go no further where setup is missing."""
-    window = session.resolve_session(get_current_context()["dag_run"], FIRST, asked_for())
+    try:
+        window = session.resolve_session(get_current_context()["dag_run"], FIRST, asked_for())
+    except ClosedAtShortNoticeError as closed:
+        raise AirflowSkipException(str(closed)) from closed
     require_setup()
     return window
 

@@ -11,19 +11,17 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from functools import lru_cache
 from itertools import pairwise
-from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from mag7.index.membership import Membership, load_membership
+from mag7.index.membership import Membership, MembershipTable, load_membership
+from mag7.index.pinned import cached_by_facts, pinned_facts
 from mag7.index.symbols import load_symbols, symbol_on
-from mag7.index.tables import Row, read_rows
-from mag7.paths import DATA
+from mag7.index.tables import FactTable, Row, read_rows
 from mag7.polygon.bodies import ListedSplit
 
-SPLITS: Final = DATA / "splits.csv"
+SPLITS: Final = "splits.csv"
 SPLIT_COLUMNS: Final = ("ticker", "execution_date", "split_from", "split_to", "source")
 
 SAME_SPLIT_DAYS: Final = 40
@@ -78,15 +76,20 @@ class SplitTable:
         return factor
 
 
-@lru_cache(maxsize=4)
-def load_splits(path: Path = SPLITS) -> SplitTable:
-    """Load the project's own table.
+def load_splits() -> SplitTable:
+    """Return the splits of the pinned facts: those that the project's own table states."""
+    return pinned_facts().splits
+
+
+def read_splits(table: FactTable, membership: MembershipTable) -> SplitTable:
+    """Read the project's own table.
 
     A ratio of 1 says that nothing was split near its date: it withdraws an entry of the provider. Raises
     FactTableInvalidError, which names the row, for a company that never was in the index, a ratio that is not two
     positive numbers, and a second row of one company within SAME_SPLIT_DAYS: a duplicate or contradiction.
     """
-    rows = [(_parse(row), row) for row in read_rows(path, SPLIT_COLUMNS)]
+    mains = _find_mains(membership)
+    rows = [(_parse(row, mains), row) for row in read_rows(table, SPLIT_COLUMNS)]
     rows.sort(key=lambda pair: (pair[0].issuer, pair[0].execution_date))
     for (earlier, before), (later, row) in pairwise(rows):
         if earlier.issuer == later.issuer and _are_rivals(earlier, later):
@@ -119,7 +122,7 @@ def merge_splits(
         if member is not None and not known.of(member.issuer):
             contested[member.issuer] = (
                 f"an entry of the provider's list of splits cannot be used ({reason}): add the company's splits to"
-                f" {SPLITS.name}"
+                f" {SPLITS}"
             )
     merged = [split for splits in known.splits.values() for split in splits]
     for issuer, splits in found.items():
@@ -142,7 +145,7 @@ def _collapse(splits: list[Split]) -> tuple[list[Split], str | None]:
         else:
             return [], (
                 f"the provider lists two splits of {split.ticker} that contradict each other, {near} and {split}: add "
-                f"the right one to {SPLITS.name}"
+                f"the right one to {SPLITS}"
             )
     return kept, None
 
@@ -173,8 +176,8 @@ def _tabulate(splits: Iterable[Split], contested: Mapping[str, str] | None = Non
     return SplitTable(MappingProxyType(ordered), MappingProxyType(dict(contested or {})))
 
 
-def _parse(row: Row) -> Split:
-    member = _members().get(row.text("ticker"))
+def _parse(row: Row, mains: Mapping[str, Membership]) -> Split:
+    member = mains.get(row.text("ticker"))
     if member is None:
         raise row.refuse("no company of the index has this ticker")
     return Split(
@@ -198,7 +201,7 @@ def _is_anothers(issuer: str, day: date) -> bool:
     return gone is not None and day > gone + timedelta(days=REUSE_DAYS)
 
 
-@lru_cache(maxsize=1)
+@cached_by_facts(1)
 def _last_days() -> Mapping[str, date]:
     """By company that has left the index, the last day on which one of its lines was a member."""
     found: defaultdict[str, list[date | None]] = defaultdict(list)
@@ -207,14 +210,17 @@ def _last_days() -> Mapping[str, date]:
     return MappingProxyType({issuer: max(filter(None, days)) for issuer, days in found.items() if all(days)})
 
 
-@lru_cache(maxsize=1)
+@cached_by_facts(1)
 def _members() -> Mapping[str, Membership]:
     """Every ticker that ever was in the index, to a stay of its company's main line."""
-    stays = load_membership().stays
-    mains = {stay.issuer: stay for stay in stays if stay.main_line}
-    return MappingProxyType({stay.ticker: mains[stay.issuer] for stay in stays})
+    return _find_mains(load_membership())
 
 
-@lru_cache(maxsize=256)
+def _find_mains(membership: MembershipTable) -> Mapping[str, Membership]:
+    mains = {stay.issuer: stay for stay in membership.stays if stay.main_line}
+    return MappingProxyType({stay.ticker: mains[stay.issuer] for stay in membership.stays})
+
+
+@cached_by_facts(256)
 def _former_symbols(day: date) -> Mapping[str, Membership]:
     return MappingProxyType({symbol_on(ticker, day): _members()[ticker] for ticker in load_symbols()})

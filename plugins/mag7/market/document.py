@@ -11,13 +11,15 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from mag7.index.constituents import Line
+from mag7.index.pinned import pinned_facts
 from mag7.index.seven import SEVEN
 from mag7.index.splits import Split, SplitTable
 from mag7.market.caps import Evidence, FailedLine, PricedLine, price_line
 from mag7.market.concentration import Concentration, Coverage, measure_concentration
 from mag7.polygon.answers import Answer
+from mag7.polygon.source import SIMULATED
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 NEW_YORK = ZoneInfo("America/New_York")
 
 Document = dict[str, Any]
@@ -71,20 +73,32 @@ def write_document(figures: SessionFigures, source: str, collected_at: datetime)
     """Lay out a session's document; amounts stay Decimal until ``encode_document`` writes JSON numbers.
 
     ``collected_at`` is the time of the newest answer used. System A's keys keep their names and meaning, but for
-    sp500_total_market_cap: the sum by company, which counts two-line companies once.
+    sp500_total_market_cap: the sum by company, which counts two-line companies once. Raises FactsSimulatedError where
+    facts of the simulated market would meet responses of another source.
     """
     day = figures.session.isoformat()
-    concentration = figures.concentration
+    concentration, facts = figures.concentration, pinned_facts()
+    facts.require_source(source, SIMULATED)
     return {
         "schema_version": SCHEMA_VERSION,
         "source": source,
+        "facts": {
+            "version": facts.version,
+            "name": facts.name,
+            "source": facts.source,
+            "members_confirmed_through": facts.confirmed_through.isoformat(),
+        },
         "trading_date": day,
         "data_collection_time": collected_at.astimezone(NEW_YORK).isoformat(),
         "companies": {
             ticker: _company(line, figures) for ticker, line in figures.seven.items() if isinstance(line, PricedLine)
         },
         "rankings": {"by_market_cap": _rankings(concentration)},
-        "concentration_metrics": _metrics(concentration, day),
+        "concentration_metrics": _metrics(concentration, day)
+        | {
+            "membership_provisional": facts.membership.is_provisional(figures.session),
+            "facts_version": facts.version,
+        },
         "sp500_details": {
             "total_market_cap": concentration.sp500_total_market_cap,
             "processed_count": concentration.coverage.lines_priced,

@@ -36,8 +36,17 @@ def explain_line(document: Document, name: str) -> str:
         rows += _explain_cap(line)
     rows.append(f"  counted: {_say_counted(document, line)}")
     rows.append(f"  flags: {', '.join(line['flags']) or 'none'}")
+    facts = document.get("facts")
+    rows.append(f"  facts: {_say_facts(facts, document) if facts else 'of an older version, which is not named'}")
     rows += ["  rests on:", *(f"    {key}" for key in line["answers"])]
     return "\n".join(rows)
+
+
+def _say_facts(facts: dict[str, Any], document: Document) -> str:
+    through = facts["members_confirmed_through"]
+    provisional = document["concentration_metrics"].get("membership_provisional")
+    members = f"members provisional, confirmed through {through}" if provisional else "members confirmed"
+    return f"version {facts['name'] or facts['version']} ({facts['source']}), {members}"
 
 
 def find_line(document: Document, name: str) -> dict[str, Any]:

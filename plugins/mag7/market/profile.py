@@ -13,7 +13,7 @@ Profile = dict[str, Any]
 
 FIGURES = ("mag7_pct_of_sp500", "line_sum_mag7_pct", "companies_priced", "coverage_pct")
 """What a profile repeats of the session's metrics."""
-STATED = ("schema_version", "source", "quality")
+STATED = ("schema_version", "source", "quality", "membership_provisional")
 COUNTED = ("rows", "flags", "origins")
 
 
@@ -26,6 +26,7 @@ def profile_document(document: Document) -> Profile:
         "schema_version": document["schema_version"],
         "source": document["source"],
         "quality": metrics["quality"],
+        "membership_provisional": metrics.get("membership_provisional", False),
         **{figure: metrics[figure] for figure in FIGURES},
         "flags": dict(sorted(Counter(flag for line in lines for flag in line["flags"]).items())),
         "origins": dict(sorted(origins.items())),
@@ -35,7 +36,14 @@ def profile_document(document: Document) -> Profile:
 
 def is_profile(value: Any) -> bool:
     """Whether a value read back from the lake can be compared as a profile."""
-    if not isinstance(value, dict) or not value.keys() >= {*STATED, "flags", "origins", "failed"}:
+    if not isinstance(value, dict) or not value.keys() >= {
+        "schema_version",
+        "source",
+        "quality",
+        "flags",
+        "origins",
+        "failed",
+    }:
         return False
     return all(isinstance(value.get(name, {}), dict) for name in (*COUNTED, "failed"))
 
@@ -45,7 +53,9 @@ def list_departures(before: Profile, after: Profile) -> list[str]:
 
     Figures move every day and are not compared; ``rows`` by table are, where both profiles have them.
     """
-    departures = [f"{name}: {after[name]}, before {before[name]}" for name in STATED if before[name] != after[name]]
+    departures = [
+        f"{name}: {after[name]}, before {before[name]}" for name in STATED if before.get(name) != after.get(name)
+    ]
     for name in COUNTED:
         if name in before and name in after:
             departures += _compare_counts(name, before[name], after[name])

@@ -130,6 +130,7 @@ _LINE: dict[str, Shape] = {
 _DOCUMENT: dict[str, Shape] = {
     "source": _text,
     "trading_date": _day,
+    "facts?": {"version": _text, "name": _text, "source": _text, "members_confirmed_through": _day},
     "companies": _companies,
     "concentration_metrics": _scalars,
     "sp500_details": {"failed_tickers": [{"ticker": _text, "reason": _text}]},

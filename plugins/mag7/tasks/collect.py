@@ -19,6 +19,7 @@ from mag7.polygon.errors import NotYetReleasedError
 from mag7.sessions import NEW_YORK, group_months, previous_session
 from mag7.settings import read_settings
 from mag7.tasks.collector import NO_COUNTS, Collector, Counts, add_counts, count_calls, list_session_splits
+from mag7.tasks.facts import with_facts
 from mag7.tasks.progress import CLOSES, Progress, name_part
 from mag7.tasks.request import Asking
 from mag7.tasks.window import Window, list_window
@@ -47,6 +48,7 @@ class Batch(TypedDict):
     look_back: bool
 
 
+@with_facts
 def plan_batches(window: Window, asking: Asking) -> list[Batch]:
     """Divide every session's symbols, those of the seven outside the index included, into batches of equal size.
 
@@ -96,6 +98,7 @@ def list_seven_outside(session: date, lines: Iterable[Line]) -> tuple[Line, ...]
     return tuple(line for line in seven_lines(session) if line.ticker not in members)
 
 
+@with_facts
 def collect_closes(window: Window, asking: Asking) -> PokeReturnValue:
     """Ask for every close of each session in one call; not done while the provider has not released the day.
 
@@ -117,6 +120,7 @@ def collect_closes(window: Window, asking: Asking) -> PokeReturnValue:
     return PokeReturnValue(is_done=True, xcom_value=add_counts([counts, others]))
 
 
+@with_facts
 def collect_range_closes(window: Window) -> PokeReturnValue:
     """Ask for every close of a backfill's sessions, and of the two before each, which figures are compared with.
 
@@ -170,6 +174,7 @@ def _ask_closes(collector: Collector, month: Iterable[date], progress: Progress,
     return collector.ask_closes((grouped_daily(session) for session in month), tell)
 
 
+@with_facts
 def collect_splits(window: Window, asking: Asking) -> Counts:
     """Ask for every split that may lie between a session and the counts that it is judged by: one paged query.
 
@@ -195,6 +200,7 @@ def collect_details(batch: Batch, asking: Asking) -> Counts:
     return collector.ask_optional(calls) if batch["look_back"] else collector.ask(calls)
 
 
+@with_facts
 def collect_look_back(window: Window, asking: Asking) -> Counts:
     """Ask what a session's own answers leave open: counts beside splits, and earlier sessions' where one is missing.
 

@@ -20,12 +20,13 @@ from mag7.settings import Settings, read_settings
 from mag7.tasks.collect import list_seven_outside
 from mag7.tasks.collector import AnswerBook, open_reader
 from mag7.tasks.connections import open_store
+from mag7.tasks.facts import with_facts
 from mag7.tasks.last_known import add_last_known
 from mag7.tasks.progress import Progress
 from mag7.tasks.published import read_published
 from mag7.tasks.refusals import SessionRefusedError, refusal_sentence
 from mag7.tasks.reports import read_parts, write_part, write_report
-from mag7.tasks.window import Window, list_window, make_window
+from mag7.tasks.window import Window, list_window, with_sessions
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ COVERAGE, CHANGES = "coverage", "changes"
 CHANGES_SHOWN = 40
 
 
+@with_facts
 def build_market_data(window: Window, sessions_of_run: int | None = None) -> dict[str, str]:
     """Write every session's document into staging; returns session to key.
 
@@ -129,7 +131,7 @@ def check_coverage(window: Window, parts: Sequence[Window] | None = None) -> Win
     accepted = [session for session in list_window(window) if not refusals.get(session.isoformat())]
     if not accepted:
         raise SessionRefusedError(refusal_sentence(refusals))
-    return make_window(window["run"], accepted)
+    return with_sessions(window, accepted)
 
 
 def _log_figures(figures: SessionFigures) -> None:

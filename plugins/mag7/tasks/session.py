@@ -12,10 +12,11 @@ from mag7.index.constituents import Line
 from mag7.lake.keys import document_key, run_segment
 from mag7.lake.objects import ObjectStore
 from mag7.market.explain import LineUnknownError
-from mag7.sessions import list_sessions, session_asked_for
+from mag7.sessions import list_sessions, require_open, session_asked_for
 from mag7.settings import read_settings
 from mag7.tasks.collect import list_session_lines
 from mag7.tasks.connections import open_store
+from mag7.tasks.facts import pin_newest
 from mag7.tasks.polygon_hook import PolygonHook
 from mag7.tasks.reports import clear_reports
 from mag7.tasks.request import Asking, Request
@@ -44,14 +45,18 @@ def resolve_session(dag_run: DagRunProtocol, first: date, request: Request) -> W
 
     ``first`` is the first session that the DAG covers. The request's trading_date repeats a session that has a run
     already, as Airflow allows one run a logical date. A date that is asked for and is no closed session is an error;
-    only a trigger without a date takes the last closed session. A rebuild takes every stored session of its stretch.
+    only a trigger without a date takes the last closed session. Raises ClosedAtShortNoticeError where a scheduled
+    run's day turned out closed. A rebuild takes every stored session of its stretch.
     """
     settings = read_settings()
     run = run_segment(dag_run.dag_id, dag_run.run_id)
     store = open_store(settings)
+    facts = pin_newest(store, settings).name
     clear_reports(store, run)
     if request.asking is not Asking.NOTHING:
         PolygonHook().find_api_key()
+    if dag_run.run_type == "scheduled" and dag_run.logical_date is not None:
+        require_open(dag_run.logical_date.date())
     asked = _midnight(request.trading_date) if request.trading_date else dag_run.logical_date
     session = session_asked_for(asked, dag_run.run_after, first=first)
     sessions = [session]
@@ -68,7 +73,7 @@ def resolve_session(dag_run: DagRunProtocol, first: date, request: Request) -> W
     for day in sessions:
         _require_line(request.explain, list_session_lines(day), day)
     log.info("sessions %s, run %s", ", ".join(map(str, sessions)), run)
-    return make_window(run, sessions)
+    return make_window(run, sessions, facts)
 
 
 def _midnight(day: date) -> datetime:
