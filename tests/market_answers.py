@@ -19,7 +19,7 @@ from sandbox.polygon.app import MarketApp
 from sandbox.polygon.sessions import NEW_YORK, Clock
 from sandbox.polygon.settings import Settings
 
-NOW = datetime(2025, 6, 30, 21, tzinfo=NEW_YORK)
+NOW = datetime(2026, 11, 25, 21, tzinfo=NEW_YORK)
 """The market's today: fixed, so that no test depends on the day on which it runs."""
 
 NAMED = (

@@ -97,10 +97,12 @@ def check_grouped(body: str) -> None:
 def check_bars(grouped: GroupedDaily) -> None:
     for ticker, found in grouped.bars.items():
         assert found.ticker == ticker
-        assert all(0 < price < LARGEST for price in (found.open, found.high, found.low, found.close))
-        assert 0 <= found.volume < LARGEST
-        assert int(found.volume.to_integral_value()) >= 0
-        assert found.vwap is None or found.vwap > 0
+        prices = (found.open, found.high, found.low, found.vwap, found.volume)
+        assert all(price is None or 0 < price < LARGEST for price in (*prices, found.close))
+        assert found.whole_volume is None or 0 < found.whole_volume < 2**63
+        low, high = found.low or 0, found.high or LARGEST
+        assert low <= found.close <= high and low <= (found.open or found.close) <= high
+        assert found.inconsistent or None not in {found.open, found.high, found.low, found.volume}
     for reason in grouped.unusable.values():
         assert reason.splitlines() == [reason]
         reason.encode()

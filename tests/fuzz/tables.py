@@ -123,7 +123,7 @@ HOLDINGS: Table = [
     ["BRKB", "BERKSHIRE", "Financials", "Equity", "1,200.50", "30.00", "2.00", "600.25", "NYSE"],
     ["META", "META", "Communication", "Equity", "800.00", "19.50", "2.00", "400.00", "NASDAQ"],
     ["XTSLA", "CASH", "Cash and/or Derivatives", "Money Market", "4.00", "0.10", "4.00", "1.00", "-"],
-    ["Legal words."],
+    ["The content contained herein is owned by somebody.\nHoldings subject to change."],
 ]
 
 
@@ -145,7 +145,7 @@ def check_holdings(body: bytes) -> None:
 
 
 def rows_of(body: bytes) -> Table:
-    """The rows of a file after its header, each cell stripped."""
+    """The equity rows of a file's table, each cell stripped."""
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:

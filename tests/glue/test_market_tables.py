@@ -110,6 +110,12 @@ def test_caps_and_prices_arrive_exactly(written: Path) -> None:
     }
 
 
+def test_what_could_not_be_true_of_a_bar_is_null(written: Path) -> None:
+    row = read_rows(written, FLAT, "daily_trading")[2]
+    assert (row["ticker"], row["close"]) == ("TSLA", 436.23)
+    assert {row[name] for name in ("open", "high", "low", "volume", "vwap")} == {None}
+
+
 def test_a_company_outside_the_index_has_no_part_of_it(written: Path) -> None:
     rows = read_rows(written, FLAT, "magnificent7_metrics")
     parts = {row["ticker"]: (row["ranking"], row["in_index"], row["pct_of_sp500"] is None) for row in rows}

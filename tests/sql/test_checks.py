@@ -79,9 +79,9 @@ FAULTS = [
     ),
     Fault(
         "values_present",
-        lambda rows: pick(rows, "daily_trading", "AMZN").update(close=None, volume=None),
+        lambda rows: pick(rows, "daily_trading", "AMZN").update(close=None, volume=None, timestamp=None),
         "AMZN",
-        "daily_trading lacks close, volume of AMZN",
+        "daily_trading lacks close, timestamp of AMZN",
     ),
     Fault("values_present", lambda rows: lose_cap(rows, "OTH1"), "OTH1", "failed_collections gives no reason"),
     Fault(
@@ -269,6 +269,14 @@ def test_a_check_lets_tesla_be_outside_the_index(check: str, render: Render, lak
     before = date(2020, 12, 18)
     lake.stage(make_rows(before, outside=("TSLA",)))
     assert lake.ask_athena(render(f"athena/checks/{check}.sql", (before,))) == []
+
+
+@pytest.mark.parametrize("check", list_checks())
+def test_a_check_lets_what_could_not_be_true_of_a_bar_be_null(check: str, render: Render, lake: Lake) -> None:
+    rows = make_rows()
+    pick(rows, "daily_trading", "NVDA").update(dict.fromkeys(("open", "high", "low", "volume", "vwap")))
+    lake.stage(rows)
+    assert lake.ask_athena(render(f"athena/checks/{check}.sql")) == []
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.check}-{fault.subject}")

@@ -2,6 +2,9 @@
 
 What drifts: a byte order mark, no-break spaces, line ends, the preamble, quoted thousands, ``Shares`` for
 ``Quantity``, ``Notional Weight`` or ``Market Weight`` for ``Weight (%)``, an extra ``Type`` column, date forms.
+What does not: the table ends with the fund's legal text, which comes with every download whatever day it is of (a
+spreadsheet keeps it), and every row has a value in each column. So a file that was cut off, or a row whose name holds
+a comma, is refused instead of losing lines.
 Only equity lines are kept: the cash fund XTSLA is no Tesla, the future ESZ4 no share.
 """
 
@@ -28,6 +31,8 @@ MOST_WEIGHT: Final = Decimal(101)
 LARGEST: Final = Decimal("1e24")
 """Whatever is as large as this is no price, quantity or value."""
 NO_BREAK_SPACE: Final = "\u00a0"
+FOOTERS: Final = ("the content contained herein", "holdings subject to change")
+"""How the legal text after the table begins, in small letters."""
 UNLISTED: Final = "NO MARKET"
 NO_VALUE: Final = frozenset({"", "-", "--"})
 AS_OF: Final = re.compile(r"(fund )?holdings as of", re.IGNORECASE)
@@ -44,6 +49,7 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "price": ("Price",),
     "exchange": ("Exchange",),
 }
+NUMBERS: Final = ("market_value", "weight", "quantity", "price")
 # The fund shortens one sector's name.
 SECTORS: Final[Mapping[str, str]] = {"Communication": "Communication Services"}
 
@@ -112,7 +118,8 @@ def read_holdings(path: Path, *, as_of: date | None = None, least_lines: int = L
     _check_fund(path, preamble)
     day = _find_day(path, preamble, as_of)
     reader = _LineReader(path, rows[start])
-    lines = tuple(reader.parse(row) for row in rows[start + 1 :] if reader.is_listed_equity(row))
+    table = reader.take_table(rows[start + 1 :])
+    lines = tuple(reader.parse(row) for row in table if reader.is_listed_equity(row))
     _check_lines(path, lines, least_lines)
     return Holdings(day, lines)
 
@@ -123,6 +130,8 @@ class _LineReader:
     def __init__(self, path: Path, header: Sequence[str]) -> None:
         self._path = path
         self._width = len(header)
+        # A spreadsheet gives every row the width of the widest, the header's last names being empty then.
+        self._named = max(place for place, name in enumerate(header, 1) if name)
         self._places = {column: self._find(header, names) for column, names in COLUMNS.items()}
 
     def _find(self, header: Sequence[str], names: Sequence[str]) -> int:
@@ -133,14 +142,35 @@ class _LineReader:
                 return header.index(name)
         raise HoldingsFormError(self._path, f"a column {' or '.join(names)}", f"the columns {', '.join(header)}")
 
+    def take_table(self, rows: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:
+        """Take the rows up to the legal text, each of which must have the header's columns, whatever it holds."""
+        end = next((place for place, row in enumerate(rows) if _is_footer(row)), None)
+        if end is None:
+            last = f"a file that ends with {','.join(rows[-1])!r}" if rows else "a file that ends with the header"
+            raise HoldingsFormError(self._path, "the fund's legal text after the table", last)
+        for row in rows[:end]:
+            self._check_row(row)
+        weight = self._places["weight"]
+        late = next((row for row in rows[end:] if len(row) == self._width and _read_number(row[weight])), None)
+        if late is not None:
+            raise HoldingsFormError(self._path, "no row of the table after the legal text", ",".join(late))
+        return rows[:end]
+
+    def _check_row(self, row: Sequence[str]) -> None:
+        if len(row) != self._width or any(row[self._named :]):
+            expected = f"{self._named} values in every row of the table"
+            raise HoldingsFormError(self._path, expected, f"{len(row)} in {','.join(row)}")
+        # The asset class decides nothing before every value is known to stand where the header says.
+        text = {column: row[place] for column, place in self._places.items()}
+        wrong = [column for column in NUMBERS if text[column] not in NO_VALUE and _read_number(text[column]) is None]
+        if _read_number(text["asset_class"]) is not None:
+            wrong.append("asset_class")
+        if wrong:
+            raise HoldingsFormError(self._path, f"a {wrong[0]} for {text['symbol']}", repr(text[wrong[0]]))
+
     def is_listed_equity(self, row: Sequence[str]) -> bool:
         """Say whether a row is a share that trades; rights left over from a takeover stand there as unlisted equity."""
-        place = self._places["asset_class"]
-        if row[place : place + 1] != ["Equity"]:
-            return False
-        if len(row) < self._width:
-            raise HoldingsFormError(self._path, f"{self._width} values in every equity line", ",".join(row))
-        return not row[self._places["exchange"]].startswith(UNLISTED)
+        return row[self._places["asset_class"]] == "Equity" and not row[self._places["exchange"]].startswith(UNLISTED)
 
     def parse(self, row: Sequence[str]) -> HoldingsLine:
         """Read an equity row."""
@@ -159,13 +189,22 @@ class _LineReader:
         )
 
     def _number(self, text: Mapping[str, str], column: str) -> Decimal:
-        try:
-            number = Decimal(text[column].replace(",", "").strip("$% "))
-        except InvalidOperation:
-            number = Decimal("NaN")
-        if not number.is_finite() or not 0 <= number < LARGEST:
+        number = _read_number(text[column])
+        if number is None or number < 0:
             raise HoldingsFormError(self._path, f"a {column} for {text['symbol']}", repr(text[column]))
         return number
+
+
+def _read_number(text: str) -> Decimal | None:
+    try:
+        number = Decimal(text.replace(",", "").strip("$% "))
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() and -LARGEST < number < LARGEST else None
+
+
+def _is_footer(row: Sequence[str]) -> bool:
+    return row[0].casefold().startswith(FOOTERS) and not any(row[1:])
 
 
 def _read_cells(path: Path) -> list[list[str]]:

@@ -17,9 +17,9 @@ from mag7.paths import DATA
 SYMBOL_HISTORY: Final = DATA / "symbol_history.csv"
 SYMBOL_COLUMNS: Final = ("ticker", "symbol", "first_session", "last_session", "source")
 
-# Holdings files write share classes without a separator. No rule can tell BRKB (class B of BRK) from GOOGL
-# (a root of its own), so the roots whose lines carry a class are named here.
-CLASS_ROOTS: Final = frozenset({"BRK", "BF"})
+# Holdings files write share classes without a separator. No rule can tell BRKB (class B of BRK) from GOOGL or BRKR
+# (companies of their own), so the symbols that carry a class are named here, whole.
+CLASS_SYMBOLS: Final[Mapping[str, str]] = {"BRKA": "BRK.A", "BRKB": "BRK.B", "BFA": "BF.A", "BFB": "BF.B"}
 SEPARATORS: Final = str.maketrans({"/": ".", "-": ".", " ": "."})
 
 
@@ -38,10 +38,9 @@ class SymbolPeriod:
 
 
 def normalize_symbol(symbol: str) -> str:
-    """Write a symbol as the market data API does: BRKB, BRK/B, BRK-B and "BRK B" become BRK.B."""
+    """Write a symbol as the market data API does: BRKB, BRK/B, BRK-B and "BRK B" become BRK.B, BRKR stays."""
     plain = symbol.strip().upper().translate(SEPARATORS)
-    root, share_class = plain[:-1], plain[-1:]
-    return f"{root}.{share_class}" if root in CLASS_ROOTS else plain
+    return CLASS_SYMBOLS.get(plain, plain)
 
 
 def symbol_on(ticker: str, session: date) -> str:

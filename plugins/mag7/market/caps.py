@@ -134,6 +134,7 @@ def price_line(evidence: Evidence) -> PricedLine | FailedLine:
             accepted = _compare(accepted, evidence)
     except (CountUnavailableError, CountWrongError) as unusable:
         return FailedLine(evidence, str(unusable))
+    accepted = replace(accepted, flags=(*accepted.flags, *bar.flags))
     return PricedLine(evidence, bar, accepted, bar.close * accepted.count)
 
 

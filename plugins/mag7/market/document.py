@@ -133,7 +133,7 @@ def _company(line: PricedLine, figures: SessionFigures) -> dict[str, Any]:
             "open_price": bar.open,
             "high_price": bar.high,
             "low_price": bar.low,
-            "volume": int(bar.volume.to_integral_value()),
+            "volume": bar.whole_volume,
             "vwap": bar.vwap,
             "timestamp": int(midnight.timestamp() * 1000),
         },

@@ -108,8 +108,8 @@ _SPLIT = {
     "issuer?": _text,
 }
 _BAR = {
-    **dict.fromkeys(("close_price", "open_price", "high_price", "low_price", "volume"), _number),
-    "vwap": _or_none(_number),
+    "close_price": _number,
+    **dict.fromkeys(("open_price", "high_price", "low_price", "volume", "vwap"), _or_none(_number)),
 }
 _LINE: dict[str, Shape] = {
     "ticker": _text,

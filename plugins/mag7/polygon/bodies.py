@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, NoReturn, TypeVar
 from zoneinfo import ZoneInfo
 
 from mag7.errors import one_line
+from mag7.polygon.bars import DailyBar as DailyBar  # noqa: PLC0414  the market room reads bars through this module
+from mag7.polygon.bars import leave_out_impossible
 from mag7.polygon.errors import BodyInvalidError
 
 _Value = TypeVar("_Value")
@@ -22,8 +24,13 @@ GOOD_STATUSES = frozenset({"OK", "DELAYED"})
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
-MOST_STALE_BARS = 10
-"""More bars of another day than these make an answer another day's: stale bars come singly, a wrong day comes whole."""
+LEAST_OF_SESSION = 100
+"""An answer with less than one ticker in this many of the session is another day's as a whole. Otherwise bars of
+another day are left out by ticker, however many they are: nobody here knows which tickers are needed, the index is a
+twentieth of the market, and a session that lacks bars of its lines is refused by its coverage."""
+
+LARGEST_VOLUME = 10**15
+"""A volume from this many shares up is no volume; what is less fits into 64 bits."""
 
 LARGEST_EXPONENT = 24
 """Numbers from 10^24 up or 10^-24 down are refused: no price, volume or market value comes near them."""
@@ -49,20 +56,6 @@ class TickerDetails:
     weighted_shares_outstanding: int | None
     share_class_shares_outstanding: int | None
     unusable: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class DailyBar:
-    """A ticker's prices as traded on one session (USD a share); volume in shares can be fractional."""
-
-    ticker: str
-    open: Decimal
-    high: Decimal
-    low: Decimal
-    close: Decimal
-    volume: Decimal
-    vwap: Decimal | None
-    timestamp_ms: int
 
 
 def parse_object(body: str, subject: str) -> dict[str, Any]:
@@ -165,10 +158,11 @@ class GroupedDaily:
 def parse_grouped_daily(body: str, session: date) -> GroupedDaily:
     """Parse every ticker's bar of one session.
 
-    The answer holds the whole market: a price that is not positive, a second bar, a time that is missing or of another
-    day (the New York date; the provider stamps the end of the window) spoils that ticker only. Raises BodyInvalidError
-    for a body without results (a holiday, or a day not yet there) or without one usable bar, adjusted prices, an entry
-    without a ticker, and more than MOST_STALE_BARS bars of another day.
+    The answer holds the whole market, and a bar that cannot be used spoils its ticker only: one without a close or a
+    time, one of another day (the New York date; the provider stamps the end of the window) where the ticker has no
+    other, two of the session that differ. Of any other bar only the values that cannot be true are left out. Raises
+    BodyInvalidError for a body without results (a holiday, or a day not yet there) or without one usable bar, adjusted
+    prices, an entry without a ticker, and an answer that is another day's as a whole (LEAST_OF_SESSION).
     """
     subject = f"grouped daily of {session.isoformat()}"
     content = parse_object(body, subject)
@@ -187,6 +181,7 @@ def parse_grouped_daily(body: str, session: date) -> GroupedDaily:
 def _parse_bars(results: list[Any], subject: str, session: date) -> GroupedDaily:
     bars: dict[str, DailyBar] = {}
     unusable: dict[str, str] = {}
+    elsewhen: dict[str, str] = {}
     days = _Days(session)
     for position, result in enumerate(results):
         fields = _Fields(result, subject, f"results[{position}]")
@@ -195,32 +190,49 @@ def _parse_bars(results: list[Any], subject: str, session: date) -> GroupedDaily
             fields.refuse("T", "is missing")
         fields.place = f"{fields.place} ({_show(ticker)})"
         try:
-            if ticker in bars or ticker in unusable:
-                fields.refuse("T", f"is {_show(ticker)}, a second bar of one ticker")
-            bars[ticker] = _parse_bar(fields, ticker, days)
+            moment = fields.required("t", fields.whole)
+            days.check(fields, moment)
         except BodyInvalidError as invalid:
-            bars.pop(ticker, None)
-            unusable[ticker] = invalid.reason
-    if days.stale > MOST_STALE_BARS:
+            elsewhen.setdefault(ticker, invalid.reason)
+            continue
+        try:
+            bar = _parse_bar(fields, ticker, moment)
+            if not _is_same(bar, bars.setdefault(ticker, bar)):
+                fields.refuse("T", f"is {_show(ticker)}, a second bar of one ticker that differs")
+        except BodyInvalidError as invalid:
+            unusable.setdefault(ticker, invalid.reason)
+    bars = {ticker: bar for ticker, bar in bars.items() if ticker not in unusable}
+    of_session = len(bars) + len(unusable)
+    missing = {ticker: reason for ticker, reason in elsewhen.items() if ticker not in bars and ticker not in unusable}
+    if days.stale and LEAST_OF_SESSION * of_session < of_session + len(missing):
         raise BodyInvalidError(subject, f"{days.stale} of {len(results)} bars are of another day: {days.example}")
+    unusable |= missing
     if not bars:
         raise BodyInvalidError(subject, next(iter(unusable.values())))
     return GroupedDaily(bars, unusable)
 
 
-def _parse_bar(fields: _Fields, ticker: str, days: _Days) -> DailyBar:
-    moment = fields.required("t", fields.whole)
-    days.check(fields, moment)
-    return DailyBar(
+def _parse_bar(fields: _Fields, ticker: str, moment: int) -> DailyBar:
+    """Parse a bar of the session; raises BodyInvalidError where its close is no price."""
+    malformed: dict[str, str] = {}
+    volume = fields.tolerate("v", fields.positive, malformed)
+    bar = DailyBar(
         ticker=ticker,
-        open=fields.price("o"),
-        high=fields.price("h"),
-        low=fields.price("l"),
+        open=fields.tolerate("o", fields.positive, malformed),
+        high=fields.tolerate("h", fields.positive, malformed),
+        low=fields.tolerate("l", fields.positive, malformed),
         close=fields.price("c"),
-        volume=fields.required("v", fields.amount),
-        vwap=fields.positive("vw"),
+        volume=volume if volume is None or volume < LARGEST_VOLUME else None,
+        # Zero is how a provider says that it has none.
+        vwap=fields.tolerate("vw", fields.amount, malformed) or None,
         timestamp_ms=moment,
+        inconsistent=bool(malformed),
     )
+    return leave_out_impossible(bar)
+
+
+def _is_same(bar: DailyBar, other: DailyBar) -> bool:
+    return bar is other or replace(bar, timestamp_ms=other.timestamp_ms) == other
 
 
 class _Days:

@@ -27,7 +27,7 @@ from mag7.tasks.window import Window, list_window, make_window
 log = logging.getLogger(__name__)
 
 CORRECTIONS = "corrections"
-OTHER_PRICES = ("open", "high", "low")
+OTHER_PRICES = {"open_price": "open", "high_price": "high", "low_price": "low", "vwap": "vwap"}
 NOT_LOADED = "it was published, but its load did not end well"
 
 
@@ -126,11 +126,9 @@ def _list_line_edits(line: Mapping[str, Any], published: Mapping[str, Any], bar:
     if bar is None or not published:
         return
     # A document holds doubles: the kept decimals are compared as it would write them.
-    found: dict[str, float | None] = {f"{price}_price": float(getattr(bar, price)) for price in OTHER_PRICES}
-    found |= {
-        "volume": int(bar.volume.to_integral_value()),
-        "vwap": None if bar.vwap is None else float(bar.vwap),
-    }
+    prices = {field: getattr(bar, price) for field, price in OTHER_PRICES.items()}
+    found = {field: None if price is None else float(price) for field, price in prices.items()}
+    found["volume"] = bar.whole_volume
     for field, value in found.items():
         if published[field] != value:
             yield Edit(line["symbol"], line["ticker"], field, published[field], value)

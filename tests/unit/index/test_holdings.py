@@ -83,7 +83,6 @@ class TestForms:
             pytest.param(lay_out(header=HEADER.replace("Quantity", "Shares")), id="Shares"),
             pytest.param(lay_out(header=HEADER.replace("Weight (%)", "Notional Weight")), id="Notional Weight"),
             pytest.param(lay_out(header=HEADER.replace("Weight (%)", "Market Weight")), id="Market Weight"),
-            pytest.param(lay_out(footer=""), id="no footer"),
             pytest.param(lay_out().replace('"AAPL"', '" AAPL "'), id="blanks round a value"),
         ],
     )
@@ -105,6 +104,17 @@ class TestForms:
         text = lay_out(preamble=preamble, rows=[*rows, *ROWS[1:]], footer=footer)
 
         assert read(tmp_path, text) == read(tmp_path, lay_out())
+
+    def test_a_spreadsheet_pads_the_header_too(self, tmp_path: Path) -> None:
+        text = lay_out(header=f"{HEADER},", rows=[f"{row}," for row in ROWS])
+
+        assert read(tmp_path, text) == read(tmp_path, lay_out())
+
+    def test_cash_may_be_negative_and_without_a_price(self, tmp_path: Path) -> None:
+        """As the fund's balance with its broker is at the end of some days."""
+        cash = ROWS[1].replace('"4.00"', '"-2,227,331.57"').replace('"1.00"', '"-"')
+
+        assert read(tmp_path, lay_out(rows=[*ROWS, cash])) == read(tmp_path, lay_out())
 
     @pytest.mark.parametrize(
         "written",
@@ -239,6 +249,20 @@ class TestRealFile:
             line for line in lines if abs(line.quantity * line.price - line.market_value) > line.quantity * half_cent
         ] == []
 
+    def test_cut_off_inside_a_line_it_is_refused(self, tmp_path: Path) -> None:
+        whole = REAL_FILE.read_bytes()
+        cut = write(tmp_path, whole[: whole.index(b"FRANKLIN RESOURCES")])
+
+        with pytest.raises(HoldingsFormError, match=r"the fund's legal text after the table, found .*'BEN,"):
+            read_holdings(cut)
+
+    def test_a_name_with_a_comma_and_without_quotes_is_refused_in_every_row(self, tmp_path: Path) -> None:
+        text = REAL_FILE.read_text(encoding="utf-8-sig")
+        for line in text.splitlines()[10:518:50]:
+            symbol, name, *_ = line[1:].split('","')
+            with pytest.raises(HoldingsFormError, match=f"15 values in every row of the table, found 16 in {symbol},"):
+                read_holdings(write(tmp_path, text.replace(f'"{name}"', f"{name[:4]},{name[4:]}")))
+
     def test_sectors_and_exchanges(self) -> None:
         lines = read_holdings(REAL_FILE).lines
 
@@ -254,10 +278,69 @@ class TestRealFile:
 
 
 class TestDamage:
-    def test_an_equity_line_that_is_cut_off_is_refused(self, tmp_path: Path) -> None:
-        rows = [*ROWS[:3], ROWS[3].rsplit(",", 1)[0]]
-        with pytest.raises(HoldingsFormError, match="11 values in every equity line, found META"):
+    @pytest.mark.parametrize("place", range(len(ROWS)))
+    def test_a_row_that_is_cut_off_is_refused_whatever_its_class(self, tmp_path: Path, place: int) -> None:
+        rows = [row.rsplit(",", 1)[0] if number == place else row for number, row in enumerate(ROWS)]
+        symbol = ROWS[place].split('"')[1]
+        with pytest.raises(HoldingsFormError, match=f"11 values in every row of the table, found 10 in {symbol}"):
             read(tmp_path, lay_out(rows=rows))
+
+    @pytest.mark.parametrize("padding", ["", ","])
+    def test_a_comma_in_a_name_without_quotes_is_refused(self, tmp_path: Path, padding: str) -> None:
+        """Its asset class then stands under another name: the row would be left out without a word."""
+        shifted = "AAPL,APPLE, INC,Information Technology,Equity,2000.00,50.00,2000.00,20.00,100.00,US,NASDAQ"
+        rows = [shifted, *(f"{row}{padding}" for row in ROWS[1:])]
+        with pytest.raises(HoldingsFormError, match=r"11 values in every row of the table, found 12 in AAPL,APPLE,INC"):
+            read(tmp_path, lay_out(header=f"{HEADER}{padding}", rows=rows))
+
+    def test_a_shifted_row_of_the_right_width_is_refused(self, tmp_path: Path) -> None:
+        shifted = "AAPL,APPLE, INC,Information Technology,Equity,2000.00,50.00,2000.00,20.00,100.00,US"
+        with pytest.raises(HoldingsFormError, match="a market_value for AAPL, found 'Equity'"):
+            read(tmp_path, lay_out(rows=[shifted, *ROWS[1:]]))
+
+    def test_a_table_without_the_legal_text_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(HoldingsFormError, match="the fund's legal text after the table, found a file that ends"):
+            read(tmp_path, lay_out(footer=""))
+
+    def test_a_row_after_the_legal_text_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(HoldingsFormError, match="no row of the table after the legal text, found AAPL"):
+            read(tmp_path, lay_out(rows=ROWS[1:], footer=f"{FOOTER}{ROWS[0]}\n"))
+
+    @given(st.data(), st.sampled_from(["\n", "\r\n"]), st.booleans())
+    def test_a_file_cut_anywhere_before_its_legal_text_never_gives_holdings(
+        self, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, line_end: str, quoted: bool
+    ) -> None:
+        plain = [",".join(cell.replace(",", "") for cell in row[1:-1].split('","')) for row in ROWS]
+        rows = ROWS if quoted else plain
+        whole = lay_out(rows=rows).replace("\n", line_end).encode()
+        cut = data.draw(st.integers(0, whole.index(b"The content contained")))
+        folder = tmp_path_factory.mktemp("holdings")
+
+        assert read(folder, whole).lines
+        with pytest.raises(HoldingsError):
+            read(folder, whole[:cut])
+
+    @given(st.integers(0, len(ROWS) - 1), st.integers(0, 10), st.sampled_from(["", "INC", "1.00", "Equity"]))
+    def test_a_row_with_a_value_more_or_less_never_gives_holdings(
+        self, tmp_path_factory: pytest.TempPathFactory, place: int, column: int, more: str
+    ) -> None:
+        cells = ROWS[place][1:-1].split('","')
+        folder = tmp_path_factory.mktemp("holdings")
+        for changed in ([*cells[:column], more, *cells[column:]], [*cells[:column], *cells[column + 1 :]]):
+            rows = [",".join(f'"{cell}"' for cell in changed) if row == ROWS[place] else row for row in ROWS]
+            with pytest.raises(HoldingsFormError, match="11 values in every row of the table"):
+                read(folder, lay_out(rows=rows))
+
+    @given(st.integers(0, len(ROWS) - 1), st.integers(0, 3), st.sampled_from(["", "INC", "Equity"]))
+    def test_a_row_shifted_within_the_width_never_gives_holdings(
+        self, tmp_path_factory: pytest.TempPathFactory, place: int, column: int, more: str
+    ) -> None:
+        cells = ROWS[place][1:-1].split('","')
+        folder = tmp_path_factory.mktemp("holdings")
+        for changed in ([*cells[:column], more, *cells[column:-1]], [*cells[:column], *cells[column + 1 :], ""]):
+            rows = [",".join(f'"{cell}"' for cell in changed) if row == ROWS[place] else row for row in ROWS]
+            with pytest.raises(HoldingsFormError):
+                read(folder, lay_out(rows=rows))
 
     def test_a_column_that_stands_there_twice_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(HoldingsFormError, match="one column Price"):

@@ -151,9 +151,33 @@ class TestSymbolForms:
     def test_share_classes_are_written_with_a_point(self, written: str) -> None:
         assert normalize_symbol(written) == "BRK.B"
 
+    @pytest.mark.parametrize(
+        ("written", "symbol"),
+        [
+            ("BRKA", "BRK.A"),
+            ("BFA", "BF.A"),
+            ("BFB", "BF.B"),
+            ("BF-B", "BF.B"),
+            ("LEN/B", "LEN.B"),
+            ("HEI-A", "HEI.A"),
+            ("MOG A", "MOG.A"),
+        ],
+    )
+    def test_every_class_is_written_so(self, written: str, symbol: str) -> None:
+        assert normalize_symbol(written) == symbol
+
     @pytest.mark.parametrize("symbol", ["GOOGL", "GOOG", "FOXA", "NWSA", "BF.B", "BKR", "B", "BX"])
     def test_other_symbols_stay(self, symbol: str) -> None:
         assert normalize_symbol(symbol) == symbol
+
+    @pytest.mark.parametrize("symbol", ["BRKR", "BFH", "BRKS", "BFS", "BFAM", "BRK", "BF"])
+    def test_a_company_whose_symbol_begins_like_a_class_is_no_class(self, symbol: str) -> None:
+        """BRKR and BFH are listed companies, no classes of BRK and BF."""
+        assert normalize_symbol(symbol) == symbol
+
+    @given(st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ", min_size=1, max_size=5))
+    def test_a_separator_is_never_made_up(self, symbol: str) -> None:
+        assert (normalize_symbol(symbol) == symbol) == (symbol not in {"BRKA", "BRKB", "BFA", "BFB"})
 
     @given(st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ", min_size=1, max_size=5))
     def test_it_does_nothing_twice(self, symbol: str) -> None:

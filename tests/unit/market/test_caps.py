@@ -13,6 +13,7 @@ from mag7.index.share_counts import ReferenceCount
 from mag7.index.splits import Split
 from mag7.market.basis import BasisEvidence, SplitEvidence
 from mag7.market.caps import FailedLine, LookBack, PricedLine, price_line
+from mag7.polygon.bars import leave_out_impossible
 from tests.unit.market.conftest import Make
 
 MAKE = Make()
@@ -103,3 +104,13 @@ def test_an_earlier_count_is_held_to_the_reference_but_not_judged_by_splits_agai
     for found, kind in ((near, PricedLine), (replace(near, count=820_000_000), FailedLine)):
         evidence = MAKE.evidence(MAKE.line("KO"), None, "121", look_back=found, basis=basis)
         assert isinstance(price_line(evidence), kind)
+
+
+def test_a_bar_that_contradicts_itself_is_flagged_and_its_close_used(make: Make):
+    evidence = make.evidence(make.line("NVDA"), 24_490_000_000, "134.25")
+    low = replace(evidence.bar, low=Decimal("0.92"))
+    priced = price_line(replace(evidence, bar=leave_out_impossible(low)))
+
+    assert isinstance(priced, PricedLine)
+    assert (priced.market_cap, priced.bar.low) == (Decimal("3287782500000.00"), None)
+    assert priced.accepted.flags == ("bar_inconsistent",)

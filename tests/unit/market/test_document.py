@@ -12,6 +12,7 @@ import pytest
 
 from mag7.market.document import compute_figures, encode_document, write_document
 from mag7.market.shares import AcceptedCount, Origin
+from mag7.market.stored import find_fault
 from mag7.polygon.answers import Answer
 from tests.unit.market.conftest import Make
 
@@ -61,6 +62,20 @@ def test_constituents_name_their_answers_and_volume_is_whole(document: dict[str,
     line = next(item for item in document["constituents"] if item["ticker"] == "MSFT")
     assert line["answers"] == ["k1", "k2"]
     assert document["companies"]["MSFT"]["trading_data"]["volume"] == 1000
+
+
+def test_what_could_not_be_true_of_a_bar_is_null_and_the_session_flagged(make: Make):
+    evidence = make.evidence(make.line("NVDA"), 24_490_000_000, "134.25")
+    bar = replace(evidence.bar, open=None, high=None, low=None, volume=None, vwap=None, inconsistent=True)
+    figures = compute_figures(SESSION, [replace(evidence, bar=bar)], [])
+    document = json.loads(encode_document(write_document(figures, "simulated", COLLECTED)))
+    data = document["companies"]["NVDA"]["trading_data"]
+
+    assert {data[f"{name}_price"] for name in ("open", "high", "low")} | {data["volume"], data["vwap"]} == {None}
+    assert (data["close_price"], document["companies"]["NVDA"]["market_cap"]) == (134.25, 3287782500000.0)
+    assert document["constituents"][0]["flags"] == ["bar_inconsistent"]
+    assert document["concentration_metrics"]["quality"] == "flagged"
+    assert find_fault(document) is None
 
 
 def test_the_order_of_the_lines_changes_nothing(make: Make):

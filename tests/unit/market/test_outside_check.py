@@ -42,7 +42,7 @@ def full(fund: Holdings) -> Concentration:
 
 def weigh(fund: Holdings, issuers: set[str]) -> Decimal:
     """Add up companies' part of the fund's equity in per cent; a company is all of its lines, as GOOG and GOOGL."""
-    issuer_of = {line.ticker: line.issuer for line in list_lines(fund.as_of)}
+    issuer_of = {line.symbol: line.issuer for line in list_lines(fund.as_of)}
     total = sum(line.market_value for line in fund.lines)
     return sum(100 * line.market_value / total for line in fund.lines if issuer_of[line.symbol] in issuers)
 

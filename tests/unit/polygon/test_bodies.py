@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -9,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mag7.polygon.bars import DailyBar
 from mag7.polygon.bodies import (
-    MOST_STALE_BARS,
     ListedSplit,
     SplitPage,
     parse_grouped_daily,
@@ -21,6 +22,8 @@ from mag7.polygon.bodies import (
 from mag7.polygon.errors import BodyInvalidError
 from tests.unit.polygon.local_provider import CLOSE_MS, DAY, bar, details_body, grouped_body
 
+YESTERDAY_MS = CLOSE_MS - 86_400_000
+MIDNIGHT_MS = CLOSE_MS - 16 * 3_600_000
 APPLE_2020 = {
     "name": "Apple Inc.",
     "cik": "0000320193",
@@ -198,12 +201,11 @@ def test_the_session_is_the_new_york_date_of_the_bar(moment: int, session: date)
         (grouped_body(bar("AAPL"), adjusted=0), "adjusted is 0, not false"),
         (grouped_body(bar("AAPL"), status="NOT_AUTHORIZED"), "status is NOT_AUTHORIZED"),
         (grouped_body(bar("AAPL"), status=["OK"]), "status is"),
-        (grouped_body(bar("AAPL"), bar("AAPL")), r"results\[1\] \(AAPL\).T is AAPL, a second bar"),
+        (grouped_body(bar("AAPL"), bar("AAPL", c=248)), r"results\[1\] \(AAPL\).T is AAPL, a second bar"),
         (grouped_body(bar("AAPL", c=0)), r"\(AAPL\).c is 0, not more than zero"),
-        (grouped_body(bar("AAPL", l=-1.5)), r"\(AAPL\).l is -1.5, less than zero"),
-        (grouped_body(bar("AAPL", o="247.82")), r"\(AAPL\).o is a string"),
-        (grouped_body(bar("AAPL", h=None)), r"\(AAPL\).h is missing"),
-        (grouped_body(bar("AAPL", v=None)), r"\(AAPL\).v is missing"),
+        (grouped_body(bar("AAPL", c=-1.5)), r"\(AAPL\).c is -1.5, less than zero"),
+        (grouped_body(bar("AAPL", c="247.82")), r"\(AAPL\).c is a string"),
+        (grouped_body(bar("AAPL", c=None)), r"\(AAPL\).c is missing"),
         (grouped_body(bar("AAPL", T=None)), r"results\[0\].T is missing"),
         (grouped_body(bar("AAPL", t=CLOSE_MS + 86_400_000)), "that is 2024-12-14 in New York, not 2024-12-13"),
         (grouped_body(bar("AAPL", t=10**20)), "not a time in milliseconds"),
@@ -220,16 +222,18 @@ def test_a_grouped_day_that_cannot_be_trusted_is_refused(body: str, says: str) -
     ("results", "says"),
     [
         ([bar("ZVZZT", c=0)], "c is 0, not more than zero"),
-        ([bar("ZVZZT", v=None)], "v is missing"),
-        ([bar("ZVZZT"), bar("ZVZZT")], "a second bar of one ticker"),
-        ([bar("ZVZZT", c=0), bar("ZVZZT")], "a second bar of one ticker"),
+        ([bar("ZVZZT", c=None)], "c is missing"),
+        ([bar("ZVZZT"), bar("ZVZZT", v=5)], "a second bar of one ticker that differs"),
+        ([bar("ZVZZT"), bar("ZVZZT", c=248.2), bar("ZVZZT")], "a second bar of one ticker that differs"),
+        ([bar("ZVZZT", c=0), bar("ZVZZT")], "c is 0, not more than zero"),
+        ([bar("ZVZZT"), bar("ZVZZT", c=0)], "c is 0, not more than zero"),
         ([bar("ZVZZT", t=None)], "t is missing"),
         ([bar("ZVZZT", t="today")], "t is a string, not a number"),
         ([bar("ZVZZT", t=CLOSE_MS + 0.5)], "not a whole number"),
         ([bar("ZVZZT", t=-1)], "t is -1, less than zero"),
         ([bar("ZVZZT", t=10**20)], "not a time in milliseconds"),
-        ([bar("ZVZZT", t=CLOSE_MS - 86_400_000)], "that is 2024-12-12 in New York, not 2024-12-13"),
-        ([bar("ZVZZT", t=CLOSE_MS - 86_400_000), bar("ZVZZT")], "a second bar of one ticker"),
+        ([bar("ZVZZT", t=YESTERDAY_MS)], "that is 2024-12-12 in New York, not 2024-12-13"),
+        ([bar("ZVZZT", t=YESTERDAY_MS)] * 2, "that is 2024-12-12 in New York, not 2024-12-13"),
     ],
 )
 def test_one_tickers_bad_bar_spoils_that_ticker_only(results: list[dict[str, Any]], says: str) -> None:
@@ -239,17 +243,78 @@ def test_one_tickers_bad_bar_spoils_that_ticker_only(results: list[dict[str, Any
     assert says in day.unusable["ZVZZT"]
 
 
-@pytest.mark.parametrize("stale", [MOST_STALE_BARS, MOST_STALE_BARS + 1])
-def test_more_than_a_few_bars_of_another_day_make_it_another_days_answer(stale: int) -> None:
-    old = [bar(f"OLD{number}", t=CLOSE_MS - 86_400_000) for number in range(stale)]
-    body = grouped_body(*old, *(bar(f"T{number}") for number in range(100)))
-    if stale <= MOST_STALE_BARS:
-        assert len(parse_grouped_daily(body, DAY).unusable) == stale
-        return
-    with pytest.raises(
-        BodyInvalidError, match=r"11 of 111 bars are of another day: results\[0\] \(OLD0\).t is .*-12 in"
-    ):
+EMPTY = {"o": 246.1, "h": 246.1, "l": 246.1, "c": 246.1, "v": 0, "vw": None}
+"""Yesterday's close as a bar in which nothing was traded, as it was seen beside the session's."""
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [bar("NVDA", t=YESTERDAY_MS, **EMPTY)],
+        [bar("NVDA", t=YESTERDAY_MS, c=0), bar("NVDA", t=YESTERDAY_MS + 1)],
+        [bar("NVDA", t=CLOSE_MS + 86_400_000)],
+        [bar("NVDA", t=None)],
+        [bar("NVDA")],
+        [bar("NVDA", t=MIDNIGHT_MS)],
+    ],
+    ids=[
+        "yesterday's, empty",
+        "yesterday's, twice",
+        "tomorrow's",
+        "without a time",
+        "the same",
+        "the same at midnight",
+    ],
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_of_several_bars_the_sessions_is_used(others: list[dict[str, Any]], first: bool) -> None:
+    results = [bar("NVDA"), *others] if first else [*others, bar("NVDA")]
+    day = parse_grouped_daily(grouped_body(*results, bar("AAPL")), DAY)
+    assert replace(day.bars["NVDA"], timestamp_ms=CLOSE_MS) == parse_one(bar("NVDA"))
+    assert day.unusable == {}
+
+
+@pytest.mark.parametrize(("stale", "right"), [(11, 100), (11, 1), (99, 1), (9_500, 505)])
+def test_strangers_bars_of_another_day_refuse_nothing(stale: int, right: int) -> None:
+    old = [bar(f"OLD{number}", t=YESTERDAY_MS) for number in range(stale)]
+    day = parse_grouped_daily(grouped_body(*old, *(bar(f"T{number}") for number in range(right))), DAY)
+    assert (len(day.bars), len(day.unusable)) == (right, stale)
+    assert "that is 2024-12-12 in New York" in day.unusable["OLD0"]
+
+
+@pytest.mark.parametrize(("stale", "right"), [(1, 0), (100, 1), (1_000, 10)])
+def test_an_answer_of_another_day_is_refused(stale: int, right: int) -> None:
+    old = [bar(f"OLD{number}", t=YESTERDAY_MS) for number in range(stale)]
+    body = grouped_body(*old, *(bar(f"T{number}") for number in range(right)))
+    says = rf"{stale} of {stale + right} bars are of another day: results\[0\] \(OLD0\).t is .*-12 in New York"
+    with pytest.raises(BodyInvalidError, match=says):
         parse_grouped_daily(body, DAY)
+
+
+def parse_one(result: dict[str, Any]) -> DailyBar:
+    day = parse_grouped_daily(grouped_body(result), DAY)
+    assert day.unusable == {}
+    return day.bars[result["T"]]
+
+
+NAMES = {"o": "open", "h": "high", "l": "low", "v": "volume", "vw": "vwap"}
+
+
+@pytest.mark.parametrize("value", [None, 0, -1, "247.82", True, 10**30, [1], {}])
+@pytest.mark.parametrize("field", NAMES)
+def test_a_value_that_is_none_leaves_the_others(field: str, value: Any) -> None:
+    good, found = parse_one(bar("AAPL")), parse_one(bar("AAPL", **{field: value}))
+    # A provider that has no volume-weighted price gives none, or zero: that is no contradiction.
+    said = field == "vw" and value in (None, 0) and value is not False
+    assert found == replace(good, **{NAMES[field]: None}, inconsistent=not said)
+    assert found.flags == (() if said else ("bar_inconsistent",))
+
+
+@pytest.mark.parametrize("volume", ["1000000000000000", "9.3e18"])
+def test_a_volume_that_no_column_holds_is_none(volume: str) -> None:
+    body = grouped_body(bar("AAPL", v="VOLUME")).replace('"VOLUME"', volume)
+    found = parse_grouped_daily(body, DAY).bars["AAPL"]
+    assert (found.volume, found.flags) == (None, ("bar_inconsistent",))
 
 
 def split(ticker: str = "NVDA", **changes: Any) -> dict[str, Any]:
@@ -357,6 +422,32 @@ def test_details_are_either_typed_or_refused(fields: dict[str, Any]) -> None:
     assert set(details.unusable) <= set(fields)
 
 
+prices = st.decimals("0.0001", 10_000, places=4)
+
+
+def assert_consistent(found: DailyBar) -> None:
+    """Every price that was not left out lies where it can."""
+    low = found.low if found.low is not None else Decimal(0)
+    high = found.high if found.high is not None else Decimal("Infinity")
+    assert low <= found.close <= high
+    assert found.open is None or low <= found.open <= high
+    assert found.vwap is None or low / 2 <= found.vwap <= high * 2
+    assert found.inconsistent or None not in {found.open, found.high, found.low, found.volume}
+
+
+@given(
+    prices,
+    st.dictionaries(st.sampled_from(["o", "h", "l", "v", "vw"]), prices.map(float) | json_values),
+    st.booleans(),
+)
+def test_a_bar_with_a_close_and_a_time_is_never_lost(close: Decimal, changes: dict[str, Any], near: bool) -> None:
+    """Also where its other values are of any kind, or none of them is there."""
+    others = dict.fromkeys(("o", "h", "l", "vw"), float(close)) if near else {}
+    found = parse_one(bar("AAPL", **{**others, **changes}, c=float(close)))
+    assert found.close == close
+    assert_consistent(found)
+
+
 @given(st.lists(st.dictionaries(st.sampled_from(BAR_FIELDS), json_values), max_size=3))
 def test_bars_are_either_typed_or_refused(changes: list[dict[str, Any]]) -> None:
     body = grouped_body(*({**bar(f"T{number}"), **change} for number, change in enumerate(changes)))
@@ -367,7 +458,10 @@ def test_bars_are_either_typed_or_refused(changes: list[dict[str, Any]]) -> None
     bars = day.bars
     assert len(bars) + len(day.unusable) == len(changes)
     assert len(bars) > 0
-    assert all(found.close > 0 and found.volume >= 0 for found in bars.values())
+    for found in bars.values():
+        assert found.close > 0
+        assert found.volume is None or found.volume > 0
+        assert_consistent(found)
 
 
 def test_a_field_that_stands_there_twice_is_refused() -> None:
@@ -375,10 +469,13 @@ def test_a_field_that_stands_there_twice_is_refused() -> None:
         parse_ticker_details('{"results": {"ticker": "AAPL", "cik": "1", "cik": "2"}}', "AAPL")
 
 
-def test_a_zero_with_a_large_exponent_is_zero() -> None:
-    body = grouped_body(bar("AAPL")).replace('"v": ', '"v": 0e999999, "before": ')
+@pytest.mark.parametrize(("field", "flags"), [("v", ("bar_inconsistent",)), ("vw", ())])
+def test_a_zero_with_a_large_exponent_is_zero(field: str, flags: tuple[str, ...]) -> None:
+    body = grouped_body(bar("AAPL")).replace(f'"{field}": ', f'"{field}": 0e999999, "before": ')
+    found = parse_grouped_daily(body, DAY).bars["AAPL"]
 
-    assert str(parse_grouped_daily(body, DAY).bars["AAPL"].volume) == "0"
+    assert getattr(found, NAMES[field]) is None
+    assert found.flags == flags
 
 
 @pytest.mark.parametrize(

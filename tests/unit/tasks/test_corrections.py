@@ -108,6 +108,25 @@ class TestAdd:
         assert list(report) == ["2024-12-12"]
         assert report["2024-12-12"][: len(said)] == said
 
+    def test_a_bar_that_cannot_be_true_any_more_or_is_mended(
+        self, provider: FakeProvider, store: ObjectStore, window: Window
+    ) -> None:
+        document = json.loads(store.get(document_key(DAY)))
+        document["companies"]["AAPL"]["trading_data"] |= {"high_price": None, "volume": None}
+        store.put(document_key(DAY), json.dumps(document).encode())
+        body = json.loads(grouped_body(DAY, AAPL=247.5, XOM=107.5))
+        body["results"][0] |= {"l": 0.92}
+        provider.say(grouped_daily(DAY), json.dumps(body))
+        collect_corrections(window, wanted=True)
+        add_corrected(window, wanted=True)
+        volume = body["results"][0]["v"]
+
+        assert read_report(store, RUN, CORRECTIONS)["2024-12-12"] == [
+            "AAPL high_price None -> 247.5",
+            "AAPL low_price 247.5 -> None",
+            f"AAPL volume None -> {volume}",
+        ]
+
     def test_a_bar_that_came_late(self, provider: FakeProvider, store: ObjectStore, window: Window) -> None:
         document = json.loads(store.get(document_key(DAY)))
         document["constituents"][1] |= {"close": None, "market_cap": None, "has_bar": False}

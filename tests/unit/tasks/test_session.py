@@ -58,9 +58,9 @@ def test_the_session_that_the_form_asks_for_wins_over_the_logical_date() -> None
 
 
 def test_a_session_of_unknown_membership_is_refused_before_anything_is_asked() -> None:
-    late = Run(None, run_after=datetime(2026, 11, 21, 12, tzinfo=UTC))
+    late = Run(None, run_after=datetime(2027, 3, 20, 12, tzinfo=UTC))
     with pytest.raises(MembershipUnknownError):
-        resolve_session(late, FIRST, request(trading_date="2026-11-20"))
+        resolve_session(late, FIRST, request(trading_date="2027-03-19"))
 
 
 def test_a_trigger_without_a_date_takes_the_last_closed_session() -> None:
