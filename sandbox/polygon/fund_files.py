@@ -13,9 +13,11 @@ from datetime import date, datetime, timedelta
 from sandbox.polygon.draws import unit
 from sandbox.polygon.holdings import Held
 
+#: A file's legal text, which begins as that of the real one.
 SIMULATED = (
-    "SIMULATED by the offline market: this is no file of a fund. Weights, quantities, prices and values are invented;"
-    " only the list of lines follows public facts, and after the last change that is known it is invented, too."
+    "The content contained herein is SIMULATED by the offline market: this is no file of a fund. Weights, quantities,"
+    " prices and values are invented; only the list of lines follows public facts, and after the last change that is"
+    " known it is invented, too."
 )
 _COLUMNS = (
     "Ticker", "Name", "Sector", "Asset Class", "Market Value", "Weight (%)", "Notional Value", "Quantity", "Price",
