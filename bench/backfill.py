@@ -318,6 +318,7 @@ def _get(url: str) -> Any:
 def measure_sizes(sizes: Sequence[int]) -> tuple[list[Collected], tuple[int, int, list[str]]]:
     """Collect each number of months into a lake of its own; the largest one is compared with everything asked."""
     # Before anything is forked: a worker has it when it forks a task.
+    pin_facts(load_packaged_facts())
     load_calendar()
     runs: list[Collected] = []
     for size in sizes:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -53,8 +53,8 @@ class FactEntry:
 
     ``version`` names the tables' contents. ``source`` is what the facts are about: real ones, or those of the simulated
     market. ``known_since`` (UTC) is when they were published; ``decided_by`` the rule or the person that decided.
-    ``supersedes`` is the version before it, ``tables`` the SHA-256 of each table by name, ``changes`` the rows that were
-    added (+) or removed (-).
+    ``supersedes`` is the version before it, ``tables`` the SHA-256 of each table by name, ``changes`` the rows that
+    were added (+) or removed (-).
     """
 
     number: int
@@ -67,7 +67,6 @@ class FactEntry:
     sources: tuple[FactSource, ...] = ()
     changes: tuple[str, ...] = ()
     note: str = ""
-    questions: tuple[str, ...] = field(default=())
 
     @property
     def name(self) -> str:
@@ -192,7 +191,6 @@ def _parse_entry(content: dict[str, Any], number: int) -> FactEntry:
         sources=tuple(FactSource(**source) for source in content["sources"]),
         changes=_texts(content["changes"]),
         note=str(content["note"]),
-        questions=_texts(content["questions"]),
     )
     if entry.number != number or entry.known_since.tzinfo is None or not _VERSION.fullmatch(entry.version):
         raise ValueError("its number, version or time is not that of an entry")

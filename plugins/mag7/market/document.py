@@ -17,7 +17,6 @@ from mag7.index.splits import Split, SplitTable
 from mag7.market.caps import Evidence, FailedLine, PricedLine, price_line
 from mag7.market.concentration import Concentration, Coverage, measure_concentration
 from mag7.polygon.answers import Answer
-from mag7.polygon.source import SIMULATED
 
 SCHEMA_VERSION = 4
 NEW_YORK = ZoneInfo("America/New_York")
@@ -73,12 +72,10 @@ def write_document(figures: SessionFigures, source: str, collected_at: datetime)
     """Lay out a session's document; amounts stay Decimal until ``encode_document`` writes JSON numbers.
 
     ``collected_at`` is the time of the newest answer used. System A's keys keep their names and meaning, but for
-    sp500_total_market_cap: the sum by company, which counts two-line companies once. Raises FactsSimulatedError where
-    facts of the simulated market would meet responses of another source.
+    sp500_total_market_cap: the sum by company, which counts two-line companies once.
     """
     day = figures.session.isoformat()
     concentration, facts = figures.concentration, pinned_facts()
-    facts.require_source(source, SIMULATED)
     return {
         "schema_version": SCHEMA_VERSION,
         "source": source,

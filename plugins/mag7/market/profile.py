@@ -14,6 +14,8 @@ Profile = dict[str, Any]
 FIGURES = ("mag7_pct_of_sp500", "line_sum_mag7_pct", "companies_priced", "coverage_pct")
 """What a profile repeats of the session's metrics."""
 STATED = ("schema_version", "source", "quality", "membership_provisional")
+NEEDED = {"schema_version", "source", "quality", "flags", "origins", "failed"}
+"""What every kept profile has; what came later may be absent."""
 COUNTED = ("rows", "flags", "origins")
 
 
@@ -36,14 +38,7 @@ def profile_document(document: Document) -> Profile:
 
 def is_profile(value: Any) -> bool:
     """Whether a value read back from the lake can be compared as a profile."""
-    if not isinstance(value, dict) or not value.keys() >= {
-        "schema_version",
-        "source",
-        "quality",
-        "flags",
-        "origins",
-        "failed",
-    }:
+    if not isinstance(value, dict) or not value.keys() >= NEEDED:
         return False
     return all(isinstance(value.get(name, {}), dict) for name in (*COUNTED, "failed"))
 

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import cast
 
 from mag7.index.constituents import list_lines
+from mag7.index.pinned import pinned_facts
 from mag7.lake.keys import staged_document_key
 from mag7.lake.objects import ObjectStore
 from mag7.market.changes import list_changes
@@ -16,6 +17,7 @@ from mag7.market.concentration import CoverageBounds, NothingPricedError, list_r
 from mag7.market.document import Document, SessionFigures, compute_figures, encode_document, write_document
 from mag7.market.evidence import EvidenceReader
 from mag7.polygon.answers import AnswerStore, MixedSourcesError, require_one_source
+from mag7.polygon.source import SIMULATED
 from mag7.settings import Settings, read_settings
 from mag7.tasks.collect import list_seven_outside
 from mag7.tasks.collector import AnswerBook, open_reader
@@ -102,10 +104,14 @@ def compute_session(reader: EvidenceReader, session: date, store: ObjectStore | 
 
 
 def write_session(figures: SessionFigures) -> Document:
-    """Lay out a session's document with the source and the newest time of its answers; raises MixedSourcesError."""
+    """Lay out a session's document with the source and the newest time of its answers.
+
+    Raises MixedSourcesError, and FactsSimulatedError where facts of the simulated market meet other responses.
+    """
     answers = figures.answers
     # Whatever is priced rests on completed answers, so there is a source.
     source = cast("str", require_one_source(answers))
+    pinned_facts().require_source(source, SIMULATED)
     return write_document(figures, source, max(answer.time for answer in answers))
 
 

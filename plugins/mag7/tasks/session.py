@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from mag7.index.constituents import Line
 from mag7.lake.keys import document_key, run_segment
 from mag7.lake.objects import ObjectStore
 from mag7.market.explain import LineUnknownError
-from mag7.sessions import list_sessions, require_open, session_asked_for
+from mag7.sessions import ClosedAtShortNoticeError, list_sessions, require_open, session_asked_for
 from mag7.settings import read_settings
 from mag7.tasks.collect import list_session_lines
 from mag7.tasks.connections import open_store
@@ -74,6 +75,17 @@ def resolve_session(dag_run: DagRunProtocol, first: date, request: Request) -> W
         _require_line(request.explain, list_session_lines(day), day)
     log.info("sessions %s, run %s", ", ".join(map(str, sessions)), run)
     return make_window(run, sessions, facts)
+
+
+@contextmanager
+def skip_closed_day() -> Iterator[None]:
+    """End the task as skipped where a scheduled day turns out to be no session."""
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    try:
+        yield
+    except ClosedAtShortNoticeError as closed:
+        raise AirflowSkipException(str(closed)) from closed
 
 
 def _midnight(day: date) -> datetime:
