@@ -28,6 +28,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from bench.machine import describe_machine, print_machine, read_load
+from mag7.index.facts import load_packaged_facts, pin_facts
 from mag7.market.caps import PricedLine
 from mag7.market.document import SessionFigures
 from mag7.market.evidence import EvidenceReader

@@ -28,7 +28,7 @@ changed unless `publish` ran; everything fetched is kept.
 | resolve_session | no session, not closed; a setting or the key is missing | trigger a date that it names; set it |
 | resolve_session | scripts, tables, columns or facts are missing | run `mag7_setup`, then this again |
 | resolve_session | facts are damaged or simulated; params do not go together; nothing to rebuild | read its last line |
-| plan_batches, collect_* | wrong key, plan without access, no provider | set the connection `polygon_default`, clear it |
+| plan_batches, collect_* | wrong key, plan without access, no provider | set `polygon_default`, clear it |
 | add_corrected | an object of kept closes is damaged: it is named | delete it, clear `collect_corrections` |
 | build_market_data | kept answers are of two sources, or damaged | collect again from one of them |
 | check_coverage | one of the seven or too many others are missing | read the reasons; run with `collect_again` |

@@ -61,7 +61,7 @@ def make_document(session: date = GOLDEN_DAY, *, failed: tuple[str, ...] = ()) -
             "top10_pct": 100.0,
             "quality": "partial" if failed else "complete",
             "mag7_pct_of_sp500_before": None if failed else 99.25,
-            "membership_provisional": failed,
+            "membership_provisional": bool(failed),
             "facts_version": "0123456789abcdef",
         },
         "sp500_details": {

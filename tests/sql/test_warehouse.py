@@ -38,11 +38,13 @@ def read_columns(ddl: str) -> list[tuple[str, str, bool]]:
 
 def migrate_columns(table: str, columns: list[tuple[str, str, bool]]) -> list[tuple[str, str, bool]]:
     """Follow a table's columns through the migrations, which add some at its end or make it again."""
-    added = rf"^ALTER TABLE {{{{ schema\(\) }}}}\.{table} ADD COLUMN (\w+) ([A-Z][A-Z ]*(?:\(\d+\))?)"
+    column = r"(\w+) ([A-Z][A-Z ]*?(?:\(\d+\))?)( DEFAULT .* NOT NULL)?$"
+    added = rf"^ALTER TABLE {{{{ schema\(\) }}}}\.{table}\s+ADD COLUMN {column}"
     for text in (text for migration in list_migrations()[1:] for text in migration.statements):
         if f".{table}_rebuilt (" in text:
             columns = read_columns(text)
-        columns = columns + [(name, kind, True) for name, kind in re.findall(added, text, re.MULTILINE)]
+        found = re.findall(added, text, re.MULTILINE)
+        columns = columns + [(name, kind, not required) for name, kind, required in found]
     return columns
 
 
