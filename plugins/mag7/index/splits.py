@@ -1,13 +1,14 @@
 """Splits of index companies: the project's own table, joined with what the provider lists.
 
 A split belongs to a company: all its share classes split alike. Shares trade on the new basis from the execution date.
+A row of the project's table is a fact. An entry of the provider's list is a claim: mag7.market.claims judges it.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -17,6 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from mag7.index.constituents import Line, line_of
 from mag7.index.membership import Membership, load_membership
 from mag7.index.symbols import load_symbols, symbol_on
 from mag7.index.tables import Row, read_rows
@@ -59,15 +61,40 @@ class Split:
 
 
 @dataclass(frozen=True)
+class RefusedSplit:
+    """An entry of the provider's list that is not applied, and why.
+
+    ``settled`` says that the company's counts on both sides of it show that nothing was split, so nothing is in doubt.
+    """
+
+    split: Split
+    reason: str
+    settled: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.split.ticker} {self.split} is not applied: {self.reason}"
+
+
+@dataclass(frozen=True)
 class SplitTable:
-    """Every known split by company, oldest first, and why some companies' splits are not known for certain."""
+    """Every known split by company, oldest first, and why some companies' splits are not known for certain.
+
+    ``claims`` are all entries of the provider that ``splits`` may hold, also those that repeat or contradict one
+    another; ``refused`` are those that were judged and are not applied.
+    """
 
     splits: Mapping[str, tuple[Split, ...]]
     contested: Mapping[str, str] = field(default_factory=dict)
+    claims: Mapping[str, tuple[Split, ...]] = field(default_factory=dict, compare=False)
+    refused: Mapping[str, tuple[RefusedSplit, ...]] = field(default_factory=dict)
 
     def of(self, issuer: str) -> tuple[Split, ...]:
         """Return a company's splits, oldest first."""
         return self.splits.get(issuer, ())
+
+    def list_refused(self) -> list[RefusedSplit]:
+        """List the provider's entries that are not applied, by company, oldest first."""
+        return [refused for mine in self.refused.values() for refused in mine]
 
     def factor_between(self, issuer: str, earlier: date, later: date) -> Fraction:
         """Return how many shares of ``later`` one share of ``earlier`` became: 1 where nothing split in between."""
@@ -91,7 +118,7 @@ def load_splits(path: Path = SPLITS) -> SplitTable:
     for (earlier, before), (later, row) in pairwise(rows):
         if earlier.issuer == later.issuer and _are_rivals(earlier, later):
             raise row.refuse(f"a second split of {later.ticker} beside the one in {before.place}: {earlier}")
-    return _tabulate(split for split, _ in rows)
+    return tabulate(split for split, _ in rows)
 
 
 def merge_splits(
@@ -122,16 +149,20 @@ def merge_splits(
                 f" {SPLITS.name}"
             )
     merged = [split for splits in known.splits.values() for split in splits]
-    for issuer, splits in found.items():
-        kept, clash = _collapse(sorted(splits, key=_order))
+    claims = {issuer: tuple(sorted(splits, key=_order)) for issuer, splits in sorted(found.items())}
+    for issuer, splits in claims.items():
+        kept, clash = collapse(splits)
         if clash is not None:
-            contested[issuer] = clash
+            contested.setdefault(issuer, clash)
         merged += kept
-    return _tabulate(merged, contested)
+    return replace(tabulate(merged, contested), claims=MappingProxyType(claims))
 
 
-def _collapse(splits: list[Split]) -> tuple[list[Split], str | None]:
-    """Keep the latest of entries that are one split; says where entries near each other differ in their ratio."""
+def collapse(splits: Sequence[Split]) -> tuple[list[Split], str | None]:
+    """Keep the latest of entries that are one split; says where entries near each other differ in their ratio.
+
+    This is what can be said of a company's entries, oldest first, where neither closes nor counts tell.
+    """
     kept: list[Split] = []
     for split in splits:
         near = kept[-1] if kept and _are_near(kept[-1].execution_date, split.execution_date) else None
@@ -163,7 +194,8 @@ def _are_near(one: date, other: date) -> bool:
     return abs(one - other) <= timedelta(days=SAME_SPLIT_DAYS)
 
 
-def _tabulate(splits: Iterable[Split], contested: Mapping[str, str] | None = None) -> SplitTable:
+def tabulate(splits: Iterable[Split], contested: Mapping[str, str] | None = None) -> SplitTable:
+    """Put splits into a table, by company and oldest first."""
     found: defaultdict[str, list[Split]] = defaultdict(list)
     for split in splits:
         found[split.issuer].append(split)
@@ -185,6 +217,11 @@ def _parse(row: Row) -> Split:
         row.positive("split_to"),
         row.text("source"),
     )
+
+
+def find_main_line(issuer: str, session: date) -> Line:
+    """Find a company's main line as it is on a session, whether it is in the index then or not."""
+    return line_of(_mains()[issuer], session)
 
 
 def _find_member(symbol: str, day: date) -> Membership | None:
@@ -211,9 +248,14 @@ def _last_days() -> Mapping[str, date]:
 @lru_cache(maxsize=1)
 def _members() -> Mapping[str, Membership]:
     """Every ticker that ever was in the index, to a stay of its company's main line."""
-    stays = load_membership().stays
-    mains = {stay.issuer: stay for stay in stays if stay.main_line}
-    return MappingProxyType({stay.ticker: mains[stay.issuer] for stay in stays})
+    mains = _mains()
+    return MappingProxyType({stay.ticker: mains[stay.issuer] for stay in load_membership().stays})
+
+
+@lru_cache(maxsize=1)
+def _mains() -> Mapping[str, Membership]:
+    """Every company that ever was in the index, to a stay of its main line."""
+    return MappingProxyType({stay.issuer: stay for stay in load_membership().stays if stay.main_line})
 
 
 @lru_cache(maxsize=256)

@@ -15,7 +15,7 @@ from math import prod
 from typing import Final
 
 from mag7.index.share_counts import ReferenceCount
-from mag7.index.splits import Split, SplitTable
+from mag7.index.splits import RefusedSplit, Split, SplitTable
 from mag7.market.shares import AcceptedCount, CountWrongError
 from mag7.sessions import previous_session
 
@@ -30,15 +30,20 @@ REFERENCE_TOLERANCE: Final = Fraction(15, 100)
 
 UNCONFIRMED: Final = "split_basis_unconfirmed"
 DIVIDED: Final = "divided_by_split"
+CONTESTED: Final = "split_contested"
 
 
 @dataclass(frozen=True)
 class SplitEvidence:
-    """A split, and the company's whole share count as the provider had it some time after and before; None: unknown."""
+    """A split, and the company's whole share count as the provider had it some time after and before; None: unknown.
+
+    ``close_step`` is how many shares one became on the split's day by the closes, where that day has passed.
+    """
 
     split: Split
     after: int | None = None
     before: int | None = None
+    close_step: Fraction | None = None
 
     @property
     def tells(self) -> bool:
@@ -51,7 +56,8 @@ class BasisEvidence:
     """What tells on which basis a company's count of a session stands.
 
     ``splits`` are those after the session and shortly before it, oldest first. ``reference`` is the nearest reference
-    count with its shares on the session's basis. ``contested`` says why the company's splits are not certain.
+    count with its shares on the session's basis. ``contested`` says why the company's splits are not certain, and
+    ``refused`` are entries of the provider's list that are not applied.
     """
 
     session: date
@@ -59,6 +65,15 @@ class BasisEvidence:
     reference: tuple[ReferenceCount, Fraction] | None = None
     one_of_seven: bool = False
     contested: str | None = None
+    refused: tuple[RefusedSplit, ...] = ()
+
+    @property
+    def refusal_matters(self) -> bool:
+        """Whether a reader should know of a refused entry: it is in doubt, or about the session's own time."""
+        near = timedelta(days=PROBE_DAYS)
+        return any(
+            not refused.settled or abs(refused.split.execution_date - self.session) <= near for refused in self.refused
+        )
 
 
 def list_relevant_splits(table: SplitTable, issuer: str, session: date) -> tuple[Split, ...]:
@@ -105,7 +120,11 @@ def settle_basis(accepted: AcceptedCount, evidence: BasisEvidence) -> AcceptedCo
     count = Fraction(accepted.count)
     for split in applied:
         count /= split.factor
-    flags = (*((DIVIDED,) if applied else ()), *((UNCONFIRMED,) if doubtful else ()))
+    flags = (
+        *((DIVIDED,) if applied else ()),
+        *((UNCONFIRMED,) if doubtful else ()),
+        *((CONTESTED,) if evidence.refusal_matters else ()),
+    )
     settled = replace(
         accepted, count=round(count), flags=(*accepted.flags, *flags), splits=(*accepted.splits, *applied)
     )
@@ -160,11 +179,9 @@ def _misfit(count: int, standing: int, later: Sequence[SplitEvidence]) -> Fracti
     unsplit = Fraction(count) / _multiply(later[:standing])
     for place, item in enumerate(later, start=1):
         if item.after is not None:
-            misfit *= min(
-                _gap(unsplit * _multiply(later[:basis]), item.after) for basis in range(place, len(later) + 1)
-            )
+            misfit *= min(gap(unsplit * _multiply(later[:basis]), item.after) for basis in range(place, len(later) + 1))
         elif item.before is not None:
-            misfit *= _gap(unsplit * _multiply(later[: place - 1]), item.before)
+            misfit *= gap(unsplit * _multiply(later[: place - 1]), item.before)
     return misfit
 
 
@@ -176,18 +193,18 @@ def stands_on(settled: Fraction, item: SplitEvidence, later: Sequence[SplitEvide
     factor = item.split.factor
     if item.after is not None:
         levels = [settled * _multiply(later[:basis]) for basis in range(len(later) + 1)]
-        return min(_gap(level, item.after) for level in levels) <= min(
-            _gap(level * factor, item.after) for level in levels
+        return min(gap(level, item.after) for level in levels) <= min(
+            gap(level * factor, item.after) for level in levels
         )
-    return item.before is None or _gap(settled / factor, item.before) <= _gap(settled, item.before)
+    return item.before is None or gap(settled / factor, item.before) <= gap(settled, item.before)
 
 
 def _multiply(items: Sequence[SplitEvidence]) -> Fraction:
     return prod((item.split.factor for item in items), start=Fraction(1))
 
 
-def _gap(count: Fraction, other: int) -> Fraction:
-    """The larger of two counts over the smaller."""
+def gap(count: Fraction, other: Fraction | int) -> Fraction:
+    """Return the larger of two counts or ratios over the smaller."""
     return max(count / other, other / count)
 
 

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from functools import lru_cache
 from typing import Protocol
 
 from mag7.index.constituents import Line, main_ticker
 from mag7.index.seven import seven_issuers
 from mag7.index.share_counts import find_reference
-from mag7.index.splits import SplitTable, load_splits, merge_splits
+from mag7.index.splits import Split, SplitTable, find_main_line, load_splits, merge_splits
 from mag7.index.symbols import symbol_on
 from mag7.market.basis import (
     PROBE_DAYS,
@@ -24,6 +25,8 @@ from mag7.market.basis import (
     settle_basis,
 )
 from mag7.market.caps import Evidence, FailedLine, LookBack, price_line
+from mag7.market.claim_reader import ANNOUNCED_DAYS, JudgedSplits, Span, judge_splits
+from mag7.market.claims import session_from
 from mag7.market.shares import (
     AcceptedCount,
     CountUnavailableError,
@@ -51,9 +54,9 @@ HTTP_NOT_FOUND = 404
 FUND_KINDS = frozenset({"ETF", "ETN", "ETV", "ETS", "FUND"})
 """The provider's types of securities that no company of the index is: a reused symbol's former owner."""
 
-BARS_KEPT, CLOSES_KEPT, DETAILS_KEPT, MONTHS_KEPT = 8, 64, 16_384, 2048
+BARS_KEPT, CLOSES_KEPT, DETAILS_KEPT, MONTHS_KEPT, SESSIONS_KEPT = 8, 64, 16_384, 2048, 32
 """Parsed answers that a reader holds on to: a session has one of bars and some 505 of details, a month some 1,500. And
-what was told of a line in a month."""
+what was told of a line in a month, and the splits of a session."""
 
 
 class KeptAnswers(Protocol):
@@ -118,6 +121,7 @@ class EvidenceReader:
         self._parse_closes = lru_cache(maxsize=CLOSES_KEPT)(self._list_closes)
         self._parse_details = lru_cache(maxsize=DETAILS_KEPT)(_parse_details)
         self._merge_splits = lru_cache(maxsize=8)(_merge_pages)
+        self._judge_splits = lru_cache(maxsize=SESSIONS_KEPT)(self._judge)
         self._tell_month = lru_cache(maxsize=MONTHS_KEPT)(self._list_told)
 
     def read_lines(self, session: date, lines: Iterable[Line]) -> list[Evidence]:
@@ -286,7 +290,9 @@ class EvidenceReader:
 
         What was ``told`` long before a split cannot stand on it: such a split is left out.
         """
-        table = self.splits(session)
+        first = day - timedelta(days=PROBE_DAYS)
+        judged = self._judge_splits(session, self._answers.version)
+        table = judged.table
         answers: list[Answer] = []
         splits = []
         for split in list_relevant_splits(table, line.issuer, day):
@@ -299,17 +305,35 @@ class EvidenceReader:
             if after is None:
                 before, answer = self._probe(line, before_day)
                 answers += [answer] if answer else []
-            splits.append(SplitEvidence(split, after, before))
-        if splits:
-            answers += self._answers.splits(session) or []
+            step, step_answers = self._read_close_step(line, split, day)
+            answers += step_answers
+            splits.append(SplitEvidence(split, after, before, step))
+        refused = tuple(split for split in table.refused.get(line.issuer, ()) if split.split.execution_date > first)
+        if splits or refused:
+            answers += [*judged.answers.get(line.issuer, ()), *(self._answers.splits(session) or ())]
         basis = BasisEvidence(
             day,
             tuple(splits),
             find_reference(line.issuer, day, table),
             one_of_seven=line.issuer in seven_issuers(),
             contested=table.contested.get(line.issuer),
+            refused=refused,
         )
         return basis, answers
+
+    def _read_close_step(self, line: Line, split: Split, day: date) -> tuple[Fraction | None, list[Answer]]:
+        """Read how many shares one became on a split's day by the closes; None where it lies ahead or is not known."""
+        if split.execution_date > day or split.execution_date <= day - timedelta(days=PROBE_DAYS):
+            return None, []
+        main = find_main_line(line.issuer, day)
+        found = [
+            self._read_close(main, side)
+            for side in (previous_session(split.execution_date), session_from(split.execution_date))
+        ]
+        (before, _), (after, _) = found
+        if before is None or after is None:
+            return None, []
+        return Fraction(before) / Fraction(after), [answer for _, answer in found if answer]
 
     def _probe(self, line: Line, day: date) -> tuple[int | None, Answer | None]:
         """Read the whole company's count on a day, good enough to tell a split by, and the answer that it is from."""
@@ -329,8 +353,56 @@ class EvidenceReader:
         return self._bars(day)[1]
 
     def splits(self, session: date) -> SplitTable:
-        """Join the project's splits with the provider's list as it was kept with a session; without one, ours alone."""
-        return self._merge_splits(tuple(self._answers.splits(session) or ()))
+        """Join the project's splits with the provider's list as it was kept with a session; without one, ours alone.
+
+        An entry of the list that closes or counts speak against is left out.
+        """
+        return self._judge_splits(session, self._answers.version).table
+
+    def list_wanted(
+        self, session: date, lines: Iterable[Line], earliest: date
+    ) -> tuple[set[tuple[Line, date]], set[date]]:
+        """List what was never asked for and tells which listed splits of some lines' companies hold.
+
+        Those are counts of companies by main line and day, and sessions' closes. ``earliest`` is the first session
+        whose counts are judged by them. What an answer leaves open is listed once that is kept.
+        """
+        wanted = self._judge(session, self._answers.version, earliest).wanted
+        issuers = {line.issuer for line in lines}
+        return (
+            {(line, day) for line, day in wanted.counts if line.issuer in issuers},
+            {day for issuer, day in wanted.closes if issuer in issuers},
+        )
+
+    def list_split_closes(self, session: date, lines: Iterable[Line]) -> set[date]:
+        """List the sessions whose closes were never asked for and tell whether some lines' counts lag a split."""
+        table = self.splits(session)
+        passed = {
+            split.execution_date
+            for line in lines
+            for split in list_relevant_splits(table, line.issuer, session)
+            if split.execution_date <= session
+        }
+        sides = {day for split_day in passed for day in (previous_session(split_day), session_from(split_day))}
+        return {day for day in sides if day not in self._given and self._answers.grouped(day) is None}
+
+    def _judge(self, session: date, _version: int, earliest: date | None = None) -> JudgedSplits:
+        pages = tuple(self._answers.splits(session) or ())
+        told = max((page.time.date() for page in pages), default=session)
+        # Counts that are looked back to are judged by splits that lie as long before them as before the session's own.
+        first = (earliest or session - timedelta(days=PROBE_DAYS)) - timedelta(days=PROBE_DAYS)
+        last = max(session, told) + timedelta(days=ANNOUNCED_DAYS)
+        span = Span(session, first, last, self._rules.frozen_before)
+        return judge_splits(self._merge_splits(pages), span, self._read_close, self._read_count)
+
+    def _read_close(self, line: Line, day: date) -> tuple[Decimal | None, Answer | None]:
+        closes, _, answer = self._closes(day)
+        return closes.get(symbol_on(line.ticker, day)), answer
+
+    def _read_count(self, line: Line, day: date) -> tuple[int | None, Answer | None]:
+        """Read a company's own count of a day, good enough to tell a split by."""
+        details, _, answer = self._details(line, symbol_on(line.ticker, day), day)
+        return None if details is None else rough_count(line, details), answer
 
     def _details(self, line: Line, symbol: str, day: date) -> tuple[TickerDetails | None, str | None, Answer | None]:
         answer = self._answers.details(symbol, day)

@@ -136,4 +136,5 @@ _DOCUMENT: dict[str, Shape] = {
     "constituents": [_line],
     "seven_outside?": [_line],
     "splits?": [_SPLIT],
+    "contested_splits?": [_SPLIT | {"reason": _text}],
 }

@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 LOOK_BACK_BATCHES = 8
 """On a plan of 5 calls a minute, of which each task has a quarter, one of them takes less than its two hours."""
 
+CLAIM_ROUNDS = 10
+"""Counts, closes of the listed day, those of both ends around it, and four halvings of the sessions between."""
+
 LEAST_BATCH = 20
 """Symbols that are not worth another task."""
 
@@ -216,8 +219,12 @@ def collect_look_back(window: Window, asking: Asking) -> Counts:
 def _look_back(collector: Collector, session: date) -> Iterator[Counts]:
     lines = list_session_lines(session)
     reader = collector.reader
+    yield from _ask_claims(collector, session, lines, previous_session(session))
     yield from _ask_probes(collector, session, lines, previous_session(session))
     unpriced = _list_unpriced(collector, session, lines)
+    if lagging := reader.list_split_closes(session, unpriced):
+        yield collector.ask_optional(grouped_daily(day) for day in sorted(lagging))
+        unpriced = _list_unpriced(collector, session, lines)
     unasked = [line for line in unpriced if reader.tell(line, session) is None]
     if unasked and reader.closes_failure(session) is None:
         # The sessions around it were taken to agree, until one between them was asked that does not.
@@ -236,6 +243,7 @@ def _look_back(collector: Collector, session: date) -> Iterator[Counts]:
             for line in unpriced
             if reader.find_between(line, day) is None
         )
+        yield from _ask_claims(collector, session, unpriced, day)
         yield from _ask_probes(collector, session, unpriced, day)
         # Whatever later steps are kept from other runs: the figures take the first step that helps, so ask in order.
         unpriced = _list_unhelped(collector, session, unpriced, sessions_back)
@@ -244,6 +252,22 @@ def _look_back(collector: Collector, session: date) -> Iterator[Counts]:
 def _list_unpriced(collector: Collector, session: date, lines: Iterable[Line]) -> list[Line]:
     """List the lines that a session's own answers, or those around it, do not price."""
     return [line for line in lines if isinstance(price_line(collector.reader.read_own(session, line)), FailedLine)]
+
+
+def _ask_claims(collector: Collector, session: date, lines: Sequence[Line], earliest: date) -> Iterator[Counts]:
+    """Ask for the closes and counts that tell which entries of the provider's list of splits hold.
+
+    What one answer leaves open is asked next: no entry needs more than CLAIM_ROUNDS.
+    """
+    today = datetime.now(NEW_YORK).date()
+    for _ in range(CLAIM_ROUNDS):
+        counts, closes = collector.reader.list_wanted(session, lines, earliest)
+        calls = {_probe_call(line, day) for line, day in counts if day < today} - collector.failed
+        # Most entries are settled by their counts: closes are asked for where those leave one open.
+        calls = calls or {grouped_daily(day) for day in closes if day < today} - collector.failed
+        if not calls:
+            return
+        yield collector.ask_optional(sorted(calls, key=lambda call: call.path))
 
 
 def _ask_probes(collector: Collector, session: date, lines: Sequence[Line], earliest: date) -> Iterator[Counts]:

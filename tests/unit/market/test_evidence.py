@@ -374,10 +374,10 @@ def member(ticker: str, session: date = EVE) -> Line:
     return next(line for line in list_lines(session) if line.ticker == ticker)
 
 
-def keep_cintas(book: Book, count: int, session: date = EVE) -> None:
+def keep_cintas(book: Book, count: int, session: date = EVE, close: int = 820) -> None:
     """Cintas at 820 dollars with a count of its own, and the list of splits as asked for with the session."""
-    book.keep_bars(session, CTAS=820)
-    book.keep_details("CTAS", session, cik="0000723254", weighted_shares_outstanding=count, market_cap=count * 820)
+    book.keep_bars(session, CTAS=close)
+    book.keep_details("CTAS", session, cik="0000723254", weighted_shares_outstanding=count, market_cap=count * close)
     book.keep_splits(session, CINTAS_SPLIT)
 
 
@@ -441,23 +441,95 @@ class TestSplits:
         assert "two splits of CTAS that contradict each other" in failed.reason
 
 
+GE_SPIN_OFF = {"ticker": "GE", "execution_date": "2023-01-04", "split_from": 1000, "split_to": 1281}
+
+
+class TestClaims:
+    """What the provider lists is held against the company's counts and the closes of the day."""
+
+    SESSION = date(2022, 6, 8)
+    BESIDE = date(2022, 9, 26), date(2023, 4, 14)
+
+    def keep_ge(self, book: Book, session: date, count: int, close: float) -> None:
+        book.keep_bars(session, GE=close)
+        book.keep_details("GE", session, weighted_shares_outstanding=count, market_cap=count * close)
+        book.keep_splits(session, GE_SPIN_OFF)
+
+    def test_a_spin_off_listed_as_a_split_leaves_every_cap_alone(self, book: Book) -> None:
+        for day, count in zip(self.BESIDE, (1_094_000_000, 1_089_000_000), strict=True):
+            book.keep_details("GE", day, weighted_shares_outstanding=count)
+        self.keep_ge(book, self.SESSION, 1_099_000_000, 85.37)
+        evidence = read(book, member("GE", self.SESSION), self.SESSION)
+        priced = price_line(evidence)
+
+        assert isinstance(priced, PricedLine)
+        assert priced.market_cap == 1_099_000_000 * Decimal("85.37")
+        assert not {*priced.accepted.flags} - {"continuity_skipped"}
+        (refused,) = EvidenceReader(book).splits(self.SESSION).list_refused()
+        assert str(refused) == (
+            "GE 1281 for 1000 on 2023-01-04 is not applied: the count was 1,094,000,000 on 2022-09-26 and 1,089,000,000"
+            " on 2023-04-14"
+        )
+        assert {"details-GE-2022-09-26", "details-GE-2023-04-14", "splits-2022-06-08"} <= {*keys_of(evidence)}
+
+    @pytest.mark.parametrize("session", [date(2023, 1, 4), date(2023, 3, 1)])
+    def test_soon_after_it_the_line_is_priced_and_flagged(self, book: Book, session: date) -> None:
+        book.keep_details("GE", self.BESIDE[0], weighted_shares_outstanding=1_094_000_000)
+        for day, close in ((date(2023, 1, 3), 85.9), (date(2023, 1, 4), 67.06)):
+            book.keep_bars(day, GE=close)
+        self.keep_ge(book, session, 1_091_000_000, 67.06)
+        priced = price_line(read(book, member("GE", session), session))
+
+        assert isinstance(priced, PricedLine)
+        assert priced.accepted.count == 1_091_000_000
+        assert "split_contested" in priced.accepted.flags
+
+    def test_what_would_tell_is_listed_until_it_does(self, book: Book) -> None:
+        line = member("GE", self.SESSION)
+        self.keep_ge(book, self.SESSION, 1_099_000_000, 85.37)
+
+        def wanted() -> tuple[set[date], set[date]]:
+            counts, closes = EvidenceReader(book).list_wanted(self.SESSION, [line], self.SESSION)
+            assert {other.ticker for other, _ in counts} <= {"GE"}
+            return {day for _, day in counts}, closes
+
+        before, after = self.BESIDE
+        assert wanted() == ({before, after}, {date(2023, 1, 3), date(2023, 1, 4)})
+        book.keep_details("GE", before, weighted_shares_outstanding=1_094_000_000)
+        assert wanted() == ({after}, {date(2023, 1, 3), date(2023, 1, 4)})
+        book.keep_details("GE", after, weighted_shares_outstanding=1_089_000_000)
+        assert wanted() == (set(), set())
+        assert EvidenceReader(book).list_wanted(self.SESSION, [], self.SESSION) == (set(), set())
+
+    def test_counts_that_are_frozen_tell_nothing_of_it(self, book: Book) -> None:
+        """CSX split 3 for 1 in June 2021: every count before November stands on it."""
+        session, split = date(2021, 3, 1), {"ticker": "CSX", "execution_date": "2021-06-29"}
+        book.keep_splits(session, {**split, "split_from": 1, "split_to": 3})
+        for day in (session, date(2021, 3, 19), date(2021, 10, 7)):
+            book.keep_details("CSX", day, weighted_shares_outstanding=2_220_000_000)
+        for day, close in ((session, 90.6), (date(2021, 6, 28), 96.0), (date(2021, 6, 29), 32.4)):
+            book.keep_bars(day, CSX=close)
+
+        assert count_of(read(book, member("CSX", session), session)) == 740_000_000
+        assert EvidenceReader(book).splits(session).refused == {}
+
+
 class TestProbes:
     @pytest.mark.parametrize(("told", "divided"), [(100_000_000, False), (400_000_000, True)])
     def test_the_count_after_the_split_tells(self, book: Book, told: int, divided: bool) -> None:
         keep_cintas(book, told)
         book.keep_details("CTAS", AFTER, weighted_shares_outstanding=403_000_000)
-        book.keep_details("CTAS", BEFORE, weighted_shares_outstanding=1)
+        book.keep_details("CTAS", BEFORE, weighted_shares_outstanding=101_000_000)
         evidence = read(book, member("CTAS"), EVE)
 
         assert count_of(evidence) == 100_000_000
         assert keys_of(evidence) == [
-            *("bars-2024-09-11", "details-CTAS-2024-09-11"),
-            *("details-CTAS-2024-12-20", "splits-2024-09-11"),
+            *("bars-2024-09-11", "details-CTAS-2024-09-11", "details-CTAS-2024-12-20"),
+            *("details-CTAS-2024-06-04", "splits-2024-09-11"),
         ]
         priced = price_line(evidence)
         assert isinstance(priced, PricedLine)
         assert ("divided_by_split" in priced.accepted.flags) is divided
-        assert ("CTAS", BEFORE) not in book.looked_up
 
     @pytest.mark.parametrize(
         "after", [None, {}, {"cik": OTHER, "weighted_shares_outstanding": 99_000_000}, {"market_cap": 5}]
@@ -618,7 +690,7 @@ class TestYesterday:
     def test_is_put_on_todays_basis(self, book: Book) -> None:
         """On the day of the split the count before it is a quarter of the day's own."""
         day = date(2024, 9, 12)
-        keep_cintas(book, 400_000_000, day)
+        keep_cintas(book, 400_000_000, day, close=205)
         keep_cintas(book, 100_000_000, EVE)
         book.keep_details("CTAS", AFTER, weighted_shares_outstanding=403_000_000)
         evidence = read(book, member("CTAS", day), day)

@@ -221,5 +221,5 @@ def standing_on(world: World) -> Iterator[World]:
 def _forget_tables() -> None:
     for table in (constituents.list_lines, constituents._main_tickers, seven.seven_issuers):
         table.cache_clear()
-    for table in (splits._members, splits._former_symbols):
+    for table in (splits._mains, splits._members, splits._former_symbols):
         table.cache_clear()

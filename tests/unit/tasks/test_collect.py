@@ -454,6 +454,41 @@ class TestLookBackThatCannotBeHad:
 
         assert provider.take_asked() == [("NVDA", "2024-09-18"), ("NVDA", "2024-03-01")]
 
+    @pytest.mark.parametrize(
+        ("entry", "asked"),
+        [
+            (("GE", "2023-01-04", 1000, 1281), ["GE 2023-04-14", "GE 2022-09-26"]),
+            (
+                ("CPRT", "2022-11-04", 1, 2),
+                ["CPRT 2023-02-10", "bars 2022-11-04", "bars 2022-11-03", "CPRT 2022-07-27"],
+            ),
+        ],
+    )
+    def test_counts_beside_a_listed_split_are_asked_for_and_closes_where_they_leave_it_open(
+        self,
+        index: Index,
+        answers: AnswerStore,
+        provider: FakeProvider,
+        entry: tuple[str, str, int, int],
+        asked: list[str],
+    ) -> None:
+        """The counts on both sides are equal: of a usual ratio the close may still tell that they come late."""
+        session, ticker = date(2022, 6, 8), entry[0]
+        index(next(line for line in list_lines(session) if line.ticker == ticker))
+        keep_bars(answers, session, **{ticker: 85})
+        keep_details(answers, ticker, session, weighted_shares_outstanding=10**9)
+        listed = dict(zip(("ticker", "execution_date", "split_from", "split_to"), entry, strict=True))
+        keep(answers, collector.list_session_splits(session), json.dumps({"status": "OK", "results": [listed]}))
+        for what, day in (name.split() for name in asked):
+            beside = date.fromisoformat(day)
+            if what == "bars":
+                provider.say(grouped_daily(beside), grouped_body(beside, **{ticker: 85}))
+            else:
+                provider.say(ticker_details(ticker, beside), details_body(ticker, weighted_shares_outstanding=10**9))
+        collect.collect_look_back(make_window(RUN, [session]), Asking.MISSING)
+
+        assert [" ".join(pair) for pair in provider.take_asked()] == asked
+
     @pytest.mark.usefixtures("unpriced")
     def test_leaves_the_line_its_reason_where_no_step_can_be_had(
         self, answers: AnswerStore, provider: FakeProvider, window: Window
