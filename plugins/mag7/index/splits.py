@@ -87,6 +87,7 @@ class SplitTable:
     contested: Mapping[str, str] = field(default_factory=dict)
     claims: Mapping[str, tuple[Split, ...]] = field(default_factory=dict, compare=False)
     refused: Mapping[str, tuple[RefusedSplit, ...]] = field(default_factory=dict)
+    late: frozenset[Split] = frozenset()
 
     def of(self, issuer: str) -> tuple[Split, ...]:
         """Return a company's splits, oldest first."""

@@ -16,14 +16,11 @@ from math import prod
 from typing import Final
 
 from mag7.index.splits import RefusedSplit, Split, collapse
-from mag7.market.basis import LEAST_FACTOR, PROBE_DAYS, gap, is_telling
+from mag7.market.basis import CLOSE_TOLERANCE, LEAST_FACTOR, PROBE_DAYS, fits, gap, is_telling, session_until
 from mag7.sessions import list_sessions, next_session, previous_session
 
 CLUSTER_DAYS: Final = PROBE_DAYS
 """Entries of one company that lie no further apart are judged together: a count about one is about the other, too."""
-
-CLOSE_TOLERANCE: Final = Fraction(6, 5)
-"""How far a close may lie from where a split alone would put it: the price moves on the day of a split, too."""
 
 COUNT_TOLERANCE: Final = Fraction(5, 4)
 """How far a count may lie from where a split alone would put it: some months of issuance lie between two counts."""
@@ -57,11 +54,15 @@ class Market:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What came of a company's entries: those that hold, those that are not applied, and a contradiction among them."""
+    """What came of a company's entries: those that hold, those that are not applied, and a contradiction among them.
+
+    ``late`` are those that the close proves and that the count after them does not show yet.
+    """
 
     held: tuple[Split, ...] = ()
     refused: tuple[RefusedSplit, ...] = ()
     clash: str | None = None
+    late: tuple[Split, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,13 +96,15 @@ def judge_claims(claims: Sequence[Split], facts: Sequence[Split], market: Market
     days = sorted({split.execution_date for split in (*claims, *facts) if is_telling(split)})
     held: list[Split] = []
     refused = [*small]
+    late: list[Split] = []
     clashes: list[str] = []
     for cluster in clusters:
         found = _judge_cluster(cluster, _read_count_step(cluster, days, market), market)
         held += found.held
         refused += found.refused
+        late += found.late
         clashes += [found.clash] if found.clash else []
-    return Judgement(tuple(held), tuple(refused), clashes[0] if clashes else None)
+    return Judgement(tuple(held), tuple(refused), clashes[0] if clashes else None, tuple(late))
 
 
 def group_claims(claims: Iterable[Split]) -> list[tuple[Split, ...]]:
@@ -122,12 +125,6 @@ def is_usual(factor: Fraction) -> bool:
     return ratio >= LEAST_USUAL_FACTOR and ratio.denominator <= LARGEST_DENOMINATOR
 
 
-def fits(step: Fraction, factor: Fraction, tolerance: Fraction) -> bool:
-    """Whether a close or a count moved by a factor: it is nearer to that than to not having moved at all."""
-    distance = gap(step, factor)
-    return distance <= tolerance and distance < gap(step, Fraction(1))
-
-
 def _judge_cluster(cluster: Sequence[Split], step: _CountStep | None, market: Market) -> Judgement:
     counted = None if step is None else _find_counted(cluster, step)
     lone = cluster[0] if len(cluster) == 1 else None
@@ -139,7 +136,9 @@ def _judge_cluster(cluster: Sequence[Split], step: _CountStep | None, market: Ma
     steps = {split: market.close_step(split.execution_date) for split in cluster}
     moved = _find_moved(steps)
     if moved:
-        return Judgement(tuple(moved), _refuse_others(cluster, moved, steps, market))
+        shown = step is None or counted is not None or _all_counted(moved, step)
+        late = () if shown else tuple(moved)
+        return Judgement(tuple(moved), _refuse_others(cluster, moved, steps, market), late=late)
     if step is None:
         return _judge_by_closes(cluster, steps, market)
     if counted is None:
@@ -258,11 +257,6 @@ def _read_count_step(cluster: Sequence[Split], days: Sequence[date], market: Mar
     own = market.count(market.session)
     step = None if own is None else _CountStep(before, before_day, own, market.session)
     return step if step and _find_counted(cluster, step) else None
-
-
-def session_until(day: date) -> date:
-    """Return the last session on or before a day."""
-    return previous_session(day + timedelta(days=1))
 
 
 def session_from(day: date) -> date:

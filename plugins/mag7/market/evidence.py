@@ -14,19 +14,22 @@ from typing import Protocol
 from mag7.index.constituents import Line, main_ticker
 from mag7.index.seven import seven_issuers
 from mag7.index.share_counts import find_reference
-from mag7.index.splits import Split, SplitTable, find_main_line, load_splits, merge_splits
+from mag7.index.splits import Split, SplitTable, load_splits, merge_splits
 from mag7.index.symbols import symbol_on
 from mag7.market.basis import (
+    CLOSE_TOLERANCE,
+    LATE_DAYS,
     PROBE_DAYS,
     BasisEvidence,
     SplitEvidence,
+    fits,
+    gap,
     list_relevant_splits,
     probe_sessions,
     settle_basis,
 )
 from mag7.market.caps import Evidence, FailedLine, LookBack, price_line
-from mag7.market.claim_reader import ANNOUNCED_DAYS, JudgedSplits, Span, judge_splits
-from mag7.market.claims import session_from
+from mag7.market.claim_reader import ClaimReader
 from mag7.market.shares import (
     AcceptedCount,
     CountUnavailableError,
@@ -54,9 +57,9 @@ HTTP_NOT_FOUND = 404
 FUND_KINDS = frozenset({"ETF", "ETN", "ETV", "ETS", "FUND"})
 """The provider's types of securities that no company of the index is: a reused symbol's former owner."""
 
-BARS_KEPT, CLOSES_KEPT, DETAILS_KEPT, MONTHS_KEPT, SESSIONS_KEPT = 8, 64, 16_384, 2048, 32
+BARS_KEPT, CLOSES_KEPT, DETAILS_KEPT, MONTHS_KEPT = 8, 64, 16_384, 2048
 """Parsed answers that a reader holds on to: a session has one of bars and some 505 of details, a month some 1,500. And
-what was told of a line in a month, and the splits of a session."""
+what was told of a line in a month."""
 
 
 class KeptAnswers(Protocol):
@@ -121,7 +124,7 @@ class EvidenceReader:
         self._parse_closes = lru_cache(maxsize=CLOSES_KEPT)(self._list_closes)
         self._parse_details = lru_cache(maxsize=DETAILS_KEPT)(_parse_details)
         self._merge_splits = lru_cache(maxsize=8)(_merge_pages)
-        self._judge_splits = lru_cache(maxsize=SESSIONS_KEPT)(self._judge)
+        self.claims = ClaimReader(answers, self._list_splits, self._read_close, self._read_count, rules.frozen_before)
         self._tell_month = lru_cache(maxsize=MONTHS_KEPT)(self._list_told)
 
     def read_lines(self, session: date, lines: Iterable[Line]) -> list[Evidence]:
@@ -291,23 +294,27 @@ class EvidenceReader:
         What was ``told`` long before a split cannot stand on it: such a split is left out.
         """
         first = day - timedelta(days=PROBE_DAYS)
-        judged = self._judge_splits(session, self._answers.version)
+        judged = self.claims.judge(session)
         table = judged.table
         answers: list[Answer] = []
         splits = []
-        for split in list_relevant_splits(table, line.issuer, day):
+        for split in list_relevant_splits(table, line.issuer, day, LATE_DAYS):
             if told is not None and told.date() < split.execution_date - timedelta(days=PROBE_DAYS):
                 continue
             after_day, before_day = probe_sessions(table, split)
+            step, step_answers = self.claims.read_close_step(line, split, day)
             after, answer = self._probe(line, after_day)
-            answers += [answer] if answer else []
-            before = None
-            if after is None:
-                before, answer = self._probe(line, before_day)
-                answers += [answer] if answer else []
-            step, step_answers = self._read_close_step(line, split, day)
-            answers += step_answers
-            splits.append(SplitEvidence(split, after, before, step))
+            before, before_answer = (None, None)
+            if after is None or split in table.late or step is not None:
+                before, before_answer = self._probe(line, before_day)
+            if split in table.late or self._is_stale(split, step, (before_day, before), after):
+                after, answer = None, None
+            if after is not None:
+                before, before_answer = None, None
+            item = SplitEvidence(split, after, before, step)
+            if split.execution_date > first or item.tells:
+                splits.append(item)
+                answers += [found for found in (answer, before_answer, *step_answers) if found]
         refused = tuple(split for split in table.refused.get(line.issuer, ()) if split.split.execution_date > first)
         if splits or refused:
             answers += [*judged.answers.get(line.issuer, ()), *(self._answers.splits(session) or ())]
@@ -321,19 +328,15 @@ class EvidenceReader:
         )
         return basis, answers
 
-    def _read_close_step(self, line: Line, split: Split, day: date) -> tuple[Fraction | None, list[Answer]]:
-        """Read how many shares one became on a split's day by the closes; None where it lies ahead or is not known."""
-        if split.execution_date > day or split.execution_date <= day - timedelta(days=PROBE_DAYS):
-            return None, []
-        main = find_main_line(line.issuer, day)
-        found = [
-            self._read_close(main, side)
-            for side in (previous_session(split.execution_date), session_from(split.execution_date))
-        ]
-        (before, _), (after, _) = found
-        if before is None or after is None:
-            return None, []
-        return Fraction(before) / Fraction(after), [answer for _, answer in found if answer]
+    def _is_stale(
+        self, split: Split, step: Fraction | None, before: tuple[date, int | None], after: int | None
+    ) -> bool:
+        """Whether the count after a split is that of before it, though the close moved: the provider's comes late."""
+        day, count = before
+        if step is None or count is None or after is None or day < self._rules.frozen_before:
+            return False
+        moved = fits(step, split.factor, CLOSE_TOLERANCE)
+        return moved and gap(Fraction(after), count) < gap(Fraction(after), count * split.factor)
 
     def _probe(self, line: Line, day: date) -> tuple[int | None, Answer | None]:
         """Read the whole company's count on a day, good enough to tell a split by, and the answer that it is from."""
@@ -357,43 +360,12 @@ class EvidenceReader:
 
         An entry of the list that closes or counts speak against is left out.
         """
-        return self._judge_splits(session, self._answers.version).table
+        return self.claims.judge(session).table
 
-    def list_wanted(
-        self, session: date, lines: Iterable[Line], earliest: date
-    ) -> tuple[set[tuple[Line, date]], set[date]]:
-        """List what was never asked for and tells which listed splits of some lines' companies hold.
-
-        Those are counts of companies by main line and day, and sessions' closes. ``earliest`` is the first session
-        whose counts are judged by them. What an answer leaves open is listed once that is kept.
-        """
-        wanted = self._judge(session, self._answers.version, earliest).wanted
-        issuers = {line.issuer for line in lines}
-        return (
-            {(line, day) for line, day in wanted.counts if line.issuer in issuers},
-            {day for issuer, day in wanted.closes if issuer in issuers},
-        )
-
-    def list_split_closes(self, session: date, lines: Iterable[Line]) -> set[date]:
-        """List the sessions whose closes were never asked for and tell whether some lines' counts lag a split."""
-        table = self.splits(session)
-        passed = {
-            split.execution_date
-            for line in lines
-            for split in list_relevant_splits(table, line.issuer, session)
-            if split.execution_date <= session
-        }
-        sides = {day for split_day in passed for day in (previous_session(split_day), session_from(split_day))}
-        return {day for day in sides if day not in self._given and self._answers.grouped(day) is None}
-
-    def _judge(self, session: date, _version: int, earliest: date | None = None) -> JudgedSplits:
+    def _list_splits(self, session: date) -> tuple[SplitTable, date]:
+        """Join the project's splits with the provider's list, unjudged; and say when it was given."""
         pages = tuple(self._answers.splits(session) or ())
-        told = max((page.time.date() for page in pages), default=session)
-        # Counts that are looked back to are judged by splits that lie as long before them as before the session's own.
-        first = (earliest or session - timedelta(days=PROBE_DAYS)) - timedelta(days=PROBE_DAYS)
-        last = max(session, told) + timedelta(days=ANNOUNCED_DAYS)
-        span = Span(session, first, last, self._rules.frozen_before)
-        return judge_splits(self._merge_splits(pages), span, self._read_close, self._read_count)
+        return self._merge_splits(pages), max((page.time.date() for page in pages), default=session)
 
     def _read_close(self, line: Line, day: date) -> tuple[Decimal | None, Answer | None]:
         closes, _, answer = self._closes(day)

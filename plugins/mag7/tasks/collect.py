@@ -222,8 +222,11 @@ def _look_back(collector: Collector, session: date) -> Iterator[Counts]:
     yield from _ask_claims(collector, session, lines, previous_session(session))
     yield from _ask_probes(collector, session, lines, previous_session(session))
     unpriced = _list_unpriced(collector, session, lines)
-    if lagging := reader.list_split_closes(session, unpriced):
+    if lagging := reader.claims.list_split_closes(session, unpriced):
+        # A count that comes late is that of before the split, whose day's closes tell so.
         yield collector.ask_optional(grouped_daily(day) for day in sorted(lagging))
+        befores = [(line, before) for line, _, before in reader.list_probes(session, unpriced, session)]
+        yield from _ask_unanswered(collector, [(line, day) for line, day in befores if day < session])
         unpriced = _list_unpriced(collector, session, lines)
     unasked = [line for line in unpriced if reader.tell(line, session) is None]
     if unasked and reader.closes_failure(session) is None:
@@ -261,7 +264,7 @@ def _ask_claims(collector: Collector, session: date, lines: Sequence[Line], earl
     """
     today = datetime.now(NEW_YORK).date()
     for _ in range(CLAIM_ROUNDS):
-        counts, closes = collector.reader.list_wanted(session, lines, earliest)
+        counts, closes = collector.reader.claims.list_wanted(session, lines, earliest)
         calls = {_probe_call(line, day) for line, day in counts if day < today} - collector.failed
         # Most entries are settled by their counts: closes are asked for where those leave one open.
         calls = calls or {grouped_daily(day) for day in closes if day < today} - collector.failed

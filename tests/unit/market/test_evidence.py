@@ -489,7 +489,7 @@ class TestClaims:
         self.keep_ge(book, self.SESSION, 1_099_000_000, 85.37)
 
         def wanted() -> tuple[set[date], set[date]]:
-            counts, closes = EvidenceReader(book).list_wanted(self.SESSION, [line], self.SESSION)
+            counts, closes = EvidenceReader(book).claims.list_wanted(self.SESSION, [line], self.SESSION)
             assert {other.ticker for other, _ in counts} <= {"GE"}
             return {day for _, day in counts}, closes
 
@@ -499,7 +499,7 @@ class TestClaims:
         assert wanted() == ({after}, {date(2023, 1, 3), date(2023, 1, 4)})
         book.keep_details("GE", after, weighted_shares_outstanding=1_089_000_000)
         assert wanted() == (set(), set())
-        assert EvidenceReader(book).list_wanted(self.SESSION, [], self.SESSION) == (set(), set())
+        assert EvidenceReader(book).claims.list_wanted(self.SESSION, [], self.SESSION) == (set(), set())
 
     def test_counts_that_are_frozen_tell_nothing_of_it(self, book: Book) -> None:
         """CSX split 3 for 1 in June 2021: every count before November stands on it."""
