@@ -30,6 +30,8 @@ from mag7.market.basis import (
 )
 from mag7.market.caps import Evidence, FailedLine, LookBack, price_line
 from mag7.market.claim_reader import ClaimReader
+from mag7.market.jump_reader import JumpReader
+from mag7.market.jumps import is_continuous
 from mag7.market.shares import (
     AcceptedCount,
     CountUnavailableError,
@@ -125,6 +127,7 @@ class EvidenceReader:
         self._parse_details = lru_cache(maxsize=DETAILS_KEPT)(_parse_details)
         self._merge_splits = lru_cache(maxsize=8)(_merge_pages)
         self.claims = ClaimReader(answers, self._list_splits, self._read_close, self._read_count, rules.frozen_before)
+        self.jumps = JumpReader(self.splits, lambda day: self._closes(day)[0], self._read_close, self._read_count)
         self._tell_month = lru_cache(maxsize=MONTHS_KEPT)(self._list_told)
 
     def read_lines(self, session: date, lines: Iterable[Line]) -> list[Evidence]:
@@ -136,7 +139,7 @@ class EvidenceReader:
         own = self.read_own(session, line)
         yesterday = self.look_back(session, line, 1)
         if isinstance(yesterday, LookBack) and _list_sources(own.answers) >= _list_sources(yesterday.answers):
-            own = replace(own, yesterday=yesterday)
+            own = self._read_jump(session, line, replace(own, yesterday=yesterday))
         if not isinstance(price_line(own), FailedLine):
             return own
         failures = []
@@ -146,6 +149,21 @@ class EvidenceReader:
                 return replace(own, look_back=found, answers=_join(own.answers, found.answers))
             failures.append(found)
         return replace(own, look_back_failure=f"no earlier session helps: {'; '.join(failures)}")
+
+    def _read_jump(self, session: date, line: Line, own: Evidence) -> Evidence:
+        """Read what tells of a close or a count that jumps since the session before; other evidence stays as it is."""
+        ratio = own.price_ratio
+        if ratio is not None and not is_continuous(ratio):
+            earlier = self.look_back(session, line, 2)
+            if isinstance(earlier, LookBack):
+                skipped = replace(own, yesterday=earlier, odd_close_before=True)
+                if skipped.price_ratio is not None and is_continuous(skipped.price_ratio):
+                    return replace(skipped, answers=_join(own.answers, earlier.answers))
+        elif not isinstance(price_line(own), FailedLine):
+            return own
+        later, answers = self.jumps.read_later(session, line)
+        known = self.jumps.knows_no_split(session, line)
+        return replace(own, later=later, nothing_split=known, answers=_join(own.answers, answers))
 
     def read_own(self, session: date, line: Line) -> Evidence:
         """Read what a session's own answers say of a line, and the close before where market_cap may rest on it.
@@ -318,12 +336,13 @@ class EvidenceReader:
         refused = tuple(split for split in table.refused.get(line.issuer, ()) if split.split.execution_date > first)
         if splits or refused:
             answers += [*judged.answers.get(line.issuer, ()), *(self._answers.splits(session) or ())]
+        unlisted = self.jumps.find_unlisted_split(day, line, table) if day < self._rules.frozen_before else None
         basis = BasisEvidence(
             day,
             tuple(splits),
             find_reference(line.issuer, day, table),
             one_of_seven=line.issuer in seven_issuers(),
-            contested=table.contested.get(line.issuer),
+            contested=table.contested.get(line.issuer) or unlisted,
             refused=refused,
         )
         return basis, answers

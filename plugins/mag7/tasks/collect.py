@@ -233,6 +233,7 @@ def _look_back(collector: Collector, session: date) -> Iterator[Counts]:
         # The sessions around it were taken to agree, until one between them was asked that does not.
         yield collector.ask_optional(ticker_details(line.symbol, session) for line in unasked)
         unpriced = _list_unpriced(collector, session, unpriced)
+    yield from _ask_about_jumps(collector, session, lines)
     for sessions_back in LOOK_BACK_SESSIONS:
         if not unpriced:
             return
@@ -270,6 +271,21 @@ def _ask_claims(collector: Collector, session: date, lines: Sequence[Line], earl
         calls = calls or {grouped_daily(day) for day in closes if day < today} - collector.failed
         if not calls:
             return
+        yield collector.ask_optional(sorted(calls, key=lambda call: call.path))
+
+
+def _ask_about_jumps(collector: Collector, session: date, lines: Sequence[Line]) -> Iterator[Counts]:
+    """Ask what the sessions around one say of a line that fails since its close or its count jumps."""
+    reader, today = collector.reader, datetime.now(NEW_YORK).date()
+    jumping = [
+        line
+        for line in reader.jumps.list_jumping(session, lines)
+        if isinstance(price_line(reader.read_line(session, line)), FailedLine)
+    ]
+    counts, closes = reader.jumps.list_wanted(session, jumping)
+    calls = {ticker_details(symbol_on(line.ticker, day), day) for line, day in counts if day < today}
+    calls |= {grouped_daily(day) for day in closes if day < today}
+    if calls := calls - collector.failed:
         yield collector.ask_optional(sorted(calls, key=lambda call: call.path))
 
 

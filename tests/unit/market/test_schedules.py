@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 
 from mag7.index.constituents import list_lines
 from mag7.index.seven import SEVEN
-from mag7.market.caps import FailedLine, PricedLine, is_continuous
+from mag7.market.caps import FailedLine, PricedLine
 from mag7.market.concentration import CoverageBounds, list_refusals
 from mag7.market.document import SessionFigures, encode_document
 from mag7.market.evidence import CountRules, EvidenceReader
+from mag7.market.jumps import is_continuous
+from mag7.polygon.answers import Answer
 from mag7.sessions import list_sessions, next_session, previous_session
 from mag7.tasks.document import compute_session, write_session
 from tests.unit.market.world import Company, World, standing_on
@@ -248,7 +250,7 @@ def test_a_count_off_by_a_factor_without_a_split_is_refused(ticker: str, day: da
 def test_a_count_off_by_a_factor_is_never_published_beside_splits(
     world: World, ticker: str, day: date, part: Fraction
 ) -> None:
-    """It is refused, or it happens to stand on the basis of a split that is known, and comes out right."""
+    """It is refused, or it happens to stand on the basis beside a split that is known, and comes out right."""
     assume(day >= world.frozen_before)
     later = [factor for split, factor in sorted(world.company(ticker).splits.items()) if split > day]
     left = [part / basis for basis in accumulate(later, mul)]
@@ -258,5 +260,28 @@ def test_a_count_off_by_a_factor_is_never_published_beside_splits(
         line = find_line(work_out(wrong, day), ticker)
 
     if isinstance(line, PricedLine):
-        assert line.accepted.splits
+        assert line.accepted.splits or line.accepted.lagging
         assert line.accepted.count == pytest.approx(float(world.expected_count(ticker, day)), rel=1e-6)
+
+
+class Unlisted(World):
+    """A market whose list of splits is empty, whatever splits."""
+
+    def splits(self, session: date) -> list[Answer]:
+        return [replace(page, body='{"status":"OK","results":[]}') for page in super().splits(session)]
+
+
+@settings(max_examples=40)
+@given(st.sampled_from(OTHERS), days, st.sampled_from(FORWARD + REVERSE), st.booleans())
+def test_no_cap_moves_by_a_split_that_no_list_has_without_a_word(
+    ticker: str, day: date, factor: Fraction, frozen: bool
+) -> None:
+    """The count moves on the split's day, or stands on it all the time."""
+    plain = split_once(ticker, day, factor)
+    with standing_on(Unlisted(plain.companies, date(2022, 12, 31) if frozen else date.min)) as world:
+        found = {session: find_line(work_out(world, session), ticker) for session in (previous_session(day), day)}
+
+    before, after = found.values()
+    if isinstance(before, PricedLine) and isinstance(after, PricedLine):
+        told = {"cap_jump", "continuity_skipped"} & {*before.accepted.flags, *after.accepted.flags}
+        assert told or after.market_cap / before.market_cap == pytest.approx(Decimal(1), rel=Decimal("0.1"))

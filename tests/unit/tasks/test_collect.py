@@ -489,6 +489,36 @@ class TestLookBackThatCannotBeHad:
 
         assert [" ".join(pair) for pair in provider.take_asked()] == asked
 
+    def test_sessions_around_a_close_or_a_count_that_jumps_are_asked_about_it(
+        self, index: Index, answers: AnswerStore, provider: FakeProvider, window: Window
+    ) -> None:
+        index(make_line("AAA"), make_line("BBB"), make_line("CCC"))
+        keep_bars(answers, date(2024, 12, 12), AAA=10, BBB=10, CCC=10)
+        keep_bars(answers, AAA=16, BBB=10, CCC=11)
+        for day, count in ((date(2024, 12, 12), 1000), (DAY, 1650)):
+            keep_details(answers, "AAA", day, weighted_shares_outstanding=1000)
+            keep_details(answers, "BBB", day, weighted_shares_outstanding=count, market_cap=count * 10)
+            keep_details(answers, "CCC", day, weighted_shares_outstanding=1000)
+        for day, close in ((date(2024, 12, 11), 10), (date(2024, 12, 16), 16)):
+            provider.say(grouped_daily(day), grouped_body(day, AAA=close, BBB=10, CCC=10))
+        later = date(2024, 12, 20)
+        for symbol, count in (("AAA", 1000), ("BBB", 1648)):
+            provider.say(ticker_details(symbol, later), details_body(symbol, weighted_shares_outstanding=count))
+        collect.collect_look_back(window, Asking.MISSING)
+        reader = EvidenceReader(AnswerBook(answers))
+        lines = [price_line(reader.read_line(DAY, make_line(ticker))) for ticker in ("AAA", "BBB")]
+
+        assert provider.take_asked() == [
+            ("BBB", "2024-12-20"),
+            ("AAA", "2024-12-20"),
+            ("bars", "2024-12-16"),
+            ("bars", "2024-12-11"),
+        ]
+        assert [isinstance(line, PricedLine) and line.accepted.flags for line in lines] == [
+            ("market_cap_missing", "cap_jump"),
+            ("count_jump_confirmed",),
+        ]
+
     @pytest.mark.usefixtures("unpriced")
     def test_leaves_the_line_its_reason_where_no_step_can_be_had(
         self, answers: AnswerStore, provider: FakeProvider, window: Window
