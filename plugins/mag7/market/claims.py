@@ -29,6 +29,9 @@ LEAST_USUAL_FACTOR: Final = Fraction(3, 2)
 LARGEST_DENOMINATOR: Final = 3
 """A usual ratio is n for 1, 3 for 2, 5 for 3 or the like, or the reverse of one; a spin-off's is 1281 for 1000."""
 
+ROUNDING: Final = Fraction(10001, 10000)
+"""How far from a usual ratio one lies that is written with some digits."""
+
 NEARBY_SESSIONS: Final = 10
 """How many sessions before and after its listed day a split is looked for, where the close did not move on that day."""
 
@@ -120,9 +123,13 @@ def group_claims(claims: Iterable[Split]) -> list[tuple[Split, ...]]:
 
 
 def is_usual(factor: Fraction) -> bool:
-    """Whether a ratio is one by which companies split, and not one that only a spin-off has."""
+    """Whether a ratio is one by which companies split, and not one that only a spin-off has.
+
+    The provider may write one for 3 as 0.333333.
+    """
     ratio = max(factor, 1 / factor)
-    return ratio >= LEAST_USUAL_FACTOR and ratio.denominator <= LARGEST_DENOMINATOR
+    nearest = ratio.limit_denominator(LARGEST_DENOMINATOR)
+    return nearest >= LEAST_USUAL_FACTOR and gap(ratio, nearest) <= ROUNDING
 
 
 def _judge_cluster(cluster: Sequence[Split], step: _CountStep | None, market: Market) -> Judgement:

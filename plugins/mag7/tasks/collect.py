@@ -18,7 +18,7 @@ from mag7.polygon.collect import Call, CollectReport, grouped_daily, symbol_of, 
 from mag7.polygon.errors import NotYetReleasedError
 from mag7.sessions import NEW_YORK, group_months, previous_session
 from mag7.settings import read_settings
-from mag7.tasks.collector import NO_COUNTS, Collector, Counts, add_counts, count_calls, list_session_splits
+from mag7.tasks.collector import NO_COUNTS, Collector, Counts, add_counts, count_calls
 from mag7.tasks.progress import CLOSES, Progress, name_part
 from mag7.tasks.request import Asking
 from mag7.tasks.window import Window, list_window
@@ -182,7 +182,7 @@ def collect_splits(window: Window, asking: Asking) -> Counts:
         return NO_COUNTS
     collector = Collector(read_settings(), asking)
     return add_counts(
-        collector.ask_pages(list_session_splits(session))
+        collector.ask_splits(session)
         for session in list_window(window)
         if asking is Asking.AGAIN or collector.book.splits(session) is None
     )

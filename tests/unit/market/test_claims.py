@@ -225,7 +225,16 @@ class TestContradiction:
 
 
 def test_usual_ratios_are_those_by_which_companies_split() -> None:
-    usual = [Fraction(2), Fraction(3, 2), Fraction(5, 2), Fraction(1, 8), Fraction(50), Fraction(1, 3)]
+    usual = [
+        Fraction("3.00003"),
+        Fraction("0.333333"),
+        Fraction(2),
+        Fraction(3, 2),
+        Fraction(5, 2),
+        Fraction(1, 8),
+        Fraction(50),
+        Fraction(1, 3),
+    ]
     odd = [Fraction(1281, 1000), Fraction(5, 4), Fraction(2007, 1000), Fraction(1000, 1253), Fraction(21, 20)]
 
     assert [ratio for ratio in usual if not is_usual(ratio)] == []

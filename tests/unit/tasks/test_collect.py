@@ -24,6 +24,7 @@ from mag7.polygon.errors import (
     PlanRefusedError,
     PolygonError,
     RateLimitedError,
+    RequestRefusedError,
     ServerFailedError,
     UnreachableError,
 )
@@ -285,6 +286,50 @@ class TestDetails:
 
         assert shorten(collect.collect_details(BATCH, Asking.MISSING)) == (1, 2, 0, 1)
         assert provider.take_asked() == [("BF.B", "2024-12-13")]
+
+
+class TestSplits:
+    """The newer endpoint's list of splits, or the older one's where that is not there."""
+
+    LIST = json.dumps({"status": "OK", "results": []})
+
+    def test_the_newer_endpoint_is_asked_once_a_month(self, provider: FakeProvider, window: Window) -> None:
+        provider.say(collector.list_session_splits(DAY), self.LIST)
+        counts = [collect.collect_splits(window, asking) for asking in (Asking.MISSING, Asking.MISSING, Asking.AGAIN)]
+
+        assert [count["requests"] for count in counts] == [1, 0, 1]
+        assert {path.partition("?")[0] for path in provider.asked} == {"/stocks/v1/splits"}
+
+    @pytest.mark.parametrize("refusal", [None, PlanRefusedError])
+    def test_the_older_one_serves_where_it_is_not_there(
+        self, provider: FakeProvider, answers: AnswerStore, window: Window, refusal: type[PolygonError] | None
+    ) -> None:
+        newer = collector.list_session_splits(DAY)
+        if refusal is not None:
+            provider.errors[newer.path] = refusal(newer.path, "not in the plan", status=403)
+        entry = {"ticker": "CTAS", "execution_date": "2024-09-12", "split_from": 1, "split_to": 4}
+        provider.say(collector.list_older_splits(DAY), json.dumps({"status": "OK", "results": [entry]}))
+        collect.collect_splits(window, Asking.MISSING)
+        asked = [path.partition("?")[0] for path in provider.asked]
+        collect.collect_splits(window, Asking.MISSING)
+
+        assert asked == ["/stocks/v1/splits", "/v3/reference/splits"]
+        assert len(provider.asked) == 2
+        (page,) = AnswerBook(answers).splits(DAY) or []
+        assert "CTAS" in page.body
+
+    def test_where_neither_is_there_the_task_fails(self, provider: FakeProvider, window: Window) -> None:
+        with pytest.raises(RequestRefusedError, match="/v3/reference/splits"):
+            collect.collect_splits(window, Asking.MISSING)
+        assert len(provider.asked) == 2
+
+    def test_a_key_that_is_rejected_fails_it_at_once(self, provider: FakeProvider, window: Window) -> None:
+        newer = collector.list_session_splits(DAY)
+        provider.errors[newer.path] = KeyRejectedError(newer.path, "HTTP 401", status=401)
+
+        with pytest.raises(KeyRejectedError):
+            collect.collect_splits(window, Asking.MISSING)
+        assert len(provider.asked) == 1
 
 
 class TestLookBack:
