@@ -20,11 +20,15 @@ from sandbox.polygon.universe import FIRST_DAY, Line
 
 Row = dict[str, Any]
 
-#: Entries of the provider's list of splits that disagree with each other or repeat one another.
+#: Entries of the list of splits that disagree with each other, repeat one another, or are none: the first days of
+#: splits that were then postponed, and a spin-off.
 _ODD_SPLITS = (
     facts.Split("SHOP", date(2022, 6, 22), 1, 10),
     facts.Split("SHOP", date(2022, 6, 29), 1, 10),
     facts.Split("CSX", date(2021, 6, 29), 1, 3),
+    facts.Split("ISRG", date(2021, 8, 3), 1, 3),
+    facts.Split("CPRT", date(2022, 9, 2), 1, 2),
+    facts.Split("GE", date(2023, 1, 4), 1000, 1281),
 )
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "": lambda value, bound: bool(value == bound),

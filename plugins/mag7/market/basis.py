@@ -47,13 +47,15 @@ CONTESTED: Final = "split_contested"
 class SplitEvidence:
     """A split, and the company's whole share count as the provider had it some time after and before; None: unknown.
 
-    ``close_step`` is how many shares one became on the split's day by the closes, where that day has passed.
+    ``close_step`` is how many shares one became on the split's day by the closes, where that day has passed. A count
+    after the split that is ``frozen`` is a later date's, and may stand on later splits, too.
     """
 
     split: Split
     after: int | None = None
     before: int | None = None
     close_step: Fraction | None = None
+    frozen: bool = True
 
     @property
     def tells(self) -> bool:
@@ -204,7 +206,10 @@ def _misfit(count: int, standing: int, later: Sequence[SplitEvidence]) -> Fracti
     unsplit = Fraction(count) / _multiply(later[:standing])
     for place, item in enumerate(later, start=1):
         if item.after is not None:
-            misfit *= min(gap(unsplit * _multiply(later[:basis]), item.after) for basis in range(place, len(later) + 1))
+            misfit *= min(
+                gap(unsplit * _multiply(later[:basis]), item.after)
+                for basis in range(place, len(later) + 1 if item.frozen else place + 1)
+            )
         elif item.before is not None:
             misfit *= gap(unsplit * _multiply(later[: place - 1]), item.before)
     return misfit
@@ -213,11 +218,11 @@ def _misfit(count: int, standing: int, later: Sequence[SplitEvidence]) -> Fracti
 def stands_on(settled: Fraction, item: SplitEvidence, later: Sequence[SplitEvidence] = ()) -> bool:
     """Whether a count stands on an earlier split: no farther from the known count beside it than if it did not.
 
-    The count after the split may stand on any of the ``later`` splits, too.
+    A frozen count after the split may stand on any of the ``later`` splits, too.
     """
     factor = item.split.factor
     if item.after is not None:
-        levels = [settled * _multiply(later[:basis]) for basis in range(len(later) + 1)]
+        levels = [settled * _multiply(later[:basis]) for basis in range(len(later) + 1 if item.frozen else 1)]
         return min(gap(level, item.after) for level in levels) <= min(
             gap(level * factor, item.after) for level in levels
         )
@@ -233,7 +238,7 @@ def comes_late(settled: Fraction, item: SplitEvidence, later: Sequence[SplitEvid
     if item.close_step is None or not fits(item.close_step, factor, CLOSE_TOLERANCE):
         return False
     if item.after is not None:
-        levels = [settled * _multiply(later[:basis]) for basis in range(len(later) + 1)]
+        levels = [settled * _multiply(later[:basis]) for basis in range(len(later) + 1 if item.frozen else 1)]
         return min(gap(level * factor, item.after) for level in levels) <= LAG_TOLERANCE
     return item.before is not None and gap(settled, item.before) <= LAG_TOLERANCE
 

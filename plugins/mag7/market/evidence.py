@@ -329,7 +329,7 @@ class EvidenceReader:
                 after, answer = None, None
             if after is not None:
                 before, before_answer = None, None
-            item = SplitEvidence(split, after, before, step)
+            item = SplitEvidence(split, after, before, step, frozen=after_day < self._rules.frozen_before)
             if split.execution_date > first or item.tells:
                 splits.append(item)
                 answers += [found for found in (answer, before_answer, *step_answers) if found]
