@@ -36,6 +36,10 @@ NEARBY_SESSIONS: Final = 10
 """How many sessions before and after its listed day a split is looked for, where the close did not move on that day."""
 
 
+NEAR_DAYS: Final = 16
+"""Sessions no further from a listed day may lie between it and the right one, as NEARBY_SESSIONS reach so far."""
+
+
 @dataclass(frozen=True)
 class Market:
     """What closes and counts are known of a company, each None where it is not; ``session`` is the one that asks.
@@ -135,8 +139,8 @@ def is_usual(factor: Fraction) -> bool:
 def _judge_cluster(cluster: Sequence[Split], step: _CountStep | None, market: Market) -> Judgement:
     counted = None if step is None else _find_counted(cluster, step)
     lone = cluster[0] if len(cluster) == 1 else None
-    if lone and counted and abs(lone.execution_date - market.session) > timedelta(days=PROBE_DAYS):
-        # On which day exactly makes no difference so far away.
+    if lone and counted and abs(lone.execution_date - market.session) > timedelta(days=NEAR_DAYS):
+        # On which day exactly makes no difference so far away, and closes need not be asked for.
         return Judgement((lone,))
     if lone and step and not counted and not is_usual(lone.factor):
         return _refuse_all(cluster, str(step))

@@ -147,7 +147,8 @@ class TestUsualSplit:
         right = next_session(DAY, moved) if moved > 0 else previous_session(DAY, -moved)
         closes, counts = {LONG_AGO: 300.0, right: 148.0}, {LONG_AGO: 10**9, right: 2 * 10**9}
 
-        assert held(judge(claim(DAY, 1, 2), closes=closes, counts=counts)) == [f"2 for 1 on {right}"]
+        session = next_session(DAY, 10)
+        assert held(judge(claim(DAY, 1, 2), session=session, closes=closes, counts=counts)) == [f"2 for 1 on {right}"]
         assert held(judge(claim(DAY, 1, 2), closes=closes)) == [f"2 for 1 on {right}"]
 
     def test_a_small_ratio_cannot_be_told_and_is_not_applied(self) -> None:
