@@ -28,6 +28,7 @@ _ROUTES: tuple[tuple[re.Pattern[str], str, Callable[..., bytes]], ...] = (
     (re.compile(r"/v2/aggs/ticker/([^/]+)/prev"), "previous_close", bars.answer_previous),
     (re.compile(r"/v1/open-close/([^/]+)/([^/]+)"), "open_close", bars.answer_open_close),
     (re.compile(r"/v3/reference/tickers"), "tickers", reference.answer_tickers),
+    (re.compile(r"/stocks/v1/splits"), "splits", reference.answer_stock_splits),
     (re.compile(r"/v3/reference/splits"), "splits", reference.answer_splits),
     (re.compile(r"/vX/reference/tickers/([^/]+)/events"), "ticker_events", reference.answer_events),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from itertools import pairwise
 
 import pytest
@@ -164,6 +164,19 @@ def count_step(before: PricedLine, after: PricedLine, earlier: date, later: date
     cap_ratio = float(after.market_cap / before.market_cap)
     price_ratio = float(after.bar.close / before.bar.close) * factor
     return abs(cap_ratio / price_ratio - 1)
+
+
+@pytest.mark.parametrize("session", [day for day in NAMED if day < date(2023, 1, 1)], ids=str)
+def test_what_is_listed_and_did_not_happen_is_not_applied(session: date) -> None:
+    """The market lists a spin-off of GE, and the first days of two splits that were postponed by 63 days."""
+    listed = {
+        "ISRG 3 for 1 on 2021-08-03",
+        "CPRT 2 for 1 on 2022-09-02",
+        "GE 1281 for 1000 on 2023-01-04",
+    }
+    refused = {f"{item.split.ticker} {item.split}" for item in open_market().splits(session).list_refused()}
+
+    assert refused == {name for name in listed if date.fromisoformat(name[-10:]) > session - timedelta(days=200)}
 
 
 def list_changes() -> list[tuple[str, date]]:

@@ -16,6 +16,7 @@ from typing import Final
 
 from mag7.errors import Mag7Error
 from mag7.index import pinned
+from mag7.index.count_jumps import COUNT_JUMPS, CountJump, read_count_jumps
 from mag7.index.identifiers import ISSUER_CIKS, LINE_FIGIS, Identifiers, read_ciks, read_figis
 from mag7.index.membership import MEMBERSHIP, SPAN, MembershipTable, read_membership
 from mag7.index.share_counts import REFERENCES, ReferenceCount, read_references
@@ -31,6 +32,7 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "symbols": (SYMBOL_HISTORY,),
         "identifiers": (ISSUER_CIKS, LINE_FIGIS),
         "splits": (SPLITS,),
+        "count_jumps": (COUNT_JUMPS,),
         "references": (REFERENCES,),
         "closures": (OVERRIDES,),
     }
@@ -65,6 +67,7 @@ class IndexFacts:
     figis: Identifiers
     splits: SplitTable
     references: Mapping[str, tuple[ReferenceCount, ...]]
+    count_jumps: tuple[CountJump, ...] = ()
     overrides: tuple[Override, ...] = ()
     digests: Mapping[str, str] = field(default_factory=dict)
     source: str = REAL
@@ -122,6 +125,7 @@ def read_facts(tables: Mapping[str, bytes], source: str = REAL, name: str = "") 
         figis=read_figis(table(LINE_FIGIS), membership),
         splits=read_splits(table(SPLITS), membership),
         references=read_references(table(REFERENCES), membership),
+        count_jumps=read_count_jumps(table(COUNT_JUMPS), membership),
         overrides=read_overrides(OVERRIDES, tables[OVERRIDES]),
         digests=MappingProxyType(digest_tables({file_name: tables[file_name] for file_name in TABLES})),
         source=source,

@@ -105,6 +105,9 @@ def write_document(figures: SessionFigures, source: str, collected_at: datetime)
         "constituents": [_constituent(line) for line in figures.lines],
         "seven_outside": [_constituent(line) | {"counted": False} for line in figures.seven_outside],
         "splits": [_split(split) for splits in figures.splits.splits.values() for split in splits],
+        "contested_splits": [
+            _split(refused.split) | {"reason": refused.reason} for refused in figures.splits.list_refused()
+        ],
         "coverage": _coverage(concentration.coverage),
     }
 

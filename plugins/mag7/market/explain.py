@@ -73,8 +73,12 @@ def _explain_cap(line: dict[str, Any]) -> list[str]:
         f" of {split['execution_date']} ({split['source']})"
         for split in line.get("splits_applied", [])
     ]
-    if factor != 1.0:
+    if factor > 1.0 or (factor < 1.0 and line.get("splits_applied")):
         rows.append(f"  provider's count: about {count * factor:,.0f}, divided by {factor:g}")
+    elif factor != 1.0:
+        rows.append(
+            f"  provider's count: about {count * factor:,.0f}, from before a split: multiplied by {1 / factor:g}"
+        )
     rows.append(f"  market cap: {line['market_cap']:,.2f} USD")
     provider_cap = line["provider_market_cap"]
     rows.append(f"  provider's market cap: {'not given' if provider_cap is None else f'{provider_cap:,.2f} USD'}")

@@ -9,7 +9,8 @@ from typing import Any
 from mag7.market.document import Document, list_document_lines
 
 Profile = dict[str, Any]
-"""Source, quality, figures, how many lines have each flag and each origin of their count, and why lines failed."""
+"""Source, quality, figures, how many lines have each flag and each origin of their count, why lines failed, and which
+listed splits were not applied."""
 
 FIGURES = ("mag7_pct_of_sp500", "line_sum_mag7_pct", "companies_priced", "coverage_pct")
 """What a profile repeats of the session's metrics."""
@@ -33,14 +34,19 @@ def profile_document(document: Document) -> Profile:
         "flags": dict(sorted(Counter(flag for line in lines for flag in line["flags"]).items())),
         "origins": dict(sorted(origins.items())),
         "failed": {item["ticker"]: item["reason"] for item in document["sp500_details"]["failed_tickers"]},
+        "contested_splits": {_name_split(split): split["reason"] for split in document.get("contested_splits", [])},
     }
+
+
+def _name_split(split: Document) -> str:
+    return f"{split['ticker']} {split['split_to']:g} for {split['split_from']:g} on {split['execution_date']}"
 
 
 def is_profile(value: Any) -> bool:
     """Whether a value read back from the lake can be compared as a profile."""
     if not isinstance(value, dict) or not value.keys() >= NEEDED:
         return False
-    return all(isinstance(value.get(name, {}), dict) for name in (*COUNTED, "failed"))
+    return all(isinstance(value.get(name, {}), dict) for name in (*COUNTED, "failed", "contested_splits"))
 
 
 def list_departures(before: Profile, after: Profile) -> list[str]:
@@ -60,6 +66,11 @@ def list_departures(before: Profile, after: Profile) -> list[str]:
     ]
     departures += [
         f"{ticker} does not fail any more" for ticker in sorted(before["failed"].keys() - after["failed"].keys())
+    ]
+    contested = after.get("contested_splits", {})
+    departures += [
+        f"listed split {name} is not applied: {contested[name]}"
+        for name in sorted(contested.keys() - before.get("contested_splits", {}).keys())
     ]
     return departures
 

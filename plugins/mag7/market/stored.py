@@ -138,4 +138,5 @@ _DOCUMENT: dict[str, Shape] = {
     "coverage?": {"unpriced": [{"issuer": _text, "assumed_market_cap": _or_none(_number), "basis": _text}]},
     "seven_outside?": [_line],
     "splits?": [_SPLIT],
+    "contested_splits?": [_SPLIT | {"reason": _text}],
 }

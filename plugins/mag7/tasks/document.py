@@ -153,3 +153,5 @@ def _log_figures(figures: SessionFigures) -> None:
     )
     for failed in figures.failed:
         log.warning("%s %s failed: %s", figures.session, failed.line.ticker, failed.reason)
+    for refused in figures.splits.list_refused():
+        log.warning("%s: the provider's list has a split that does not hold: %s", figures.session, refused)
