@@ -112,6 +112,12 @@ class Evidence:
         return Fraction(self.bar.close) * self.yesterday.factor / Fraction(self.yesterday.close)
 
     @property
+    def price_jumps(self) -> bool:
+        """Whether the close moved by more than it does without a split."""
+        ratio = self.price_ratio
+        return ratio is not None and not is_continuous(ratio)
+
+    @property
     def provider_market_cap(self) -> Decimal | None:
         """The provider's market capitalization of the session in USD; None where it was not asked about it."""
         return None if self.details is None or self.between is not None else self.details.market_cap
@@ -224,8 +230,8 @@ def _compare(own: AcceptedCount, evidence: Evidence) -> AcceptedCount:
     if not is_continuous(ratio):
         _explain_count(own, ratio, yesterday, evidence)
         flags = (*flags, COUNT_JUMP)
-    elif evidence.price_ratio is not None and not is_continuous(evidence.price_ratio):
-        _explain_price(evidence.price_ratio, yesterday, evidence)
+    elif evidence.price_jumps:
+        _explain_price(yesterday, evidence)
         flags = (*flags, CAP_JUMP)
     return replace(own, flags=(*own.flags, *flags))
 
@@ -244,8 +250,9 @@ def _explain_count(own: AcceptedCount, ratio: Fraction, yesterday: LookBack, evi
     )
 
 
-def _explain_price(ratio: Fraction, yesterday: LookBack, evidence: Evidence) -> None:
-    if evidence.bar is None:
+def _explain_price(yesterday: LookBack, evidence: Evidence) -> None:
+    ratio = evidence.price_ratio
+    if evidence.bar is None or ratio is None:
         return
     jump = PriceJump(
         next_session(yesterday.session),

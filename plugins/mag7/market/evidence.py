@@ -32,7 +32,6 @@ from mag7.market.caps import Evidence, FailedLine, LookBack, price_line
 from mag7.market.claim_reader import ClaimReader
 from mag7.market.identity import KnownDetails, find_doubt, find_other_company, has_own_identifier
 from mag7.market.jump_reader import JumpReader
-from mag7.market.jumps import is_continuous
 from mag7.market.shares import (
     AcceptedCount,
     CountUnavailableError,
@@ -140,8 +139,12 @@ class EvidenceReader:
         own = self.read_own(session, line)
         yesterday = self.look_back(session, line, 1)
         if isinstance(yesterday, LookBack) and _list_sources(own.answers) >= _list_sources(yesterday.answers):
-            own = self._read_jump(session, line, replace(own, yesterday=yesterday))
-        if not isinstance(price_line(own), FailedLine):
+            own = replace(own, yesterday=yesterday)
+        failed = isinstance(price_line(own), FailedLine)
+        if own.yesterday is not None and (failed or own.price_jumps):
+            own = self._read_jump(session, line, own)
+            failed = isinstance(price_line(own), FailedLine)
+        if not failed:
             return own
         failures = []
         for sessions_back in LOOK_BACK_SESSIONS:
@@ -152,16 +155,13 @@ class EvidenceReader:
         return replace(own, look_back_failure=f"no earlier session helps: {'; '.join(failures)}")
 
     def _read_jump(self, session: date, line: Line, own: Evidence) -> Evidence:
-        """Read what tells of a close or a count that jumps since the session before; other evidence stays as it is."""
-        ratio = own.price_ratio
-        if ratio is not None and not is_continuous(ratio):
+        """Read what tells of a close or a count that jumps since the session before."""
+        if own.price_jumps:
             earlier = self.look_back(session, line, 2)
             if isinstance(earlier, LookBack):
                 skipped = replace(own, yesterday=earlier, odd_close_before=True)
-                if skipped.price_ratio is not None and is_continuous(skipped.price_ratio):
+                if not skipped.price_jumps:
                     return replace(skipped, answers=_join(own.answers, earlier.answers))
-        elif not isinstance(price_line(own), FailedLine):
-            return own
         later, answers = self.jumps.read_later(session, line)
         known = self.jumps.knows_no_split(session, line)
         return replace(own, later=later, nothing_split=known, answers=_join(own.answers, answers))
