@@ -16,6 +16,7 @@ from mag7.index.symbols import SYMBOL_HISTORY
 from mag7.market.caps import FROZEN, FailedLine, PricedLine, price_line
 from mag7.market.document import SessionFigures
 from mag7.market.evidence import DEFAULT_RULES, EvidenceReader
+from mag7.paths import DATA
 from mag7.sessions import list_sessions, next_session, previous_session
 from mag7.settings import Settings
 from mag7.tasks.document import compute_session, judge_coverage
@@ -182,8 +183,8 @@ def test_what_is_listed_and_did_not_happen_is_not_applied(session: date) -> None
 def list_changes() -> list[tuple[str, date]]:
     """Every member and session of the range that splits or gets a new symbol, by the market's tables and by ours."""
     found = {(split.symbol, split.execution_date) for split in facts.splits()}
-    found |= {(row["ticker"], date.fromisoformat(row["execution_date"])) for row in facts.read_table(SPLITS)}
-    renamed = [row for row in facts.read_table(SYMBOL_HISTORY) if row["first_session"]]
+    found |= {(row["ticker"], date.fromisoformat(row["execution_date"])) for row in facts.read_table(DATA / SPLITS)}
+    renamed = [row for row in facts.read_table(DATA / SYMBOL_HISTORY) if row["first_session"]]
     found |= {(row["ticker"], date.fromisoformat(row["first_session"])) for row in renamed}
     inside = [(ticker, day) for ticker, day in found if FIRST < day <= LAST and find_member(ticker, day) is not None]
     return sorted(inside, key=lambda change: (change[1], change[0]))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import date
 from fractions import Fraction
-from pathlib import Path
 
 import pytest
 
 from mag7.index.constituents import list_lines
-from mag7.index.count_jumps import COUNT_JUMP_COLUMNS, find_count_jump, load_count_jumps
-from mag7.index.tables import FactTableInvalidError
+from mag7.index.count_jumps import COUNT_JUMP_COLUMNS, find_count_jump, read_count_jumps
+from mag7.index.membership import load_membership
+from mag7.index.tables import FactTable, FactTableInvalidError
 
 OMNICOM = next(line.issuer for line in list_lines(date(2025, 6, 2)) if line.ticker == "OMC")
 
@@ -47,9 +47,8 @@ def test_another_companys_jump_explains_nothing() -> None:
         ("OMC,2025-12-01,1.65,why,", "source is empty"),
     ],
 )
-def test_a_row_that_cannot_be_used_is_refused_by_name(tmp_path: Path, row: str, message: str) -> None:
-    path = tmp_path / "count_jumps.csv"
-    path.write_text(f"{','.join(COUNT_JUMP_COLUMNS)}\n{row}\n")
+def test_a_row_that_cannot_be_used_is_refused_by_name(row: str, message: str) -> None:
+    table = FactTable("count_jumps.csv", f"{','.join(COUNT_JUMP_COLUMNS)}\n{row}\n".encode())
 
     with pytest.raises(FactTableInvalidError, match=f"count_jumps.csv line 2.*{message}"):
-        load_count_jumps(path)
+        read_count_jumps(table, load_membership())

@@ -6,15 +6,16 @@ import json
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mag7.index.constituents import Line, list_lines
-from mag7.index.count_jumps import load_count_jumps
-from mag7.index.membership import ShareClasses
+from mag7.index.count_jumps import read_count_jumps
+from mag7.index.membership import ShareClasses, load_membership
+from mag7.index.pinned import pinned, pinned_facts
 from mag7.index.splits import Split, SplitTable, load_splits
+from mag7.index.tables import FactTable
 from mag7.market.basis import BasisEvidence
 from mag7.market.caps import Evidence, FailedLine, LookBack, PricedLine, price_line
 from mag7.market.evidence import LOOK_BACK_SESSIONS, CountRules, EvidenceReader, Told, agree
@@ -856,12 +857,11 @@ class TestJumps:
         elif cap is None:
             assert "a merger is believed once later sessions say the same" in found.reason
 
-    def test_a_count_that_our_table_knows_to_jump_is_believed_at_once(self, book: Book, tmp_path: Path) -> None:
-        table = tmp_path / "count_jumps.csv"
-        table.write_text("ticker,first_session,factor,reason,source\nOMC,2024-12-02,1.65,bought another,a filing\n")
+    def test_a_count_that_our_table_knows_to_jump_is_believed_at_once(self, book: Book) -> None:
+        row = b"ticker,first_session,factor,reason,source\nOMC,2024-12-02,1.65,bought another,a filing\n"
+        jumps = read_count_jumps(FactTable("count_jumps.csv", row), load_membership())
         line = self.keep(book, "OMC", {self.BEFORE_THAT: 71.0, YESTERDAY: 71.0, DAY: 71.5}, {DAY: 1650})
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("mag7.index.count_jumps.load_count_jumps", lambda: load_count_jumps(table))
+        with pinned(replace(pinned_facts(), count_jumps=jumps)):
             priced = self.price(book, line)
 
         assert isinstance(priced, PricedLine)
