@@ -49,7 +49,8 @@ def list_awkward(sessions: Sequence[date]) -> set[str]:
     """The seven, every line that splits or gets a new symbol near these sessions, and some others."""
     near = (sessions[0] - timedelta(days=10), sessions[-1] + timedelta(days=10))
     rows = [(row["ticker"], row["execution_date"]) for row in facts.read_table(DATA / SPLITS)]
-    rows += [(row["ticker"], row["first_session"]) for row in facts.read_table(DATA / SYMBOL_HISTORY) if row["first_session"]]
+    renamed = facts.read_table(DATA / SYMBOL_HISTORY)
+    rows += [(row["ticker"], row["first_session"]) for row in renamed if row["first_session"]]
     found = {ticker for ticker, day in rows if near[0] <= date.fromisoformat(day) <= near[1]}
     lines = [line.ticker for line in list_session_lines(sessions[-1])]
     return {*SEVEN, "GOOG", *found, *lines[::EVERY]}
