@@ -125,21 +125,21 @@ def make_identifiers(periods: Iterable[IdentifierPeriod]) -> Identifiers:
 
 
 def list_edits(
-    before: Facts, after: Facts, decided: Mapping[FactRow, Decided], confirmed: Decided
+    before: Facts, after: Facts, decided: Mapping[FactRow, Decided], confirmed: Decided, withdrawn: Decided
 ) -> tuple[RowEdit, ...]:
     """List the rows in which two states differ, in the order of their tables.
 
-    ``decided`` says who decided a row of ``after``; ``confirmed`` who decided how far the list is confirmed, and,
-    where a row only goes back to what it was, that it does.
+    ``decided`` says who decided a row of ``after``, ``confirmed`` who decided how far the list is confirmed,
+    ``withdrawn`` why a row goes, or goes back to what it was.
     """
-    edits = [*_edits_of(Table.MEMBERSHIP, before.membership.stays, after.membership.stays, decided, confirmed)]
+    edits = [*_edits_of(Table.MEMBERSHIP, before.membership.stays, after.membership.stays, decided, withdrawn)]
     pairs = (
         (Table.SYMBOLS, _all(before.symbols), _all(after.symbols)),
         (Table.CIKS, _all(before.ciks.periods), _all(after.ciks.periods)),
         (Table.FIGIS, _all(before.figis.periods), _all(after.figis.periods)),
     )
     for table, old, new in pairs:
-        edits += _edits_of(table, old, new, decided, confirmed)
+        edits += _edits_of(table, old, new, decided, withdrawn)
     if before.membership.last_session != after.membership.last_session:
         old_span, new_span = (_span(facts.membership) for facts in (before, after))
         edits.append(RowEdit(Table.SPAN, old_span, {**new_span, "source": confirmed.source}, confirmed))

@@ -46,5 +46,7 @@ class Identities:
 
     def find(self, symbol: str, day: date) -> Identity | None:
         """Return the identity nearest to a day; of two equally near ones the later, None where none is near."""
-        near = [one for one in self._found.get(symbol, ()) if abs(one.day - day).days <= NEAR_DAYS]
+        if symbol not in self._found:
+            return None
+        near = [one for one in self._found[symbol] if abs(one.day - day).days <= NEAR_DAYS]
         return min(near, key=lambda one: (abs(one.day - day), -one.day.toordinal()), default=None)

@@ -16,8 +16,6 @@ class Kind(StrEnum):
 
     UNSTATED = "unstated"
     """Funds' files show a difference that nobody stated, and the rule does not accept it."""
-    CONTRADICTED = "contradicted"
-    """A change was stated, but files after its date do not show it."""
     FILES_MISSING = "files_missing"
     """The list is old, and no file since is at hand: two files answer it, no person has to."""
 
