@@ -58,7 +58,7 @@ class Builder:
             renamed = self._find_renames(build, effective, todo)
             for one in todo:
                 if one.action is not Action.JOINS and one not in renamed:
-                    self._leave_or_rename(build, one)
+                    self._leave_or_rename(build, one, leaving)
             for one in todo:
                 if one.action is Action.JOINS and one not in renamed:
                     self._join(build, one)
@@ -97,16 +97,31 @@ class Builder:
                 found |= {one, leaving[former]}
         return found
 
-    def _leave_or_rename(self, build: Build, one: Statement) -> None:
-        ticker = build.timeline.find_member(one.symbol, previous_session(one.effective))
+    def _leave_or_rename(self, build: Build, one: Statement, leaving: Collection[str]) -> None:
+        eve = previous_session(one.effective)
+        ticker = build.timeline.find_member(one.symbol, eve)
         if ticker is None:
             build.unusable[one] = f"{one.subject}: no line of the index has that symbol on the session before"
         elif one.new_symbol is not None:
             build.timeline.rename(ticker, one.new_symbol, one.effective, one.decided)
             build.changes.append(Change(one.action, ticker, one.new_symbol, one.symbol, one.effective, one))
+        elif other := self._stays_without(build.timeline, ticker, eve, leaving):
+            build.unusable[one] = (
+                f"{one.subject}: it stands for its company, of which {other} stays in the index; give {other} a key of "
+                "its own from that date on by hand, as the main line"
+            )
         else:
             build.timeline.leave(ticker, one.effective, one.decided)
             build.changes.append(Change(one.action, ticker, one.symbol, one.symbol, one.effective, one))
+
+    @staticmethod
+    def _stays_without(timeline: Timeline, ticker: str, eve: date, leaving: Collection[str]) -> str | None:
+        """Return a line of a company that would be in the index without the one that stands for it."""
+        line, members = timeline.line(ticker), timeline.members(eve)
+        if line is None or not line.main_line:
+            return None
+        others = (other for other in timeline.lines_of(line.issuer) if other != ticker and other in members)
+        return next((members[other] for other in others if members[other] not in leaving), None)
 
     def _join(self, build: Build, one: Statement) -> None:
         identity = self._ask(build, one)

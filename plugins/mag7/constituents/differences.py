@@ -16,13 +16,15 @@ from mag7.constituents.identities import Identities, Identity
 from mag7.constituents.placing import find_lines
 from mag7.constituents.questions import Item
 from mag7.constituents.readings import HeldLine
-from mag7.constituents.statements import SAME_COMPANY, Statement
+from mag7.constituents.statements import BOTH_FUNDS, SAME_COMPANY, Statement
 from mag7.constituents.timeline import Timeline
 from mag7.index.seven import SEVEN
 from mag7.sessions import list_sessions, next_session
 
 MOST_PAIRS: Final = 5
 LARGEST_PCT: Final = Decimal("0.5")
+LISTED: Final = 12
+"""A question's text names its lines up to this number; its items always do."""
 WAIT_FILES: Final = 3
 """Files of one fund after which a difference is a question, although the other fund's are still to come."""
 GAP_SESSIONS: Final = 4
@@ -190,3 +192,27 @@ def is_ripe(difference: Difference, files: Mapping[str, Sequence[Shown]]) -> boo
     others = [mine[-1].reading.as_of for fund, mine in files.items() if fund not in difference.sightings]
     first = min(one.first for one in difference.sightings.values())
     return min(times) >= 2 and all(newest >= next_session(first) for newest in others)
+
+
+def tell(group: Sequence[Difference]) -> str:
+    """Name the lines of a change, or count them where they are many."""
+    if len(group) <= LISTED:
+        return ", ".join(one.item.subject for one in group)
+    joins = sum(one.item.action is Action.JOINS for one in group)
+    return f"{joins} lines join and {len(group) - joins} leave"
+
+
+def decide_by_rule(one: Difference) -> Decided:
+    """Say that the rule of two funds and two files decided."""
+    seen = ", ".join(one.item.seen_in)
+    return Decided(BOTH_FUNDS, f"{one.item.subject} {one.item.effective}: first in {seen}", source=f"files: {seen}")
+
+
+def add_up(differences: Iterable[Difference]) -> Decimal | None:
+    """Return the larger of what joins and what leaves; None where the weight of a line is not known."""
+    sides = {Action.JOINS: Decimal(0), Action.LEAVES: Decimal(0)}
+    for one in differences:
+        if one.weight is None:
+            return None
+        sides[one.item.action] += one.weight
+    return max(sides.values())

@@ -50,3 +50,8 @@ class Identities:
             return None
         near = [one for one in self._found[symbol] if abs(one.day - day).days <= NEAR_DAYS]
         return min(near, key=lambda one: (abs(one.day - day), -one.day.toordinal()), default=None)
+
+    def find_until(self, symbol: str, day: date) -> Identity | None:
+        """Return the newest identity up to a day that is near: a later one may be another company's."""
+        found = self._found.get(symbol, ())
+        return next((one for one in reversed(found) if 0 <= (day - one.day).days <= NEAR_DAYS), None)

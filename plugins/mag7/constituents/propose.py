@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
 from typing import Final
 
 from mag7.constituents.announcements import Action
@@ -22,10 +21,13 @@ from mag7.constituents.decision import Decision, Evidence
 from mag7.constituents.differences import (
     Difference,
     Finder,
+    add_up,
+    decide_by_rule,
     find_objection,
     find_renames,
     group_by_date,
     is_ripe,
+    tell,
 )
 from mag7.constituents.facts import Decided, Facts, cut_back, list_edits
 from mag7.constituents.identities import Identities, Wanted
@@ -33,7 +35,7 @@ from mag7.constituents.new_ciks import add_new_ciks
 from mag7.constituents.questions import Item, Kind, Question, Verdict
 from mag7.constituents.readings import HeldLine, Reading
 from mag7.constituents.sources import select
-from mag7.constituents.statements import BOTH_FUNDS, Statement, from_item
+from mag7.constituents.statements import Statement, from_item
 from mag7.constituents.timeline import Timeline
 from mag7.index.names import normalize_name
 from mag7.index.seven import SEVEN
@@ -96,6 +98,7 @@ class _Proposal:
         self._builder = Builder(self._facts, self._identities, names, session)
         self._refused = list(self._used.refused)
         self._wanted: set[Wanted] = set()
+        self._held: dict[str, Mapping[str, HeldLine]] = {}
 
     def decide(self) -> Decision:
         kept, waiting = self._choose_statements(self._used.statements)
@@ -156,7 +159,11 @@ class _Proposal:
 
     def _is_other(self, timeline: Timeline, ticker: str, line: HeldLine, reading: Reading) -> bool:
         """Return whether a symbol is another company's than the line's that has it in our tables."""
-        identity = self._identities.find(line.symbol, reading.as_of)
+        earlier = self._earlier_security(line, reading)
+        identity = self._identities.find_until(line.symbol, reading.as_of)
+        if identity is None and earlier is False:
+            # Not the security of before: who is it?
+            self._wanted.add(Wanted(line.symbol, reading.as_of))
         if identity is None or identity.cik is None or (stay := timeline.line(ticker)) is None:
             return False
         if identity.cik in timeline.ciks.all_of(stay.issuer):
@@ -165,17 +172,18 @@ class _Proposal:
             return False
         if identity.cik in timeline.ciks.owners:
             return True
-        if any(
-            self._is_same_security(line, other)
-            for other in self._used.readings[reading.fund]
-            if other.as_of < reading.as_of
-        ):
-            return False
-        return normalize_name(identity.name) != normalize_name(stay.company)
+        return not earlier and normalize_name(identity.name) != normalize_name(stay.company)
 
-    @staticmethod
-    def _is_same_security(line: HeldLine, other: Reading) -> bool:
-        return any(line.is_same_security(one) for one in other.lines if one.symbol == line.symbol)
+    def _earlier_security(self, line: HeldLine, reading: Reading) -> bool | None:
+        """Return whether the fund's file before has the same security under a symbol; None where it does not tell."""
+        before = [other for other in self._used.readings[reading.fund] if other.as_of < reading.as_of]
+        known = self._by_symbol(before[-1]).get(line.symbol) if before and (line.cusip or line.isin) else None
+        return None if known is None else line.is_same_security(known)
+
+    def _by_symbol(self, reading: Reading) -> Mapping[str, HeldLine]:
+        if reading.sha256 not in self._held:
+            self._held[reading.sha256] = {line.symbol: line for line in reading.lines}
+        return self._held[reading.sha256]
 
     def _find(self, state: _Compared) -> tuple[Difference, ...]:
         found = Finder(state.timeline, state.files, self._identities, self._confirmed).find()
@@ -195,10 +203,10 @@ class _Proposal:
             objection = find_objection(group) if twice else "not in two successive files of two funds"
             objection = objection or self._object_to_count(state.timeline, group)
             if objection is None:
-                accepted += [from_item(one.item, _decide_by_rule(one)) for one in group]
+                accepted += [from_item(one.item, decide_by_rule(one)) for one in group]
                 continue
             still += group
-            told = ", ".join(one.item.subject for one in group)
+            told = tell(group)
             reasons.append(f"files show what nobody stated: {told}; {objection}")
             if all(is_ripe(one, state.files) for one in group):
                 text = f"{told} since {group[0].item.effective}, as files show; nobody stated it, and {objection}"
@@ -216,7 +224,7 @@ class _Proposal:
 
     def _is_rejected(self, one: Difference) -> bool:
         return any(
-            _same_subject(item, one.item)
+            item.is_about(one.item)
             for answer in self._answers
             if answer.verdict is Verdict.REJECTED
             for item in answer.question.items
@@ -249,7 +257,7 @@ class _Proposal:
             refused=tuple(dict.fromkeys(self._refused)),
             reasons=(*confirmed.reasons, *sorted_out.reasons),
             doubtful=tuple(sorted(doubtful)),
-            doubtful_pct=_add_up(sorted_out.open),
+            doubtful_pct=add_up(sorted_out.open),
             simulated=self._used.simulated,
         )
 
@@ -266,16 +274,6 @@ class _Proposal:
         return (Question(Kind.FILES_MISSING, (), text, next_session(self._confirmed)),)
 
 
-def _decide_by_rule(one: Difference) -> Decided:
-    seen = ", ".join(one.item.seen_in)
-    return Decided(BOTH_FUNDS, f"{one.item.subject} {one.item.effective}: first in {seen}", source=f"files: {seen}")
-
-
-def _same_subject(rejected: Item, item: Item) -> bool:
-    differs = rejected.cik is not None and item.cik is not None and rejected.cik != item.cik
-    return rejected.subject == item.subject and not differs
-
-
 def _to_item(change: Change, timeline: Timeline) -> Item:
     stay = timeline.line(change.ticker)
     company = stay.company if stay is not None else change.symbol
@@ -283,13 +281,3 @@ def _to_item(change: Change, timeline: Timeline) -> Item:
     seen = tuple(sorted(change.statement.sources))
     day = change.effective
     return Item(change.action, change.symbol, change.ticker, company, cik, day, day, day, seen_in=seen)
-
-
-def _add_up(differences: Iterable[Difference]) -> Decimal | None:
-    """The larger of what joins and what leaves; None where the weight of a line is not known."""
-    sides = {Action.JOINS: Decimal(0), Action.LEAVES: Decimal(0)}
-    for one in differences:
-        if one.weight is None:
-            return None
-        sides[one.item.action] += one.weight
-    return max(sides.values())

@@ -52,6 +52,11 @@ class Item:
         """What the item is about, whatever is found out about it later."""
         return f"{self.action.value} {self.symbol}"
 
+    def is_about(self, other: Item) -> bool:
+        """Return whether two items have one subject, and not two companies of one symbol."""
+        differs = self.cik is not None and other.cik is not None and self.cik != other.cik
+        return self.subject == other.subject and not differs
+
 
 @dataclass(frozen=True)
 class Question:

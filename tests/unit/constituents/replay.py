@@ -72,7 +72,7 @@ def read_exactly(fund: str, day: date) -> Reading:
 
 
 def read_with_habits(fund: str, day: date) -> Reading:
-    """A file as the funds make them: IVV a session beside the index now and then; SPY without a line that was bought."""
+    """A file as the funds make them: IVV a session beside the index now and then, SPY without a bought line."""
     shift = 0 if fund == SPY else (0, 1, -1)[day.toordinal() % 3]
     shown = day if shift == 0 else next_session(day) if shift == 1 else previous_session(day)
     held = set(symbols(min(shown, END)))
@@ -126,9 +126,9 @@ def decide(
     session: date,
     readings: Sequence[Reading] = (),
     announcements: Sequence[Announcement] = (),
+    *,
     answers: Sequence[Answer] = (),
     identities: Sequence[Identity] = (),
-    *,
     ask: Callable[[Iterable[Wanted]], tuple[Identity, ...]] = tell,
     simulated: bool = False,
 ) -> Decision:
