@@ -28,6 +28,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from bench.machine import describe_machine, print_machine, read_load
+from mag7.index.facts import load_packaged_facts, pin_facts
 from mag7.market.caps import PricedLine
 from mag7.market.document import SessionFigures
 from mag7.market.evidence import EvidenceReader
@@ -318,6 +319,7 @@ def _get(url: str) -> Any:
 def measure_sizes(sizes: Sequence[int]) -> tuple[list[Collected], tuple[int, int, list[str]]]:
     """Collect each number of months into a lake of its own; the largest one is compared with everything asked."""
     # Before anything is forked: a worker has it when it forks a task.
+    pin_facts(load_packaged_facts())
     load_calendar()
     runs: list[Collected] = []
     for size in sizes:

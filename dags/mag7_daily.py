@@ -3,8 +3,9 @@
 **What it does.** Collects every constituent's close and share count of one NYSE session, works out what part of
 the index the seven make up, checks the result, publishes it in the lake and loads it into the warehouse.
 
-**When it runs.** Once a session, 8 h 30 min after the actual close (early closes too), never on a holiday. While
-the provider has not released the day, `collect_closes` asks again every 15 minutes without holding a worker.
+**When it runs.** Once a session, 8 h 30 min after the actual close (early closes too), never on a holiday. The run of a
+day on which NYSE stayed closed at short notice is skipped, once the facts say so. While the provider has not released
+the day, `collect_closes` asks again every 15 minutes without holding a worker.
 
 **Running it by hand.** Trigger it without a logical date and with `trading_date`: that session is collected, again if
 it was before; without a `trading_date` the last closed session is taken. (With a logical date it is that date's
@@ -14,8 +15,8 @@ repeat changes no row. Any task of a run may be cleared, with what comes after i
 covered.
 
 **Corrections.** A scheduled run asks again for the closes of the 5 sessions before its own (MAG7_CORRECTION_SESSIONS),
-one call each, and publishes those that the provider has edited; a run by hand does with `collect_corrections`. After a
-fact table changed, `rebuild` builds the published sessions from `trading_date` to `through` anew from kept answers,
+one call each, and publishes those that the provider has edited; a run by hand does with `collect_corrections`. After
+facts changed, `rebuild` builds the published sessions from `trading_date` to `through` again from kept responses,
 without any call. `build_market_data` logs what differs from what is published. `explain` names a ticker whose price,
 count, origin, splits, flags and answers `summarise` shows.
 
@@ -25,12 +26,10 @@ changed unless `publish` ran; everything fetched is kept.
 | task | fails when | what to do |
 |---|---|---|
 | resolve_session | no session, not closed; a setting or the key is missing | trigger a date that it names; set it |
-| resolve_session | scripts, tables or columns of this checkout are missing | run `mag7_setup`, then this again |
-| resolve_session | params do not go together; nothing is published to rebuild | read its last line |
-| plan_batches | the membership table is broken | mend include/data, clear it |
-| collect_* | wrong key, plan without access, provider not reachable | mend the connection `polygon_default`, clear it |
+| resolve_session | scripts, tables, columns or facts are missing | run `mag7_setup`, then this again |
+| resolve_session | facts are damaged or simulated; params do not go together; nothing to rebuild | read its last line |
+| plan_batches, collect_* | wrong key, plan without access, no provider | set `polygon_default`, clear it |
 | add_corrected | an object of kept closes is damaged: it is named | delete it, clear `collect_corrections` |
-| build_market_data | a fact table is broken: the row is named | mend include/data, clear it |
 | build_market_data | kept answers are of two sources, or damaged | collect again from one of them |
 | check_coverage | one of the seven or too many others are missing | read the reasons; run with `collect_again` |
 | transform.* | a Glue run failed: its error and log tail are in the log | clear the task |
@@ -70,6 +69,7 @@ from mag7.tasks import collect, corrections, document, session, summary
 from mag7.tasks.assets import describe_events, list_warehouse_assets
 from mag7.tasks.groups import check_window, default_args, end_run, load_window, publish_window, transform_window
 from mag7.tasks.request import Request, read_request, request_params
+from mag7.tasks.session import skip_closed_day
 from mag7.tasks.setup import require_setup
 from mag7.tasks.templates import MACROS
 from mag7.timetables import SessionTimetable
@@ -96,7 +96,8 @@ def asked_for() -> Request:
 @task
 def resolve_session() -> Window:
     """Find the sessions of this run, which every later task takes from here; go no further where setup is missing."""
-    window = session.resolve_session(get_current_context()["dag_run"], FIRST, asked_for())
+    with skip_closed_day():
+        window = session.resolve_session(get_current_context()["dag_run"], FIRST, asked_for())
     require_setup()
     return window
 

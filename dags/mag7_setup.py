@@ -1,6 +1,7 @@
 """# mag7_setup: brings an account, or the sandbox, to the state that the other DAGs need
 
-**What it does.** Uploads the Glue scripts and SQL of this checkout under the digest of their content, creates what
+**What it does.** Uploads the Glue scripts and SQL of this checkout under the digest of their content, puts the facts of
+include/data into the lake as the first version (later ones that the lake has learned itself stay), creates what
 is missing of the two catalog databases, their tables and columns, and migrates the warehouse's schema forward:
 every migration that it lacks, in order, each in one transaction with its row in `market_data.schema_version`.
 It never takes anything away: no table, column, row or older version of the scripts.
@@ -22,6 +23,7 @@ are made by infrastructure code, in the sandbox by `sandbox/provision.py`; `chec
 |---|---|---|
 | check_infrastructure | a setting, bucket, job, workgroup or role is missing | set or create what it names |
 | upload_scripts | the bucket may not be written to | allow it, clear the task |
+| publish_facts | a table of include/data, or a version in the lake, is damaged | restore what it names, clear it |
 | create_catalog | a table of that name has another type of column | rename the table that it names |
 | migrate_schema | the warehouse is newer than the checkout | use the checkout that migrated it, or a newer one |
 | migrate_schema | a migration's file changed after it was applied | restore the file, write a new migration |
@@ -61,7 +63,8 @@ def check_infrastructure() -> None:
 )
 def mag7_setup() -> None:
     """Wire the setup: what does not depend on another may go on where it fails."""
-    made = [task(setup.upload_scripts)(), task(setup.create_catalog)(), task(setup.migrate_schema)()]
+    steps = (setup.upload_scripts, setup.publish_facts, setup.create_catalog, setup.migrate_schema)
+    made = [task(step)() for step in steps]
     check_infrastructure() >> made >> task(task_id="check_setup")(setup.require_setup)()
 
 

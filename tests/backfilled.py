@@ -34,7 +34,7 @@ SETTINGS = {
 }
 DETAILS = re.compile(r"/v3/reference/tickers/([^?]+)\?date=(.+)")
 BARS = re.compile(r"/v2/aggs/grouped/locale/us/market/stocks/([^?]+)\?.*")
-SPLITS = re.compile(r"/v3/reference/splits\?execution_date.gte=([0-9-]+)&.*")
+SPLITS = re.compile(r"/stocks/v1/splits\?execution_date.gte=([0-9-]+)&.*")
 
 
 class MarketProvider:

@@ -9,6 +9,8 @@ import tempfile
 
 from hypothesis import HealthCheck, settings
 
+from mag7.index.facts import load_packaged_facts, pin_facts
+
 # Hypothesis fails an example after 200 ms and slow generation after seconds: on a busy machine that says nothing.
 settings.register_profile("no_clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("no_clock")
@@ -17,3 +19,6 @@ if "AIRFLOW_HOME" not in os.environ:
     # Airflow reads it at import, so it must be set before any test module is.
     os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-")
     atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
+
+# Tests work with the checkout's facts unless they pin others; test modules read them while they are imported.
+pin_facts(load_packaged_facts())

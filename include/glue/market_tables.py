@@ -22,7 +22,7 @@ from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as sf
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 VIEW = "market_data"
 """The temporary view that the SQL files select from: one row a document."""
 
@@ -44,7 +44,7 @@ DOCUMENT_SCHEMA = """
         mag7_companies_count: INT, mag7_in_index_market_cap: DOUBLE, mag7_in_index_count: INT,
         line_sum_market_cap: DOUBLE, line_sum_mag7_pct: DOUBLE, companies_expected: INT, companies_priced: INT,
         coverage_pct: DOUBLE, hhi: DOUBLE, effective_companies: DOUBLE, top10_pct: DOUBLE, quality: STRING,
-        mag7_pct_of_sp500_before: DOUBLE>,
+        mag7_pct_of_sp500_before: DOUBLE, membership_provisional: BOOLEAN, facts_version: STRING>,
     sp500_details STRUCT<failed_tickers: ARRAY<STRUCT<ticker: STRING, reason: STRING>>>,
     constituents ARRAY<STRUCT<
         ticker: STRING, symbol: STRING, company: STRING, issuer: STRING, cik: STRING, sector: STRING,

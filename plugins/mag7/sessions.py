@@ -1,25 +1,24 @@
 """NYSE sessions: which days trade, when they open and close, and which session somebody asked for.
 
 The calendar is pandas-market-calendars' XNYS, loaded on first use and kept: importing this module costs nothing.
-Closures announced at short notice, which no released calendar can know, stand in include/data/session_overrides.csv.
+Closures announced at short notice, which no released calendar can know, are facts: ``use_overrides`` sets them.
 Days are dates of New York; instants are aware and in UTC.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property, lru_cache
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
 from mag7.errors import Mag7Error, one_line
-from mag7.paths import DATA
 
 if TYPE_CHECKING:
     from pandas_market_calendars import MarketCalendar
@@ -28,7 +27,7 @@ NYSE: Final = "XNYS"
 NEW_YORK: Final = ZoneInfo("America/New_York")
 FIRST_DAY: Final = date(2000, 1, 1)
 LONGEST_FORM: Final = timedelta(hours=1)
-OVERRIDES: Final = DATA / "session_overrides.csv"
+OVERRIDES: Final = "session_overrides.csv"
 OVERRIDE_COLUMNS: Final = ("date", "kind", "close", "announced", "source")
 
 
@@ -38,6 +37,10 @@ class NotASessionError(Mag7Error):
 
 class SessionNotClosedError(Mag7Error):
     """The session asked for has not closed yet."""
+
+
+class ClosedAtShortNoticeError(Mag7Error):
+    """The schedule's session was none: NYSE stayed closed at short notice."""
 
 
 class SessionTooEarlyError(Mag7Error):
@@ -148,6 +151,13 @@ def get_session(day: date) -> Session:
     return load_calendar().get(day)
 
 
+def require_open(day: date) -> None:
+    """Raise ClosedAtShortNoticeError where NYSE stayed closed on a day that its schedule has."""
+    reason = load_calendar().closures.get(day)
+    if reason is not None:
+        raise ClosedAtShortNoticeError(f"{day} turned out to be no session ({reason}): nothing is to be done")
+
+
 def previous_session(day: date, n: int = 1) -> date:
     """Return the n-th session before a day, which need not be a session; n is at least 1."""
     return load_calendar().step(day, -_check_count(n))
@@ -253,20 +263,35 @@ def _is_moment_of_trigger(logical_date: datetime, run_after: datetime) -> bool:
     return timedelta(0) <= run_after - logical_date < LONGEST_FORM
 
 
+_overrides: list[Override] = []
+
+
+def use_overrides(overrides: Iterable[Override]) -> None:
+    """Let what was announced at short notice hold for NYSE's calendar, for the rest of the process."""
+    _overrides[:] = overrides
+
+
 def load_calendar(name: str = NYSE) -> SessionCalendar:
-    """Load an exchange's calendar up to the end of next year; kept, so only the first call pays (about 1 s)."""
-    return _load_calendar(name, datetime.now(UTC).year + 1)
+    """Load an exchange's calendar up to the end of next year, with the overrides in use for NYSE.
+
+    Kept, so only the first call pays (about 1 s).
+    """
+    return _load_calendar(name, datetime.now(UTC).year + 1, tuple(_overrides) if name == NYSE else ())
+
+
+def load_schedule(name: str = NYSE) -> SessionCalendar:
+    """Load an exchange's calendar as its package has it: what schedules go by, whatever facts a run pins."""
+    return _load_calendar(name, datetime.now(UTC).year + 1, ())
 
 
 @lru_cache(maxsize=4)
-def _load_calendar(name: str, last_year: int) -> SessionCalendar:
+def _load_calendar(name: str, last_year: int, overrides: tuple[Override, ...]) -> SessionCalendar:
     last_day = date(last_year, 12, 31)
     schedule = _market_calendar(name).schedule(FIRST_DAY.isoformat(), last_day.isoformat())
     days = (
         Session(label.date(), _instant(row.market_open), _instant(row.market_close))
         for label, row in schedule.iterrows()
     )
-    overrides = read_overrides(OVERRIDES) if name == NYSE else ()
     sessions = tuple(apply_overrides(days, overrides))
     closures = {
         override.date: f"closed at short notice, {override.source}" for override in overrides if override.close is None
@@ -274,19 +299,18 @@ def _load_calendar(name: str, last_year: int) -> SessionCalendar:
     return SessionCalendar(name, last_day, sessions, closures)
 
 
-def read_overrides(path: Path) -> tuple[Override, ...]:
-    """Read the override file, in date order; raises OverrideInvalidError, which names the line."""
+def read_overrides(name: str, body: bytes) -> tuple[Override, ...]:
+    """Read a table of overrides, in date order; raises OverrideInvalidError, which names the line."""
     try:
-        with path.open(encoding="utf-8", newline="") as lines:
-            reader = csv.reader(lines)
-            if tuple(next(reader, ())) != OVERRIDE_COLUMNS:
-                raise OverrideInvalidError(f"{path.name} must have the columns {','.join(OVERRIDE_COLUMNS)}")
-            overrides = [_parse_override(row, f"{path.name} line {reader.line_num}") for row in reader if row]
+        reader = csv.reader(io.StringIO(body.decode("utf-8"), newline=""))
+        if tuple(next(reader, ())) != OVERRIDE_COLUMNS:
+            raise OverrideInvalidError(f"{name} must have the columns {','.join(OVERRIDE_COLUMNS)}")
+        overrides = [_parse_override(row, f"{name} line {reader.line_num}") for row in reader if row]
     except (UnicodeDecodeError, csv.Error) as wrong:
-        raise OverrideInvalidError(f"{path.name} is no comma-separated text in UTF-8 ({wrong})") from wrong
+        raise OverrideInvalidError(f"{name} is no comma-separated text in UTF-8 ({wrong})") from wrong
     dates = [override.date for override in overrides]
     if dates != sorted(set(dates)):
-        raise OverrideInvalidError(f"{path.name} must name each date once and be in date order")
+        raise OverrideInvalidError(f"{name} must name each date once and be in date order")
     return tuple(overrides)
 
 

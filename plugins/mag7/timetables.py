@@ -8,7 +8,7 @@ from typing import Any, Final
 from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction, Timetable
 from pendulum import UTC, DateTime, instance
 
-from mag7.sessions import FIRST_DAY, NYSE, Session, SessionCalendar, load_calendar
+from mag7.sessions import FIRST_DAY, NYSE, Session, SessionCalendar, load_schedule
 
 # Cheaper plans refuse a day's bars "before end of day": refused at 19:00 New York time was seen, and midnight is the
 # end of a day. 8 h 30 min after a close at 16:00 is half past midnight; an early close's run comes at 21:30, earlier
@@ -81,7 +81,7 @@ class SessionTimetable(Timetable):
         return DataInterval.exact(_label(day)) if session is None else _interval(session)
 
     def _calendar(self) -> SessionCalendar:
-        return load_calendar(self.calendar)
+        return load_schedule(self.calendar)
 
 
 class MonthTimetable(Timetable):
@@ -125,11 +125,11 @@ class MonthTimetable(Timetable):
         if not restriction.catchup:
             bounds.append(self._newest_due())
         begin = max(bounds)
-        sessions = load_calendar(self.calendar).between(begin, _next_month(begin) - ONE_DAY)
+        sessions = load_schedule(self.calendar).between(begin, _next_month(begin) - ONE_DAY)
         if not sessions:
             # A bound after the month's last session, or the end of the calendar.
             begin = _next_month(begin)
-            sessions = load_calendar(self.calendar).between(begin, _next_month(begin) - ONE_DAY)
+            sessions = load_schedule(self.calendar).between(begin, _next_month(begin) - ONE_DAY)
         if not sessions or (restriction.latest is not None and _label(begin) > restriction.latest):
             return None
         interval = self._interval(begin)
@@ -143,14 +143,14 @@ class MonthTimetable(Timetable):
 
     def _newest_due(self) -> date:
         """Return the first day of the newest month whose last close is due."""
-        calendar = load_calendar(self.calendar)
+        calendar = load_schedule(self.calendar)
         month = calendar.last_closed(DateTime.now(UTC) - self.delay).date.replace(day=1)
         last = calendar.step(_next_month(month), -1)
         due = calendar.get(last).close + self.delay <= DateTime.now(UTC)
         return month if due else (month - ONE_DAY).replace(day=1)
 
     def _interval(self, begin: date) -> DataInterval:
-        calendar = load_calendar(self.calendar)
+        calendar = load_schedule(self.calendar)
         sessions = calendar.between(begin, _next_month(begin) - ONE_DAY)
         if not sessions:
             # Outside the calendar: the first task refuses it, and says what to ask for.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from sandbox.polygon import bars, details, faults, reference, replies
+from sandbox.polygon import bars, details, faults, funds, reference, replies
 from sandbox.polygon.replies import RefusedError, Reply, Request
 from sandbox.polygon.settings import Settings
 
@@ -28,6 +28,7 @@ _ROUTES: tuple[tuple[re.Pattern[str], str, Callable[..., bytes]], ...] = (
     (re.compile(r"/v2/aggs/ticker/([^/]+)/prev"), "previous_close", bars.answer_previous),
     (re.compile(r"/v1/open-close/([^/]+)/([^/]+)"), "open_close", bars.answer_open_close),
     (re.compile(r"/v3/reference/tickers"), "tickers", reference.answer_tickers),
+    (re.compile(r"/stocks/v1/splits"), "splits", reference.answer_stock_splits),
     (re.compile(r"/v3/reference/splits"), "splits", reference.answer_splits),
     (re.compile(r"/vX/reference/tickers/([^/]+)/events"), "ticker_events", reference.answer_events),
 )
@@ -78,7 +79,7 @@ class MarketApp:
             return self._serve(request, key)
         if fault.kind == "other_company":
             return self._serve(_ask_for_other(request), key)
-        reply = self._serve(request, key)
+        reply = self._serve(request, key, fault.kind if fault.kind in funds.FAULTS else "")
         if fault.kind == "status":
             after = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
             error = {"status": "ERROR", "error": "simulated failure of the provider"}
@@ -86,11 +87,13 @@ class MarketApp:
             if fault.status == 429:
                 refused = RefusedError(429, replies.too_many_requests().body, after)
             return refused.reply(request, reply.endpoint)
-        if fault.kind in {"reset", "stall", "truncate"} or reply.status != 200:
+        if fault.kind in {"reset", "stall", "truncate", *funds.FAULTS} or reply.status != 200:
             return reply
-        return Reply(200, faults.bend_body(fault, reply.body), reply.endpoint)
+        return Reply(200, faults.bend_body(fault, reply.body), reply.endpoint, reply.headers)
 
-    def _serve(self, request: Request, key: str | None) -> Reply:
+    def _serve(self, request: Request, key: str | None, fund_fault: str = "") -> Reply:
+        if (file := funds.answer_funds(request, self.settings, fund_fault)) is not None:
+            return file
         for pattern, endpoint, handler in _ROUTES:
             if match := pattern.fullmatch(request.path):
                 try:

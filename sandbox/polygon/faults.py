@@ -11,7 +11,7 @@ from sandbox.fault_rules import FaultRule
 
 KINDS = (
     "latency", "status", "reset", "stall", "truncate", "not_json", "wrong_types", "missing_keys", "other_company",
-    "empty_results", "scale",
+    "empty_results", "scale", "yesterday", "half_file", "other_fund", "few_lines",
 )  # fmt: skip
 
 
@@ -20,6 +20,7 @@ class Fault(FaultRule):
     """One rule: what happens to answers whose request target matches ``path``.
 
     ``keys`` are what ``missing_keys`` takes away, and what ``scale`` multiplies by ``factor``: a corrupt figure.
+    The last four kinds bend a fund's file, see :mod:`sandbox.polygon.funds`; those that bend JSON leave it alone.
     """
 
     kinds = KINDS
@@ -61,6 +62,8 @@ def bend_body(fault: Fault, body: bytes) -> bytes:
     """Change the content of an answer."""
     if fault.kind == "not_json":
         return b"<html><body><h1>upstream connect error</h1></body></html>"
+    if body[:1] not in {b"{", b"["}:
+        return body
     content = json.loads(body)
     if fault.kind == "empty_results":
         content.pop("results", None)

@@ -45,6 +45,11 @@ class Figures:
     class_shares: int | None
 
 
+def class_part(key: str) -> float:
+    """The part of its company that a listed class is."""
+    return _CLASS_PARTS.get(key, 1.0)
+
+
 @lru_cache(maxsize=4)
 def _lines_by_symbol(market: Market, late_details: bool) -> dict[str, tuple[tuple[Span, Line], ...]]:
     found: dict[str, list[tuple[Span, Line]]] = {}
@@ -80,7 +85,7 @@ def fund_close_cents(day: date) -> int:
 def tell_figures(market: Market, line: Line, row: int, *, evening: bool = False) -> Figures:
     """Market cap and share counts as the provider gives them for a session (a row of the market)."""
     number, day = market.column[line.key], market.days[row]
-    part = _CLASS_PARTS.get(line.key, 1.0)
+    part = class_part(line.key)
     behind = weighted = _told_count(market, line, row)
     listed_class = round(weighted * part)
     if day < COUNTS_FROZEN_BEFORE and line.key in _RECORDED_FROZEN:

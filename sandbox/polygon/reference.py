@@ -21,11 +21,15 @@ from sandbox.polygon.universe import FIRST_DAY, Line
 
 Row = dict[str, Any]
 
-#: Entries of the provider's list of splits that disagree with each other or repeat one another.
+#: Entries of the list of splits that disagree with each other, repeat one another, or are none: the first days of
+#: splits that were then postponed, and a spin-off.
 _ODD_SPLITS = (
     facts.Split("SHOP", date(2022, 6, 22), 1, 10),
     facts.Split("SHOP", date(2022, 6, 29), 1, 10),
     facts.Split("CSX", date(2021, 6, 29), 1, 3),
+    facts.Split("ISRG", date(2021, 8, 3), 1, 3),
+    facts.Split("CPRT", date(2022, 9, 2), 1, 2),
+    facts.Split("GE", date(2023, 1, 4), 1000, 1281),
 )
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "": lambda value, bound: bool(value == bound),
@@ -106,8 +110,44 @@ def _list_tickers(market: Market, day: date, active: bool) -> tuple[Row, ...]:
     return tuple(rows)
 
 
+def answer_stock_splits(request: Request, settings: Settings) -> bytes:
+    """Splits of the newer endpoint: ratios with fractions, their kind, and the factor that adjusts old prices."""
+    query, start = _open_cursor(request)
+    limit = replies.read_limit(query, 100, 5000)
+    for name, value in query.items():
+        if name.startswith("execution_date"):
+            replies.read_day(value, name)
+    rows = [_describe_split(row, adjustment) for row, adjustment in _adjust(_list_splits(settings.clock.today()))]
+    for column in ("execution_date", "ticker", "adjustment_type"):
+        rows = _filter(rows, query, column)
+    if symbols := query.get("ticker.any_of"):
+        rows = [row for row in rows if row["ticker"] in symbols.split(",")]
+    for column, _, order in reversed([part.partition(".") for part in query.get("sort", "").split(",") if part]):
+        if column not in {"execution_date", "ticker"} or order not in {"", "asc", "desc"}:
+            raise replies.bad_request(f"'{column}.{order}' is not a column to sort by")
+        rows = sorted(rows, key=lambda row, column=column: str(row[column]), reverse=order != "asc")  # type: ignore[misc]
+    return _page(request, rows, query, start=start, limit=limit)
+
+
+def _adjust(rows: list[Row]) -> list[tuple[Row, float]]:
+    """Each split with the product of its ratio and of those after it, newest first; entries that repeat one count."""
+    adjustments: dict[str, float] = {}
+    found = []
+    for row in rows:
+        symbol = str(row["ticker"])
+        adjustments[symbol] = adjustments.get(symbol, 1.0) * row["split_from"] / row["split_to"]
+        found.append((row, adjustments[symbol]))
+    return found
+
+
+def _describe_split(row: Row, adjustment: float) -> Row:
+    kind = "forward_split" if row["split_to"] > row["split_from"] else "reverse_split"
+    ratio = {"split_from": float(row["split_from"]), "split_to": float(row["split_to"])}
+    return row | ratio | {"adjustment_type": kind, "historical_adjustment_factor": round(adjustment, 6)}
+
+
 def answer_splits(request: Request, settings: Settings) -> bytes:
-    """Splits, newest first, under today's symbols."""
+    """Splits of the older endpoint, newest first, under today's symbols."""
     query, start = _open_cursor(request)
     limit = replies.read_limit(query, 10, 1000)
     for name, value in query.items():

@@ -98,11 +98,11 @@ class Connection(asyncio.Protocol):
     def _send(self, reply: Reply, *, close: bool, cut: int | None = None) -> None:
         if self._transport is None:
             return
+        kind = "application/json" if reply.body[:1] in {b"{", b"["} else "text/plain"
         lines = [
             f"HTTP/1.1 {reply.status} {_REASONS.get(reply.status, 'Unknown')}",
-            f"Content-Type: {'application/json' if reply.body[:1] in {b'{', b'['} else 'text/plain'}",
             f"Content-Length: {len(reply.body)}",
-            *(f"{name}: {value}" for name, value in reply.headers.items()),
+            *(f"{name}: {value}" for name, value in ({"Content-Type": kind} | dict(reply.headers)).items()),
         ]
         if self._app.settings.source_header:
             lines.append("X-Market-Source: simulated")

@@ -27,7 +27,7 @@ def wire(name, *, broken=None, alert=alerts.send_alert):
         def resolve_session():
             if broken == "resolve_session":
                 raise ValueError("no session")
-            return {"run": "r", "sessions": ["2024-12-13"]}
+            return {"run": "r", "sessions": ["2024-12-13"], "facts": ""}
 
         @task
         def publish_sessions(window):

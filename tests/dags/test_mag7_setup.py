@@ -15,7 +15,7 @@ from tests.dags.conftest import ROOT, Parsing
 if TYPE_CHECKING:
     from airflow.sdk import DAG
 
-MADE = {"upload_scripts", "create_catalog", "migrate_schema"}
+MADE = {"upload_scripts", "publish_facts", "create_catalog", "migrate_schema"}
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from airflow.sdk import DAG
 
 RUN = "mag7_daily-manual__2024-12-13T000000"
-WINDOW = {"run": RUN, "sessions": ["2024-12-12", "2024-12-13"]}
+WINDOW = {"run": RUN, "sessions": ["2024-12-12", "2024-12-13"], "facts": ""}
 TEMPLATE_MARKS = re.compile(r"\{\{|\{%|\{#|%\}|\}\}|Undefined|\bNone\b")
 
 

@@ -13,6 +13,7 @@ from mag7.index.splits import SPLITS
 from mag7.index.symbols import SYMBOL_HISTORY
 from mag7.market.caps import PricedLine, price_line
 from mag7.market.evidence import EvidenceReader
+from mag7.paths import DATA
 from mag7.sessions import list_sessions, month_ends
 from mag7.tasks.collect import list_session_lines
 from mag7.tasks.document import compute_session
@@ -47,8 +48,9 @@ def list_month(month: str) -> tuple[date, ...]:
 def list_awkward(sessions: Sequence[date]) -> set[str]:
     """The seven, every line that splits or gets a new symbol near these sessions, and some others."""
     near = (sessions[0] - timedelta(days=10), sessions[-1] + timedelta(days=10))
-    rows = [(row["ticker"], row["execution_date"]) for row in facts.read_table(SPLITS)]
-    rows += [(row["ticker"], row["first_session"]) for row in facts.read_table(SYMBOL_HISTORY) if row["first_session"]]
+    rows = [(row["ticker"], row["execution_date"]) for row in facts.read_table(DATA / SPLITS)]
+    renamed = facts.read_table(DATA / SYMBOL_HISTORY)
+    rows += [(row["ticker"], row["first_session"]) for row in renamed if row["first_session"]]
     found = {ticker for ticker, day in rows if near[0] <= date.fromisoformat(day) <= near[1]}
     lines = [line.ticker for line in list_session_lines(sessions[-1])]
     return {*SEVEN, "GOOG", *found, *lines[::EVERY]}

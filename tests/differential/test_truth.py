@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from itertools import pairwise
 
 import pytest
@@ -16,6 +16,7 @@ from mag7.index.symbols import SYMBOL_HISTORY
 from mag7.market.caps import FROZEN, FailedLine, PricedLine, price_line
 from mag7.market.document import SessionFigures
 from mag7.market.evidence import DEFAULT_RULES, EvidenceReader
+from mag7.paths import DATA
 from mag7.sessions import list_sessions, next_session, previous_session
 from mag7.settings import Settings
 from mag7.tasks.document import compute_session, judge_coverage
@@ -166,11 +167,24 @@ def count_step(before: PricedLine, after: PricedLine, earlier: date, later: date
     return abs(cap_ratio / price_ratio - 1)
 
 
+@pytest.mark.parametrize("session", [day for day in NAMED if day < date(2023, 1, 1)], ids=str)
+def test_what_is_listed_and_did_not_happen_is_not_applied(session: date) -> None:
+    """The market lists a spin-off of GE, and the first days of two splits that were postponed by 63 days."""
+    listed = {
+        "ISRG 3 for 1 on 2021-08-03",
+        "CPRT 2 for 1 on 2022-09-02",
+        "GE 1281 for 1000 on 2023-01-04",
+    }
+    refused = {f"{item.split.ticker} {item.split}" for item in open_market().splits(session).list_refused()}
+
+    assert refused == {name for name in listed if date.fromisoformat(name[-10:]) > session - timedelta(days=200)}
+
+
 def list_changes() -> list[tuple[str, date]]:
     """Every member and session of the range that splits or gets a new symbol, by the market's tables and by ours."""
     found = {(split.symbol, split.execution_date) for split in facts.splits()}
-    found |= {(row["ticker"], date.fromisoformat(row["execution_date"])) for row in facts.read_table(SPLITS)}
-    renamed = [row for row in facts.read_table(SYMBOL_HISTORY) if row["first_session"]]
+    found |= {(row["ticker"], date.fromisoformat(row["execution_date"])) for row in facts.read_table(DATA / SPLITS)}
+    renamed = [row for row in facts.read_table(DATA / SYMBOL_HISTORY) if row["first_session"]]
     found |= {(row["ticker"], date.fromisoformat(row["first_session"])) for row in renamed}
     inside = [(ticker, day) for ticker, day in found if FIRST < day <= LAST and find_member(ticker, day) is not None]
     return sorted(inside, key=lambda change: (change[1], change[0]))

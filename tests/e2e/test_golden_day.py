@@ -31,8 +31,9 @@ CAPS = {
 }
 LINE_SUM = 56_560_392_349_612.24
 TOTAL_OF_THE_SEVEN = Decimal("18045592596043.32")
-CALLS = 2 * (1 + 503) + 1 + 11
-"""Every close and 503 lines, of the session and of the one before; the list of splits; a count beside each of 11."""
+CALLS = 2 * (1 + 503) + 1 + 2 * 11 + 5
+"""Every close and 503 lines, of the session and of the one before; the list of splits; counts on both sides of each of
+11, and closes beside the three nearest."""
 
 MIDNIGHT_NEW_YORK = 1_734_066_000_000
 

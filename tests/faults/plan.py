@@ -12,7 +12,7 @@ Rule = Mapping[str, Any]
 MARKET, AWS = "market", "aws"
 LONGEST_STALL = "stall longer than the read timeout"
 
-DETAILS, GROUPED, LISTING = "/v3/reference/tickers/", "/v2/aggs/grouped", "/v3/reference/splits"
+DETAILS, GROUPED, LISTING = "/v3/reference/tickers/", "/v2/aggs/grouped", "/stocks/v1/splits"
 WRITES = "^S3 PUT "
 READS = "^S3 GET /[^/]+/."
 SPARK_WRITES = "^HDFS (CREATE|RENAME|DELETE) .*/staging/"

@@ -16,11 +16,18 @@ from typing import Any
 from hypothesis import strategies as st
 
 from mag7.index.holdings import FUND, Holdings, read_holdings
-from mag7.index.identifiers import CIK_COLUMNS, Identifiers, load_ciks
-from mag7.index.membership import MEMBERSHIP_COLUMNS, SPAN_COLUMNS, MembershipTable, read_membership
-from mag7.index.share_counts import REFERENCE_COLUMNS, load_references
-from mag7.index.splits import SPLIT_COLUMNS, SplitTable, load_splits
-from mag7.index.symbols import SYMBOL_COLUMNS, load_symbols
+from mag7.index.identifiers import CIK_COLUMNS, Identifiers, read_ciks
+from mag7.index.membership import (
+    MEMBERSHIP_COLUMNS,
+    SPAN_COLUMNS,
+    MembershipTable,
+    load_membership,
+    read_membership,
+)
+from mag7.index.share_counts import REFERENCE_COLUMNS, read_references
+from mag7.index.splits import SPLIT_COLUMNS, SplitTable, read_splits
+from mag7.index.symbols import SYMBOL_COLUMNS, read_symbols
+from mag7.index.tables import FactTable
 from mag7.sessions import OVERRIDE_COLUMNS, Override, apply_overrides, load_calendar, read_overrides
 from tests.fuzz.hostile import TEXTS, broken, byte_bodies, to_bytes
 from tests.fuzz.tiers import Fuzzed, ours_or_value
@@ -90,12 +97,9 @@ def files(*tables: Table) -> st.SearchStrategy[bytes]:
     )
 
 
-def with_file(body: bytes, read: Callable[[Path], Any], *subjects: str) -> tuple[Any, Table]:
-    """Read a file of some bytes; gives what was read, and the file's rows as csv sees them."""
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "table.csv"
-        path.write_bytes(body)
-        value = ours_or_value(lambda: read(path), "table.csv", *subjects)
+def with_table(body: bytes, read: Callable[[FactTable], Any], *subjects: str) -> tuple[Any, Table]:
+    """Read a table of some bytes; gives what was read, and the table's rows as csv sees them."""
+    value = ours_or_value(lambda: read(FactTable("table.csv", body)), "table.csv", *subjects)
     if value is None:
         return None, []
     return value, list(csv.reader(io.StringIO(body.decode("utf-8"), newline="")))
@@ -223,7 +227,7 @@ CIKS: Table = [
 
 def check_splits(body: bytes) -> None:
     table: SplitTable | None
-    table, rows = with_file(body, load_splits.__wrapped__)
+    table, rows = with_table(body, lambda table: read_splits(table, load_membership()))
     if table is None:
         return
     splits = [split for found in table.splits.values() for split in found]
@@ -235,7 +239,7 @@ def check_splits(body: bytes) -> None:
 
 
 def check_symbols(body: bytes) -> None:
-    table, rows = with_file(body, load_symbols.__wrapped__)
+    table, rows = with_table(body, read_symbols)
     if table is None:
         return
     assert sum(len(periods) for periods in table.values()) == len(rows) - 1
@@ -247,7 +251,7 @@ def check_symbols(body: bytes) -> None:
 
 
 def check_references(body: bytes) -> None:
-    table, rows = with_file(body, load_references.__wrapped__)
+    table, rows = with_table(body, lambda table: read_references(table, load_membership()))
     if table is None:
         return
     found = [reference for references in table.values() for reference in references]
@@ -258,12 +262,8 @@ def check_references(body: bytes) -> None:
 def check_members(body: bytes) -> None:
     table: MembershipTable | None
 
-    def read(path: Path) -> MembershipTable:
-        span = path.with_name("span.csv")
-        span.write_text(write_csv(SPAN_TABLE))
-        return read_membership.__wrapped__(path, span)
-
-    table, rows = with_file(body, read)
+    span = FactTable("span.csv", write_csv(SPAN_TABLE).encode())
+    table, rows = with_table(body, lambda members: read_membership(members, span))
     if table is None:
         return
     assert len(table.stays) == len(rows) - 1
@@ -274,19 +274,15 @@ def check_members(body: bytes) -> None:
 
 
 def check_span(body: bytes) -> None:
-    def read(path: Path) -> MembershipTable:
-        members = path.with_name("members.csv")
-        members.write_text(write_csv(MEMBERS))
-        return read_membership.__wrapped__(members, path)
-
-    table, _ = with_file(body, read)
+    members = FactTable("members.csv", write_csv(MEMBERS).encode())
+    table, _ = with_table(body, lambda span: read_membership(members, span))
     if table is not None:
         assert table.first_session <= table.last_session
 
 
 def check_overrides(body: bytes) -> None:
     overrides: tuple[Override, ...] | None
-    overrides, rows = with_file(body, read_overrides)
+    overrides, rows = with_table(body, lambda table: read_overrides(table.name, table.body))
     if overrides is None:
         return
     assert len(overrides) == len([row for row in rows if row]) - 1
@@ -301,7 +297,7 @@ def check_overrides(body: bytes) -> None:
 
 def check_ciks(body: bytes) -> None:
     found: Identifiers | None
-    found, rows = with_file(body, load_ciks.__wrapped__)
+    found, rows = with_table(body, lambda table: read_ciks(table, load_membership()))
     if found is None:
         return
     periods = [period for mine in found.periods.values() for period in mine]

@@ -7,13 +7,14 @@ import json
 import tracemalloc
 from collections.abc import Callable
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mag7.errors import Mag7Error
-from mag7.index.splits import load_splits
+from mag7.index.membership import load_membership
+from mag7.index.splits import read_splits
+from mag7.index.tables import FactTable
 from mag7.polygon import answers
 from mag7.polygon.answers import AnswersCorruptError, AnswerStore
 from mag7.polygon.bodies import parse_grouped_daily, parse_splits, parse_ticker_details
@@ -80,11 +81,10 @@ def test_a_volume_that_was_taken_can_be_written_out(volume: Any) -> None:
 
 
 @pytest.mark.parametrize("number", ["1e999999999", "1e-999999999"])
-def test_a_ratio_of_the_fact_table_is_no_endless_fraction(tmp_path: Path, number: str) -> None:
-    path = tmp_path / "splits.csv"
-    path.write_text(write_csv([SPLIT_ROWS[0], ["AAPL", "2020-08-31", "1", number, "a source"]]))
+def test_a_ratio_of_the_fact_table_is_no_endless_fraction(number: str) -> None:
+    body = write_csv([SPLIT_ROWS[0], ["AAPL", "2020-08-31", "1", number, "a source"]]).encode()
 
-    assert measure_peak(lambda: load_splits.__wrapped__(path)) < MEBIBYTE
+    assert measure_peak(lambda: read_splits(FactTable("splits.csv", body), load_membership())) < MEBIBYTE
 
 
 def test_an_object_of_answers_is_not_unfolded_whole(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ def make_document(session: date = GOLDEN_DAY, *, failed: tuple[str, ...] = ()) -
     caps = {ticker: close * count for ticker, (close, count) in QUOTES.items() if ticker not in failed}
     total = sum(caps.values())
     return {
-        "schema_version": 3,
+        "schema_version": 4,
         "source": "simulated",
         "trading_date": day,
         "data_collection_time": f"{day}T20:59:05-05:00",
@@ -61,6 +61,8 @@ def make_document(session: date = GOLDEN_DAY, *, failed: tuple[str, ...] = ()) -
             "top10_pct": 100.0,
             "quality": "partial" if failed else "complete",
             "mag7_pct_of_sp500_before": None if failed else 99.25,
+            "membership_provisional": bool(failed),
+            "facts_version": "0123456789abcdef",
         },
         "sp500_details": {
             "total_market_cap": total,

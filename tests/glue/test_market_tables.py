@@ -154,6 +154,7 @@ def test_a_count_says_by_how_much_it_was_divided_and_a_share_what_it_was_before(
         assert {row["ticker"]: row["split_factor"] for row in lines} == factors
         (metrics,) = read_rows(written, FLAT, "concentration_metrics", session)
         assert metrics["mag7_pct_of_sp500_before"] == before
+        assert metrics["facts_version"] == "0123456789abcdef"
 
 
 def test_a_repeated_run_leaves_only_its_own_rows(spark: SparkSession, tmp_path: Path, job_folder: Path) -> None:
@@ -266,7 +267,7 @@ def spoil_number(document: Document) -> None:
     ("spoil", "said"),
     [
         (spoil_date, "says that its trading_date is 2024-12-12"),
-        (spoil_version, "has schema_version 1, these jobs read 3"),
+        (spoil_version, "has schema_version 1, these jobs read 4"),
         (spoil_bar, "holds prices of 2024-12-12"),
         (spoil_part, "lacks constituents"),
         (spoil_volume, "does not have the shape"),

@@ -55,6 +55,8 @@ def make_rows(session: date = GOLDEN_DAY, *, outside: tuple[str, ...] = ()) -> R
                 "quality": "complete",
                 "source": "test",
                 "mag7_pct_of_sp500_before": 100 * in_index / total + 0.5,
+                "membership_provisional": False,
+                "facts_version": "0123456789abcdef",
             }
         ],
         "company_details": [_details(session, ticker) for ticker in SEVEN],

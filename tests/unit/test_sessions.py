@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mag7.index.facts import load_packaged_facts
 from mag7.sessions import (
-    OVERRIDES,
     NotASessionError,
     Override,
     OverrideInvalidError,
@@ -258,24 +258,23 @@ class TestSessionsAskedFor:
 
 
 class TestOverrides:
-    def write(self, folder: Path, *rows: str) -> Path:
-        path = folder / "session_overrides.csv"
-        path.write_text("\n".join(["date,kind,close,announced,source", *rows]) + "\n")
-        return path
+    def read(self, *rows: str) -> tuple[Override, ...]:
+        body = "\n".join(["date,kind,close,announced,source", *rows]) + "\n"
+        return read_overrides("session_overrides.csv", body.encode())
 
     def session(self) -> Session:
         return Session(date(2025, 1, 10), at("2025-01-10T14:30"), at("2025-01-10T21:00"))
 
     def test_the_projects_own_file_is_valid(self) -> None:
-        assert date(2025, 1, 9) in {override.date for override in read_overrides(OVERRIDES)}
+        assert date(2025, 1, 9) in {override.date for override in load_packaged_facts().overrides}
 
-    def test_a_closure_removes_the_session(self, tmp_path: Path) -> None:
-        overrides = read_overrides(self.write(tmp_path, "2025-01-10,closed,,2025-01-08,a notice"))
+    def test_a_closure_removes_the_session(self) -> None:
+        overrides = self.read("2025-01-10,closed,,2025-01-08,a notice")
 
         assert list(apply_overrides([self.session()], overrides)) == []
 
-    def test_an_early_close_is_new_york_time(self, tmp_path: Path) -> None:
-        overrides = read_overrides(self.write(tmp_path, "2025-01-10,early_close,13:00,2025-01-08,a notice"))
+    def test_an_early_close_is_new_york_time(self) -> None:
+        overrides = self.read("2025-01-10,early_close,13:00,2025-01-08,a notice")
 
         assert list(apply_overrides([self.session()], overrides)) == [
             Session(date(2025, 1, 10), at("2025-01-10T14:30"), at("2025-01-10T18:00"))
@@ -298,16 +297,13 @@ class TestOverrides:
             (["2025-01-10,early_close,13:00+05:00,2025-01-08,x"], "line 2: close is 13:00.05:00"),
         ],
     )
-    def test_a_row_of_unknown_form_is_refused(self, tmp_path: Path, rows: list[str], message: str) -> None:
+    def test_a_row_of_unknown_form_is_refused(self, rows: list[str], message: str) -> None:
         with pytest.raises(OverrideInvalidError, match=message):
-            read_overrides(self.write(tmp_path, *rows))
+            self.read(*rows)
 
-    def test_unknown_columns_are_refused(self, tmp_path: Path) -> None:
-        path = tmp_path / "session_overrides.csv"
-        path.write_text("day,kind\n")
-
+    def test_unknown_columns_are_refused(self) -> None:
         with pytest.raises(OverrideInvalidError, match="must have the columns date,kind,close,announced,source"):
-            read_overrides(path)
+            read_overrides("session_overrides.csv", b"day,kind\n")
 
     def test_a_close_before_the_open_is_refused(self) -> None:
         with pytest.raises(OverrideInvalidError, match="2025-01-10 cannot close early at 08:00"):
@@ -317,12 +313,9 @@ class TestOverrides:
         with pytest.raises(OverrideInvalidError, match=r"cannot close early at 20:00:00: .* closes at 21:00 UTC"):
             list(apply_overrides([self.session()], [Override(date(2025, 1, 10), time(20), "")]))
 
-    def test_a_file_that_is_no_text_is_refused(self, tmp_path: Path) -> None:
-        path = tmp_path / "session_overrides.csv"
-        path.write_bytes(b"\xff\xfe")
-
+    def test_a_file_that_is_no_text_is_refused(self) -> None:
         with pytest.raises(OverrideInvalidError, match=r"session_overrides.csv is no comma-separated text in UTF-8"):
-            read_overrides(path)
+            read_overrides("session_overrides.csv", b"\xff\xfe")
 
 
 @pytest.mark.parametrize("day", ["2027-12-25", "2099-01-05", "2025-01-11"])

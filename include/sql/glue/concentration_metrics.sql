@@ -17,5 +17,7 @@ SELECT
     concentration_metrics.top10_pct,
     concentration_metrics.quality,
     source,
-    concentration_metrics.mag7_pct_of_sp500_before
+    concentration_metrics.mag7_pct_of_sp500_before,
+    concentration_metrics.membership_provisional,
+    concentration_metrics.facts_version
 FROM market_data

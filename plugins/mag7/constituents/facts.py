@@ -10,6 +10,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
+from mag7.index.facts import IndexFacts
 from mag7.index.identifiers import CIK_COLUMNS, FIGI_COLUMNS, IdentifierPeriod, Identifiers
 from mag7.index.membership import Membership, MembershipTable
 from mag7.index.symbols import SYMBOL_COLUMNS, SymbolPeriod
@@ -20,11 +21,11 @@ FactRow: TypeAlias = Membership | SymbolPeriod | IdentifierPeriod
 class Table(StrEnum):
     """The tables that a decision can change, by the names of their files."""
 
-    MEMBERSHIP = "index_membership"
-    SPAN = "index_membership_span"
-    SYMBOLS = "symbol_history"
-    CIKS = "issuer_ciks"
-    FIGIS = "line_figis"
+    MEMBERSHIP = "index_membership.csv"
+    SPAN = "index_membership_span.csv"
+    SYMBOLS = "symbol_history.csv"
+    CIKS = "issuer_ciks.csv"
+    FIGIS = "line_figis.csv"
 
 
 COLUMNS: Final = MappingProxyType(
@@ -47,10 +48,15 @@ class Facts:
         """The last session whose list is confirmed."""
         return self.membership.last_session
 
+    @classmethod
+    def of(cls, facts: IndexFacts) -> Facts:
+        """Take the tables out of a version of the facts."""
+        return cls(facts.membership, facts.symbols, facts.ciks, facts.figis)
+
 
 @dataclass(frozen=True)
 class Decided:
-    """Which rule or person decided a row, why, and from which files (SHA-256)."""
+    """Which rule or person decided a row, why, and from which files (SHA-256); ``source`` is what the row names."""
 
     by: str
     why: str
@@ -164,7 +170,7 @@ def _edits_of(
         old = old_by_begin.pop(_begin(row), None)
         by = decided.get(row, otherwise)
         if old is None:
-            yield RowEdit(table, None, to_columns(table, row, by.source), by)
+            yield RowEdit(table, None, to_columns(table, row, by.source or f"{by.by}: {by.why}"), by)
         else:
             yield RowEdit(table, to_columns(table, old), to_columns(table, row), by)
     for row in sorted(old_by_begin.values(), key=_order):

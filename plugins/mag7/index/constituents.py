@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
 from types import MappingProxyType
 
 from mag7.index.identifiers import load_ciks, load_figis
 from mag7.index.membership import Membership, ShareClasses, load_membership
+from mag7.index.pinned import cached_by_facts
 from mag7.index.symbols import symbol_on
 
 
@@ -37,7 +37,7 @@ class Line:
     figis: frozenset[str] = frozenset()
 
 
-@lru_cache(maxsize=64)
+@cached_by_facts(64)
 def list_lines(session: date) -> tuple[Line, ...]:
     """List the lines that were in the index on a session, by ticker.
 
@@ -68,6 +68,6 @@ def main_ticker(issuer: str) -> str:
     return _main_tickers()[issuer]
 
 
-@lru_cache(maxsize=1)
+@cached_by_facts(1)
 def _main_tickers() -> Mapping[str, str]:
     return MappingProxyType({stay.issuer: stay.ticker for stay in load_membership().stays if stay.main_line})

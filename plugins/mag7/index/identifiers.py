@@ -10,18 +10,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
-from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from mag7.index.membership import load_membership
-from mag7.index.tables import Row, read_rows
-from mag7.paths import DATA
+from mag7.index.membership import MembershipTable
+from mag7.index.pinned import pinned_facts
+from mag7.index.tables import FactTable, Row, read_rows
 
-ISSUER_CIKS: Final = DATA / "issuer_ciks.csv"
+ISSUER_CIKS: Final = "issuer_ciks.csv"
 CIK_COLUMNS: Final = ("issuer", "cik", "first_session", "last_session", "source")
-LINE_FIGIS: Final = DATA / "line_figis.csv"
+LINE_FIGIS: Final = "line_figis.csv"
 FIGI_COLUMNS: Final = ("ticker", "share_class_figi", "first_session", "last_session", "source")
 CIK: Final = re.compile(r"\d{10}")
 FIGI: Final = re.compile(r"BBG[0-9BCDFGHJ-NP-TV-Z]{9}")
@@ -58,29 +56,35 @@ class Identifiers:
         return found.pop() if len(found) == 1 else None
 
 
-@lru_cache(maxsize=4)
-def load_ciks(path: Path = ISSUER_CIKS) -> Identifiers:
-    """Load the CIKs of companies by issuer key.
+def load_ciks() -> Identifiers:
+    """Return the CIKs of the pinned facts, by issuer key."""
+    return pinned_facts().ciks
+
+
+def load_figis() -> Identifiers:
+    """Return the share-class FIGIs of the pinned facts, by ticker."""
+    return pinned_facts().figis
+
+
+def read_ciks(table: FactTable, membership: MembershipTable) -> Identifiers:
+    """Read the CIKs of companies by issuer key.
 
     Raises FactTableInvalidError, which names the row, for an issuer that no line has, a CIK that is not ten digits or
     belongs to two issuers, and a period that ends before it begins.
     """
-    issuers = {stay.issuer for stay in load_membership().stays}
-    return _read(path, CIK_COLUMNS, issuers, CIK)
+    return _read(table, CIK_COLUMNS, {stay.issuer for stay in membership.stays}, CIK)
 
 
-@lru_cache(maxsize=4)
-def load_figis(path: Path = LINE_FIGIS) -> Identifiers:
-    """Load the share-class FIGIs of lines by ticker; raises FactTableInvalidError as ``load_ciks`` does."""
-    tickers = {stay.ticker for stay in load_membership().stays}
-    return _read(path, FIGI_COLUMNS, tickers, FIGI)
+def read_figis(table: FactTable, membership: MembershipTable) -> Identifiers:
+    """Read the share-class FIGIs of lines by ticker; raises FactTableInvalidError as ``read_ciks`` does."""
+    return _read(table, FIGI_COLUMNS, {stay.ticker for stay in membership.stays}, FIGI)
 
 
-def _read(path: Path, columns: tuple[str, ...], known: Iterable[str], form: re.Pattern[str]) -> Identifiers:
+def _read(table: FactTable, columns: tuple[str, ...], known: Iterable[str], form: re.Pattern[str]) -> Identifiers:
     names = frozenset(known)
     periods: defaultdict[str, list[IdentifierPeriod]] = defaultdict(list)
     owners: dict[str, str] = {}
-    for row in read_rows(path, columns):
+    for row in read_rows(table, columns):
         period = _parse(row, columns, form)
         if period.owner not in names:
             raise row.refuse(f"no line of the index has this {columns[0]}")

@@ -8,17 +8,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
-from functools import lru_cache
 from itertools import pairwise
-from pathlib import Path
 from typing import Final
 
 from mag7.errors import Mag7Error
-from mag7.index.tables import FactTableInvalidError, Row, read_rows
-from mag7.paths import DATA
+from mag7.index.pinned import pinned_facts
+from mag7.index.tables import FactTable, FactTableInvalidError, Row, read_rows
 
-MEMBERSHIP: Final = DATA / "index_membership.csv"
-SPAN: Final = DATA / "index_membership_span.csv"
+MEMBERSHIP: Final = "index_membership.csv"
+SPAN: Final = "index_membership_span.csv"
 MEMBERSHIP_COLUMNS: Final = (
     "ticker",
     "company",
@@ -88,7 +86,7 @@ class MembershipTable:
         """
         if not self.first_session <= session <= self.last_session + timedelta(days=CARRY_FORWARD_DAYS):
             raise MembershipUnknownError(
-                f"the index members of {session} are not known: {MEMBERSHIP.name} covers {self.first_session} to "
+                f"the index members of {session} are not known: {MEMBERSHIP} covers {self.first_session} to "
                 f"{self.last_session}, and its newest list serves {CARRY_FORWARD_DAYS} days longer; take a session in "
                 "it, or add the changes since (include/data/README.md)"
             )
@@ -100,12 +98,11 @@ class MembershipTable:
 
 
 def load_membership() -> MembershipTable:
-    """Load the project's table; read once and kept."""
-    return read_membership(MEMBERSHIP, SPAN)
+    """Return the membership of the pinned facts."""
+    return pinned_facts().membership
 
 
-@lru_cache(maxsize=4)
-def read_membership(table: Path, span: Path) -> MembershipTable:
+def read_membership(table: FactTable, span: FactTable) -> MembershipTable:
     """Read and check a table.
 
     Raises FactTableInvalidError, which names the row, for unknown columns, repeated rows, a stay that ends before

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import date
-from functools import lru_cache
 from typing import Final
 
 from mag7.index.constituents import Line, line_of
 from mag7.index.membership import load_membership
+from mag7.index.pinned import cached_by_facts
 
 SEVEN: Final[tuple[str, ...]] = ("AAPL", "MSFT", "GOOGL", "AMZN", "NVDA", "META", "TSLA")
 
@@ -18,7 +18,7 @@ def seven_lines(session: date) -> tuple[Line, ...]:
     return tuple(line_of(stays[ticker], session) for ticker in SEVEN)
 
 
-@lru_cache(maxsize=1)
+@cached_by_facts(1)
 def seven_issuers() -> frozenset[str]:
     """Return the keys of the seven companies."""
     return frozenset(stay.issuer for stay in load_membership().stays if stay.ticker in SEVEN)

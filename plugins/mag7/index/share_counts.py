@@ -8,17 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from fractions import Fraction
-from functools import lru_cache
-from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from mag7.index.membership import load_membership
+from mag7.index.membership import MembershipTable
+from mag7.index.pinned import pinned_facts
 from mag7.index.splits import SplitTable
-from mag7.index.tables import Row, read_rows
-from mag7.paths import DATA
+from mag7.index.tables import FactTable, Row, read_rows
 
-REFERENCES: Final = DATA / "share_count_references.csv"
+REFERENCES: Final = "share_count_references.csv"
 REFERENCE_COLUMNS: Final = ("ticker", "as_of", "shares", "accession", "source")
 
 ACCESSION: Final = re.compile(r"\d{10}-\d{2}-\d{6}")
@@ -44,16 +42,20 @@ class ReferenceCount:
     accession: str | None = None
 
 
-@lru_cache(maxsize=4)
-def load_references(path: Path = REFERENCES) -> Mapping[str, tuple[ReferenceCount, ...]]:
-    """Load the reference counts by company.
+def load_references() -> Mapping[str, tuple[ReferenceCount, ...]]:
+    """Return the reference counts of the pinned facts, by company."""
+    return pinned_facts().references
+
+
+def read_references(table: FactTable, membership: MembershipTable) -> Mapping[str, tuple[ReferenceCount, ...]]:
+    """Read the reference counts by company.
 
     Raises FactTableInvalidError, which names the row, for a ticker that no line of the index has, a count that is not
     a whole number above zero, and a second count of one company and date.
     """
-    issuers = {stay.ticker: stay.issuer for stay in load_membership().stays}
+    issuers = {stay.ticker: stay.issuer for stay in membership.stays}
     found: defaultdict[str, list[ReferenceCount]] = defaultdict(list)
-    for row in read_rows(path, REFERENCE_COLUMNS):
+    for row in read_rows(table, REFERENCE_COLUMNS):
         reference = _parse(row, issuers)
         if any(other.as_of == reference.as_of for other in found[reference.issuer]):
             raise row.refuse("a second reference count of this company and date")

@@ -1,29 +1,29 @@
 """Splits of index companies: the project's own table, joined with what the provider lists.
 
 A split belongs to a company: all its share classes split alike. Shares trade on the new basis from the execution date.
+A row of the project's table is a fact. An entry of the provider's list is a claim: mag7.market.claims judges it.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from functools import lru_cache
 from itertools import pairwise
-from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from mag7.index.membership import Membership, load_membership
+from mag7.index.constituents import Line, line_of
+from mag7.index.membership import Membership, MembershipTable, load_membership
+from mag7.index.pinned import cached_by_facts, pinned_facts
 from mag7.index.symbols import load_symbols, symbol_on
-from mag7.index.tables import Row, read_rows
-from mag7.paths import DATA
+from mag7.index.tables import FactTable, Row, read_rows
 from mag7.polygon.bodies import ListedSplit
 
-SPLITS: Final = DATA / "splits.csv"
+SPLITS: Final = "splits.csv"
 SPLIT_COLUMNS: Final = ("ticker", "execution_date", "split_from", "split_to", "source")
 
 SAME_SPLIT_DAYS: Final = 40
@@ -59,15 +59,41 @@ class Split:
 
 
 @dataclass(frozen=True)
+class RefusedSplit:
+    """An entry of the provider's list that is not applied, and why.
+
+    ``settled`` says that the company's counts on both sides of it show that nothing was split, so nothing is in doubt.
+    """
+
+    split: Split
+    reason: str
+    settled: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.split.ticker} {self.split} is not applied: {self.reason}"
+
+
+@dataclass(frozen=True)
 class SplitTable:
-    """Every known split by company, oldest first, and why some companies' splits are not known for certain."""
+    """Every known split by company, oldest first, and why some companies' splits are not known for certain.
+
+    ``claims`` are all entries of the provider that ``splits`` may hold, also those that repeat or contradict one
+    another; ``refused`` are those that were judged and are not applied.
+    """
 
     splits: Mapping[str, tuple[Split, ...]]
     contested: Mapping[str, str] = field(default_factory=dict)
+    claims: Mapping[str, tuple[Split, ...]] = field(default_factory=dict, compare=False)
+    refused: Mapping[str, tuple[RefusedSplit, ...]] = field(default_factory=dict)
+    late: frozenset[Split] = frozenset()
 
     def of(self, issuer: str) -> tuple[Split, ...]:
         """Return a company's splits, oldest first."""
         return self.splits.get(issuer, ())
+
+    def list_refused(self) -> list[RefusedSplit]:
+        """List the provider's entries that are not applied, by company, oldest first."""
+        return [refused for mine in self.refused.values() for refused in mine]
 
     def factor_between(self, issuer: str, earlier: date, later: date) -> Fraction:
         """Return how many shares of ``later`` one share of ``earlier`` became: 1 where nothing split in between."""
@@ -78,20 +104,26 @@ class SplitTable:
         return factor
 
 
-@lru_cache(maxsize=4)
-def load_splits(path: Path = SPLITS) -> SplitTable:
-    """Load the project's own table.
+def load_splits() -> SplitTable:
+    """Return the splits of the pinned facts: those that the project's own table states."""
+    return pinned_facts().splits
+
+
+def read_splits(table: FactTable, membership: MembershipTable) -> SplitTable:
+    """Read the project's own table.
 
     A ratio of 1 says that nothing was split near its date: it withdraws an entry of the provider. Raises
     FactTableInvalidError, which names the row, for a company that never was in the index, a ratio that is not two
     positive numbers, and a second row of one company within SAME_SPLIT_DAYS: a duplicate or contradiction.
     """
-    rows = [(_parse(row), row) for row in read_rows(path, SPLIT_COLUMNS)]
+    mains = _find_mains(membership)
+    lines = {stay.ticker: mains[stay.issuer] for stay in membership.stays}
+    rows = [(_parse(row, lines), row) for row in read_rows(table, SPLIT_COLUMNS)]
     rows.sort(key=lambda pair: (pair[0].issuer, pair[0].execution_date))
     for (earlier, before), (later, row) in pairwise(rows):
         if earlier.issuer == later.issuer and _are_rivals(earlier, later):
             raise row.refuse(f"a second split of {later.ticker} beside the one in {before.place}: {earlier}")
-    return _tabulate(split for split, _ in rows)
+    return tabulate(split for split, _ in rows)
 
 
 def merge_splits(
@@ -119,19 +151,23 @@ def merge_splits(
         if member is not None and not known.of(member.issuer):
             contested[member.issuer] = (
                 f"an entry of the provider's list of splits cannot be used ({reason}): add the company's splits to"
-                f" {SPLITS.name}"
+                f" {SPLITS}"
             )
     merged = [split for splits in known.splits.values() for split in splits]
-    for issuer, splits in found.items():
-        kept, clash = _collapse(sorted(splits, key=_order))
+    claims = {issuer: tuple(sorted(splits, key=_order)) for issuer, splits in sorted(found.items())}
+    for issuer, splits in claims.items():
+        kept, clash = collapse(splits)
         if clash is not None:
-            contested[issuer] = clash
+            contested.setdefault(issuer, clash)
         merged += kept
-    return _tabulate(merged, contested)
+    return replace(tabulate(merged, contested), claims=MappingProxyType(claims))
 
 
-def _collapse(splits: list[Split]) -> tuple[list[Split], str | None]:
-    """Keep the latest of entries that are one split; says where entries near each other differ in their ratio."""
+def collapse(splits: Sequence[Split]) -> tuple[list[Split], str | None]:
+    """Keep the latest of entries that are one split; says where entries near each other differ in their ratio.
+
+    This is what can be said of a company's entries, oldest first, where neither closes nor counts tell.
+    """
     kept: list[Split] = []
     for split in splits:
         near = kept[-1] if kept and _are_near(kept[-1].execution_date, split.execution_date) else None
@@ -142,7 +178,7 @@ def _collapse(splits: list[Split]) -> tuple[list[Split], str | None]:
         else:
             return [], (
                 f"the provider lists two splits of {split.ticker} that contradict each other, {near} and {split}: add "
-                f"the right one to {SPLITS.name}"
+                f"the right one to {SPLITS}"
             )
     return kept, None
 
@@ -163,7 +199,8 @@ def _are_near(one: date, other: date) -> bool:
     return abs(one - other) <= timedelta(days=SAME_SPLIT_DAYS)
 
 
-def _tabulate(splits: Iterable[Split], contested: Mapping[str, str] | None = None) -> SplitTable:
+def tabulate(splits: Iterable[Split], contested: Mapping[str, str] | None = None) -> SplitTable:
+    """Put splits into a table, by company and oldest first."""
     found: defaultdict[str, list[Split]] = defaultdict(list)
     for split in splits:
         found[split.issuer].append(split)
@@ -173,8 +210,8 @@ def _tabulate(splits: Iterable[Split], contested: Mapping[str, str] | None = Non
     return SplitTable(MappingProxyType(ordered), MappingProxyType(dict(contested or {})))
 
 
-def _parse(row: Row) -> Split:
-    member = _members().get(row.text("ticker"))
+def _parse(row: Row, lines: Mapping[str, Membership]) -> Split:
+    member = lines.get(row.text("ticker"))
     if member is None:
         raise row.refuse("no company of the index has this ticker")
     return Split(
@@ -185,6 +222,11 @@ def _parse(row: Row) -> Split:
         row.positive("split_to"),
         row.text("source"),
     )
+
+
+def find_main_line(issuer: str, session: date) -> Line:
+    """Find a company's main line as it is on a session, whether it is in the index then or not."""
+    return line_of(_mains()[issuer], session)
 
 
 def _find_member(symbol: str, day: date) -> Membership | None:
@@ -198,7 +240,7 @@ def _is_anothers(issuer: str, day: date) -> bool:
     return gone is not None and day > gone + timedelta(days=REUSE_DAYS)
 
 
-@lru_cache(maxsize=1)
+@cached_by_facts(1)
 def _last_days() -> Mapping[str, date]:
     """By company that has left the index, the last day on which one of its lines was a member."""
     found: defaultdict[str, list[date | None]] = defaultdict(list)
@@ -207,14 +249,23 @@ def _last_days() -> Mapping[str, date]:
     return MappingProxyType({issuer: max(filter(None, days)) for issuer, days in found.items() if all(days)})
 
 
-@lru_cache(maxsize=1)
+@cached_by_facts(1)
 def _members() -> Mapping[str, Membership]:
     """Every ticker that ever was in the index, to a stay of its company's main line."""
-    stays = load_membership().stays
-    mains = {stay.issuer: stay for stay in stays if stay.main_line}
-    return MappingProxyType({stay.ticker: mains[stay.issuer] for stay in stays})
+    mains = _mains()
+    return MappingProxyType({stay.ticker: mains[stay.issuer] for stay in load_membership().stays})
 
 
-@lru_cache(maxsize=256)
+@cached_by_facts(1)
+def _mains() -> Mapping[str, Membership]:
+    """Every company that ever was in the index, to a stay of its main line."""
+    return _find_mains(load_membership())
+
+
+def _find_mains(membership: MembershipTable) -> Mapping[str, Membership]:
+    return MappingProxyType({stay.issuer: stay for stay in membership.stays if stay.main_line})
+
+
+@cached_by_facts(256)
 def _former_symbols(day: date) -> Mapping[str, Membership]:
     return MappingProxyType({symbol_on(ticker, day): _members()[ticker] for ticker in load_symbols()})

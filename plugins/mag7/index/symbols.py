@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
 from itertools import groupby, pairwise
-from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from mag7.index.tables import Row, read_rows
-from mag7.paths import DATA
+from mag7.index.pinned import pinned_facts
+from mag7.index.tables import FactTable, Row, read_rows
 
-SYMBOL_HISTORY: Final = DATA / "symbol_history.csv"
+SYMBOL_HISTORY: Final = "symbol_history.csv"
 SYMBOL_COLUMNS: Final = ("ticker", "symbol", "first_session", "last_session", "source")
 
 # Holdings files write share classes without a separator. No rule can tell BRKB (class B of BRK) from GOOGL or BRKR
@@ -51,10 +49,14 @@ def symbol_on(ticker: str, session: date) -> str:
     return ticker
 
 
-@lru_cache(maxsize=4)
-def load_symbols(path: Path = SYMBOL_HISTORY) -> Mapping[str, tuple[SymbolPeriod, ...]]:
-    """Load the symbol history by ticker; raises FactTableInvalidError where periods of a line overlap."""
-    rows = read_rows(path, SYMBOL_COLUMNS)
+def load_symbols() -> Mapping[str, tuple[SymbolPeriod, ...]]:
+    """Return the symbol history of the pinned facts, by ticker."""
+    return pinned_facts().symbols
+
+
+def read_symbols(table: FactTable) -> Mapping[str, tuple[SymbolPeriod, ...]]:
+    """Read a symbol history by ticker; raises FactTableInvalidError where periods of a line overlap."""
+    rows = read_rows(table, SYMBOL_COLUMNS)
     parsed = [(_parse(row), row) for row in rows]
     parsed.sort(key=lambda pair: (pair[0].ticker, pair[0].first or date.min))
     for (earlier, _), (later, row) in pairwise(parsed):

@@ -1,13 +1,13 @@
-"""Reading the fact tables of include/data: CSV rows by column name, each with the place it stands at."""
+"""Reading fact tables: CSV rows by column name, each with the place it stands at."""
 
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
-from pathlib import Path
 from typing import Final
 
 from mag7.errors import Mag7Error, one_line
@@ -17,6 +17,14 @@ LARGEST_EXPONENT: Final = 24
 
 class FactTableInvalidError(Mag7Error):
     """A row of a fact table is not of its form or contradicts another row; the message names the row."""
+
+
+@dataclass(frozen=True)
+class FactTable:
+    """A table as it is stored: its file name, which errors show, and its bytes."""
+
+    name: str
+    body: bytes
 
 
 @dataclass(frozen=True)
@@ -71,21 +79,21 @@ class Row:
         return FactTableInvalidError(f"{self.place} [{one_line(','.join(self.values.values()))}]: {one_line(why)}")
 
 
-def read_rows(path: Path, columns: Sequence[str]) -> tuple[Row, ...]:
+def read_rows(table: FactTable, columns: Sequence[str]) -> tuple[Row, ...]:
     """Read a UTF-8 table with exactly these columns.
 
     Raises FactTableInvalidError where it is no such text, where columns are unknown or missing, where a row has more or
     fewer values than columns, and where a row stands there twice.
     """
-    lines = read_lines(path)
+    lines = read_lines(table)
     _, header = next(lines, (0, []))
     if header != list(columns):
         found = one_line(",".join(header))
-        raise FactTableInvalidError(f"{path.name} must have the columns {','.join(columns)}, not {found}")
+        raise FactTableInvalidError(f"{table.name} must have the columns {','.join(columns)}, not {found}")
     seen: dict[tuple[str, ...], int] = {}
     rows = []
     for number, values in lines:
-        row = Row(f"{path.name} line {number}", dict(zip(columns, values, strict=False)))
+        row = Row(f"{table.name} line {number}", dict(zip(columns, values, strict=False)))
         if len(values) != len(columns):
             raise row.refuse(f"has {len(values)} values, but must have {len(columns)}")
         first = seen.setdefault(tuple(values), number)
@@ -95,12 +103,11 @@ def read_rows(path: Path, columns: Sequence[str]) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
+def read_lines(table: FactTable) -> Iterator[tuple[int, list[str]]]:
     """Yield a UTF-8 table's rows with their line numbers; raises FactTableInvalidError where it is no such text."""
     try:
-        with path.open(encoding="utf-8", newline="") as lines:
-            reader = csv.reader(lines)
-            for values in reader:
-                yield reader.line_num, values
+        reader = csv.reader(io.StringIO(table.body.decode("utf-8"), newline=""))
+        for values in reader:
+            yield reader.line_num, values
     except (UnicodeDecodeError, csv.Error) as wrong:
-        raise FactTableInvalidError(f"{path.name} is no comma-separated text in UTF-8 ({wrong})") from wrong
+        raise FactTableInvalidError(f"{table.name} is no comma-separated text in UTF-8 ({wrong})") from wrong

@@ -146,3 +146,19 @@ def staged_splits_key(run: str) -> str:
 def script_prefix(digest: str) -> str:
     """Below it lie Glue scripts and their SQL of exactly one version of this checkout."""
     return f"glue/scripts/{digest}/"
+
+
+def fact_log_prefix() -> str:
+    """Below it lie the entries of the log of facts."""
+    return "facts/log/"
+
+
+def fact_log_key(number: int) -> str:
+    """An entry of the log of facts: a version."""
+    return f"{fact_log_prefix()}{number:08d}.json"
+
+
+def fact_table_key(name: str, digest: str) -> str:
+    """A table of facts, by its file name and the SHA-256 of its contents."""
+    stem, _, form = name.rpartition(".")
+    return f"facts/tables/{stem}/{digest}.{form}"

@@ -15,7 +15,7 @@ from math import prod
 from typing import Final
 
 from mag7.index.share_counts import REFERENCE_DAYS, REFERENCE_LIMIT_DAYS, ReferenceCount
-from mag7.index.splits import Split, SplitTable
+from mag7.index.splits import RefusedSplit, Split, SplitTable
 from mag7.market.shares import AcceptedCount, CountWrongError
 from mag7.sessions import previous_session
 
@@ -28,19 +28,36 @@ LEAST_FACTOR: Final = Fraction(5, 4)
 REFERENCE_TOLERANCE: Final = Fraction(15, 100)
 """How far a count of one of the seven may lie from its reference count, which is rounded and up to 400 days away."""
 
+CLOSE_TOLERANCE: Final = Fraction(6, 5)
+"""How far a close may lie from where a split alone would put it: the price moves on the day of a split, too."""
+
+LATE_DAYS: Final = 2 * PROBE_DAYS
+"""How long after a split a count is held against the counts beside it, where those are kept: it may come that late."""
+
+LAG_TOLERANCE: Final = Fraction(11, 10)
+"""How far a count that comes late may lie from the one before its split: it is that of the last filing."""
+
 UNCONFIRMED: Final = "split_basis_unconfirmed"
 DIVIDED: Final = "divided_by_split"
 REFERENCE_OLD: Final = "reference_old"
 REFERENCE_UNFILED: Final = "reference_unfiled"
+MULTIPLIED: Final = "multiplied_by_split"
+CONTESTED: Final = "split_contested"
 
 
 @dataclass(frozen=True)
 class SplitEvidence:
-    """A split, and the company's whole share count as the provider had it some time after and before; None: unknown."""
+    """A split, and the company's whole share count as the provider had it some time after and before; None: unknown.
+
+    ``close_step`` is how many shares one became on the split's day by the closes, where that day has passed. A count
+    after the split that is ``frozen`` is a later date's, and may stand on later splits, too.
+    """
 
     split: Split
     after: int | None = None
     before: int | None = None
+    close_step: Fraction | None = None
+    frozen: bool = True
 
     @property
     def tells(self) -> bool:
@@ -53,7 +70,8 @@ class BasisEvidence:
     """What tells on which basis a company's count of a session stands.
 
     ``splits`` are those after the session and shortly before it, oldest first. ``reference`` is the nearest reference
-    count with its shares on the session's basis. ``contested`` says why the company's splits are not certain.
+    count with its shares on the session's basis. ``contested`` says why the company's splits are not certain, and
+    ``refused`` are entries of the provider's list that are not applied.
     """
 
     session: date
@@ -61,14 +79,23 @@ class BasisEvidence:
     reference: tuple[ReferenceCount, Fraction] | None = None
     one_of_seven: bool = False
     contested: str | None = None
+    refused: tuple[RefusedSplit, ...] = ()
+
+    @property
+    def refusal_matters(self) -> bool:
+        """Whether a reader should know of a refused entry: it is in doubt, or about the session's own time."""
+        near = timedelta(days=PROBE_DAYS)
+        return any(
+            not refused.settled or abs(refused.split.execution_date - self.session) <= near for refused in self.refused
+        )
 
 
-def list_relevant_splits(table: SplitTable, issuer: str, session: date) -> tuple[Split, ...]:
+def list_relevant_splits(table: SplitTable, issuer: str, session: date, days: int = PROBE_DAYS) -> tuple[Split, ...]:
     """List the splits of a company that its count of a session is judged by: later ones, and those shortly before.
 
     A split is short before while its count PROBE_DAYS later is another one than the session's.
     """
-    first = session - timedelta(days=PROBE_DAYS)
+    first = session - timedelta(days=days)
     return tuple(split for split in table.of(issuer) if split.execution_date > first and is_telling(split))
 
 
@@ -87,29 +114,42 @@ def probe_sessions(table: SplitTable, split: Split) -> tuple[date, date]:
     before = split.execution_date - timedelta(days=PROBE_DAYS)
     if place > 0:
         before = max(before, splits[place - 1].execution_date)
-    return _session_until(after), _session_until(before)
+    return session_until(after), session_until(before)
 
 
-def _session_until(day: date) -> date:
+def session_until(day: date) -> date:
+    """Return the last session on or before a day."""
     return previous_session(day + timedelta(days=1))
 
 
 def settle_basis(accepted: AcceptedCount, evidence: BasisEvidence) -> AcceptedCount:
     """Put an accepted count on the basis of its session: divided by every later split that it already stands on.
 
-    Raises CountWrongError where the count still stands on the basis before an earlier split, or is further than
+    A count that comes late to an earlier split is multiplied, where it equals the count before the split and the close
+    moved by it. Raises CountWrongError where it stands before an earlier split otherwise, is further than
     REFERENCE_TOLERANCE from a reference count, where one of the seven has no reference count, and where the company's
     splits are contested. Where nothing tells, the count is used and flagged.
     """
     if evidence.contested is not None:
         raise CountWrongError(evidence.contested)
-    applied, doubtful = _judge_splits(accepted.count, evidence)
+    applied, lagging, doubtful = _judge_splits(accepted.count, evidence)
     count = Fraction(accepted.count)
     for split in applied:
         count /= split.factor
-    flags = (*((DIVIDED,) if applied else ()), *((UNCONFIRMED,) if doubtful else ()))
+    for split in lagging:
+        count *= split.factor
+    flags = (
+        *((DIVIDED,) if applied else ()),
+        *((MULTIPLIED,) if lagging else ()),
+        *((UNCONFIRMED,) if doubtful else ()),
+        *((CONTESTED,) if evidence.refusal_matters else ()),
+    )
     settled = replace(
-        accepted, count=round(count), flags=(*accepted.flags, *flags), splits=(*accepted.splits, *applied)
+        accepted,
+        count=round(count),
+        flags=(*accepted.flags, *flags),
+        splits=(*accepted.splits, *applied),
+        lagging=(*accepted.lagging, *lagging),
     )
     if evidence.reference is not None:
         _check_reference(settled, *evidence.reference)
@@ -122,27 +162,33 @@ def settle_basis(accepted: AcceptedCount, evidence: BasisEvidence) -> AcceptedCo
     return settled
 
 
-def _judge_splits(count: int, evidence: BasisEvidence) -> tuple[list[Split], list[Split]]:
-    """Return the later splits that a count already stands on, oldest first, and those of which nothing tells.
+def _judge_splits(count: int, evidence: BasisEvidence) -> tuple[list[Split], list[Split], list[Split]]:
+    """Return the later splits that a count already stands on, the earlier ones that it lags, and what nothing tells of.
 
-    Raises CountWrongError where the count, put on its session's basis, stands before an earlier split.
+    Raises CountWrongError where the count, put on its session's basis, stands before an earlier split and does not just
+    come late.
     """
     later = [item for item in evidence.splits if item.split.execution_date > evidence.session]
     standing = count_standing(count, later)
     told = max((place for place, item in enumerate(later, start=1) if item.tells), default=0)
     settled = Fraction(count) / _multiply(later[:standing])
     doubtful = [item.split for item in later[max(standing, told) :]]
+    lagging: list[Split] = []
     for item in evidence.splits:
         if item.split.execution_date > evidence.session:
             continue
         if not item.tells:
             doubtful.append(item.split)
-        elif not stands_on(settled, item, later):
+        elif stands_on(settled, item, later):
+            continue
+        elif comes_late(settled, item, later):
+            lagging.append(item.split)
+        else:
             raise CountWrongError(
                 f"the count {count:,} still stands on the basis before the split {item.split} ({_say_counts(item)}); "
                 "it is not repaired: run the session with collect_again once the provider has mended it"
             )
-    return [item.split for item in later[:standing]], doubtful
+    return [item.split for item in later[:standing]], lagging, doubtful
 
 
 def count_standing(count: int, later: Sequence[SplitEvidence]) -> int:
@@ -164,33 +210,54 @@ def _misfit(count: int, standing: int, later: Sequence[SplitEvidence]) -> Fracti
     for place, item in enumerate(later, start=1):
         if item.after is not None:
             misfit *= min(
-                _gap(unsplit * _multiply(later[:basis]), item.after) for basis in range(place, len(later) + 1)
+                gap(unsplit * _multiply(later[:basis]), item.after)
+                for basis in range(place, len(later) + 1 if item.frozen else place + 1)
             )
         elif item.before is not None:
-            misfit *= _gap(unsplit * _multiply(later[: place - 1]), item.before)
+            misfit *= gap(unsplit * _multiply(later[: place - 1]), item.before)
     return misfit
 
 
 def stands_on(settled: Fraction, item: SplitEvidence, later: Sequence[SplitEvidence] = ()) -> bool:
     """Whether a count stands on an earlier split: no farther from the known count beside it than if it did not.
 
-    The count after the split may stand on any of the ``later`` splits, too.
+    A frozen count after the split may stand on any of the ``later`` splits, too.
     """
     factor = item.split.factor
     if item.after is not None:
-        levels = [settled * _multiply(later[:basis]) for basis in range(len(later) + 1)]
-        return min(_gap(level, item.after) for level in levels) <= min(
-            _gap(level * factor, item.after) for level in levels
+        levels = [settled * _multiply(later[:basis]) for basis in range(len(later) + 1 if item.frozen else 1)]
+        return min(gap(level, item.after) for level in levels) <= min(
+            gap(level * factor, item.after) for level in levels
         )
-    return item.before is None or _gap(settled / factor, item.before) <= _gap(settled, item.before)
+    return item.before is None or gap(settled / factor, item.before) <= gap(settled, item.before)
+
+
+def comes_late(settled: Fraction, item: SplitEvidence, later: Sequence[SplitEvidence] = ()) -> bool:
+    """Whether a count that does not stand on an earlier split is that of the last filing before it.
+
+    Both must tell: the close moved by the split on its day, and the count is as it was before it.
+    """
+    factor = item.split.factor
+    if item.close_step is None or not fits(item.close_step, factor, CLOSE_TOLERANCE):
+        return False
+    if item.after is not None:
+        levels = [settled * _multiply(later[:basis]) for basis in range(len(later) + 1 if item.frozen else 1)]
+        return min(gap(level * factor, item.after) for level in levels) <= LAG_TOLERANCE
+    return item.before is not None and gap(settled, item.before) <= LAG_TOLERANCE
 
 
 def _multiply(items: Sequence[SplitEvidence]) -> Fraction:
     return prod((item.split.factor for item in items), start=Fraction(1))
 
 
-def _gap(count: Fraction, other: int) -> Fraction:
-    """The larger of two counts over the smaller."""
+def fits(step: Fraction, factor: Fraction, tolerance: Fraction) -> bool:
+    """Whether a close or a count moved by a factor: it is nearer to that than to not having moved at all."""
+    distance = gap(step, factor)
+    return distance <= tolerance and distance < gap(step, Fraction(1))
+
+
+def gap(count: Fraction, other: Fraction | int) -> Fraction:
+    """Return the larger of two counts or ratios over the smaller."""
     return max(count / other, other / count)
 
 

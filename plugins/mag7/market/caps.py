@@ -12,18 +12,28 @@ from decimal import Decimal
 from fractions import Fraction
 
 from mag7.index.constituents import Line
+from mag7.index.count_jumps import find_count_jump
+from mag7.index.seven import seven_issuers
 from mag7.market.basis import BasisEvidence, settle_basis
 from mag7.market.identity import ISSUER_UNCONFIRMED
+from mag7.market.jumps import (
+    CAP_JUMP,
+    COUNT_JUMP,
+    NOT_YET,
+    Later,
+    PriceJump,
+    confirms_count,
+    is_continuous,
+    judge_price_jump,
+)
 from mag7.market.shares import AcceptedCount, CountUnavailableError, CountWrongError, Origin, accept_count
 from mag7.polygon.answers import Answer
 from mag7.polygon.bodies import DailyBar, TickerDetails
-
-SPLIT_RATIO = Fraction(14, 10)
-"""A count, or a price, that moved by more than this although no split is known may have been split all the same (the
-smallest usual split is 3 for 2); a merger paid in shares can do it, too, once in years."""
+from mag7.sessions import next_session
 
 FROZEN = "frozen_count"
 CONTINUITY_SKIPPED = "continuity_skipped"
+ODD_CLOSE = "previous_close_odd"
 
 
 @dataclass(frozen=True)
@@ -66,10 +76,12 @@ class Evidence:
 
     ``between`` is the count that sessions on both sides have, where the session itself was not asked about: then
     ``details`` are the earlier one's. ``look_back`` stands in for a count that is missing; ``yesterday`` is the session
-    before, which the count is compared with. ``frozen`` says that the provider's counts of the session are not its own,
-    ``issuer_unconfirmed`` that the CIK of the details is in none of the company's periods. ``last_known`` is for
-    coverage, where nothing else is known of the company; ``stopped_trading`` says that the line has no bar as it leaves
-    the index.
+    before, which count and close are compared with; ``later`` is what sessions after it say, where one of them jumps.
+    ``nothing_split`` says that our own table knows that nothing was split on the session. ``odd_close_before`` says
+    that the close before lies apart from those on both sides of it: then ``yesterday`` is the session before that.
+    ``frozen`` says that the provider's counts of the session are not its own, ``issuer_unconfirmed`` that the CIK of
+    the details is in none of the company's periods. ``last_known`` is for coverage, where nothing else is known of the
+    company; ``stopped_trading`` says that the line has no bar as it leaves the index.
     """
 
     line: Line
@@ -88,6 +100,22 @@ class Evidence:
     issuer_unconfirmed: bool = False
     last_known: LastKnownCap | None = None
     stopped_trading: bool = False
+    later: Later = NOT_YET
+    nothing_split: bool = False
+    odd_close_before: bool = False
+
+    @property
+    def price_ratio(self) -> Fraction | None:
+        """By what the close moved since the session before on one split basis; None where one of them is not known."""
+        if self.bar is None or self.yesterday is None:
+            return None
+        return Fraction(self.bar.close) * self.yesterday.factor / Fraction(self.yesterday.close)
+
+    @property
+    def price_jumps(self) -> bool:
+        """Whether the close moved by more than it does without a split."""
+        ratio = self.price_ratio
+        return ratio is not None and not is_continuous(ratio)
 
     @property
     def provider_market_cap(self) -> Decimal | None:
@@ -187,22 +215,52 @@ def _accept_look_back(evidence: Evidence, bar: DailyBar, reason: str) -> Accepte
 def _compare(own: AcceptedCount, evidence: Evidence) -> AcceptedCount:
     """Compare a session's own count with that of the session before, and flag what a reader should know of it.
 
-    Raises CountWrongError where the cap moved as the split-adjusted price did not.
+    Raises CountWrongError where the count, or the close, moved as it does in a split, and nothing explains that.
     """
     yesterday = evidence.yesterday
-    flags = (FROZEN,) * evidence.frozen + (ISSUER_UNCONFIRMED,) * evidence.issuer_unconfirmed
+    found = {
+        FROZEN: evidence.frozen,
+        ISSUER_UNCONFIRMED: evidence.issuer_unconfirmed,
+        ODD_CLOSE: evidence.odd_close_before,
+    }
+    flags = tuple(flag for flag, holds in found.items() if holds)
     if yesterday is None:
         return replace(own, flags=(*own.flags, *flags, CONTINUITY_SKIPPED))
     ratio = own.count / yesterday.expected_count
     if not is_continuous(ratio):
-        raise CountWrongError(
-            f"the count went from {round(yesterday.expected_count):,} ({yesterday.session}, on this session's split "
-            f"basis) to {own.count:,}, {float(ratio):.3g} times as many, and no split is known that explains it: add "
-            f"it to include/data/splits.csv, or run {yesterday.session} with collect_again where its count is wrong"
-        )
+        _explain_count(own, ratio, yesterday, evidence)
+        flags = (*flags, COUNT_JUMP)
+    elif evidence.price_jumps:
+        _explain_price(yesterday, evidence)
+        flags = (*flags, CAP_JUMP)
     return replace(own, flags=(*own.flags, *flags))
 
 
-def is_continuous(ratio: Fraction) -> bool:
-    """Whether a ratio of two counts or prices is no larger than what happens without a split."""
-    return 1 / SPLIT_RATIO < ratio < SPLIT_RATIO
+def _explain_count(own: AcceptedCount, ratio: Fraction, yesterday: LookBack, evidence: Evidence) -> None:
+    """Let a count that jumps pass where something explains it; raises CountWrongError where nothing does."""
+    known = find_count_jump(evidence.line.issuer, next_session(yesterday.session), ratio)
+    agreed = own.origin == Origin.WEIGHTED
+    if confirms_count(ratio, own.count, evidence.later, known, agreed=agreed):
+        return
+    raise CountWrongError(
+        f"the count went from {round(yesterday.expected_count):,} ({yesterday.session}, on this session's split "
+        f"basis) to {own.count:,}, {float(ratio):.3g} times as many, and no split is known that explains it: add "
+        f"it to include/data/splits.csv, or run {yesterday.session} with collect_again where its count is wrong; "
+        "a merger is believed once later sessions say the same, or from include/data/count_jumps.csv"
+    )
+
+
+def _explain_price(yesterday: LookBack, evidence: Evidence) -> None:
+    ratio = evidence.price_ratio
+    if evidence.bar is None or ratio is None:
+        return
+    jump = PriceJump(
+        next_session(yesterday.session),
+        yesterday.close,
+        yesterday.session,
+        evidence.bar.close,
+        ratio,
+        split_today=yesterday.factor != 1,
+        nothing_split=evidence.nothing_split,
+    )
+    judge_price_jump(jump, evidence.later, one_of_seven=evidence.line.issuer in seven_issuers())

@@ -11,13 +11,14 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from mag7.index.constituents import Line
+from mag7.index.pinned import pinned_facts
 from mag7.index.seven import SEVEN
 from mag7.index.splits import Split, SplitTable
 from mag7.market.caps import Evidence, FailedLine, PricedLine, price_line
 from mag7.market.concentration import Concentration, Coverage, measure_concentration
 from mag7.polygon.answers import Answer
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 NEW_YORK = ZoneInfo("America/New_York")
 
 Document = dict[str, Any]
@@ -74,17 +75,27 @@ def write_document(figures: SessionFigures, source: str, collected_at: datetime)
     sp500_total_market_cap: the sum by company, which counts two-line companies once.
     """
     day = figures.session.isoformat()
-    concentration = figures.concentration
+    concentration, facts = figures.concentration, pinned_facts()
     return {
         "schema_version": SCHEMA_VERSION,
         "source": source,
+        "facts": {
+            "version": facts.version,
+            "name": facts.name,
+            "source": facts.source,
+            "members_confirmed_through": facts.confirmed_through.isoformat(),
+        },
         "trading_date": day,
         "data_collection_time": collected_at.astimezone(NEW_YORK).isoformat(),
         "companies": {
             ticker: _company(line, figures) for ticker, line in figures.seven.items() if isinstance(line, PricedLine)
         },
         "rankings": {"by_market_cap": _rankings(concentration)},
-        "concentration_metrics": _metrics(concentration, day),
+        "concentration_metrics": _metrics(concentration, day)
+        | {
+            "membership_provisional": facts.membership.is_provisional(figures.session),
+            "facts_version": facts.version,
+        },
         "sp500_details": {
             "total_market_cap": concentration.sp500_total_market_cap,
             "processed_count": concentration.coverage.lines_priced,
@@ -94,6 +105,9 @@ def write_document(figures: SessionFigures, source: str, collected_at: datetime)
         "constituents": [_constituent(line) for line in figures.lines],
         "seven_outside": [_constituent(line) | {"counted": False} for line in figures.seven_outside],
         "splits": [_split(split) for splits in figures.splits.splits.values() for split in splits],
+        "contested_splits": [
+            _split(refused.split) | {"reason": refused.reason} for refused in figures.splits.list_refused()
+        ],
         "coverage": _coverage(concentration.coverage),
     }
 

@@ -7,24 +7,31 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from functools import lru_cache
 from typing import Protocol
 
 from mag7.index.constituents import Line, main_ticker
 from mag7.index.seven import seven_issuers
 from mag7.index.share_counts import find_reference
-from mag7.index.splits import SplitTable, load_splits, merge_splits
+from mag7.index.splits import Split, SplitTable, load_splits, merge_splits
 from mag7.index.symbols import symbol_on
 from mag7.market.basis import (
+    CLOSE_TOLERANCE,
+    LATE_DAYS,
     PROBE_DAYS,
     BasisEvidence,
     SplitEvidence,
+    fits,
+    gap,
     list_relevant_splits,
     probe_sessions,
     settle_basis,
 )
 from mag7.market.caps import Evidence, FailedLine, LookBack, price_line
+from mag7.market.claim_reader import ClaimReader
 from mag7.market.identity import KnownDetails, find_doubt, find_other_company, has_own_identifier
+from mag7.market.jump_reader import JumpReader
 from mag7.market.shares import (
     AcceptedCount,
     CountUnavailableError,
@@ -119,6 +126,8 @@ class EvidenceReader:
         self._parse_closes = lru_cache(maxsize=CLOSES_KEPT)(self._list_closes)
         self._parse_details = lru_cache(maxsize=DETAILS_KEPT)(_parse_details)
         self._merge_splits = lru_cache(maxsize=8)(_merge_pages)
+        self.claims = ClaimReader(answers, self._list_splits, self._read_close, self._read_count, rules.frozen_before)
+        self.jumps = JumpReader(self.splits, lambda day: self._closes(day)[0], self._read_close, self._read_count)
         self._tell_month = lru_cache(maxsize=MONTHS_KEPT)(self._list_told)
 
     def read_lines(self, session: date, lines: Iterable[Line]) -> list[Evidence]:
@@ -131,7 +140,11 @@ class EvidenceReader:
         yesterday = self.look_back(session, line, 1)
         if isinstance(yesterday, LookBack) and _list_sources(own.answers) >= _list_sources(yesterday.answers):
             own = replace(own, yesterday=yesterday)
-        if not isinstance(price_line(own), FailedLine):
+        failed = isinstance(price_line(own), FailedLine)
+        if own.yesterday is not None and (failed or own.price_jumps):
+            own = self._read_jump(session, line, own)
+            failed = isinstance(price_line(own), FailedLine)
+        if not failed:
             return own
         failures = []
         for sessions_back in LOOK_BACK_SESSIONS:
@@ -140,6 +153,18 @@ class EvidenceReader:
                 return replace(own, look_back=found, answers=_join(own.answers, found.answers))
             failures.append(found)
         return replace(own, look_back_failure=f"no earlier session helps: {'; '.join(failures)}")
+
+    def _read_jump(self, session: date, line: Line, own: Evidence) -> Evidence:
+        """Read what tells of a close or a count that jumps since the session before."""
+        if own.price_jumps:
+            earlier = self.look_back(session, line, 2)
+            if isinstance(earlier, LookBack):
+                skipped = replace(own, yesterday=earlier, odd_close_before=True)
+                if not skipped.price_jumps:
+                    return replace(skipped, answers=_join(own.answers, earlier.answers))
+        later, answers = self.jumps.read_later(session, line)
+        known = self.jumps.knows_no_split(session, line)
+        return replace(own, later=later, nothing_split=known, answers=_join(own.answers, answers))
 
     def read_own(self, session: date, line: Line) -> Evidence:
         """Read what a session's own answers say of a line, and the close before where market_cap may rest on it.
@@ -290,30 +315,51 @@ class EvidenceReader:
 
         What was ``told`` long before a split cannot stand on it: such a split is left out.
         """
-        table = self.splits(session)
+        first = day - timedelta(days=PROBE_DAYS)
+        judged = self.claims.judge(session)
+        table = judged.table
         answers: list[Answer] = []
         splits = []
-        for split in list_relevant_splits(table, line.issuer, day):
+        for split in list_relevant_splits(table, line.issuer, day, LATE_DAYS):
             if told is not None and told.date() < split.execution_date - timedelta(days=PROBE_DAYS):
                 continue
             after_day, before_day = probe_sessions(table, split)
+            step, step_answers = self.claims.read_close_step(line, split, day)
             after, answer = self._probe(line, after_day)
-            answers += [answer] if answer else []
-            before = None
-            if after is None:
-                before, answer = self._probe(line, before_day)
-                answers += [answer] if answer else []
-            splits.append(SplitEvidence(split, after, before))
-        if splits:
-            answers += self._answers.splits(session) or []
+            before, before_answer = (None, None)
+            if after is None or split in table.late or step is not None:
+                before, before_answer = self._probe(line, before_day)
+            if split in table.late or self._is_stale(split, step, (before_day, before), after):
+                after, answer = None, None
+            if after is not None:
+                before, before_answer = None, None
+            item = SplitEvidence(split, after, before, step, frozen=after_day < self._rules.frozen_before)
+            if split.execution_date > first or item.tells:
+                splits.append(item)
+                answers += [found for found in (answer, before_answer, *step_answers) if found]
+        refused = tuple(split for split in table.refused.get(line.issuer, ()) if split.split.execution_date > first)
+        if splits or refused:
+            answers += [*judged.answers.get(line.issuer, ()), *(self._answers.splits(session) or ())]
+        unlisted = self.jumps.find_unlisted_split(day, line, table) if day < self._rules.frozen_before else None
         basis = BasisEvidence(
             day,
             tuple(splits),
             find_reference(line.issuer, day, table),
             one_of_seven=line.issuer in seven_issuers(),
-            contested=table.contested.get(line.issuer),
+            contested=table.contested.get(line.issuer) or unlisted,
+            refused=refused,
         )
         return basis, answers
+
+    def _is_stale(
+        self, split: Split, step: Fraction | None, before: tuple[date, int | None], after: int | None
+    ) -> bool:
+        """Whether the count after a split is that of before it, though the close moved: the provider's comes late."""
+        day, count = before
+        if step is None or count is None or after is None or day < self._rules.frozen_before:
+            return False
+        moved = fits(step, split.factor, CLOSE_TOLERANCE)
+        return moved and gap(Fraction(after), count) < gap(Fraction(after), count * split.factor)
 
     def _probe(self, line: Line, day: date) -> tuple[int | None, Answer | None]:
         """Read the whole company's count on a day, good enough to tell a split by, and the answer that it is from."""
@@ -333,8 +379,25 @@ class EvidenceReader:
         return self._bars(day)[1]
 
     def splits(self, session: date) -> SplitTable:
-        """Join the project's splits with the provider's list as it was kept with a session; without one, ours alone."""
-        return self._merge_splits(tuple(self._answers.splits(session) or ()))
+        """Join the project's splits with the provider's list as it was kept with a session; without one, ours alone.
+
+        An entry of the list that closes or counts speak against is left out.
+        """
+        return self.claims.judge(session).table
+
+    def _list_splits(self, session: date) -> tuple[SplitTable, date]:
+        """Join the project's splits with the provider's list, unjudged; and say when it was given."""
+        pages = tuple(self._answers.splits(session) or ())
+        return self._merge_splits(pages), max((page.time.date() for page in pages), default=session)
+
+    def _read_close(self, line: Line, day: date) -> tuple[Decimal | None, Answer | None]:
+        closes, _, answer = self._closes(day)
+        return closes.get(symbol_on(line.ticker, day)), answer
+
+    def _read_count(self, line: Line, day: date) -> tuple[int | None, Answer | None]:
+        """Read a company's own count of a day, good enough to tell a split by."""
+        details, _, answer = self._details(line, symbol_on(line.ticker, day), day)
+        return None if details is None else rough_count(line, details), answer
 
     def _details(self, line: Line, symbol: str, day: date) -> tuple[TickerDetails | None, str | None, Answer | None]:
         answer = self._answers.details(symbol, day)

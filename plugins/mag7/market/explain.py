@@ -36,8 +36,17 @@ def explain_line(document: Document, name: str) -> str:
         rows += _explain_cap(line)
     rows.append(f"  counted: {_say_counted(document, line)}")
     rows.append(f"  flags: {', '.join(line['flags']) or 'none'}")
+    facts = document.get("facts")
+    rows.append(f"  facts: {_say_facts(facts, document) if facts else 'of an older version, which is not named'}")
     rows += ["  rests on:", *(f"    {key}" for key in line["answers"])]
     return "\n".join(rows)
+
+
+def _say_facts(facts: dict[str, Any], document: Document) -> str:
+    through = facts["members_confirmed_through"]
+    provisional = document["concentration_metrics"].get("membership_provisional")
+    members = f"members provisional, confirmed through {through}" if provisional else "members confirmed"
+    return f"version {facts['name'] or facts['version']} ({facts['source']}), {members}"
 
 
 def find_line(document: Document, name: str) -> dict[str, Any]:
@@ -64,8 +73,12 @@ def _explain_cap(line: dict[str, Any]) -> list[str]:
         f" of {split['execution_date']} ({split['source']})"
         for split in line.get("splits_applied", [])
     ]
-    if factor != 1.0:
+    if factor > 1.0 or (factor < 1.0 and line.get("splits_applied")):
         rows.append(f"  provider's count: about {count * factor:,.0f}, divided by {factor:g}")
+    elif factor != 1.0:
+        rows.append(
+            f"  provider's count: about {count * factor:,.0f}, from before a split: multiplied by {1 / factor:g}"
+        )
     rows.append(f"  market cap: {line['market_cap']:,.2f} USD")
     provider_cap = line["provider_market_cap"]
     rows.append(f"  provider's market cap: {'not given' if provider_cap is None else f'{provider_cap:,.2f} USD'}")

@@ -9,11 +9,14 @@ from typing import Any
 from mag7.market.document import Document, list_document_lines
 
 Profile = dict[str, Any]
-"""Source, quality, figures, how many lines have each flag and each origin of their count, and why lines failed."""
+"""Source, quality, figures, how many lines have each flag and each origin of their count, why lines failed, and which
+listed splits were not applied."""
 
 FIGURES = ("mag7_pct_of_sp500", "line_sum_mag7_pct", "companies_priced", "coverage_pct")
 """What a profile repeats of the session's metrics."""
-STATED = ("schema_version", "source", "quality")
+STATED = ("schema_version", "source", "quality", "membership_provisional")
+NEEDED = {"schema_version", "source", "quality", "flags", "origins", "failed"}
+"""What every kept profile has; what came later may be absent."""
 COUNTED = ("rows", "flags", "origins")
 
 
@@ -26,18 +29,24 @@ def profile_document(document: Document) -> Profile:
         "schema_version": document["schema_version"],
         "source": document["source"],
         "quality": metrics["quality"],
+        "membership_provisional": metrics.get("membership_provisional", False),
         **{figure: metrics[figure] for figure in FIGURES},
         "flags": dict(sorted(Counter(flag for line in lines for flag in line["flags"]).items())),
         "origins": dict(sorted(origins.items())),
         "failed": {item["ticker"]: item["reason"] for item in document["sp500_details"]["failed_tickers"]},
+        "contested_splits": {_name_split(split): split["reason"] for split in document.get("contested_splits", [])},
     }
+
+
+def _name_split(split: Document) -> str:
+    return f"{split['ticker']} {split['split_to']:g} for {split['split_from']:g} on {split['execution_date']}"
 
 
 def is_profile(value: Any) -> bool:
     """Whether a value read back from the lake can be compared as a profile."""
-    if not isinstance(value, dict) or not value.keys() >= {*STATED, "flags", "origins", "failed"}:
+    if not isinstance(value, dict) or not value.keys() >= NEEDED:
         return False
-    return all(isinstance(value.get(name, {}), dict) for name in (*COUNTED, "failed"))
+    return all(isinstance(value.get(name, {}), dict) for name in (*COUNTED, "failed", "contested_splits"))
 
 
 def list_departures(before: Profile, after: Profile) -> list[str]:
@@ -45,7 +54,9 @@ def list_departures(before: Profile, after: Profile) -> list[str]:
 
     Figures move every day and are not compared; ``rows`` by table are, where both profiles have them.
     """
-    departures = [f"{name}: {after[name]}, before {before[name]}" for name in STATED if before[name] != after[name]]
+    departures = [
+        f"{name}: {after[name]}, before {before[name]}" for name in STATED if before.get(name) != after.get(name)
+    ]
     for name in COUNTED:
         if name in before and name in after:
             departures += _compare_counts(name, before[name], after[name])
@@ -55,6 +66,11 @@ def list_departures(before: Profile, after: Profile) -> list[str]:
     ]
     departures += [
         f"{ticker} does not fail any more" for ticker in sorted(before["failed"].keys() - after["failed"].keys())
+    ]
+    contested = after.get("contested_splits", {})
+    departures += [
+        f"listed split {name} is not applied: {contested[name]}"
+        for name in sorted(contested.keys() - before.get("contested_splits", {}).keys())
     ]
     return departures
 

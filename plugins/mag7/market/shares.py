@@ -36,18 +36,21 @@ class Origin(StrEnum):
 class AcceptedCount:
     """A share count in whole shares, its origin, and the flags that a reader of the figure should see.
 
-    ``splits`` are those that the provider's count already stood on and was divided by.
+    ``splits`` are those that the provider's count already stood on and was divided by, ``lagging`` those that it did
+    not stand on yet and was multiplied by.
     """
 
     count: int
     origin: Origin
     flags: tuple[str, ...] = ()
     splits: tuple[Split, ...] = ()
+    lagging: tuple[Split, ...] = ()
 
     @property
     def divisor(self) -> Fraction:
         """By how much the provider's count was divided; 1 where it stood on the session's basis."""
-        return prod((split.factor for split in self.splits), start=Fraction(1))
+        divided = prod((split.factor for split in self.splits), start=Fraction(1))
+        return divided / prod((split.factor for split in self.lagging), start=Fraction(1))
 
 
 class CountUnavailableError(Mag7Error):

@@ -130,6 +130,7 @@ _LINE: dict[str, Shape] = {
 _DOCUMENT: dict[str, Shape] = {
     "source": _text,
     "trading_date": _day,
+    "facts?": {"version": _text, "name": _text, "source": _text, "members_confirmed_through": _day},
     "companies": _companies,
     "concentration_metrics": _scalars,
     "sp500_details": {"failed_tickers": [{"ticker": _text, "reason": _text}]},
@@ -137,4 +138,5 @@ _DOCUMENT: dict[str, Shape] = {
     "coverage?": {"unpriced": [{"issuer": _text, "assumed_market_cap": _or_none(_number), "basis": _text}]},
     "seven_outside?": [_line],
     "splits?": [_SPLIT],
+    "contested_splits?": [_SPLIT | {"reason": _text}],
 }

@@ -105,8 +105,14 @@ def symbol_of(call: Call) -> str:
     return unquote(urlsplit(call.path).path.removeprefix(_DETAILS_PATH))
 
 
-def list_of_splits(first: date, session: date) -> Call:
+def list_of_stock_splits(first: date, session: date) -> Call:
     """The first page of every split executed since ``first``, announced ones included, as asked with a session."""
+    query = f"execution_date.gte={first.isoformat()}&sort=execution_date.asc&limit=5000"
+    return Call(SPLITS, session, f"/stocks/v1/splits?{query}")
+
+
+def list_of_splits(first: date, session: date) -> Call:
+    """The same list of the provider's older, deprecated endpoint."""
     query = f"execution_date.gte={first.isoformat()}&order=asc&sort=execution_date&limit=1000"
     return Call(SPLITS, session, f"/v3/reference/splits?{query}")
 

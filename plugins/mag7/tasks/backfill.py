@@ -12,6 +12,7 @@ from mag7.sessions import SessionNotClosedError, day_asked_for, last_closed_sess
 from mag7.settings import read_settings
 from mag7.tasks.collect import list_session_lines
 from mag7.tasks.connections import open_store
+from mag7.tasks.facts import pin_newest
 from mag7.tasks.polygon_hook import PolygonHook
 from mag7.tasks.progress import clear_progress
 from mag7.tasks.published import list_complete
@@ -20,7 +21,7 @@ from mag7.tasks.reports import clear_reports, write_report
 from mag7.tasks.request import RangeRequest
 from mag7.tasks.run_note import write_note
 from mag7.tasks.session import LONGEST_STRETCH, StretchTooLongError
-from mag7.tasks.window import Window, make_window
+from mag7.tasks.window import Window, make_window, with_sessions
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -45,6 +46,7 @@ def resolve_window(dag_run: DagRunProtocol, first: date, request: RangeRequest) 
     settings = read_settings()
     run = run_segment(dag_run.dag_id, dag_run.run_id)
     store = open_store(settings)
+    facts = pin_newest(store, settings).name
     clear_reports(store, run)
     clear_progress(store, run)
     if request.first is not None and request.last is not None:
@@ -76,7 +78,7 @@ def resolve_window(dag_run: DagRunProtocol, first: date, request: RangeRequest) 
         "%s to %s: %d sessions, %d are complete, %d refused, %d to do; run %s",
         *(asked[0], asked[-1], len(asked), len(complete), len(unknown), len(sessions), run),
     )
-    return make_window(run, sessions)
+    return make_window(run, sessions, facts)
 
 
 def find_gap(session: date) -> str | None:
@@ -108,6 +110,6 @@ def divide_window(window: Window) -> list[Window]:
     parts: list[Window] = []
     for session in window["sessions"]:
         if not parts or len(parts[-1]["sessions"]) == PART_SESSIONS or parts[-1]["sessions"][0][:7] != session[:7]:
-            parts.append({"run": window["run"], "sessions": []})
+            parts.append(with_sessions(window, []))
         parts[-1]["sessions"].append(session)
     return parts

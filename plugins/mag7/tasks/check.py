@@ -10,7 +10,7 @@ from mag7.settings import read_settings
 from mag7.tasks.connections import open_client, open_store
 from mag7.tasks.refusals import SessionRefusedError, refusal_sentence
 from mag7.tasks.reports import write_report
-from mag7.tasks.window import Window, list_window, make_window
+from mag7.tasks.window import Window, list_window, with_sessions
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def judge_checks(window: Window, query_ids: Sequence[str]) -> Window:
     write_report(open_store(read_settings()), window["run"], CHECKS, report)
     if not verdict.accepted:
         raise SessionRefusedError(refusal_sentence(refusals))
-    return make_window(window["run"], verdict.accepted)
+    return with_sessions(window, verdict.accepted)
 
 
 def _fetch_result(athena: object, check: str, query_id: str) -> CheckResult:

@@ -18,7 +18,8 @@ from mag7.polygon.collect import Call, CollectReport, grouped_daily, symbol_of, 
 from mag7.polygon.errors import NotYetReleasedError
 from mag7.sessions import NEW_YORK, group_months, previous_session
 from mag7.settings import read_settings
-from mag7.tasks.collector import NO_COUNTS, Collector, Counts, add_counts, count_calls, list_session_splits
+from mag7.tasks.collector import NO_COUNTS, Collector, Counts, add_counts, count_calls
+from mag7.tasks.facts import with_facts
 from mag7.tasks.progress import CLOSES, Progress, name_part
 from mag7.tasks.request import Asking
 from mag7.tasks.window import Window, list_window
@@ -30,6 +31,9 @@ log = logging.getLogger(__name__)
 
 LOOK_BACK_BATCHES = 8
 """On a plan of 5 calls a minute, of which each task has a quarter, one of them takes less than its two hours."""
+
+CLAIM_ROUNDS = 10
+"""Counts, closes of the listed day, those of both ends around it, and four halvings of the sessions between."""
 
 LEAST_BATCH = 20
 """Symbols that are not worth another task."""
@@ -47,6 +51,7 @@ class Batch(TypedDict):
     look_back: bool
 
 
+@with_facts
 def plan_batches(window: Window, asking: Asking) -> list[Batch]:
     """Divide every session's symbols, those of the seven outside the index included, into batches of equal size.
 
@@ -96,6 +101,7 @@ def list_seven_outside(session: date, lines: Iterable[Line]) -> tuple[Line, ...]
     return tuple(line for line in seven_lines(session) if line.ticker not in members)
 
 
+@with_facts
 def collect_closes(window: Window, asking: Asking) -> PokeReturnValue:
     """Ask for every close of each session in one call; not done while the provider has not released the day.
 
@@ -117,6 +123,7 @@ def collect_closes(window: Window, asking: Asking) -> PokeReturnValue:
     return PokeReturnValue(is_done=True, xcom_value=add_counts([counts, others]))
 
 
+@with_facts
 def collect_range_closes(window: Window) -> PokeReturnValue:
     """Ask for every close of a backfill's sessions, and of the two before each, which figures are compared with.
 
@@ -170,6 +177,7 @@ def _ask_closes(collector: Collector, month: Iterable[date], progress: Progress,
     return collector.ask_closes((grouped_daily(session) for session in month), tell)
 
 
+@with_facts
 def collect_splits(window: Window, asking: Asking) -> Counts:
     """Ask for every split that may lie between a session and the counts that it is judged by: one paged query.
 
@@ -179,7 +187,7 @@ def collect_splits(window: Window, asking: Asking) -> Counts:
         return NO_COUNTS
     collector = Collector(read_settings(), asking)
     return add_counts(
-        collector.ask_pages(list_session_splits(session))
+        collector.ask_splits(session)
         for session in list_window(window)
         if asking is Asking.AGAIN or collector.book.splits(session) is None
     )
@@ -195,6 +203,7 @@ def collect_details(batch: Batch, asking: Asking) -> Counts:
     return collector.ask_optional(calls) if batch["look_back"] else collector.ask(calls)
 
 
+@with_facts
 def collect_look_back(window: Window, asking: Asking) -> Counts:
     """Ask what a session's own answers leave open: counts beside splits, and earlier sessions' where one is missing.
 
@@ -216,13 +225,21 @@ def collect_look_back(window: Window, asking: Asking) -> Counts:
 def _look_back(collector: Collector, session: date) -> Iterator[Counts]:
     lines = list_session_lines(session)
     reader = collector.reader
+    yield from _ask_claims(collector, session, lines, previous_session(session))
     yield from _ask_probes(collector, session, lines, previous_session(session))
     unpriced = _list_unpriced(collector, session, lines)
+    if lagging := reader.claims.list_split_closes(session, unpriced):
+        # A count that comes late is that of before the split, whose day's closes tell so.
+        yield collector.ask_optional(grouped_daily(day) for day in sorted(lagging))
+        befores = [(line, before) for line, _, before in reader.list_probes(session, unpriced, session)]
+        yield from _ask_unanswered(collector, [(line, day) for line, day in befores if day < session])
+        unpriced = _list_unpriced(collector, session, lines)
     unasked = [line for line in unpriced if reader.tell(line, session) is None]
     if unasked and reader.closes_failure(session) is None:
         # The sessions around it were taken to agree, until one between them was asked that does not.
         yield collector.ask_optional(ticker_details(line.symbol, session) for line in unasked)
         unpriced = _list_unpriced(collector, session, unpriced)
+    yield from _ask_about_jumps(collector, session, lines)
     for sessions_back in LOOK_BACK_SESSIONS:
         if not unpriced:
             return
@@ -236,6 +253,7 @@ def _look_back(collector: Collector, session: date) -> Iterator[Counts]:
             for line in unpriced
             if reader.find_between(line, day) is None
         )
+        yield from _ask_claims(collector, session, unpriced, day)
         yield from _ask_probes(collector, session, unpriced, day)
         # Whatever later steps are kept from other runs: the figures take the first step that helps, so ask in order.
         unpriced = _list_unhelped(collector, session, unpriced, sessions_back)
@@ -244,6 +262,37 @@ def _look_back(collector: Collector, session: date) -> Iterator[Counts]:
 def _list_unpriced(collector: Collector, session: date, lines: Iterable[Line]) -> list[Line]:
     """List the lines that a session's own answers, or those around it, do not price."""
     return [line for line in lines if isinstance(price_line(collector.reader.read_own(session, line)), FailedLine)]
+
+
+def _ask_claims(collector: Collector, session: date, lines: Sequence[Line], earliest: date) -> Iterator[Counts]:
+    """Ask for the closes and counts that tell which entries of the provider's list of splits hold.
+
+    What one answer leaves open is asked next: no entry needs more than CLAIM_ROUNDS.
+    """
+    today = datetime.now(NEW_YORK).date()
+    for _ in range(CLAIM_ROUNDS):
+        counts, closes = collector.reader.claims.list_wanted(session, lines, earliest)
+        calls = {_probe_call(line, day) for line, day in counts if day < today} - collector.failed
+        # Most entries are settled by their counts: closes are asked for where those leave one open.
+        calls = calls or {grouped_daily(day) for day in closes if day < today} - collector.failed
+        if not calls:
+            return
+        yield collector.ask_optional(sorted(calls, key=lambda call: call.path))
+
+
+def _ask_about_jumps(collector: Collector, session: date, lines: Sequence[Line]) -> Iterator[Counts]:
+    """Ask what the sessions around one say of a line that fails since its close or its count jumps."""
+    reader, today = collector.reader, datetime.now(NEW_YORK).date()
+    jumping = [
+        line
+        for line in reader.jumps.list_jumping(session, lines)
+        if isinstance(price_line(reader.read_line(session, line)), FailedLine)
+    ]
+    counts, closes = reader.jumps.list_wanted(session, jumping)
+    calls = {ticker_details(symbol_on(line.ticker, day), day) for line, day in counts if day < today}
+    calls |= {grouped_daily(day) for day in closes if day < today}
+    if calls := calls - collector.failed:
+        yield collector.ask_optional(sorted(calls, key=lambda call: call.path))
 
 
 def _ask_probes(collector: Collector, session: date, lines: Sequence[Line], earliest: date) -> Iterator[Counts]:

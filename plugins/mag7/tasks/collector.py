@@ -22,8 +22,10 @@ from mag7.polygon.collect import (
     join_pages,
     list_missing,
     list_of_splits,
+    list_of_stock_splits,
     ticker_details,
 )
+from mag7.polygon.errors import PlanRefusedError, RequestRefusedError
 from mag7.sessions import list_sessions, month_ends
 from mag7.settings import Settings
 from mag7.tasks.connections import open_store
@@ -114,10 +116,10 @@ class AnswerBook:
     def _find_splits(self, session: date) -> list[Answer] | None:
         first, _ = month_ends(session)
         for day in reversed(list_sessions(first, session)):
-            listing = list_session_splits(day)
-            pages = join_pages(listing, self._load(listing))
-            if pages is not None and (day == session or min(page.time for page in pages).date() > session):
-                return pages
+            for listing in (list_session_splits(day), list_older_splits(day)):
+                pages = join_pages(listing, self._load(listing))
+                if pages is not None and (day == session or min(page.time for page in pages).date() > session):
+                    return pages
         return None
 
     def _find(self, call: Call) -> Answer | None:
@@ -160,6 +162,7 @@ class Collector:
         self._threads = settings.threads
         self._again = asking is Asking.AGAIN
         self._reached = False
+        self._older_splits = False
         self._client = PolygonHook().get_conn(settings)
         self.failed: set[Call] = set()
         self.objects = objects or open_store(settings)
@@ -216,6 +219,19 @@ class Collector:
         """Ask for every page of a listing, unless all are kept."""
         return self._count(collect_pages(first, self._client, self.store, again=self._again))
 
+    def ask_splits(self, session: date) -> Counts:
+        """Ask for the list of splits that a session is judged by, at the older endpoint where the newer is not there.
+
+        Neither is asked where all its pages are kept.
+        """
+        try:
+            if not self._older_splits:
+                return self.ask_pages(list_session_splits(session))
+        except (RequestRefusedError, PlanRefusedError) as refused:
+            log.warning("%s; asking the older endpoint", refused)
+            self._older_splits = True
+        return self.ask_pages(list_older_splits(session))
+
     def list_missing(self, calls: Iterable[Call]) -> list[Call]:
         """List the calls that were not completed yet; when asked again also those that were answered by a 404."""
         return list_missing(list(calls), self._client, self.store, unknown_too=self._again)
@@ -260,6 +276,11 @@ def add_counts(counts: Iterable[Counts | Iterable[Counts]]) -> Counts:
 
 def list_session_splits(session: date) -> Call:
     """The list of splits that a session is judged by: from the oldest that can lie between it and a reference count."""
+    return list_of_stock_splits(session - timedelta(days=REFERENCE_DAYS), session)
+
+
+def list_older_splits(session: date) -> Call:
+    """The same list of the provider's older endpoint, where the newer one is not there."""
     return list_of_splits(session - timedelta(days=REFERENCE_DAYS), session)
 
 

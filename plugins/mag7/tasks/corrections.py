@@ -19,10 +19,11 @@ from mag7.sessions import previous_session
 from mag7.settings import Settings, read_settings
 from mag7.tasks.collector import NO_COUNTS, AnswerBook, Collector, Counts, add_counts
 from mag7.tasks.connections import open_store
+from mag7.tasks.facts import with_facts
 from mag7.tasks.published import read_published
 from mag7.tasks.reports import write_report
 from mag7.tasks.request import Asking
-from mag7.tasks.window import Window, list_window, make_window
+from mag7.tasks.window import Window, list_window, with_sessions
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class Edit:
         return f"{self.ticker} {self.field} {self.before} -> {self.after}"
 
 
+@with_facts
 def collect_corrections(window: Window, *, wanted: bool) -> Counts:
     """Ask again for the closes of the sessions before the window's first, where they are published: one call each.
 
@@ -65,6 +67,7 @@ def collect_corrections(window: Window, *, wanted: bool) -> Counts:
     return add_counts(counts)
 
 
+@with_facts
 def add_corrected(window: Window, *, wanted: bool) -> Window:
     """Add to a window the earlier sessions that must be published or loaded anew.
 
@@ -85,7 +88,7 @@ def add_corrected(window: Window, *, wanted: bool) -> Window:
     if wanted:
         log.info("%d earlier sessions looked at, %d are built anew", len(published), len(changes))
     write_report(store, window["run"], CORRECTIONS, {day.isoformat(): found for day, found in changes.items()})
-    return make_window(window["run"], sorted({*sessions, *changes}))
+    return with_sessions(window, sorted({*sessions, *changes}))
 
 
 def _list_published(store: ObjectStore, settings: Settings, session: date) -> Iterator[tuple[date, Document]]:

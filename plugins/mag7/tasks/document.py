@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import cast
 
 from mag7.index.constituents import list_lines
+from mag7.index.pinned import pinned_facts
 from mag7.lake.keys import staged_document_key
 from mag7.lake.objects import ObjectStore
 from mag7.market.changes import list_changes
@@ -16,16 +17,18 @@ from mag7.market.concentration import CoverageBounds, NothingPricedError, list_r
 from mag7.market.document import Document, SessionFigures, compute_figures, encode_document, write_document
 from mag7.market.evidence import EvidenceReader
 from mag7.polygon.answers import AnswerStore, MixedSourcesError, require_one_source
+from mag7.polygon.source import SIMULATED
 from mag7.settings import Settings, read_settings
 from mag7.tasks.collect import list_seven_outside
 from mag7.tasks.collector import AnswerBook, open_reader
 from mag7.tasks.connections import open_store
+from mag7.tasks.facts import with_facts
 from mag7.tasks.last_known import add_last_known
 from mag7.tasks.progress import Progress
 from mag7.tasks.published import read_published
 from mag7.tasks.refusals import SessionRefusedError, refusal_sentence
 from mag7.tasks.reports import read_parts, write_part, write_report
-from mag7.tasks.window import Window, list_window, make_window
+from mag7.tasks.window import Window, list_window, with_sessions
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +36,7 @@ COVERAGE, CHANGES = "coverage", "changes"
 CHANGES_SHOWN = 40
 
 
+@with_facts
 def build_market_data(window: Window, sessions_of_run: int | None = None) -> dict[str, str]:
     """Write every session's document into staging; returns session to key.
 
@@ -100,10 +104,14 @@ def compute_session(reader: EvidenceReader, session: date, store: ObjectStore | 
 
 
 def write_session(figures: SessionFigures) -> Document:
-    """Lay out a session's document with the source and the newest time of its answers; raises MixedSourcesError."""
+    """Lay out a session's document with the source and the newest time of its answers.
+
+    Raises MixedSourcesError, and FactsSimulatedError where facts of the simulated market meet other responses.
+    """
     answers = figures.answers
     # Whatever is priced rests on completed answers, so there is a source.
     source = cast("str", require_one_source(answers))
+    pinned_facts().require_source(source, SIMULATED)
     return write_document(figures, source, max(answer.time for answer in answers))
 
 
@@ -129,7 +137,7 @@ def check_coverage(window: Window, parts: Sequence[Window] | None = None) -> Win
     accepted = [session for session in list_window(window) if not refusals.get(session.isoformat())]
     if not accepted:
         raise SessionRefusedError(refusal_sentence(refusals))
-    return make_window(window["run"], accepted)
+    return with_sessions(window, accepted)
 
 
 def _log_figures(figures: SessionFigures) -> None:
@@ -145,3 +153,5 @@ def _log_figures(figures: SessionFigures) -> None:
     )
     for failed in figures.failed:
         log.warning("%s %s failed: %s", figures.session, failed.line.ticker, failed.reason)
+    for refused in figures.splits.list_refused():
+        log.warning("%s: the provider's list has a split that does not hold: %s", figures.session, refused)

@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mag7.errors import Mag7Error
+from mag7.index.pinned import find_pinned
 from mag7.lake.keys import document_key, run_manifest_key, session_manifest_key, staged_document_key
 from mag7.lake.objects import ObjectStore, Version
 from mag7.lake.scripts import digest_scripts
 from mag7.market.document import Document, list_document_lines
 from mag7.market.profile import is_profile, list_changed, list_departures, profile_document
-from mag7.paths import DATA, PACKAGE, SQL
+from mag7.paths import PACKAGE, SQL
 from mag7.polygon.answers import AnswerStore
 from mag7.sessions import previous_session
 from mag7.settings import Settings, read_settings
@@ -35,6 +36,7 @@ from mag7.tasks.connections import open_store
 from mag7.tasks.corrections import CORRECTIONS
 from mag7.tasks.document import COVERAGE
 from mag7.tasks.ending import LOADING, PUBLISHING, Ending, read_ending
+from mag7.tasks.facts import with_facts
 from mag7.tasks.publish import WAREHOUSE
 from mag7.tasks.published import read_published
 from mag7.tasks.reports import FAILURE, hide_secrets_in, parse_content
@@ -73,6 +75,7 @@ READERS = 8
 Content = dict[str, Any]
 
 
+@with_facts
 def write_run_manifest(window: Window | None, counts: Sequence[Counts | Sequence[Counts] | None]) -> str | None:
     """Write the manifest of the run that this task ends, whatever became of it; returns its address.
 
@@ -175,6 +178,7 @@ def describe_run(context: Context, ending: Ending, counts: Iterable[Counts | Seq
 
 def describe_world(settings: Settings) -> Content:
     """Say what figures depend on beside the answers: versions, rules among the settings, and fact tables."""
+    facts = find_pinned()
     return {
         "versions": {
             "python": platform.python_version(),
@@ -184,7 +188,7 @@ def describe_world(settings: Settings) -> Content:
             "sql": digest_files(SQL.rglob("*.sql")),
         },
         "rules": {name: str(getattr(settings, name)) for name in RULES},
-        "facts": {path.name: digest_files([path]) for path in sorted(DATA.glob("*.csv"))},
+        "facts": {"version": facts.name or facts.version, **facts.digests} if facts else {},
     }
 
 

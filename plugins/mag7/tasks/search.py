@@ -28,6 +28,7 @@ from mag7.settings import Settings, read_settings
 from mag7.tasks.collect import list_session_lines
 from mag7.tasks.collector import AnswerBook, Collector, Counts, add_counts, count_calls, open_reader
 from mag7.tasks.connections import open_store
+from mag7.tasks.facts import with_facts
 from mag7.tasks.progress import Progress, name_part
 from mag7.tasks.request import Asking
 from mag7.tasks.window import Window, list_window
@@ -62,6 +63,7 @@ class SearchBatch(TypedDict):
     parts: int
 
 
+@with_facts
 def plan_searches(window: Window) -> list[SearchBatch]:
     """Divide the window's lines into batches, and put the closes that all of them need into one object.
 
@@ -95,6 +97,7 @@ def choose_parts(settings: Settings, calls: int) -> int:
     return int(min(2 ** math.ceil(math.log2(wanted)), MOST_PARTS))
 
 
+@with_facts
 def collect_counts(window: Window, batch: SearchBatch) -> Counts:
     """Ask for the share counts of one batch's lines on as few sessions as tell those of all.
 

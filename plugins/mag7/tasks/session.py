@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, time
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,11 @@ from mag7.index.constituents import Line
 from mag7.lake.keys import document_key, run_segment
 from mag7.lake.objects import ObjectStore
 from mag7.market.explain import LineUnknownError
-from mag7.sessions import list_sessions, session_asked_for
+from mag7.sessions import ClosedAtShortNoticeError, list_sessions, require_open, session_asked_for
 from mag7.settings import read_settings
 from mag7.tasks.collect import list_session_lines
 from mag7.tasks.connections import open_store
+from mag7.tasks.facts import pin_newest
 from mag7.tasks.polygon_hook import PolygonHook
 from mag7.tasks.reports import clear_reports
 from mag7.tasks.request import Asking, Request
@@ -44,14 +46,18 @@ def resolve_session(dag_run: DagRunProtocol, first: date, request: Request) -> W
 
     ``first`` is the first session that the DAG covers. The request's trading_date repeats a session that has a run
     already, as Airflow allows one run a logical date. A date that is asked for and is no closed session is an error;
-    only a trigger without a date takes the last closed session. A rebuild takes every stored session of its stretch.
+    only a trigger without a date takes the last closed session. Raises ClosedAtShortNoticeError where a scheduled
+    run's day turned out closed. A rebuild takes every stored session of its stretch.
     """
     settings = read_settings()
     run = run_segment(dag_run.dag_id, dag_run.run_id)
     store = open_store(settings)
+    facts = pin_newest(store, settings).name
     clear_reports(store, run)
     if request.asking is not Asking.NOTHING:
         PolygonHook().find_api_key()
+    if dag_run.run_type == "scheduled" and dag_run.logical_date is not None:
+        require_open(dag_run.logical_date.date())
     asked = _midnight(request.trading_date) if request.trading_date else dag_run.logical_date
     session = session_asked_for(asked, dag_run.run_after, first=first)
     sessions = [session]
@@ -68,7 +74,18 @@ def resolve_session(dag_run: DagRunProtocol, first: date, request: Request) -> W
     for day in sessions:
         _require_line(request.explain, list_session_lines(day), day)
     log.info("sessions %s, run %s", ", ".join(map(str, sessions)), run)
-    return make_window(run, sessions)
+    return make_window(run, sessions, facts)
+
+
+@contextmanager
+def skip_closed_day() -> Iterator[None]:
+    """End the task as skipped where a scheduled day turns out to be no session."""
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    try:
+        yield
+    except ClosedAtShortNoticeError as closed:
+        raise AirflowSkipException(str(closed)) from closed
 
 
 def _midnight(day: date) -> datetime:

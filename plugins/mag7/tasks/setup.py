@@ -13,8 +13,10 @@ from typing import Any
 
 from mag7.errors import Mag7Error
 from mag7.lake import catalog, scripts
+from mag7.lake.fact_log import FactLog
 from mag7.lake.objects import ObjectStore
 from mag7.settings import Settings, read_settings
+from mag7.tasks import facts
 from mag7.tasks.connections import share_session
 from mag7.tasks.reports import clear_reports
 from mag7.tasks.templates import REDSHIFT_SCHEMA
@@ -78,6 +80,15 @@ def upload_scripts() -> int:
     return count
 
 
+def publish_facts() -> str:
+    """Put this checkout's facts into the lake where it has none, or older ones of a checkout; returns the version."""
+    store = open_place().store
+    first = facts.publish_packaged(store)
+    newest = facts.publish_newer_checkout(store) or FactLog(store).newest() or first
+    log.info("facts %s, known since %s, decided by %s", newest.name, newest.known_since, newest.decided_by)
+    return newest.name
+
+
 def create_catalog() -> list[str]:
     """Create missing databases, tables and columns of the catalog; returns their names."""
     place = open_place()
@@ -114,6 +125,8 @@ def list_gaps(place: Place) -> list[str]:
             raise
         return [f"the bucket {place.settings.bucket} is missing"]
     gaps = []
+    if not FactLog(place.store).list_numbers():
+        gaps.append("the lake holds no version of the facts")
     if missing:
         gaps.append(f"{len(missing)} of this checkout's Glue scripts ({scripts.digest_scripts()}) are not uploaded")
     return gaps + catalog.list_catalog_faults(place.open_client("glue")) + _list_schema_gaps(place.warehouse)

@@ -155,6 +155,8 @@ def summarise_session(document: Document) -> dict[str, Any]:
         "companies": metrics["companies_priced"],
         "coverage_pct": metrics["coverage_pct"],
         "quality": metrics["quality"],
+        "membership_provisional": metrics.get("membership_provisional", False),
+        "facts": document.get("facts"),
         "ranking": document["rankings"]["by_market_cap"],
         "failed_collections": document["sp500_details"]["failed_tickers"],
     }
@@ -163,6 +165,8 @@ def summarise_session(document: Document) -> dict[str, Any]:
 def tabulate_session(session: dict[str, Any]) -> str:
     """Lay out a session's seven and its two concentration figures in one plain table."""
     lines = [f"session {session['trading_date']}, source {session['source']}, quality {session['quality']}"]
+    if session["membership_provisional"]:
+        lines.append(f"members provisional: confirmed through {session['facts']['members_confirmed_through']}")
     lines.append(f"{'':<3}{'':<7}{'market cap, USD':>26}{'of the seven':>14}{'of the index':>14}")
     for company in session["ranking"]:
         of_index = company["pct_of_sp500"]

@@ -8,15 +8,24 @@ from typing import TypedDict
 
 
 class Window(TypedDict):
-    """What tasks hand on: the run's path segment in the lake and its sessions as ISO dates."""
+    """What tasks hand on: the run's path segment in the lake, its sessions as ISO dates, and its facts' version.
+
+    ``facts`` is the name in the lake's log; empty where a caller has pinned facts of its own.
+    """
 
     run: str
     sessions: list[str]
+    facts: str
 
 
-def make_window(run: str, sessions: Iterable[date]) -> Window:
+def make_window(run: str, sessions: Iterable[date], facts: str = "") -> Window:
     """Make a window of sessions for a run."""
-    return {"run": run, "sessions": [session.isoformat() for session in sessions]}
+    return {"run": run, "sessions": [session.isoformat() for session in sessions], "facts": facts}
+
+
+def with_sessions(window: Window, sessions: Iterable[date]) -> Window:
+    """Return the same run's window with other sessions."""
+    return make_window(window["run"], sessions, window["facts"])
 
 
 def list_window(window: Window) -> list[date]:

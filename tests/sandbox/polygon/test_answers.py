@@ -177,6 +177,27 @@ def test_splits_page_and_contain_every_split_of_the_seven(ask: Ask) -> None:
     assert [row["ticker"] for row in ask("/v3/reference/splits?reverse_split=true").json["results"]] == ["GE"]
 
 
+def test_the_newer_list_of_splits_has_the_same_ones_with_their_kind(ask: Ask) -> None:
+    query = "execution_date.gte=2020-08-01&sort=execution_date.asc&limit=7"
+    rows = [row for page in follow(ask, f"/stocks/v1/splits?{query}") for row in page]
+    older = [row for page in follow(ask, "/v3/reference/splits?execution_date.gte=2020-08-01&limit=7") for row in page]
+    names = ("id", "ticker", "execution_date", "split_from", "split_to")
+
+    assert sorted(tuple(row[name] for name in names) for row in rows) == sorted(
+        tuple(row[name] for name in names) for row in older
+    )
+    assert [row["execution_date"] for row in rows] == sorted(row["execution_date"] for row in rows)
+    assert [row["adjustment_type"] for row in rows if row["ticker"] == "GE"] == ["reverse_split", "forward_split"]
+    nvidia = ask("/stocks/v1/splits?ticker=NVDA").json["results"]
+    assert [(str(row["split_to"]), str(row["historical_adjustment_factor"])) for row in nvidia] == [
+        ("10.0", "0.1"),
+        ("4.0", "0.025"),
+    ]
+    assert {row["ticker"] for row in ask("/stocks/v1/splits?ticker.any_of=NVDA,GE").json["results"]} == {"NVDA", "GE"}
+    assert len(ask("/stocks/v1/splits?adjustment_type=reverse_split&ticker=GE").json["results"]) == 1
+    assert ask("/stocks/v1/splits?sort=nothing.asc").status == 400
+
+
 def test_events_name_the_change_of_meta_two_days_late(ask: Ask) -> None:
     results = ask("/vX/reference/tickers/META/events?types=ticker_change").json["results"]
     assert [(event["date"], event["ticker_change"]["ticker"]) for event in results["events"]] == [

@@ -19,9 +19,7 @@ from mag7.constituents.identities import Identity, Wanted
 from mag7.constituents.propose import propose
 from mag7.constituents.questions import Answer
 from mag7.constituents.readings import IVV, SPY, HeldLine, Reading
-from mag7.index.identifiers import load_ciks, load_figis
-from mag7.index.membership import load_membership
-from mag7.index.symbols import load_symbols, symbol_on
+from mag7.index.facts import load_packaged_facts
 from mag7.sessions import list_sessions, next_session, previous_session
 
 START = date(2025, 7, 17)
@@ -34,7 +32,7 @@ SOURCES = ("a list of changes", "another list")
 @lru_cache(1)
 def truth() -> Facts:
     """The table as it is known, up to END."""
-    return cut_at(Facts(load_membership(), load_symbols(), load_ciks(), load_figis()), END)
+    return cut_at(Facts.of(load_packaged_facts()), END)
 
 
 @lru_cache(8)
@@ -51,6 +49,11 @@ def members(facts: Facts, day: date) -> frozenset[tuple[str, str]]:
             periods = facts.symbols.get(stay.ticker, ())
             found.add((next((one.symbol for one in periods if one.covers(day)), stay.ticker), stay.issuer))
     return frozenset(found)
+
+
+def symbol_on(ticker: str, day: date) -> str:
+    """The true symbol of a line on a day."""
+    return next((one.symbol for one in truth().symbols.get(ticker, ()) if one.covers(day)), ticker)
 
 
 def symbols(day: date) -> frozenset[str]:

@@ -6,11 +6,14 @@ from dataclasses import replace
 from datetime import date, timedelta
 from types import MappingProxyType
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mag7.constituents.applying import EditMissedError, apply_edits
 from mag7.constituents.decision import list_changed_sessions
 from mag7.constituents.facts import Decided, Facts, RowEdit, Table, cut_at, cut_back, list_edits, to_columns
+from mag7.index.facts import TABLES, read_facts, read_packaged_tables
 from mag7.index.symbols import SymbolPeriod
 from tests.unit.constituents.replay import END, START, as_of, members, truth
 
@@ -77,3 +80,41 @@ def test_changed_sessions_are_those_with_other_lines_symbols_or_companies() -> N
 
     assert list_changed_sessions(before, after, START, date(2025, 7, 24)) == (date(2025, 7, 23), date(2025, 7, 24))
     assert list_changed_sessions(before, before, START, END) == ()
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.dates(START, END), st.dates(START, END))
+def test_edits_written_into_the_files_read_back_as_the_state_they_lead_to(one: date, other: date) -> None:
+    now = Facts.of(read_facts(read_packaged_tables()))
+    tables = read_packaged_tables()
+    for before, after in ((now, cut_at(truth(), one)), (cut_at(truth(), one), cut_at(truth(), other))):
+        tables = apply_edits(tables, list_edits(before, after, {}, RULE, GONE))
+        read = Facts.of(read_facts(tables))
+
+        assert (read.membership, read.symbols, read.ciks.owners) == (after.membership, after.symbols, after.ciks.owners)
+        assert {owner: set(mine) for owner, mine in read.ciks.periods.items()} == {
+            owner: set(mine) for owner, mine in after.ciks.periods.items()
+        }
+
+
+def test_rows_that_do_not_change_keep_their_bytes_and_sources() -> None:
+    tables = read_packaged_tables()
+    row = to_columns(Table.SYMBOLS, SymbolPeriod("META", "FB", None, date(2022, 6, 8)))
+    renamed = RowEdit(Table.SYMBOLS, row, row | {"symbol": "FBX"}, RULE)
+
+    changed = apply_edits(tables, [renamed])
+
+    assert {name for name in tables if changed[name] != tables[name]} == {Table.SYMBOLS}
+    lines = [body.decode().splitlines() for body in (tables[Table.SYMBOLS], changed[Table.SYMBOLS])]
+    assert [pair for pair in zip(*lines, strict=True) if pair[0] != pair[1]] == [
+        (
+            "META,FB,,2022-06-08,intervals; also map files of an open backtesting engine",
+            "META,FBX,,2022-06-08,intervals; also map files of an open backtesting engine",
+        ),
+    ]
+    with pytest.raises(EditMissedError, match="found it 0 times; propose again from the version that is published now"):
+        apply_edits(changed, [renamed])
+
+
+def test_the_tables_are_those_of_a_version() -> None:
+    assert set(Table) <= set(TABLES)

@@ -76,7 +76,7 @@ class TestDaily:
         assert [one.session for one in stated_twice if one.questions or one.refused] == []
 
     def test_most_evenings_only_move_the_confirmed_session(self, stated_twice: Sequence[Decision]) -> None:
-        quiet = [one for one in stated_twice if {edit.table for edit in one.edits} == {"index_membership_span"}]
+        quiet = [one for one in stated_twice if {edit.table for edit in one.edits} == {"index_membership_span.csv"}]
 
         assert len(quiet) > 200
         for one in quiet:
@@ -152,7 +152,7 @@ class TestGap:
         assert len(question.items) == len(before ^ after)
         assert question.text.startswith("26 lines join and 26 leave since 2026-08-20, as files show; nobody stated it")
         assert decision.confirmed_through == START
-        assert {edit.table for edit in decision.edits} == {"symbol_history"}
+        assert {edit.table for edit in decision.edits} == {"symbol_history.csv"}
 
     def test_an_old_list_without_files_asks_for_two_once(self) -> None:
         asked = [decide(as_of(), day).questions for day in (date(2025, 7, 30), date(2025, 7, 31), date(2025, 8, 29))]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mag7.index.facts import read_packaged_tables
 from mag7.index.membership import MEMBERSHIP, MEMBERSHIP_COLUMNS, MembershipTable, read_membership
-from mag7.index.symbols import load_symbols, normalize_symbol
-from mag7.index.tables import FactTableInvalidError
+from mag7.index.symbols import normalize_symbol, read_symbols
+from mag7.index.tables import FactTable, FactTableInvalidError
 
 APPLE = "AAPL,Apple,0000320193,Information Technology,true,one,2001-01-02,,"
 TWITTER = "TWTR,Twitter,X-twitter,Unknown,true,unknown,2018-06-07,2022-10-31,"
@@ -19,24 +19,22 @@ GOOGL = "GOOGL,Alphabet,X-alphabet,Unknown,true,several,2006-04-03,,"
 GOOG = "GOOG,Alphabet,X-alphabet,Unknown,false,several,2014-04-03,,"
 
 
-def load(folder: Path, *rows: str, columns: str = ",".join(MEMBERSHIP_COLUMNS)) -> MembershipTable:
-    table, span = folder / "members.csv", folder / "span.csv"
-    table.write_text("\n".join([columns, *rows]) + "\n")
-    span.write_text("first_session,last_session,source\n2020-11-30,2024-12-13,test\n")
-    read_membership.cache_clear()
-    return read_membership(table, span)
+def load(*rows: str, columns: str = ",".join(MEMBERSHIP_COLUMNS)) -> MembershipTable:
+    span = b"first_session,last_session,source\n2020-11-30,2024-12-13,test\n"
+    body = "\n".join([columns, *rows]) + "\n"
+    return read_membership(FactTable("members.csv", body.encode()), FactTable("span.csv", span))
 
 
 class TestMembership:
-    def test_both_ends_of_a_stay_are_included(self, tmp_path: Path) -> None:
-        table = load(tmp_path, APPLE, TWITTER)
+    def test_both_ends_of_a_stay_are_included(self) -> None:
+        table = load(APPLE, TWITTER)
 
         assert [stay.ticker for stay in table.on(date(2022, 10, 31))] == ["AAPL", "TWTR"]
         assert [stay.ticker for stay in table.on(date(2022, 11, 1))] == ["AAPL"]
 
-    def test_a_line_may_leave_and_come_back(self, tmp_path: Path) -> None:
+    def test_a_line_may_leave_and_come_back(self) -> None:
         again = TWITTER.replace("2018-06-07,2022-10-31", "2023-01-03,")
-        table = load(tmp_path, again, TWITTER)
+        table = load(again, TWITTER)
 
         assert [len(table.on(date(2022, month, 1))) for month in (10, 12)] == [1, 0]
         assert len(table.on(date(2023, 1, 3))) == 1
@@ -100,37 +98,33 @@ class TestMembership:
             ),
         ],
     )
-    def test_a_contradictory_row_is_refused_by_name(self, tmp_path: Path, rows: list[str], message: str) -> None:
+    def test_a_contradictory_row_is_refused_by_name(self, rows: list[str], message: str) -> None:
         with pytest.raises(FactTableInvalidError, match=message):
-            load(tmp_path, *rows)
+            load(*rows)
 
-    def test_unknown_columns_are_refused(self, tmp_path: Path) -> None:
+    def test_unknown_columns_are_refused(self) -> None:
         with pytest.raises(FactTableInvalidError, match=r"must have the columns ticker,company.*, not ticker,weight"):
-            load(tmp_path, columns="ticker,weight")
+            load(columns="ticker,weight")
 
     @given(st.data())
-    def test_two_stays_load_exactly_when_they_do_not_meet(
-        self, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-    ) -> None:
+    def test_two_stays_load_exactly_when_they_do_not_meet(self, data: st.DataObject) -> None:
         days = st.dates(date(2020, 1, 1), date(2020, 3, 31))
         first, second = sorted(data.draw(st.tuples(days, st.integers(0, 40))) for _ in range(2))
         stays = [(start, start + timedelta(days=length)) for start, length in (first, second)]
         rows = [TWITTER.replace("2018-06-07,2022-10-31", f"{start},{end}") for start, end in stays]
 
         if stays[0][1] < stays[1][0]:
-            table = load(tmp_path_factory.mktemp("members"), *rows)
+            table = load(*rows)
             assert [(stay.member_from, stay.member_to) for stay in table.stays] == stays
         else:
             with pytest.raises(FactTableInvalidError):
-                load(tmp_path_factory.mktemp("members"), *rows)
+                load(*rows)
 
 
 class TestSymbolHistory:
-    def load(self, folder: Path, *rows: str) -> None:
-        path = folder / "symbols.csv"
-        path.write_text("\n".join(["ticker,symbol,first_session,last_session,source", *rows]) + "\n")
-        load_symbols.cache_clear()
-        load_symbols(path)
+    def load(self, *rows: str) -> None:
+        body = "\n".join(["ticker,symbol,first_session,last_session,source", *rows]) + "\n"
+        read_symbols(FactTable("symbols.csv", body.encode()))
 
     @pytest.mark.parametrize(
         ("rows", "message"),
@@ -141,9 +135,9 @@ class TestSymbolHistory:
             (["META,,,2022-06-08,x"], "symbol is empty"),
         ],
     )
-    def test_a_contradictory_row_is_refused_by_name(self, tmp_path: Path, rows: list[str], message: str) -> None:
+    def test_a_contradictory_row_is_refused_by_name(self, rows: list[str], message: str) -> None:
         with pytest.raises(FactTableInvalidError, match=rf"symbols.csv line .*{message}"):
-            self.load(tmp_path, *rows)
+            self.load(*rows)
 
 
 class TestSymbolForms:
@@ -185,13 +179,12 @@ class TestSymbolForms:
 
 
 class TestDamage:
-    def test_a_stay_up_to_the_last_date_there_is(self, tmp_path: Path) -> None:
-        table = load(tmp_path, TWITTER.replace("2022-10-31", "9999-12-31"))
+    def test_a_stay_up_to_the_last_date_there_is(self) -> None:
+        table = load(TWITTER.replace("2022-10-31", "9999-12-31"))
 
         assert [stay.member_to for stay in table.stays] == [date.max]
 
-    def test_a_span_that_ends_before_it_begins_is_refused(self, tmp_path: Path) -> None:
-        span = tmp_path / "span.csv"
-        span.write_text("first_session,last_session,source\n2025-07-17,2020-11-30,x\n")
+    def test_a_span_that_ends_before_it_begins_is_refused(self) -> None:
+        span = FactTable("span.csv", b"first_session,last_session,source\n2025-07-17,2020-11-30,x\n")
         with pytest.raises(FactTableInvalidError, match=r"span.csv line 2 .*last_session is before first_session"):
-            read_membership(MEMBERSHIP, span)
+            read_membership(FactTable(MEMBERSHIP, read_packaged_tables()[MEMBERSHIP]), span)

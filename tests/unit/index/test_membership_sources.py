@@ -12,7 +12,7 @@ import pytest
 
 from mag7.index.membership import load_membership
 from mag7.index.symbols import load_symbols, symbol_on
-from mag7.index.tables import read_rows
+from mag7.index.tables import FactTable, read_rows
 from mag7.sessions import list_sessions, next_session
 
 FIRST, LAST_OF_INTERVALS = date(2020, 11, 30), date(2025, 7, 17)
@@ -71,7 +71,7 @@ def test_the_changes_since_july_2025_are_those_of_the_gathered_lists() -> None:
 def test_the_symbols_of_every_session_are_those_of_the_intervals_but_where_their_dates_are_wrong() -> None:
     stays = [
         (row.text("ticker"), row.day("start_date"), row.optional_day("end_date") or date.max)
-        for row in read_rows(INTERVALS, ("ticker", "start_date", "end_date"))
+        for row in read_rows(FactTable(INTERVALS.name, INTERVALS.read_bytes()), ("ticker", "start_date", "end_date"))
     ]
     odd = defaultdict(set)
     for session in list_sessions(FIRST, LAST_OF_INTERVALS):

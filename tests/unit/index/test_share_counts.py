@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import date
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -18,20 +17,19 @@ from mag7.index.share_counts import (
     ReferenceCount,
     find_reference,
     load_references,
+    read_references,
 )
 from mag7.index.splits import SplitTable, load_splits
-from mag7.index.tables import FactTableInvalidError
+from mag7.index.tables import FactTable, FactTableInvalidError
 from mag7.sessions import list_sessions
 
 SESSIONS = list_sessions(date(2020, 11, 30), load_membership().last_session)
 ISSUERS = {line.ticker: line.issuer for line in seven_lines(SESSIONS[0])}
 
 
-def load(folder: Path, *rows: str) -> dict[str, tuple[ReferenceCount, ...]]:
-    path = folder / "counts.csv"
-    path.write_text("\n".join(["ticker,as_of,shares,accession,source", *rows]) + "\n")
-    load_references.cache_clear()
-    return dict(load_references(path))
+def load(*rows: str) -> dict[str, tuple[ReferenceCount, ...]]:
+    body = "\n".join(["ticker,as_of,shares,accession,source", *rows]) + "\n"
+    return dict(read_references(FactTable("counts.csv", body.encode()), load_membership()))
 
 
 def find(ticker: str, day: str, splits: SplitTable | None = None) -> tuple[str, int]:
@@ -43,8 +41,8 @@ def find(ticker: str, day: str, splits: SplitTable | None = None) -> tuple[str, 
 
 
 class TestTable:
-    def test_classes_share_their_companys_count(self, tmp_path: Path) -> None:
-        found = load(tmp_path, "GOOG,2024-12-13,12241000000,0001652044-24-000118,x")
+    def test_classes_share_their_companys_count(self) -> None:
+        found = load("GOOG,2024-12-13,12241000000,0001652044-24-000118,x")
 
         assert found == {
             ISSUERS["GOOGL"]: (
@@ -68,9 +66,9 @@ class TestTable:
             (["GOOGL,2024-10-18,5,,x", "GOOG,2024-10-18,6,,x"], "line 3 .*a second reference count of this company"),
         ],
     )
-    def test_a_row_that_cannot_be_used_is_refused_by_name(self, tmp_path: Path, rows: list[str], message: str) -> None:
+    def test_a_row_that_cannot_be_used_is_refused_by_name(self, rows: list[str], message: str) -> None:
         with pytest.raises(FactTableInvalidError, match=f"counts.csv {message}"):
-            load(tmp_path, *rows)
+            load(*rows)
 
     def test_it_is_about_the_seven_and_reaches_every_session(self) -> None:
         assert set(load_references()) == set(ISSUERS.values())

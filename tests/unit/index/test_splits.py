@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mag7.index.facts import read_packaged_tables
 from mag7.index.membership import load_membership
 from mag7.index.seven import SEVEN
-from mag7.index.splits import LISTED, SAME_SPLIT_DAYS, SPLITS, SplitTable, load_splits, merge_splits
-from mag7.index.tables import FactTableInvalidError, read_rows
+from mag7.index.splits import LISTED, SAME_SPLIT_DAYS, SPLITS, SplitTable, load_splits, merge_splits, read_splits
+from mag7.index.tables import FactTable, FactTableInvalidError
 from mag7.polygon.bodies import ListedSplit, parse_splits
 from mag7.sessions import is_session
 
@@ -27,11 +28,9 @@ NOTHING = SplitTable({})
 ISSUERS = {stay.ticker: stay.issuer for stay in load_membership().stays}
 
 
-def load(folder: Path, *rows: str, header: str = HEADER) -> SplitTable:
-    path = folder / "splits.csv"
-    path.write_text("\n".join([header, *rows]) + "\n")
-    load_splits.cache_clear()
-    return load_splits(path)
+def load(*rows: str, header: str = HEADER) -> SplitTable:
+    body = "\n".join([header, *rows]) + "\n"
+    return read_splits(FactTable("splits.csv", body.encode()), load_membership())
 
 
 def listed(ticker: str, day: str, split_from: int | str, split_to: int | str) -> ListedSplit:
@@ -59,11 +58,11 @@ class TestOwnTable:
     def test_every_split_is_executed_on_a_session(self) -> None:
         days = [split.execution_date for splits in load_splits().splits.values() for split in splits]
 
-        assert len(days) == len(read_rows(SPLITS, HEADER.split(",")))
+        assert len(days) == len(read_packaged_tables()[SPLITS].decode().splitlines()) - 1
         assert [day for day in days if not is_session(day)] == []
 
-    def test_a_class_splits_as_its_company_does(self, tmp_path: Path) -> None:
-        (split,) = load(tmp_path, "GOOG,2022-07-18,1,20,x").of(ISSUERS["GOOGL"])
+    def test_a_class_splits_as_its_company_does(self) -> None:
+        (split,) = load("GOOG,2022-07-18,1,20,x").of(ISSUERS["GOOGL"])
 
         assert (split.ticker, split.factor) == ("GOOGL", 20)
 
@@ -96,16 +95,16 @@ class TestOwnTable:
             pytest.param(["GE,2021-08-02,8,1"], "has 4 values, but must have 5", id="too few values"),
         ],
     )
-    def test_a_row_that_cannot_be_used_is_refused_by_name(self, tmp_path: Path, rows: list[str], message: str) -> None:
+    def test_a_row_that_cannot_be_used_is_refused_by_name(self, rows: list[str], message: str) -> None:
         with pytest.raises(FactTableInvalidError, match=rf"splits.csv {message}|splits.csv line .*{message}"):
-            load(tmp_path, *rows)
+            load(*rows)
 
-    def test_unknown_columns_are_refused(self, tmp_path: Path) -> None:
+    def test_unknown_columns_are_refused(self) -> None:
         with pytest.raises(FactTableInvalidError, match=r"splits.csv must have the columns ticker,execution_date"):
-            load(tmp_path, header="ticker,date,from,to,source")
+            load(header="ticker,date,from,to,source")
 
-    def test_a_company_may_split_again_later(self, tmp_path: Path) -> None:
-        table = load(tmp_path, "CPRT,2023-08-22,1,2,x", "CPRT,2022-11-04,1,2,x")
+    def test_a_company_may_split_again_later(self) -> None:
+        table = load("CPRT,2023-08-22,1,2,x", "CPRT,2022-11-04,1,2,x")
 
         assert splits_of(table, "CPRT") == ["2 for 1 on 2022-11-04", "2 for 1 on 2023-08-22"]
 
@@ -128,8 +127,8 @@ class TestFactors:
 
         assert load_splits().factor_between(ISSUERS["NVDA"], *days) == factor
 
-    def test_a_reverse_split_leaves_less_than_one_share(self, tmp_path: Path) -> None:
-        table = load(tmp_path, "GE,2021-08-02,8,1,x")
+    def test_a_reverse_split_leaves_less_than_one_share(self) -> None:
+        table = load("GE,2021-08-02,8,1,x")
 
         assert table.factor_between(ISSUERS["GE"], date(2021, 7, 30), date(2021, 8, 2)) == Fraction(1, 8)
 
@@ -211,9 +210,9 @@ class TestProvidersList:
 
         assert table == load_splits()
 
-    def test_adding_the_right_one_to_our_table_settles_a_contradiction(self, tmp_path: Path) -> None:
+    def test_adding_the_right_one_to_our_table_settles_a_contradiction(self) -> None:
         entries = [listed("CSX", "2021-06-29", 1, 3), listed("CSX", "2021-06-22", 1, 2)]
-        own = load(tmp_path, "CSX,2021-06-29,1,3,x")
+        own = load("CSX,2021-06-29,1,3,x")
 
         assert merge_splits(own, entries) == own
 
@@ -261,9 +260,9 @@ class TestProvidersList:
     def test_an_entry_that_cannot_be_used_is_nothing_to_a_company_of_our_table(self) -> None:
         assert merge_splits(load_splits(), [], {"GOOG": "split_to is missing"}) == load_splits()
 
-    def test_a_row_of_ratio_one_withdraws_an_entry_and_may_stand_beside_the_right_one(self, tmp_path: Path) -> None:
+    def test_a_row_of_ratio_one_withdraws_an_entry_and_may_stand_beside_the_right_one(self) -> None:
         """A spin-off that the provider lists as a split; a split that it lists under a wrong day."""
-        ours = load(tmp_path, "GE,2023-01-04,1,1,x", "CSX,2021-06-21,1,1,x", "CSX,2021-06-29,1,3,x")
+        ours = load("GE,2023-01-04,1,1,x", "CSX,2021-06-21,1,1,x", "CSX,2021-06-29,1,3,x")
         table = merge_splits(ours, [listed("GE", "2023-01-04", 1000, 1281), listed("CSX", "2021-06-21", 1, 3)])
 
         assert table == ours

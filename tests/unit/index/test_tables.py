@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mag7.index.tables import FactTableInvalidError, Row, read_rows
+from mag7.index.tables import FactTable, FactTableInvalidError, Row, read_rows
 from mag7.paths import DATA
 
 
@@ -49,8 +49,6 @@ def test_a_number_that_would_fill_the_memory_as_a_fraction_is_refused(text: str)
 
 
 @pytest.mark.parametrize("body", [b"ticker,shares\n\xff,1\n", b"ticker,shares\n" + b"9" * 200_000 + b",1\n"])
-def test_what_is_no_text_is_refused_by_name(tmp_path: Path, body: bytes) -> None:
-    path = tmp_path / "counts.csv"
-    path.write_bytes(body)
+def test_what_is_no_text_is_refused_by_name(body: bytes) -> None:
     with pytest.raises(FactTableInvalidError, match=r"counts.csv is no comma-separated text in UTF-8"):
-        read_rows(path, ("ticker", "shares"))
+        read_rows(FactTable("counts.csv", body), ("ticker", "shares"))

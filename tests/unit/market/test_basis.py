@@ -101,6 +101,49 @@ class TestLaterSplit:
         assert settle(told, date(2020, 11, 30), *splits).count == 800_000_000
 
 
+class TestCountThatComesLate:
+    """For some sessions after a split the provider's count is still that of the last filing."""
+
+    SESSION = date(2024, 7, 15)
+
+    @pytest.mark.parametrize(
+        "known", [{"before": 2_470_000_000}, {"after": 24_530_000_000}, {"before": 2_300_000_000, "after": None}]
+    )
+    def test_it_is_multiplied_where_close_and_count_tell(self, known: dict[str, int | None]) -> None:
+        settled = settle(2_460_000_000, self.SESSION, SplitEvidence(TEN, **known, close_step=Fraction(99, 10)))
+
+        assert (settled.count, settled.flags, settled.lagging) == (24_600_000_000, ("multiplied_by_split",), (TEN,))
+        assert (settled.splits, settled.divisor) == ((), Fraction(1, 10))
+
+    def test_of_a_reverse_split_it_is_divided(self) -> None:
+        split = SplitEvidence(EIGHTH, before=8_800_000_000, close_step=Fraction(1, 8))
+
+        assert settle(8_780_000_000, date(2021, 8, 20), split).count == 1_097_500_000
+
+    @pytest.mark.parametrize("step", [None, Fraction(1), Fraction(5), Fraction(1, 10)])
+    def test_without_a_close_that_moved_by_the_split_it_fails(self, step: Fraction | None) -> None:
+        with pytest.raises(CountWrongError, match="still stands on the basis before the split"):
+            settle(2_460_000_000, self.SESSION, SplitEvidence(TEN, before=2_470_000_000, close_step=step))
+
+    def test_one_that_is_not_the_count_before_it_fails(self) -> None:
+        with pytest.raises(CountWrongError, match="still stands on the basis before the split"):
+            settle(3_100_000_000, self.SESSION, SplitEvidence(TEN, before=2_470_000_000, close_step=Fraction(10)))
+
+    def test_a_count_on_the_new_basis_is_left_alone(self) -> None:
+        split = SplitEvidence(TEN, before=2_470_000_000, close_step=Fraction(10))
+
+        assert settle(24_600_000_000, self.SESSION, split).flags == ()
+
+    def test_two_splits_that_it_comes_late_to(self) -> None:
+        two = Split("X-a", "A", date(2024, 5, 1), Decimal(1), Decimal(2), "test")
+        splits = (
+            SplitEvidence(two, before=1_000_000_000, close_step=Fraction(2)),
+            SplitEvidence(TEN, before=1_000_000_000, close_step=Fraction(10)),
+        )
+
+        assert settle(1_000_000_000, self.SESSION, *splits).count == 20_000_000_000
+
+
 class TestOneOfTheSeven:
     def test_needs_a_reference_where_nothing_tells(self) -> None:
         with pytest.raises(CountWrongError, match=r"no reference count within 800 days tells"):

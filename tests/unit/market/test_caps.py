@@ -50,7 +50,7 @@ def price_beside(count: int, yesterday: LookBack | None, **changes: object) -> P
 
 
 def back(count: int, factor: Fraction = Fraction(1)) -> LookBack:
-    return LookBack(date(2024, 12, 12), count, Decimal("61.50"), factor=factor)
+    return LookBack(date(2024, 12, 12), count, Decimal("61.50") * int(factor), factor=factor)
 
 
 @pytest.mark.parametrize(("count", "continuous"), [(139, True), (140, False), (72, True), (71, False), (5, False)])

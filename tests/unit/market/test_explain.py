@@ -10,6 +10,7 @@ from fractions import Fraction
 
 import pytest
 
+from mag7.index.facts import load_packaged_facts
 from mag7.index.splits import Split
 from mag7.market import explain
 from mag7.market.basis import BasisEvidence, SplitEvidence
@@ -60,6 +61,7 @@ def test_a_divided_count_shows_the_split_and_what_the_provider_said(document: Do
             "  provider's market cap: 29,738,448,000,000.00 USD",
             "  counted: yes, its cap is its company's",
             "  flags: divided_by_split",
+            f"  facts: version {load_packaged_facts().version} (public sources), members confirmed",
             "  rests on:",
             "    raw/a",
             "    raw/b",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from mag7.index.splits import RefusedSplit, Split, SplitTable
 from mag7.market.document import compute_figures, encode_document, write_document
 from mag7.market.profile import list_changed, list_departures, profile_document
 from mag7.polygon.answers import Answer
@@ -72,4 +74,22 @@ def test_versions_that_came_went_and_changed_are_named() -> None:
         "version of new: 1, before none",
         "version of old: none, before 1",
         "version of pandas: 2.2, before 2.1",
+    ]
+
+
+def test_a_listed_split_that_is_not_applied_stands_in_document_and_profile_with_its_reason(
+    make: Make, profile: dict[str, Any]
+) -> None:
+    split = Split("X-ge", "GE", date(2023, 1, 4), Decimal(1000), Decimal(1281), "provider")
+    table = SplitTable({}, refused={"X-ge": (RefusedSplit(split, "the count stands", settled=True),)})
+    evidence = [make.evidence(make.line("MSFT"), 7_434_880_776, "447.27", answers=ANSWERS)]
+    figures = compute_figures(SESSION, evidence, [], table)
+    document = json.loads(encode_document(write_document(figures, "simulated", datetime(2024, 12, 14, tzinfo=UTC))))
+
+    (entry,) = document["contested_splits"]
+    assert (entry["ticker"], entry["execution_date"], entry["reason"]) == ("GE", "2023-01-04", "the count stands")
+    assert document["splits"] == []
+    after = {**profile, "contested_splits": profile_document(document)["contested_splits"]}
+    assert list_departures(profile, after) == [
+        "listed split GE 1281 for 1000 on 2023-01-04 is not applied: the count stands"
     ]

@@ -16,10 +16,11 @@ from functools import cached_property
 from math import prod
 from zlib import crc32
 
-import pytest
-
-from mag7.index import constituents, seven, splits
+from mag7.index import seven
+from mag7.index.facts import IndexFacts
+from mag7.index.identifiers import Identifiers
 from mag7.index.membership import Membership, MembershipTable, ShareClasses
+from mag7.index.pinned import pinned
 from mag7.index.share_counts import ReferenceCount
 from mag7.index.splits import Split, SplitTable
 from mag7.index.symbols import SymbolPeriod
@@ -206,22 +207,7 @@ def standing_on(world: World) -> Iterator[World]:
         for company in world.companies
         if company.ticker in seven.SEVEN
     }
-    with pytest.MonkeyPatch.context() as patch:
-        for module in ("constituents", "seven", "splits"):
-            patch.setattr(f"mag7.index.{module}.load_membership", lambda: membership)
-        for module in ("symbols", "splits"):
-            patch.setattr(f"mag7.index.{module}.load_symbols", lambda: symbols)
-        patch.setattr("mag7.index.share_counts.load_references", lambda: references)
-        patch.setattr("mag7.market.evidence.load_splits", lambda: SplitTable(ours))
-        _forget_tables()
-        try:
-            yield world
-        finally:
-            _forget_tables()
-
-
-def _forget_tables() -> None:
-    for table in (constituents.list_lines, constituents._main_tickers, seven.seven_issuers):
-        table.cache_clear()
-    for table in (splits._members, splits._former_symbols):
-        table.cache_clear()
+    nothing = Identifiers({}, {})
+    facts = IndexFacts(membership, symbols, nothing, nothing, SplitTable(ours), references)
+    with pinned(facts):
+        yield world

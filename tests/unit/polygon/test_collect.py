@@ -25,6 +25,7 @@ from mag7.polygon.collect import (
     grouped_daily,
     join_pages,
     list_of_splits,
+    list_of_stock_splits,
     ticker_details,
 )
 from mag7.polygon.errors import (
@@ -92,6 +93,9 @@ def test_the_requests_are_the_providers_own() -> None:
         "/v2/aggs/grouped/locale/us/market/stocks/2024-12-13?adjusted=false&include_otc=false"
     )
     assert ticker_details("BRK.B", DAY).path == "/v3/reference/tickers/BRK.B?date=2024-12-13"
+    assert list_of_stock_splits(date(2023, 11, 9), DAY).path == (
+        "/stocks/v1/splits?execution_date.gte=2023-11-09&sort=execution_date.asc&limit=5000"
+    )
     assert list_of_splits(date(2023, 11, 9), DAY).path == (
         "/v3/reference/splits?execution_date.gte=2023-11-09&order=asc&sort=execution_date&limit=1000"
     )

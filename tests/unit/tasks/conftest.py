@@ -16,10 +16,12 @@ import pytest
 from moto import mock_aws
 
 from mag7.index.constituents import Line
+from mag7.index.facts import load_packaged_facts, pin_facts
 from mag7.lake.objects import ObjectStore
 from mag7.polygon.answers import Answer, AnswerStore
 from mag7.polygon.collect import Call, grouped_daily, ticker_details
 from mag7.polygon.errors import PolygonError
+from mag7.tasks.facts import publish_packaged
 
 BUCKET = "lake"
 DAY = date(2024, 12, 13)
@@ -45,7 +47,10 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def aws(environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An account with an empty lake; hooks share a client a service, since making one takes a third of a second."""
+    """An account whose lake holds the checkout's facts and nothing else.
+
+    Hooks share a client a service, since making one takes a third of a second.
+    """
     from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 
     open_client = cache(partial(boto3.client, region_name="us-east-1"))
@@ -53,7 +58,9 @@ def aws(environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("mag7.tasks.connections.open_service", lambda service, **_: open_client(service))
     with mock_aws():
         open_client("s3").create_bucket(Bucket=BUCKET)
+        publish_packaged(ObjectStore(open_client("s3"), BUCKET))
         yield
+    pin_facts(load_packaged_facts())
 
 
 @pytest.fixture
@@ -167,4 +174,4 @@ def keep_bars(answers: AnswerStore, day: date = DAY, **closes: float) -> None:
 
 @pytest.fixture
 def window() -> dict[str, Any]:
-    return {"run": RUN, "sessions": [DAY.isoformat()]}
+    return {"run": RUN, "sessions": [DAY.isoformat()], "facts": ""}

@@ -391,7 +391,7 @@ class TestSend:
     ) -> None:
         monkeypatch.setattr(place, refuse_with(fault))
 
-        assert send_alert({"run": RUN, "sessions": [DAY]}) == "mag7_daily failed for 2024-12-13"
+        assert send_alert({"run": RUN, "sessions": [DAY], "facts": ""}) == "mag7_daily failed for 2024-12-13"
         (message,) = inbox()
         assert str(fault) in message["Message"]
 
@@ -421,7 +421,7 @@ class TestSend:
         states.update(GOOD, report_refusals="failed")
         monkeypatch.setattr(ObjectStore, "find", refuse_with(LAKE_FAULTS[0]))
 
-        send_alert({"run": RUN, "sessions": ["2024-12-12", DAY]})
+        send_alert({"run": RUN, "sessions": ["2024-12-12", DAY], "facts": ""})
         (message,) = inbox()
         assert (
             "Kept: every answer that reached the lake is kept; published in the lake and the warehouse: those of its"

@@ -15,7 +15,7 @@ from mag7.tasks.reports import read_report
 from tests.unit.tasks.conftest import RUN
 
 HEADER = ["trading_date", "subject", "detail"]
-BOTH = {"run": RUN, "sessions": ["2024-12-12", "2024-12-13"]}
+BOTH = {"run": RUN, "sessions": ["2024-12-12", "2024-12-13"], "facts": ""}
 Rows = list[list[str | None]]
 
 
@@ -63,7 +63,7 @@ def test_a_window_that_every_check_passes_goes_on(judge: Any, store: ObjectStore
 def test_a_violation_refuses_its_session_and_is_reported_under_its_own_check(judge: Any, store: ObjectStore) -> None:
     found = {"company_in_bounds": [[["2024-12-12", "NVDA", "NVDA is 38.67 % of the index"]]]}
 
-    assert judge(found) == {"run": RUN, "sessions": ["2024-12-13"]}
+    assert judge(found) == {"run": RUN, "sessions": ["2024-12-13"], "facts": ""}
     report = read_report(store, RUN, CHECKS)
     assert [entry["name"] for entry in report["checks"] if not entry["passed"]] == ["company_in_bounds"]
     assert report["refused"] == {"2024-12-12": ["NVDA is 38.67 % of the index (check company_in_bounds)"]}

@@ -24,6 +24,7 @@ from mag7.polygon.errors import (
     PlanRefusedError,
     PolygonError,
     RateLimitedError,
+    RequestRefusedError,
     ServerFailedError,
     UnreachableError,
 )
@@ -287,6 +288,50 @@ class TestDetails:
         assert provider.take_asked() == [("BF.B", "2024-12-13")]
 
 
+class TestSplits:
+    """The newer endpoint's list of splits, or the older one's where that is not there."""
+
+    LIST = json.dumps({"status": "OK", "results": []})
+
+    def test_the_newer_endpoint_is_asked_once_a_month(self, provider: FakeProvider, window: Window) -> None:
+        provider.say(collector.list_session_splits(DAY), self.LIST)
+        counts = [collect.collect_splits(window, asking) for asking in (Asking.MISSING, Asking.MISSING, Asking.AGAIN)]
+
+        assert [count["requests"] for count in counts] == [1, 0, 1]
+        assert {path.partition("?")[0] for path in provider.asked} == {"/stocks/v1/splits"}
+
+    @pytest.mark.parametrize("refusal", [None, PlanRefusedError])
+    def test_the_older_one_serves_where_it_is_not_there(
+        self, provider: FakeProvider, answers: AnswerStore, window: Window, refusal: type[PolygonError] | None
+    ) -> None:
+        newer = collector.list_session_splits(DAY)
+        if refusal is not None:
+            provider.errors[newer.path] = refusal(newer.path, "not in the plan", status=403)
+        entry = {"ticker": "CTAS", "execution_date": "2024-09-12", "split_from": 1, "split_to": 4}
+        provider.say(collector.list_older_splits(DAY), json.dumps({"status": "OK", "results": [entry]}))
+        collect.collect_splits(window, Asking.MISSING)
+        asked = [path.partition("?")[0] for path in provider.asked]
+        collect.collect_splits(window, Asking.MISSING)
+
+        assert asked == ["/stocks/v1/splits", "/v3/reference/splits"]
+        assert len(provider.asked) == 2
+        (page,) = AnswerBook(answers).splits(DAY) or []
+        assert "CTAS" in page.body
+
+    def test_where_neither_is_there_the_task_fails(self, provider: FakeProvider, window: Window) -> None:
+        with pytest.raises(RequestRefusedError, match="/v3/reference/splits"):
+            collect.collect_splits(window, Asking.MISSING)
+        assert len(provider.asked) == 2
+
+    def test_a_key_that_is_rejected_fails_it_at_once(self, provider: FakeProvider, window: Window) -> None:
+        newer = collector.list_session_splits(DAY)
+        provider.errors[newer.path] = KeyRejectedError(newer.path, "HTTP 401", status=401)
+
+        with pytest.raises(KeyRejectedError):
+            collect.collect_splits(window, Asking.MISSING)
+        assert len(provider.asked) == 1
+
+
 class TestLookBack:
     def test_asks_nothing_where_every_line_is_priced(
         self, index: Index, answers: AnswerStore, provider: FakeProvider, window: Window
@@ -453,6 +498,71 @@ class TestLookBackThatCannotBeHad:
         collect.collect_look_back(make_window(RUN, days[1:]), Asking.MISSING)
 
         assert provider.take_asked() == [("NVDA", "2024-09-18"), ("NVDA", "2024-03-01")]
+
+    @pytest.mark.parametrize(
+        ("entry", "asked"),
+        [
+            (("GE", "2023-01-04", 1000, 1281), ["GE 2023-04-14", "GE 2022-09-26"]),
+            (
+                ("CPRT", "2022-11-04", 1, 2),
+                ["CPRT 2023-02-10", "bars 2022-11-04", "bars 2022-11-03", "CPRT 2022-07-27"],
+            ),
+        ],
+    )
+    def test_counts_beside_a_listed_split_are_asked_for_and_closes_where_they_leave_it_open(
+        self,
+        index: Index,
+        answers: AnswerStore,
+        provider: FakeProvider,
+        entry: tuple[str, str, int, int],
+        asked: list[str],
+    ) -> None:
+        """The counts on both sides are equal: of a usual ratio the close may still tell that they come late."""
+        session, ticker = date(2022, 6, 8), entry[0]
+        index(next(line for line in list_lines(session) if line.ticker == ticker))
+        keep_bars(answers, session, **{ticker: 85})
+        keep_details(answers, ticker, session, weighted_shares_outstanding=10**9)
+        listed = dict(zip(("ticker", "execution_date", "split_from", "split_to"), entry, strict=True))
+        keep(answers, collector.list_session_splits(session), json.dumps({"status": "OK", "results": [listed]}))
+        for what, day in (name.split() for name in asked):
+            beside = date.fromisoformat(day)
+            if what == "bars":
+                provider.say(grouped_daily(beside), grouped_body(beside, **{ticker: 85}))
+            else:
+                provider.say(ticker_details(ticker, beside), details_body(ticker, weighted_shares_outstanding=10**9))
+        collect.collect_look_back(make_window(RUN, [session]), Asking.MISSING)
+
+        assert [" ".join(pair) for pair in provider.take_asked()] == asked
+
+    def test_sessions_around_a_close_or_a_count_that_jumps_are_asked_about_it(
+        self, index: Index, answers: AnswerStore, provider: FakeProvider, window: Window
+    ) -> None:
+        index(make_line("AAA"), make_line("BBB"), make_line("CCC"))
+        keep_bars(answers, date(2024, 12, 12), AAA=10, BBB=10, CCC=10)
+        keep_bars(answers, AAA=16, BBB=10, CCC=11)
+        for day, count in ((date(2024, 12, 12), 1000), (DAY, 1650)):
+            keep_details(answers, "AAA", day, weighted_shares_outstanding=1000)
+            keep_details(answers, "BBB", day, weighted_shares_outstanding=count, market_cap=count * 10)
+            keep_details(answers, "CCC", day, weighted_shares_outstanding=1000)
+        for day, close in ((date(2024, 12, 11), 10), (date(2024, 12, 16), 16)):
+            provider.say(grouped_daily(day), grouped_body(day, AAA=close, BBB=10, CCC=10))
+        later = date(2024, 12, 20)
+        for symbol, count in (("AAA", 1000), ("BBB", 1648)):
+            provider.say(ticker_details(symbol, later), details_body(symbol, weighted_shares_outstanding=count))
+        collect.collect_look_back(window, Asking.MISSING)
+        reader = EvidenceReader(AnswerBook(answers))
+        lines = [price_line(reader.read_line(DAY, make_line(ticker))) for ticker in ("AAA", "BBB")]
+
+        assert provider.take_asked() == [
+            ("BBB", "2024-12-20"),
+            ("AAA", "2024-12-20"),
+            ("bars", "2024-12-16"),
+            ("bars", "2024-12-11"),
+        ]
+        assert [isinstance(line, PricedLine) and line.accepted.flags for line in lines] == [
+            ("market_cap_missing", "cap_jump"),
+            ("count_jump_confirmed",),
+        ]
 
     @pytest.mark.usefixtures("unpriced")
     def test_leaves_the_line_its_reason_where_no_step_can_be_had(

@@ -79,7 +79,11 @@ class TestBuild:
     ) -> None:
         told: list[tuple[int, int]] = []
         monkeypatch.setattr(Progress, "tell", lambda _, *, sessions, unbuilt=0: told.append((sessions, unbuilt)))
-        part: Window = {"run": window["run"], "sessions": ["2024-12-12", "2024-12-13"]}  # of one nothing is priced
+        part: Window = {
+            "run": window["run"],
+            "sessions": ["2024-12-12", "2024-12-13"],
+            "facts": "",
+        }  # of one nothing is priced
 
         build_market_data(window)
         assert told == []
@@ -254,7 +258,7 @@ class TestCoverageGate:
     def test_passes_on_the_sessions_that_nothing_forbids(self, store: ObjectStore) -> None:
         self.report(store, "2024-12-12", {"2024-12-12": ["too little is priced"], "2024-12-13": []})
 
-        assert check_coverage(make_window(RUN, self.DAYS)) == {"run": RUN, "sessions": ["2024-12-13"]}
+        assert check_coverage(make_window(RUN, self.DAYS)) == {"run": RUN, "sessions": ["2024-12-13"], "facts": ""}
 
     def test_joins_what_the_parts_of_a_window_reported(self, store: ObjectStore) -> None:
         self.report(store, "2024-12-12", {"2024-12-12": ["too little is priced"]})

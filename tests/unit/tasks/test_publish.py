@@ -33,9 +33,9 @@ from tests.declared import find_table, make_schema
 from tests.unit.tasks.conftest import DAY, RUN
 
 BEFORE = date(2024, 12, 12)
-BOTH: Any = {"run": RUN, "sessions": ["2024-12-12", "2024-12-13"]}
+BOTH: Any = {"run": RUN, "sessions": ["2024-12-12", "2024-12-13"], "facts": ""}
 NVIDIA = StoredSplit(date(2024, 6, 10), "X-nvda", "NVDA", 1.0, 10.0, "provider")
-ONE: Any = {"run": RUN, "sessions": ["2024-12-13"]}
+ONE: Any = {"run": RUN, "sessions": ["2024-12-13"], "facts": ""}
 
 
 def parquet(table: Table, *money: float | None) -> bytes:

@@ -420,6 +420,8 @@ def figures_of(reader: EvidenceReader, sessions: Sequence[date]) -> Iterator[tup
 class Answered:
     """A world's answers, each made once."""
 
+    version = 0
+
     def __init__(self, world: World) -> None:
         self.details = cache(world.details)
         self.grouped = cache(world.grouped)

@@ -7,17 +7,20 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
+from airflow.sdk.exceptions import AirflowSkipException
 
+from mag7.index.facts import digest_tables, load_packaged_facts, name_version, read_packaged_tables
 from mag7.index.membership import MembershipUnknownError
+from mag7.lake.fact_log import FactEntry, FactLog
 from mag7.lake.keys import document_key
 from mag7.lake.objects import ObjectStore
 from mag7.market.explain import LineUnknownError
-from mag7.sessions import NotASessionError, SessionNotClosedError, SessionTooEarlyError
+from mag7.sessions import OVERRIDES, NotASessionError, SessionNotClosedError, SessionTooEarlyError
 from mag7.settings import SettingMissingError
 from mag7.tasks.polygon_hook import KeyNotFoundError
 from mag7.tasks.reports import FAILURE, write_report
 from mag7.tasks.request import Request, read_request, request_params
-from mag7.tasks.session import NothingStoredError, resolve_session
+from mag7.tasks.session import NothingStoredError, resolve_session, skip_closed_day
 from mag7.tasks.window import list_window, make_window
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -33,6 +36,7 @@ class Run:
     run_after: datetime = datetime(2025, 1, 10, 12, tzinfo=UTC)
     dag_id: str = "mag7_daily"
     run_id: str = "manual__2024-12-13T00:00:00+00:00"
+    run_type: str = "manual"
 
 
 def asked(day: str) -> Run:
@@ -47,7 +51,11 @@ def request(**params: Any) -> Request:
 def test_a_date_is_its_session() -> None:
     window = resolve_session(asked("2024-12-13"), FIRST, request())
 
-    assert window == {"run": "mag7_daily-manual__2024-12-13T0000000000-acee8169", "sessions": ["2024-12-13"]}
+    assert window == {
+        "run": "mag7_daily-manual__2024-12-13T0000000000-acee8169",
+        "sessions": ["2024-12-13"],
+        "facts": f"00000001-{load_packaged_facts().version}",
+    }
 
 
 def test_the_session_that_the_form_asks_for_wins_over_the_logical_date() -> None:
@@ -61,6 +69,35 @@ def test_a_session_of_unknown_membership_is_refused_before_anything_is_asked() -
     late = Run(None, run_after=datetime(2027, 3, 20, 12, tzinfo=UTC))
     with pytest.raises(MembershipUnknownError):
         resolve_session(late, FIRST, request(trading_date="2027-03-19"))
+
+
+class TestClosedAtShortNotice:
+    DAY = datetime(2024, 12, 13, tzinfo=UTC)
+
+    @pytest.fixture
+    def closed(self, store: ObjectStore) -> None:
+        """A version of the facts in which 2024-12-13 turned out to be closed."""
+        tables = read_packaged_tables()
+        tables[OVERRIDES] = tables[OVERRIDES].replace(
+            b"2025-01-09", b"2024-12-13,closed,,2024-12-13,a notice\n2025-01-09"
+        )
+        digests = digest_tables(tables)
+        FactLog(store).append(
+            FactEntry(2, name_version(digests), "public sources", datetime.now(UTC), "a test", None, digests), tables
+        )
+
+    @pytest.mark.usefixtures("closed")
+    def test_its_scheduled_run_is_skipped(self) -> None:
+        with pytest.raises(AirflowSkipException, match=r"2024-12-13 turned out to be no session"), skip_closed_day():
+            resolve_session(Run(self.DAY, run_type="scheduled"), FIRST, request())
+
+    @pytest.mark.usefixtures("closed")
+    def test_asked_for_by_hand_it_is_refused_with_its_neighbours(self) -> None:
+        with pytest.raises(NotASessionError, match=r"closed at short notice, a notice.*2024-12-12 or 2024-12-16"):
+            resolve_session(Run(self.DAY), FIRST, request())
+
+    def test_the_run_pins_the_newest_version(self, store: ObjectStore) -> None:
+        assert resolve_session(Run(self.DAY), FIRST, request())["facts"] == FactLog(store).newest().name
 
 
 def test_a_trigger_without_a_date_takes_the_last_closed_session() -> None:
@@ -154,5 +191,5 @@ def test_a_window_passes_between_tasks_as_text() -> None:
     days = [date(2024, 12, 12), date(2024, 12, 13)]
     window = make_window("run", days)
 
-    assert window == {"run": "run", "sessions": ["2024-12-12", "2024-12-13"]}
+    assert window == {"run": "run", "sessions": ["2024-12-12", "2024-12-13"], "facts": ""}
     assert list_window(window) == days

@@ -104,6 +104,8 @@ class TestSummarise:
             "companies": 499,
             "coverage_pct": 99.9,
             "quality": "partial",
+            "membership_provisional": False,
+            "facts": None,
             "ranking": make_document()["rankings"]["by_market_cap"],
             "failed_collections": [{"ticker": "XYZ", "reason": "HTTP 500 after 5 tries"}],
         }

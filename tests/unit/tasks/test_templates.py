@@ -23,7 +23,7 @@ def render(template: str, window: dict[str, Any] | None = None) -> str:
     class Ti:
         def xcom_pull(self, task_ids: str) -> dict[str, Any]:
             assert task_ids == "publish_sessions"
-            return window or {"run": RUN, "sessions": ["2024-12-12", "2024-12-13"]}
+            return window or {"run": RUN, "sessions": ["2024-12-12", "2024-12-13"], "facts": ""}
 
     environment = Environment(undefined=StrictUndefined, autoescape=False)  # noqa: S701 - as in Airflow
     environment.globals.update(MACROS)
@@ -88,7 +88,9 @@ def test_a_template_without_a_window_is_an_error(task_id: str) -> None:
 @given(run_id=st.text(max_size=60))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 def test_no_run_id_leaves_its_quotes(run_id: str) -> None:
-    statement = render("run = '{{ run() }}' AND x", {"run": run_segment("mag7_daily", run_id), "sessions": []})
+    statement = render(
+        "run = '{{ run() }}' AND x", {"run": run_segment("mag7_daily", run_id), "sessions": [], "facts": ""}
+    )
 
     assert statement.count("'") == 2
     assert statement.endswith("' AND x")
@@ -98,7 +100,7 @@ def test_no_run_id_leaves_its_quotes(run_id: str) -> None:
 @pytest.mark.parametrize("session", ["2024-12-13' OR '1'='1", "2024-13-01", "yesterday"])
 def test_nothing_but_a_date_becomes_a_date_literal(session: str) -> None:
     with pytest.raises(ValueError, match=r"Invalid isoformat|month must be"):
-        render("{{ sessions() }}", {"run": RUN, "sessions": [session]})
+        render("{{ sessions() }}", {"run": RUN, "sessions": [session], "facts": ""})
 
 
 def test_glue_arguments_name_the_scripts_of_this_version_and_the_windows_sessions() -> None:

@@ -1,0 +1,304 @@
+"""Whether an entry of the provider's list of splits holds: its list is a claim, and closes and counts are the facts.
+
+An entry holds where the close moved by its factor on its day, or the company's count did about that day. A spin-off
+moves the close, too, by any factor, and leaves the count as it was: so the close alone proves a usual ratio only. Of a
+postponed split both days are listed, and the close says which one it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from math import prod
+from typing import Final
+
+from mag7.index.splits import RefusedSplit, Split, collapse
+from mag7.market.basis import CLOSE_TOLERANCE, LEAST_FACTOR, PROBE_DAYS, fits, gap, is_telling, session_until
+from mag7.sessions import list_sessions, next_session, previous_session
+
+CLUSTER_DAYS: Final = PROBE_DAYS
+"""Entries of one company that lie no further apart are judged together: a count about one is about the other, too."""
+
+COUNT_TOLERANCE: Final = Fraction(5, 4)
+"""How far a count may lie from where a split alone would put it: some months of issuance lie between two counts."""
+
+LEAST_USUAL_FACTOR: Final = Fraction(3, 2)
+LARGEST_DENOMINATOR: Final = 3
+"""A usual ratio is n for 1, 3 for 2, 5 for 3 or the like, or the reverse of one; a spin-off's is 1281 for 1000."""
+
+ROUNDING: Final = Fraction(10001, 10000)
+"""How far from a usual ratio one lies that is written with some digits."""
+
+NEARBY_SESSIONS: Final = 10
+"""How many sessions before and after its listed day a split is looked for, where the close did not move on that day."""
+
+
+NEAR_DAYS: Final = 16
+"""Sessions no further from a listed day may lie between it and the right one, as NEARBY_SESSIONS reach so far."""
+
+
+@dataclass(frozen=True)
+class Market:
+    """What closes and counts are known of a company, each None where it is not; ``session`` is the one that asks.
+
+    ``close`` is by session, on the basis of its day. ``count`` is by date, None also where the provider's counts of
+    that date are another date's.
+    """
+
+    session: date
+    close: Callable[[date], Decimal | None]
+    count: Callable[[date], int | None]
+
+    def close_step(self, day: date) -> Fraction | None:
+        """Return how many shares of ``day`` one of the session before would be by the closes; None: not known."""
+        before = self.close(previous_session(day))
+        after = self.close(session_from(day))
+        return None if before is None or after is None else Fraction(before) / Fraction(after)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What came of a company's entries: those that hold, those that are not applied, and a contradiction among them.
+
+    ``late`` are those that the close proves and that the count after them does not show yet.
+    """
+
+    held: tuple[Split, ...] = ()
+    refused: tuple[RefusedSplit, ...] = ()
+    clash: str | None = None
+    late: tuple[Split, ...] = ()
+
+
+@dataclass(frozen=True)
+class _CountStep:
+    """By how much a company's count moved about some entries: ``before`` and ``after`` with the dates of both."""
+
+    before: int
+    before_day: date
+    after: int
+    after_day: date
+
+    @property
+    def factor(self) -> Fraction:
+        return Fraction(self.after, self.before)
+
+    def __str__(self) -> str:
+        return f"the count was {self.before:,} on {self.before_day} and {self.after:,} on {self.after_day}"
+
+
+def judge_claims(claims: Sequence[Split], facts: Sequence[Split], market: Market) -> Judgement:
+    """Judge a company's entries, oldest first; ``facts`` are its splits in the project's own table.
+
+    Entries of which neither closes nor counts tell are taken as they are listed.
+    """
+    small = tuple(
+        RefusedSplit(split, f"neither a close nor a count can tell a ratio below {LEAST_FACTOR}")
+        for split in claims
+        if not is_telling(split)
+    )
+    clusters = group_claims([split for split in claims if is_telling(split)])
+    days = sorted({split.execution_date for split in (*claims, *facts) if is_telling(split)})
+    held: list[Split] = []
+    refused = [*small]
+    late: list[Split] = []
+    clashes: list[str] = []
+    for cluster in clusters:
+        found = _judge_cluster(cluster, _read_count_step(cluster, days, market), market)
+        held += found.held
+        refused += found.refused
+        late += found.late
+        clashes += [found.clash] if found.clash else []
+    return Judgement(tuple(held), tuple(refused), clashes[0] if clashes else None, tuple(late))
+
+
+def group_claims(claims: Iterable[Split]) -> list[tuple[Split, ...]]:
+    """Group entries, oldest first, that lie at most CLUSTER_DAYS apart; what repeats an entry is left out."""
+    clusters: list[list[Split]] = []
+    for split in claims:
+        last = clusters[-1][-1] if clusters else None
+        if last is None or split.execution_date - last.execution_date > timedelta(days=CLUSTER_DAYS):
+            clusters.append([split])
+        elif (last.execution_date, last.factor) != (split.execution_date, split.factor):
+            clusters[-1].append(split)
+    return [tuple(cluster) for cluster in clusters]
+
+
+def is_usual(factor: Fraction) -> bool:
+    """Whether a ratio is one by which companies split, and not one that only a spin-off has.
+
+    The provider may write one for 3 as 0.333333.
+    """
+    ratio = max(factor, 1 / factor)
+    nearest = ratio.limit_denominator(LARGEST_DENOMINATOR)
+    return nearest >= LEAST_USUAL_FACTOR and gap(ratio, nearest) <= ROUNDING
+
+
+def _judge_cluster(cluster: Sequence[Split], step: _CountStep | None, market: Market) -> Judgement:
+    counted = None if step is None else _find_counted(cluster, step)
+    lone = cluster[0] if len(cluster) == 1 else None
+    if lone and counted and abs(lone.execution_date - market.session) > timedelta(days=NEAR_DAYS):
+        # On which day exactly makes no difference so far away, and closes need not be asked for.
+        return Judgement((lone,))
+    if lone and step and not counted and not is_usual(lone.factor):
+        return _refuse_all(cluster, str(step))
+    steps = {split: market.close_step(split.execution_date) for split in cluster}
+    moved = _find_moved(steps)
+    if moved:
+        shown = step is None or counted is not None or _all_counted(moved, step)
+        late = () if shown else tuple(moved)
+        return Judgement(tuple(moved), _refuse_others(cluster, moved, steps, market), late=late)
+    if step is None:
+        return _judge_by_closes(cluster, steps, market)
+    if counted is None:
+        return Judgement(tuple(cluster)) if _all_counted(cluster, step) else _refuse_all(cluster, str(step))
+    right = _find_day(counted, steps, market)
+    others = [split for split in cluster if split != counted]
+    return Judgement((right,), _refuse_all(others, f"{step}, which is {right}").refused)
+
+
+def _all_counted(cluster: Sequence[Split], step: _CountStep) -> bool:
+    """Whether the count moved by the factors of several entries together."""
+    return len(cluster) > 1 and fits(
+        step.factor, prod((split.factor for split in cluster), start=Fraction(1)), COUNT_TOLERANCE
+    )
+
+
+def _refuse_all(cluster: Iterable[Split], reason: str) -> Judgement:
+    return Judgement(refused=tuple(_refuse(split, reason, settled=True) for split in cluster))
+
+
+def _judge_by_closes(cluster: Sequence[Split], steps: dict[Split, Fraction | None], market: Market) -> Judgement:
+    """Judge entries by closes alone, of which none moved by a usual ratio on its day."""
+    unknown = [split for split in cluster if steps[split] is None]
+    still = [split for split in cluster if steps[split] is not None]
+    if not unknown:
+        nearby = [_find_nearby(split, market) for split in still if is_usual(split.factor)]
+        found = list(dict.fromkeys(split for split in nearby if split is not None))
+        if len(found) == 1:
+            others = [split for split in cluster if split.factor != found[0].factor]
+            return Judgement(
+                (found[0],), tuple(_refuse(split, f"{found[0]} is right", settled=True) for split in others)
+            )
+    held, clash = collapse(unknown)
+    refused = tuple(_refuse(split, _say_closes(split, market), settled=is_usual(split.factor)) for split in still)
+    return Judgement(tuple(held), refused, clash)
+
+
+def _find_counted(cluster: Sequence[Split], step: _CountStep) -> Split | None:
+    """Find the entry by whose factor the count moved, the newest of equal ones; None where it moved by none."""
+    fitting = [split for split in cluster if fits(step.factor, split.factor, COUNT_TOLERANCE)]
+    return min(reversed(fitting), key=lambda split: gap(step.factor, split.factor), default=None)
+
+
+def _find_moved(steps: dict[Split, Fraction | None]) -> list[Split]:
+    """Find the entries of a usual ratio by which the close moved on their day: the nearest one of each day."""
+    found: dict[date, Split] = {}
+    for split, step in steps.items():
+        if step is None or not is_usual(split.factor) or not fits(step, split.factor, CLOSE_TOLERANCE):
+            continue
+        other = found.get(split.execution_date, split)
+        if gap(step, split.factor) <= gap(step, other.factor):
+            found[split.execution_date] = split
+    return list(found.values())
+
+
+def _find_day(counted: Split, steps: dict[Split, Fraction | None], market: Market) -> Split:
+    """Put a split that the count tells of on the day on which the close moved by it; where none did, on its own."""
+    for split, step in reversed(steps.items()):
+        if split.factor == counted.factor and step is not None and fits(step, split.factor, CLOSE_TOLERANCE):
+            return split
+    if steps[counted] is None or not is_usual(counted.factor):
+        return counted
+    return _find_nearby(counted, market) or counted
+
+
+def _find_nearby(split: Split, market: Market) -> Split | None:
+    """Find the session near a split's listed day on which the close moved by its factor, by halving.
+
+    None where none did, or the closes of both ends are not known.
+    """
+    end = next_session(split.execution_date, NEARBY_SESSIONS)
+    if split.execution_date <= market.session:
+        end = min(end, market.session)
+    days = list_sessions(previous_session(split.execution_date, NEARBY_SESSIONS + 1), end)
+    closes = {day: market.close(day) for day in (days[0], days[-1])}
+    first, last = 0, len(days) - 1
+
+    def step(one: int, other: int) -> Fraction | None:
+        before = closes.setdefault(days[one], market.close(days[one]))
+        after = closes.setdefault(days[other], market.close(days[other]))
+        return None if before is None or after is None else Fraction(before) / Fraction(after)
+
+    while last - first > 1:
+        middle = (first + last) // 2
+        whole, early = step(first, last), step(first, middle)
+        if whole is None or early is None or not fits(whole, split.factor, CLOSE_TOLERANCE):
+            return None
+        if gap(early, split.factor) < gap(early, Fraction(1)):
+            last = middle
+        else:
+            first = middle
+    moved = step(first, last)
+    if moved is None or not fits(moved, split.factor, CLOSE_TOLERANCE):
+        return None
+    return replace(split, execution_date=days[last])
+
+
+def _read_count_step(cluster: Sequence[Split], days: Sequence[date], market: Market) -> _CountStep | None:
+    """Read by how much the count moved about some entries, between any other splits of the company.
+
+    A count soon after a split may still be the one before it: it tells that the count moved, and not that it did not.
+    """
+    first, last = cluster[0].execution_date, cluster[-1].execution_date
+    before_day = max([first - timedelta(days=PROBE_DAYS), *(day for day in days if day < first)])
+    before_day = session_until(before_day)
+    before = market.count(before_day)
+    after_day = min([last + timedelta(days=PROBE_DAYS), *(day - timedelta(days=1) for day in days if day > last)])
+    after_day = session_until(after_day)
+    after = market.count(after_day)
+    if before is None:
+        return None
+    if after is not None:
+        return _CountStep(before, before_day, after, after_day)
+    if not last <= market.session < after_day:
+        return None
+    own = market.count(market.session)
+    step = None if own is None else _CountStep(before, before_day, own, market.session)
+    return step if step and _find_counted(cluster, step) else None
+
+
+def session_from(day: date) -> date:
+    """Return the first session on or after a day."""
+    return next_session(day - timedelta(days=1))
+
+
+def _refuse_others(
+    cluster: Sequence[Split],
+    moved: Sequence[Split],
+    steps: dict[Split, Fraction | None],
+    market: Market,
+) -> tuple[RefusedSplit, ...]:
+    held = ", ".join(map(str, moved))
+    return tuple(
+        _refuse(
+            split,
+            f"the close moved by {held}" if steps[split] is None else f"{_say_closes(split, market)}, and by {held}",
+            settled=True,
+        )
+        for split in cluster
+        if split not in moved
+    )
+
+
+def _refuse(split: Split, reason: str, *, settled: bool = False) -> RefusedSplit:
+    return RefusedSplit(split, reason, settled)
+
+
+def _say_closes(split: Split, market: Market) -> str:
+    day = session_from(split.execution_date)
+    before = previous_session(split.execution_date)
+    alone = "" if is_usual(split.factor) else ", which a spin-off does, too"
+    return f"the close went from {market.close(before)} on {before} to {market.close(day)} on {day}{alone}"

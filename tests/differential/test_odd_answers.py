@@ -1,0 +1,164 @@
+"""Cases that people reported, bent into the offline market's answers one at a time: no cap is wrong without a word."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from mag7.index.constituents import Line, list_lines
+from mag7.market.caps import FailedLine, PricedLine, price_line
+from mag7.market.evidence import EvidenceReader
+from mag7.polygon.answers import Answer
+from mag7.sessions import next_session, previous_session
+from mag7.settings import Settings
+from mag7.tasks.document import compute_session, judge_coverage
+from sandbox.polygon.truth import true_market_cap, true_share_count
+from tests.market_answers import MarketAnswers, work_out
+
+Bend = Callable[[dict[str, Any]], None]
+
+
+class Bent(MarketAnswers):
+    """The market's answers, some of them bent by symbol (or None: the list of splits) and day."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bends: dict[tuple[str, date | None], Bend] = {}
+        self.splits = self._bend_splits  # type: ignore[assignment]
+
+    def details(self, symbol: str, day: date) -> Answer:
+        bend = self.bends.get((symbol, day)) or self.bends.get((symbol, None))
+        answer = super().details(symbol, day)
+        return _bend(answer, bend, day) if bend else answer
+
+    def grouped(self, day: date) -> Answer:
+        bend = self.bends.get(("bars", day))
+        return _bend(super().grouped(day), bend, day) if bend else super().grouped(day)
+
+    def _bend_splits(self, session: date) -> list[Answer] | None:
+        pages, bend = self._list_splits(session), self.bends.get(("splits", None))
+        return pages if pages is None or bend is None else [_bend(page, bend, session) for page in pages]
+
+
+def _bend(answer: Answer, bend: Bend, day: date) -> Answer:
+    content = json.loads(answer.body)
+    if isinstance(content.get("results"), dict):
+        content["results"]["_day"] = day.isoformat()
+    bend(content)
+    return replace(answer, body=json.dumps(content))
+
+
+def read(market: Bent, ticker: str, session: date) -> PricedLine | FailedLine:
+    return price_line(EvidenceReader(market).read_line(session, find(ticker, session)))
+
+
+def find(ticker: str, session: date) -> Line:
+    return next(line for line in list_lines(session) if line.ticker == ticker)
+
+
+def assert_true(line: PricedLine | FailedLine, session: date, within: float = 0.001) -> PricedLine:
+    assert isinstance(line, PricedLine), line
+    assert float(line.market_cap) == pytest.approx(float(true_market_cap(line.line.ticker, session)), rel=within)
+    return line
+
+
+def leave_out(ticker: str) -> Bend:
+    def bend(content: dict[str, Any]) -> None:
+        content["results"] = [row for row in content["results"] if row["ticker"] != ticker]
+
+    return bend
+
+
+def list_also(*rows: tuple[str, str, float, float]) -> Bend:
+    names = ("ticker", "execution_date", "split_from", "split_to")
+
+    def bend(content: dict[str, Any]) -> None:
+        content["results"] += [dict(zip(names, row, strict=True)) for row in rows]
+
+    return bend
+
+
+@pytest.mark.parametrize("first", [date(2022, 9, 2), date(2022, 10, 20), date(2022, 11, 1), date(2022, 12, 20)])
+@pytest.mark.parametrize("session", [date(2022, 6, 8), date(2022, 10, 3), date(2022, 11, 3), date(2022, 11, 4)])
+def test_a_postponed_split_counts_once(first: date, session: date) -> None:
+    """Copart split 2 for 1 on 2022-11-04; the other day stays in the list."""
+    market = Bent()
+    market.bends["splits", None] = list_also(("CPRT", str(first), 1, 2))
+
+    assert_true(read(market, "CPRT", session), session)
+
+
+@pytest.mark.parametrize(
+    ("split_from", "split_to"), [(1000, 1281), (1000, 6178), (1253, 1000), (1, 2), (3, 1), (10, 13)]
+)
+@pytest.mark.parametrize("session", [date(2022, 6, 8), date(2023, 1, 3), date(2023, 1, 4), date(2023, 2, 1)])
+def test_an_entry_that_neither_close_nor_count_supports_changes_no_cap(
+    split_from: int, split_to: int, session: date
+) -> None:
+    market = Bent()
+    market.bends["splits", None] = list_also(("KO", "2023-01-04", split_from, split_to))
+
+    assert_true(read(market, "KO", session), session)
+
+
+def test_a_split_that_the_list_lacks_while_counts_stand_on_it_is_not_published() -> None:
+    """CSX, 3 for 1 on 2021-06-29: 219.8 bn on the session before, a third of it on the next."""
+    market = Bent()
+    market.bends["splits", None] = leave_out("CSX")
+    day = date(2021, 6, 29)
+    before = read(market, "CSX", previous_session(day))
+
+    assert isinstance(before, FailedLine)
+    assert "on 2021-06-29 the close moves as in a split of 3 for 1 which no list has" in before.reason
+    assert_true(read(market, "CSX", day), day, within=0.1)
+
+
+def test_one_close_a_hundred_times_too_large_leaves_the_share_right() -> None:
+    session = date(2022, 6, 8)
+
+    def enlarge(content: dict[str, Any]) -> None:
+        for bar in content["results"]:
+            if bar["T"] == "MOS":
+                bar.update({name: bar[name] * 100 for name in "ohlc"})
+
+    def enlarge_cap(content: dict[str, Any]) -> None:
+        content["results"]["market_cap"] *= 100
+
+    market = Bent()
+    market.bends["bars", session] = enlarge
+    market.bends["MOS", session] = enlarge_cap
+    figures = compute_session(EvidenceReader(market), session)
+    right = work_out(session).concentration
+
+    assert [failed.line.ticker for failed in figures.failed] == ["MOS"]
+    assert judge_coverage(figures, Settings()) == []
+    assert abs(figures.concentration.mag7_pct_of_sp500 - right.mag7_pct_of_sp500) < Decimal("0.05")
+    following = next_session(session)
+    assert assert_true(read(market, "MOS", following), following).accepted.flags == ("previous_close_odd",)
+
+
+@pytest.mark.parametrize("sessions", [0, 1, 30, 60, 75])
+@pytest.mark.parametrize(("ticker", "day"), [("TSLA", date(2022, 8, 25)), ("CPRT", date(2022, 11, 4))])
+def test_a_count_that_stays_the_old_one_for_months_after_a_split_is_multiplied(
+    ticker: str, day: date, sessions: int
+) -> None:
+    session = next_session(day, sessions) if sessions else day
+    old = true_share_count(ticker, previous_session(day))
+
+    def keep_old(content: dict[str, Any]) -> None:
+        found = content["results"]
+        if day <= date.fromisoformat(found["_day"]) <= session:
+            found["market_cap"] *= old / found["weighted_shares_outstanding"]
+            found["weighted_shares_outstanding"] = old
+
+    market = Bent()
+    market.bends[ticker, None] = keep_old
+    line = assert_true(read(market, ticker, session), session, within=0.03)
+
+    assert "multiplied_by_split" in line.accepted.flags
