@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "plugins" / "mag7"
 
-ROOMS = ("sessions", "lake", "polygon", "warehouse", "index", "market", "tasks")
+ROOMS = ("sessions", "lake", "polygon", "warehouse", "index", "constituents", "market", "tasks")
 """From the ground up: a room may import those before it, and itself."""
 
 GROUND = {"errors", "paths"}
@@ -21,7 +21,7 @@ GROUND = {"errors", "paths"}
 
 AIRFLOW_EDGE = {"tasks", "timetables"}
 SETTINGS_EDGE = {"tasks"}
-PURE = ("sessions", "index", "market")
+PURE = ("sessions", "index", "constituents", "market")
 OUTSIDE_PURE = {"airflow", "boto3", "botocore", "polygon", "urllib3", "requests", "httpx", "aiohttp", "socket", "ssl"}
 OUTSIDE_PURE |= {"http", "http.client", "urllib.request", "ftplib", "asyncio", "sqlite3", "duckdb", "pyspark", "moto"}
 POLYGON_FOR_MARKET = {"mag7.polygon.bodies", "mag7.polygon.answers", "mag7.polygon.errors"}

@@ -31,7 +31,9 @@ MOST_WEIGHT: Final = Decimal(101)
 LARGEST: Final = Decimal("1e24")
 """Whatever is as large as this is no price, quantity or value."""
 NO_BREAK_SPACE: Final = "\u00a0"
-FOOTERS: Final = ("the content contained herein", "holdings subject to change")
+SIMULATED_FOOTER: Final = "simulated by the offline market"
+"""How the text after the table begins in a file that the offline market made, in small letters."""
+FOOTERS: Final = ("the content contained herein", "holdings subject to change", SIMULATED_FOOTER)
 """How the legal text after the table begins, in small letters."""
 UNLISTED: Final = "NO MARKET"
 NO_VALUE: Final = frozenset({"", "-", "--"})
@@ -97,19 +99,28 @@ class HoldingsLine:
 
 @dataclass(frozen=True)
 class Holdings:
-    """The equity lines of a holdings file, in file order, and the day that they stand for."""
+    """The equity lines of a holdings file, in file order, and the day that they stand for.
+
+    ``simulated`` files are those of the offline market, which say so.
+    """
 
     as_of: date
     lines: tuple[HoldingsLine, ...]
+    simulated: bool = False
 
 
 def read_holdings(path: Path, *, as_of: date | None = None, least_lines: int = LEAST_LINES) -> Holdings:
-    """Read the equity lines of a holdings file.
+    """Read the equity lines of a holdings file; see ``parse_holdings``."""
+    return parse_holdings(path.read_bytes(), path, as_of=as_of, least_lines=least_lines)
+
+
+def parse_holdings(body: bytes, path: Path, *, as_of: date | None = None, least_lines: int = LEAST_LINES) -> Holdings:
+    """Read the equity lines of a holdings file's bytes; ``path`` only names it in errors.
 
     ``as_of`` is the day to assume for a file whose preamble is missing; where the file names its own day, the two
     must agree. Raises HoldingsFormError, WrongFundError or NoHoldingsError.
     """
-    rows = _read_cells(path)
+    rows = _read_cells(path, body)
     start = next((place for place, row in enumerate(rows) if {"Ticker", "Name"} <= set(row)), None)
     if start is None:
         first = ",".join(rows[0])[:60] if rows else ""
@@ -121,7 +132,8 @@ def read_holdings(path: Path, *, as_of: date | None = None, least_lines: int = L
     table = reader.take_table(rows[start + 1 :])
     lines = tuple(reader.parse(row) for row in table if reader.is_listed_equity(row))
     _check_lines(path, lines, least_lines)
-    return Holdings(day, lines)
+    simulated = any(row[0].casefold().startswith(SIMULATED_FOOTER) for row in rows[start + 1 :])
+    return Holdings(day, lines, simulated)
 
 
 class _LineReader:
@@ -207,8 +219,7 @@ def _is_footer(row: Sequence[str]) -> bool:
     return row[0].casefold().startswith(FOOTERS) and not any(row[1:])
 
 
-def _read_cells(path: Path) -> list[list[str]]:
-    body = path.read_bytes()
+def _read_cells(path: Path, body: bytes) -> list[list[str]]:
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -110,18 +110,24 @@ def read_membership(table: FactTable, span: FactTable) -> MembershipTable:
     it begins, stays of one ticker that overlap or contradict each other, an issuer key of unknown form, a company that
     has not exactly one main line at some time, and two lines of a company that is not said to have several classes.
     """
-    pairs = [(_parse(row), row) for row in read_rows(table, MEMBERSHIP_COLUMNS)]
-    pairs.sort(key=lambda pair: (pair[0].ticker, pair[0].member_from))
-    _check_tickers(pairs)
-    _check_main_lines(pairs)
-    _check_share_classes(pairs)
+    stays = check_rows(read_rows(table, MEMBERSHIP_COLUMNS))
     bounds = read_rows(span, SPAN_COLUMNS)
     if len(bounds) != 1:
         raise FactTableInvalidError(f"{span.name} must have one row, not {len(bounds)}")
     first, last = bounds[0].day("first_session"), bounds[0].day("last_session")
     if last < first:
         raise bounds[0].refuse("last_session is before first_session")
-    return MembershipTable(tuple(stay for stay, _ in pairs), first, last)
+    return MembershipTable(stays, first, last)
+
+
+def check_rows(rows: Iterable[Row]) -> tuple[Membership, ...]:
+    """Read and check all rows of a table, and return its stays by ticker and date; see ``read_membership``."""
+    pairs = [(_parse(row), row) for row in rows]
+    pairs.sort(key=lambda pair: (pair[0].ticker, pair[0].member_from))
+    _check_tickers(pairs)
+    _check_main_lines(pairs)
+    _check_share_classes(pairs)
+    return tuple(stay for stay, _ in pairs)
 
 
 def _parse(row: Row) -> Membership:

@@ -7,7 +7,6 @@ response agrees with what is known of the line.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -16,6 +15,7 @@ from typing import Final
 
 from mag7.index.constituents import Line
 from mag7.index.identifiers import load_ciks, load_figis
+from mag7.index.names import normalize_name
 from mag7.polygon.bodies import TickerDetails
 
 ISSUER_UNCONFIRMED: Final = "issuer_unconfirmed"
@@ -29,12 +29,6 @@ COUNT_TOLERANCE: Final = Fraction(1, 10)
 
 CLOSE_RATIO: Final = Fraction(14, 10)
 """How far the close may lie from that of a confirmed session: more than a stock moves in most three months."""
-
-_SHARE_CLASS: Final = re.compile(r"\b(class|series) [a-z0-9]\b|\b(common|ordinary|capital) (stock|shares?)\b")
-_LEGAL_FORMS: Final = frozenset(
-    {"the", "and", "inc", "incorporated", "corp", "corporation", "co", "company", "companies", "plc", "ltd", "limited"}
-    | {"holdings", "holding", "group", "sa", "nv", "ag", "llc", "lp", "trust", "new"}
-)
 
 
 @dataclass(frozen=True)
@@ -89,13 +83,6 @@ def find_doubt(line: Line, details: TickerDetails, close: Decimal | None, known:
         f"CIK {details.cik} is none of {line.company}'s, and nothing else confirms the company: name "
         f"{details.name!r}, {compared}; if it is the same company, add the CIK to include/data/issuer_ciks.csv"
     )
-
-
-def normalize_name(name: str | None) -> str:
-    """Return a company's name without legal form, share class and punctuation: what two spellings share."""
-    plain = re.sub(r"[^a-z0-9 ]+", " ", (name or "").lower().replace("'", "").replace("&", " and "))
-    words = _SHARE_CLASS.sub(" ", " ".join(plain.split())).split()
-    return "".join(word for word in words if word not in _LEGAL_FORMS)
 
 
 def _is_in_line(details: TickerDetails, close: Decimal, known: KnownDetails) -> bool:

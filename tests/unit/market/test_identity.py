@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mag7.index.constituents import Line, list_lines
+from mag7.index.names import normalize_name
 from mag7.market.caps import Evidence, FailedLine, PricedLine, price_line
 from mag7.market.evidence import EvidenceReader
-from mag7.market.identity import ISSUER_UNCONFIRMED, normalize_name
+from mag7.market.identity import ISSUER_UNCONFIRMED
 from mag7.sessions import previous_session
 from tests.unit.market.test_evidence import Book
 

@@ -1,0 +1,72 @@
+"""Writing edits into the tables of a version, as the bytes of its files: rows that do not change stay as they are."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+
+from mag7.constituents.facts import RowEdit, Table
+from mag7.errors import Mag7Error, one_line
+from mag7.index.tables import FactTable, read_lines
+
+
+class EditMissedError(Mag7Error):
+    """A row that is to be replaced or taken out is not in the table: the edits were made from another version."""
+
+
+def apply_edits(tables: Mapping[str, bytes], edits: Iterable[RowEdit]) -> dict[str, bytes]:
+    """Return the tables with edits applied; a new row stands where its key sorts it in.
+
+    Raises EditMissedError where a row to replace or to take out is not there exactly once.
+    """
+    changed = dict(tables)
+    for table, mine in _by_table(edits).items():
+        changed[table] = _apply(table, tables[table], mine)
+    return changed
+
+
+def _by_table(edits: Iterable[RowEdit]) -> dict[Table, list[RowEdit]]:
+    found: dict[Table, list[RowEdit]] = {}
+    for edit in edits:
+        found.setdefault(edit.table, []).append(edit)
+    return found
+
+
+def _apply(table: Table, body: bytes, edits: Sequence[RowEdit]) -> bytes:
+    (_, header), *lines = read_lines(FactTable(table, body))
+    rows = [dict(zip(header, values, strict=True)) for _, values in lines]
+    added: list[dict[str, str]] = []
+    for edit in edits:
+        old = _take(table, rows, edit.before) if edit.before is not None else None
+        if edit.after is not None:
+            new = {**(old[1] if old is not None else {}), **edit.after}
+            if old is not None:
+                rows.insert(old[0], new)
+            else:
+                added.append(new)
+    for new in added:
+        # After the rows of its own key, or of the last key before it.
+        key = new[header[0]]
+        place = next((number for number in reversed(range(len(rows))) if rows[number][header[0]] <= key), -1)
+        rows.insert(place + 1, new)
+    return _write(header, rows)
+
+
+def _take(table: Table, rows: list[dict[str, str]], wanted: Mapping[str, str]) -> tuple[int, dict[str, str]]:
+    places = [number for number, row in enumerate(rows) if wanted.items() <= row.items()]
+    if len(places) != 1:
+        raise EditMissedError(
+            f"{table}: expected the row {one_line(','.join(wanted.values()))} once, found it {len(places)} times; "
+            "propose again from the version that is published now"
+        )
+    return places[0], rows.pop(places[0])
+
+
+def _write(header: Sequence[str], rows: Iterable[Mapping[str, str]]) -> bytes:
+    text = io.StringIO(newline="")
+    write = csv.writer(text, lineterminator="\n").writerow
+    write(header)
+    for row in rows:
+        write([row[column] for column in header])
+    return text.getvalue().encode()

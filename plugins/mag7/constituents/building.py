@@ -1,0 +1,158 @@
+"""Applying statements to the tables, in the order of their dates."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from itertools import groupby
+
+from mag7.constituents.announcements import Action
+from mag7.constituents.facts import Decided, Facts
+from mag7.constituents.identities import Identities, Identity, Wanted
+from mag7.constituents.placing import find_lines, place_joiner
+from mag7.constituents.statements import Statement
+from mag7.constituents.timeline import Timeline
+from mag7.sessions import previous_session
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a statement does to a line; ``symbol`` is the one that it has from then on, ``former`` the one before."""
+
+    action: Action
+    ticker: str
+    symbol: str
+    former: str | None
+    effective: date
+    statement: Statement
+
+
+@dataclass
+class Build:
+    """The tables with statements applied, what each did, and why others could not be applied."""
+
+    timeline: Timeline
+    changes: list[Change] = field(default_factory=list)
+    unusable: dict[Statement, str] = field(default_factory=dict)
+    wanted: set[Wanted] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class Builder:
+    """Applies statements to the confirmed tables, as of the evening of a session."""
+
+    facts: Facts
+    identities: Identities
+    names: Mapping[str, str]
+    session: date
+
+    def build(self, statements: Iterable[Statement]) -> Build:
+        """Apply statements: on each date first those that leave or are renamed, so that their symbols are free."""
+        build = Build(Timeline(self.facts))
+        ordered = sorted(statements, key=lambda one: (one.effective, one.action, one.symbol, one.forced is None))
+        for effective, given in groupby(ordered, key=lambda one: one.effective):
+            stated = list(given)
+            leaving = {one.symbol for one in stated if one.action is not Action.JOINS}
+            todo = [one for one in stated if not self._is_done(build.timeline, one, leaving)]
+            renamed = self._find_renames(build, effective, todo)
+            for one in todo:
+                if one.action is not Action.JOINS and one not in renamed:
+                    self._leave_or_rename(build, one, leaving)
+            for one in todo:
+                if one.action is Action.JOINS and one not in renamed:
+                    self._join(build, one)
+        return build
+
+    def _is_done(self, timeline: Timeline, one: Statement, leaving: Collection[str]) -> bool:
+        """Return whether the tables say the same already, on the statement's date or at the last confirmed session."""
+        confirmed = self.facts.confirmed_through
+        if one.effective <= confirmed:
+            inside = [timeline.find_member(one.new_symbol or one.symbol, day) for day in (one.effective, confirmed)]
+            return None in inside if one.action is Action.LEAVES else any(inside)
+        if one.action is Action.LEAVES:
+            # It left earlier than this statement has it.
+            left = timeline.find_member(one.symbol, previous_session(one.effective)) is None
+            return left and timeline.find_member(one.symbol, confirmed) is not None
+        # A symbol that is free from this date on may be taken by another company.
+        symbol = one.new_symbol or one.symbol
+        return symbol not in leaving and timeline.find_member(symbol, one.effective) is not None
+
+    def _find_renames(self, build: Build, effective: date, todo: list[Statement]) -> set[Statement]:
+        """Apply, and return, pairs of one that leaves and one that joins that are one company under two symbols."""
+        leaving = {one.symbol: one for one in todo if one.action is Action.LEAVES}
+        found: set[Statement] = set()
+        for one in todo:
+            identity = self._ask(build, one) if one.action is Action.JOINS and leaving else None
+            if identity is None:
+                continue
+            placement = place_joiner(build.timeline, one.symbol, effective, identity, leaving)
+            former = build.timeline.symbol(placement.stay.ticker, previous_session(effective))
+            if placement.renamed and former != one.symbol:
+                build.timeline.rename(placement.stay.ticker, one.symbol, effective, one.decided)
+                for stated in (leaving[former], one):
+                    build.changes.append(
+                        Change(Action.RENAMED, placement.stay.ticker, one.symbol, former, effective, stated)
+                    )
+                found |= {one, leaving[former]}
+        return found
+
+    def _leave_or_rename(self, build: Build, one: Statement, leaving: Collection[str]) -> None:
+        eve = previous_session(one.effective)
+        ticker = build.timeline.find_member(one.symbol, eve)
+        if ticker is None:
+            build.unusable[one] = f"{one.subject}: no line of the index has that symbol on the session before"
+        elif one.new_symbol is not None:
+            build.timeline.rename(ticker, one.new_symbol, one.effective, one.decided)
+            build.changes.append(Change(one.action, ticker, one.new_symbol, one.symbol, one.effective, one))
+        elif other := self._stays_without(build.timeline, ticker, eve, leaving):
+            build.unusable[one] = (
+                f"{one.subject}: it stands for its company, of which {other} stays in the index; give {other} a key of "
+                "its own from that date on by hand, as the main line"
+            )
+        else:
+            build.timeline.leave(ticker, one.effective, one.decided)
+            build.changes.append(Change(one.action, ticker, one.symbol, one.symbol, one.effective, one))
+
+    @staticmethod
+    def _stays_without(timeline: Timeline, ticker: str, eve: date, leaving: Collection[str]) -> str | None:
+        """Return a line of a company that would be in the index without the one that stands for it."""
+        line, members = timeline.line(ticker), timeline.members(eve)
+        if line is None or not line.main_line:
+            return None
+        others = (other for other in timeline.lines_of(line.issuer) if other != ticker and other in members)
+        return next((members[other] for other in others if members[other] not in leaving), None)
+
+    def _join(self, build: Build, one: Statement) -> None:
+        identity = self._ask(build, one)
+        if identity is None and one.forced is not None and one.forced.by.startswith("person"):
+            identity = Identity(one.symbol, one.effective, name=self.names.get(one.symbol))
+        if identity is None:
+            build.unusable[one] = f"{one.subject}: the provider has not told who {one.symbol} is"
+            return
+        timeline = build.timeline
+        former = timeline.find_member(one.symbol, previous_session(one.effective))
+        if former is not None and former in find_lines(timeline, identity):
+            build.unusable[one] = f"{one.subject}: {one.symbol} is still the symbol of {former}, as the provider tells"
+            return
+        stay = place_joiner(timeline, one.symbol, one.effective, identity, ()).stay
+        if stay.ticker in timeline.members(one.effective):
+            symbol = timeline.symbol(stay.ticker, one.effective)
+            build.unusable[one] = f"{one.subject}: {stay.company} is in the index under the symbol {symbol}"
+            return
+        timeline.join(stay, one.symbol, one.decided)
+        source = f"the provider's ticker details of {one.symbol}{' (simulated)' if identity.simulated else ''}"
+        told = Decided(one.decided.by, source, one.digests, source)
+        if identity.cik is not None and identity.cik not in timeline.ciks.owners:
+            timeline.add_cik(stay.issuer, identity.cik, told)
+        if identity.share_class_figi is not None and identity.share_class_figi not in timeline.figis.owners:
+            timeline.add_figi(stay.ticker, identity.share_class_figi, told)
+        build.changes.append(Change(one.action, stay.ticker, one.symbol, None, one.effective, one))
+
+    def _ask(self, build: Build, one: Statement) -> Identity | None:
+        """Who a symbol is on its date, or today, where that is still to come; what is not known is wanted."""
+        day = min(one.effective, self.session)
+        identity = self.identities.find(one.symbol, day)
+        if identity is None or identity.day != day:
+            build.wanted.add(Wanted(one.symbol, day))
+        return identity if identity is not None and identity.known else None

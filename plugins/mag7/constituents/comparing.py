@@ -1,0 +1,163 @@
+"""What a fund's file shows against the list: the lines that it has, those that it lacks, and strangers.
+
+A fund trades at a session's close, on the eve of a change, on its date or a session later, and shows some new symbols a
+session late. So a file of a session is right where each of its lines is in the index on that session or on one beside
+it, and no line is missing that is in the index on all three.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+from mag7.constituents.announcements import Action
+from mag7.constituents.building import Change
+from mag7.constituents.readings import SPY, HeldLine, Reading
+from mag7.constituents.timeline import Timeline
+from mag7.sessions import next_session, previous_session
+
+GONE_EARLY: Final = 10
+"""Sessions before its leaving on which a line that was bought may be missing in a fund: it has no market."""
+
+Judge = Callable[[Timeline, str, HeldLine, Reading], bool]
+"""Whether a line of a file is another company's than the line that has its symbol."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a file shows: its lines by our tickers, those of no line of the index, and lines of the index it lacks."""
+
+    reading: Reading
+    lines: Mapping[str, HeldLine]
+    strangers: Mapping[str, HeldLine]
+    missing: frozenset[str]
+
+
+def compare(timeline: Timeline, reading: Reading, is_other: Judge) -> Shown:
+    """Hold a file against the list, give or take a session."""
+    day = reading.as_of
+    days = (day, previous_session(day), next_session(day))
+    near = [timeline.members(one) for one in days]
+    by_symbol = [timeline.tickers(one) for one in days]
+    lines: dict[str, HeldLine] = {}
+    strangers: dict[str, HeldLine] = {}
+    for line in reading.lines:
+        ticker = by_symbol[0].get(line.symbol)
+        if ticker is None or ticker in lines:
+            tickers = (found.get(line.symbol) for found in by_symbol[1:])
+            ticker = next((one for one in tickers if one is not None and one not in lines), None)
+        if ticker is None or is_other(timeline, ticker, line, reading):
+            strangers[line.symbol] = line
+        else:
+            lines[ticker] = line
+    _take_when_issued(by_symbol, lines, strangers)
+    soon = timeline.members(next_session(day, GONE_EARLY))
+    missing = frozenset(ticker for ticker in near[0] if ticker in near[1] and ticker in near[2] and ticker in soon)
+    return Shown(reading, lines, strangers, missing - lines.keys())
+
+
+def _take_when_issued(
+    by_symbol: Iterable[Mapping[str, str]], lines: dict[str, HeldLine], strangers: dict[str, HeldLine]
+) -> None:
+    """A spin-off's line may stand in a file under its symbol before regular trading, with a V at its end."""
+    for symbol in [symbol for symbol in strangers if len(symbol) > 2 and symbol.endswith("V")]:
+        found = (members.get(symbol[:-1]) for members in by_symbol)
+        ticker = next((one for one in found if one is not None and one not in lines), None)
+        if ticker is not None:
+            lines[ticker] = strangers.pop(symbol)
+
+
+def has_effect(change: Change, shown: Shown) -> bool:
+    """Return whether a file of the change's date or a later one shows its effect."""
+    if change.action is Action.LEAVES:
+        return change.ticker not in shown.lines and change.symbol not in shown.strangers
+    line = shown.lines.get(change.ticker)
+    return line is not None and (change.action is Action.JOINS or line.symbol == change.symbol)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What files say of a change.
+
+    ``shown`` by one of its date or later, ``denied`` by one of the session after, shown ``early`` by one of its eve.
+    """
+
+    shown: bool = False
+    denied: bool = False
+    early: bool = False
+
+
+def prove(changes: Iterable[Change], files: Iterable[Shown]) -> dict[Change, Proof]:
+    """Find out for each change what the files show; of a line with several, a later one proves those before."""
+    by_line: defaultdict[str, list[Change]] = defaultdict(list)
+    for change in sorted(changes, key=lambda one: one.effective):
+        by_line[change.ticker].append(change)
+    shown = sorted(files, key=lambda one: one.reading.as_of)
+    return {change: proof for mine in by_line.values() for change, proof in _prove_line(mine, shown)}
+
+
+def _prove_line(mine: list[Change], files: list[Shown]) -> list[tuple[Change, Proof]]:
+    found: list[tuple[Change, Proof]] = []
+    until = date.max
+    later = Proof()
+    for change in reversed(mine):
+        during = [one for one in files if change.effective <= one.reading.as_of < until]
+        effect = any(has_effect(change, one) for one in during)
+        late = any(one.reading.as_of > change.effective and not has_effect(change, one) for one in during)
+        eve = previous_session(change.effective)
+        early = any(one.reading.as_of == eve and has_effect(change, one) for one in files)
+        later = Proof(effect or later.shown, (late or later.denied) and not effect, early)
+        found.append((change, later))
+        until = change.effective
+    return found
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """How one fund's files show a difference: the first file of those up to the newest, the one before, how many."""
+
+    first: date
+    before: date | None
+    times: int
+
+
+def find_sightings(files: Mapping[str, list[Shown]], shows: Callable[[Shown], bool]) -> dict[str, Sighting]:
+    """Find the funds whose newest file shows a difference, and since when."""
+    found = {}
+    for fund, mine in files.items():
+        times = 0
+        for one in reversed(mine):
+            if not shows(one):
+                break
+            times += 1
+        if times:
+            before = mine[-times - 1].reading.as_of if times < len(mine) else None
+            found[fund] = Sighting(mine[-times].reading.as_of, before, times)
+    return found
+
+
+def date_difference(
+    sightings: Mapping[str, Sighting], confirmed: date, *, leaves: bool = False
+) -> tuple[date, date, date]:
+    """Return the sessions between which a difference arose, and the best one of them.
+
+    SPY shows a change on its date, any other fund on a session beside it, too. A line that ``leaves`` may be missing
+    early where it was bought, but not stand in a file for longer: then the fund that has it longest counts.
+    """
+    last = max(sightings, key=lambda fund: (sightings[fund].first, fund))
+    if leaves and any(one.first < previous_session(sightings[last].first) for one in sightings.values()):
+        sightings = {last: sightings[last]}
+    earliest = [
+        next_session(one.before if one.before is not None else confirmed)
+        if fund == SPY or one.before is None
+        else one.before
+        for fund, one in sightings.items()
+    ]
+    latest = [one.first if fund == SPY else next_session(one.first) for fund, one in sightings.items()]
+    low, high = max(earliest), min(latest)
+    first = sightings[SPY].first if SPY in sightings else min(one.first for one in sightings.values())
+    low, high = min(low, high), max(low, high)
+    return low, high, min(max(first, low), high)

@@ -1,0 +1,57 @@
+"""Who a symbol is: what the provider's ticker details say about it on a day, given by the caller."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+NEAR_DAYS: Final = 31
+"""How many days away an identity of a symbol may lie to serve for a day."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The provider's details of a symbol on a day: name, CIK and share-class FIGI, each where it is given.
+
+    ``known`` is False where the provider answered that it knows no such symbol on that day.
+    """
+
+    symbol: str
+    day: date
+    known: bool = True
+    name: str | None = None
+    cik: str | None = None
+    share_class_figi: str | None = None
+    simulated: bool = False
+
+
+@dataclass(frozen=True, order=True)
+class Wanted:
+    """A symbol whose details on a day are needed for a decision: ask the provider and propose again."""
+
+    symbol: str
+    day: date
+
+
+class Identities:
+    """Every identity at hand, found by symbol and day."""
+
+    def __init__(self, identities: Iterable[Identity]) -> None:
+        self._found: defaultdict[str, list[Identity]] = defaultdict(list)
+        for identity in sorted(identities, key=lambda one: (one.symbol, one.day, one.known)):
+            self._found[identity.symbol].append(identity)
+
+    def find(self, symbol: str, day: date) -> Identity | None:
+        """Return the identity nearest to a day; of two equally near ones the later, None where none is near."""
+        if symbol not in self._found:
+            return None
+        near = [one for one in self._found[symbol] if abs(one.day - day).days <= NEAR_DAYS]
+        return min(near, key=lambda one: (abs(one.day - day), -one.day.toordinal()), default=None)
+
+    def find_until(self, symbol: str, day: date) -> Identity | None:
+        """Return the newest identity up to a day that is near: a later one may be another company's."""
+        found = self._found.get(symbol, ())
+        return next((one for one in reversed(found) if 0 <= (day - one.day).days <= NEAR_DAYS), None)
