@@ -1,4 +1,4 @@
-"""What the sources prove about the index's members: a proposal, its publication as a version, and what follows from it."""
+"""What the sources prove about the index's members: a proposal, its publication as a version, and what follows."""
 
 from __future__ import annotations
 
@@ -8,31 +8,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any, Final, TypedDict
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
+from mag7.constituents.applying import add_rows, apply_edits
 from mag7.constituents.decision import Decision, Evidence, list_changed_sessions
 from mag7.constituents.facts import Facts
 from mag7.constituents.identities import Identity, Wanted
 from mag7.constituents.propose import propose
-from mag7.constituents.tables import add_rows, apply_edits
 from mag7.index.facts import IndexFacts, digest_tables, name_version, read_facts
-from mag7.lake.fact_log import FactEntry, FactLog, FactsMissingError, FactsOvertakenError, FactSource, list_row_changes
+from mag7.lake.fact_log import FactEntry, FactLog, FactsMissingError, FactSource, FactsOvertakenError, list_row_changes
 from mag7.lake.keys import document_key, fact_doubt_key
 from mag7.lake.objects import ObjectStore
 from mag7.polygon.bodies import parse_ticker_details
 from mag7.polygon.collect import ticker_details
 from mag7.polygon.errors import BodyInvalidError
 from mag7.polygon.source import SIMULATED, name_declared_source
-from mag7.sessions import list_sessions, next_session, previous_session
+from mag7.sessions import last_closed_session, list_sessions, next_session, previous_session
 from mag7.settings import Settings, read_settings
 from mag7.tasks.collector import Collector
 from mag7.tasks.connections import open_store
-from mag7.tasks.facts import with_facts
+from mag7.tasks.facts import pin_newest, with_facts
 from mag7.tasks.questions import list_answers, store_questions
 from mag7.tasks.reports import write_report
 from mag7.tasks.request import Asking
 from mag7.tasks.sources import gather
 from mag7.tasks.window import Window, list_window
+
+if TYPE_CHECKING:
+    from airflow.sdk.types import DagRunProtocol
 
 log = logging.getLogger(__name__)
 
@@ -149,6 +152,14 @@ def publish_facts(window: Window) -> Outcome:
     return publish_proposal(store, settings, session, decided_by="rule")
 
 
+def publish_answer(dag_run: DagRunProtocol, verdict: str) -> Outcome:
+    """Publish what a person's answer changes, on the evening of the last closed session."""
+    settings, store = read_settings(), open_store(read_settings())
+    pin_newest(store, settings)
+    log.info("the answer: %s", verdict)
+    return publish_proposal(store, settings, last_closed_session(dag_run.run_after), decided_by="a person")
+
+
 def publish_proposal(store: ObjectStore, settings: Settings, session: date, *, decided_by: str) -> Outcome:
     """Make a proposal on the newest version and publish it; ``decided_by`` says whether a rule or a person decided."""
     overtaken: FactsOvertakenError | None = None
@@ -175,7 +186,11 @@ def publish_proposal(store: ObjectStore, settings: Settings, session: date, *, d
 def _append(store: ObjectStore, proposal: Proposal, decided_by: str) -> FactEntry:
     base, decision = proposal.base, proposal.decision
     digests = digest_tables(proposal.tables)
-    sources = {digest: FactSource(edit.decided.source or edit.decided.by, digest) for edit in decision.edits for digest in edit.decided.digests}
+    sources = {
+        digest: FactSource(edit.decided.source or edit.decided.by, digest)
+        for edit in decision.edits
+        for digest in edit.decided.digests
+    }
     rules = sorted({edit.decided.by for edit in decision.edits}) or [decided_by]
     entry = FactEntry(
         number=base.number + 1,
@@ -268,7 +283,9 @@ def require_members(store: ObjectStore, facts: IndexFacts, sessions: Sequence[da
         log.warning(
             "the members of %s are those of %s, %d sessions before: put holdings of IVV and SPY of a session since into"
             " inbox/ of the bucket and run mag7_constituents",
-            provisional[-1], facts.confirmed_through, waiting,
+            provisional[-1],
+            facts.confirmed_through,
+            waiting,
         )
     found = store.find(fact_doubt_key())
     doubt = json.loads(found.body) if found is not None else {}

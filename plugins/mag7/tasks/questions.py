@@ -1,6 +1,7 @@
 """Questions about the index's members that a person decides, and what people decided: objects of the lake.
 
-No run waits for a person: a question is stored, the run ends, and mag7_decide asks. What was answered is not asked again.
+No run waits for a person: a question is stored, the run ends, and mag7_decide asks. What was answered is not asked
+again.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Shown(TypedDict):
 
 
 def store_questions(store: ObjectStore, questions: Iterable[Question], session: date) -> list[str]:
-    """Store questions for a person; returns the ids of those that are new. Files answer the others, no person has to."""
+    """Store questions; returns the ids of those that are new and that a person has to answer."""
     new: list[str] = []
     for question in questions:
         log.warning("question %s: %s", question.id, question.text)
@@ -83,7 +84,9 @@ def show_question(identifier: str) -> Shown:
         ),
     ]
     text = (
-        f"{question.text}\n\n" + "\n".join(rows) + "\n\nAccept it, reject it (it is not asked again), or leave it open. "
+        f"{question.text}\n\n"
+        + "\n".join(rows)
+        + "\n\nAccept it, reject it (it is not asked again), or leave it open. "
         "A date in the field replaces the effective date of every row."
     )
     return {"subject": f"Did the index change as of {question.since}?", "body": text}
@@ -111,7 +114,7 @@ def record_answer(identifier: str, response: Mapping[str, Any]) -> str:
     before = store.find(key)
     if before is not None and json.loads(before.body)["verdict"] != Verdict.LEFT_OPEN.value:
         known = json.loads(before.body)
-        raise AlreadyDecidedError(f"question {identifier} was {known['verdict']} by {known['person']} before: that stays")
+        raise AlreadyDecidedError(f"question {identifier} was {known['verdict']} by {known['person']}: that stays")
     if not store.replace(key, json.dumps(content, indent=1).encode(), before):
         raise AlreadyDecidedError(f"somebody else decided question {identifier} at the same moment: that stays")
     return verdict.value

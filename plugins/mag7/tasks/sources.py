@@ -113,7 +113,7 @@ def _source(kind: str, url: str, session: date) -> Source:
 
 
 def _list_days(store: ObjectStore, kind: str, session: date) -> list[date]:
-    """List the sessions that a source is asked about: those before the run's, as files of a session come a day later."""
+    """List the sessions that a source is asked about: before the run's, as files of a session come a day later."""
     newest = previous_session(session)
     if kind != IVV:
         return [newest]
@@ -282,4 +282,3 @@ def report_sources(read: list[Fetched]) -> None:
         raise SourceFailedError(
             f"{len(failures)} of {len(read)} sources could not be used, nothing rests on them: {'; '.join(failures)}"
         )
-
