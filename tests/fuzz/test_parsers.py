@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fuzz import answers, bodies, documents, runs, tables
+from tests.fuzz import answers, bodies, documents, runs, sources, tables
 from tests.fuzz.tiers import LONG, SHORT, Fuzzed, Ran
 
-TARGETS = (*bodies.TARGETS, *answers.TARGETS, *tables.TARGETS, *documents.TARGETS, *runs.TARGETS)
+TARGETS = (*bodies.TARGETS, *answers.TARGETS, *tables.TARGETS, *sources.TARGETS, *documents.TARGETS, *runs.TARGETS)
 LEAST_CASES = 10_000
 
 ran: dict[str, Ran] = {}
