@@ -19,6 +19,8 @@ from mag7.index.facts import IndexFacts, digest_tables, name_version, read_facts
 from mag7.lake.fact_log import FactEntry, FactLog, FactsMissingError, FactSource, FactsOvertakenError, list_row_changes
 from mag7.lake.keys import document_key, fact_doubt_key
 from mag7.lake.objects import ObjectStore
+from mag7.market.document import list_document_lines
+from mag7.market.identity import ISSUER_UNCONFIRMED
 from mag7.polygon.bodies import parse_ticker_details
 from mag7.polygon.collect import ticker_details
 from mag7.polygon.errors import BodyInvalidError
@@ -28,6 +30,7 @@ from mag7.settings import Settings, read_settings
 from mag7.tasks.collector import Collector
 from mag7.tasks.connections import open_store
 from mag7.tasks.facts import pin_newest, with_facts
+from mag7.tasks.published import read_published
 from mag7.tasks.questions import list_answers, store_questions
 from mag7.tasks.reports import write_report
 from mag7.tasks.request import Asking
@@ -45,6 +48,9 @@ ROUNDS: Final = 3
 
 TRIES: Final = 3
 """How often a proposal is made again where somebody else published a version meanwhile."""
+
+UNCONFIRMED_SESSIONS: Final = 5
+"""Of so many sessions before the run's the published lines are looked at for CIKs that no table has."""
 
 HTTP_NOT_FOUND: Final = 404
 FIRST: Final = date(2020, 11, 30)
@@ -101,6 +107,10 @@ def make_proposal(store: ObjectStore, settings: Settings, session: date) -> Prop
     identities: list[Identity] = []
     asked: set[Wanted] = set()
     collector: Collector | None = None
+    if unconfirmed := list_unconfirmed(store, session):
+        # What was published under an unknown CIK is proposed as a new period of its company's.
+        collector = Collector(settings, Asking.MISSING)
+        identities, asked = _ask_identities(collector, unconfirmed), set(unconfirmed)
     for _ in range(ROUNDS):
         evidence = Evidence(gathered.readings, gathered.announcements, tuple(identities), tuple(list_answers(store)))
         decision = propose(_narrow(facts), evidence, session, simulated=simulated)
@@ -112,6 +122,20 @@ def make_proposal(store: ObjectStore, settings: Settings, session: date) -> Prop
         asked |= set(wanted)
     tables = apply_edits(tables, decision.edits)
     return Proposal(base, read_facts(tables, source=base.source), decision, tables)
+
+
+def list_unconfirmed(store: ObjectStore, session: date) -> list[Wanted]:
+    """List the symbols of lines that were published under a CIK which no table has, on that session and the one before.
+
+    Looks at the sessions shortly before one: their responses are kept, so that asking costs no call.
+    """
+    found: set[Wanted] = set()
+    for day in list_sessions(previous_session(session, UNCONFIRMED_SESSIONS), session):
+        document = read_published(store, day)
+        for line in list_document_lines(document) if document is not None else ():
+            if ISSUER_UNCONFIRMED in line["flags"]:
+                found |= {Wanted(line["symbol"], day), Wanted(line["symbol"], previous_session(day))}
+    return sorted(found)
 
 
 def _narrow(facts: IndexFacts) -> Facts:
