@@ -7,13 +7,14 @@ DATE ?= 2024-12-13
 AGAIN ?=
 THROUGH ?=
 TICKER ?=
+KNOWN_AT ?=
 FROM ?=
 TO ?=
 PORT ?= 8080
 SEED ?= 1
 export PYTHONPATH := $(CURDIR):$(CURDIR)/plugins
 
-.PHONY: help setup demo backfill bench-backfill rebuild explain test test-slow faults lint ui up down bench sandbox-reset lock format readme-table
+.PHONY: help setup demo backfill bench-backfill rebuild explain facts test test-slow faults lint ui up down bench sandbox-reset lock format readme-table
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -43,6 +44,9 @@ rebuild: setup ## published sessions anew from kept answers, no calls (DATE=firs
 explain: setup ## how a figure came about (TICKER=NVDA DATE=2024-06-07)
 	@test -n "$(TICKER)" || { echo "explain: name a line, such as make explain TICKER=NVDA DATE=2024-06-07"; exit 2; }
 	@$(RUN) -m sandbox.explain "$(TICKER)" "$(DATE)"
+
+facts: setup ## what is known of the index: version, since when, confirmed through, sources, what is due (KNOWN_AT=moment)
+	@$(RUN) -m sandbox.explain --facts $(if $(KNOWN_AT),--known-at "$(KNOWN_AT)")
 
 test: setup ## every test but the slow ones
 	$(RUN) -m pytest -m "not slow" tests

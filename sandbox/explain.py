@@ -1,6 +1,7 @@
-"""``make explain``: mag7.tasks.explain on what the local sandbox holds.
+"""``make explain`` and ``make facts``: mag7.tasks.explain and mag7.tasks.show_facts on what the local sandbox holds.
 
 Usage: python -m sandbox.explain TICKER YYYY-MM-DD [--home FOLDER]
+       python -m sandbox.explain --facts [--known-at MOMENT] [--home FOLDER]
 """
 
 from __future__ import annotations
@@ -22,11 +23,17 @@ LONGEST_SECONDS = 120.0
 def main(arguments: Sequence[str] | None = None) -> int:
     """Start the stack, explain, end it; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m sandbox.explain", description=__doc__)
-    parser.add_argument("ticker")
-    parser.add_argument("session")
+    parser.add_argument("ticker", nargs="?")
+    parser.add_argument("session", nargs="?")
+    parser.add_argument("--facts", action="store_true", help="show the facts instead of a figure")
+    parser.add_argument("--known-at", default=None, help="the facts as they were known at a moment")
     parser.add_argument("--home", type=Path, default=ROOT / ".sandbox", help="where the sandbox keeps its state")
     options = parser.parse_args(arguments)
-    command = [sys.executable, "-m", "mag7.tasks.explain", options.ticker, options.session]
+    if not options.facts and (options.ticker is None or options.session is None):
+        parser.error("give a ticker and a session, or --facts")
+    known_at = [] if options.known_at is None else ["--known-at", options.known_at]
+    what = ["show_facts", *known_at] if options.facts else ["explain", options.ticker, options.session]
+    command = [sys.executable, "-m", f"mag7.tasks.{what[0]}", *what[1:]]
     try:
         with run_stack(options.home, os.environ) as stack:
             ended = subprocess.run(command, cwd=ROOT, env=stack.environment(), timeout=LONGEST_SECONDS, check=False)

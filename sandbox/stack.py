@@ -85,6 +85,10 @@ class Stack:
             "POLYGON_API_KEY": "offline-market",
             "POLYGON_CALLS_PER_MINUTE": "0",
             "POLYGON_SOURCE": SIMULATED,
+            "MAG7_IVV_URL": f"{self.polygon_url}/funds/ivv.csv?asOfDate={{date}}",
+            "MAG7_SPY_URL": f"{self.polygon_url}/funds/spy.xlsx",
+            "MAG7_CHANGES_URL": f"{self.polygon_url}/funds/changes.json",
+            "MAG7_TERMS_READ": "ivv,spy,changes",
             # A real key's limit is shared with every other task of the user on this host; this market is the stack's.
             "MAG7_RATE_FOLDER": str(self.folder / "rate"),
         }

@@ -96,6 +96,17 @@ class Settings:
     maximum_company_pct: float = _percent("MAG7_MAXIMUM_COMPANY_PCT", 20.0, "largest believable part of one company")
     minimum_mag7_company_cap: float = _setting("MAG7_MINIMUM_COMPANY_CAP", 1e11, "least cap of one of the seven, USD")
 
+    ivv_url: str = _setting("MAG7_IVV_URL", "", "address of IVV's holdings, with {date} for YYYYMMDD; empty: off")
+    spy_url: str = _setting("MAG7_SPY_URL", "", "address of SPY's holdings workbook; empty: off")
+    changes_url: str = _setting("MAG7_CHANGES_URL", "", "address of a list or page of announced changes; empty: off")
+    terms_read: str = _setting("MAG7_TERMS_READ", "", "sources whose terms you have read: ivv, spy, changes")
+    membership_max_age_days: int = _setting(
+        "MAG7_MEMBERSHIP_MAX_AGE_DAYS",
+        120,
+        "days after its last confirmed session that the newest list of members still serves, as a provisional one",
+        most=366,
+    )
+
     alert_topic: str = _setting("MAG7_ALERT_TOPIC", "", "ARN of the SNS topic that alerts go to; empty: the log only")
     late_hours: float = _setting("MAG7_LATE_HOURS", 6.0, "hours after it was due that make a scheduled run late")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from mag7.constituents.facts import RowEdit, Table
 from mag7.errors import Mag7Error, one_line
-from mag7.index.tables import FactTable, read_lines
+from mag7.index.tables import FactTable, FactTableInvalidError, read_lines
 
 
 class EditMissedError(Mag7Error):
@@ -24,6 +24,36 @@ def apply_edits(tables: Mapping[str, bytes], edits: Iterable[RowEdit]) -> dict[s
     for table, mine in _by_table(edits).items():
         changed[table] = _apply(table, tables[table], mine)
     return changed
+
+
+def add_rows(tables: Mapping[str, bytes], added: Iterable[FactTable]) -> dict[str, bytes]:
+    """Return the tables with rows that a person adds; rows that are there already change nothing.
+
+    Raises FactTableInvalidError where the columns are not those of the table.
+    """
+    changed = dict(tables)
+    for table in added:
+        header, rows = _read(FactTable(table.name, changed[table.name]))
+        given, new_rows = _read(table)
+        if given != header:
+            raise FactTableInvalidError(f"{table.name} must have the columns {','.join(header)}, not {','.join(given)}")
+        new = [row for row in new_rows if row not in rows]
+        ordered = sorted([*rows, *new], key=lambda row: row[header[0]]) if new else rows
+        changed[table.name] = _write(header, ordered)
+    return changed
+
+
+def _read(table: FactTable) -> tuple[list[str], list[dict[str, str]]]:
+    lines = read_lines(table)
+    _, header = next(lines, (0, []))
+    rows: list[dict[str, str]] = []
+    for number, values in lines:
+        if len(values) != len(header):
+            raise FactTableInvalidError(
+                f"{table.name} line {number}: has {len(values)} values, but must have {len(header)}"
+            )
+        rows.append(dict(zip(header, values, strict=True)))
+    return header, rows
 
 
 def _by_table(edits: Iterable[RowEdit]) -> dict[Table, list[RowEdit]]:

@@ -77,18 +77,19 @@ class MembershipTable:
     stays: tuple[Membership, ...]
     first_session: date
     last_session: date
+    carry_forward_days: int = CARRY_FORWARD_DAYS
 
     def on(self, session: date) -> tuple[Membership, ...]:
         """Return the stays that cover a session, by ticker.
 
-        After the last session the newest list serves for CARRY_FORWARD_DAYS more: ``is_provisional``. Raises
+        After the last session the newest list serves for ``carry_forward_days`` more: ``is_provisional``. Raises
         MembershipUnknownError before the first session and after those days.
         """
-        if not self.first_session <= session <= self.last_session + timedelta(days=CARRY_FORWARD_DAYS):
+        if not self.first_session <= session <= self.last_session + timedelta(days=self.carry_forward_days):
             raise MembershipUnknownError(
                 f"the index members of {session} are not known: {MEMBERSHIP} covers {self.first_session} to "
-                f"{self.last_session}, and its newest list serves {CARRY_FORWARD_DAYS} days longer; take a session in "
-                "it, or add the changes since (include/data/README.md)"
+                f"{self.last_session}, and its newest list serves {self.carry_forward_days} days longer: put the "
+                "holdings of IVV and SPY of a session since into inbox/ of the bucket and run mag7_constituents"
             )
         return tuple(stay for stay in self.stays if stay.covers(session))
 

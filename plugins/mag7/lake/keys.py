@@ -162,3 +162,53 @@ def fact_table_key(name: str, digest: str) -> str:
     """A table of facts, by its file name and the SHA-256 of its contents."""
     stem, _, form = name.rpartition(".")
     return f"facts/tables/{stem}/{digest}.{form}"
+
+
+def inbox_prefix() -> str:
+    """Below it people put files for mag7_constituents: holdings, announced changes, rows of fact tables."""
+    return "inbox/"
+
+
+def constituent_files_prefix(kind: str = "") -> str:
+    """Below it lie files about the index's members as received, by kind and session."""
+    return f"raw/constituents/{kind}/" if kind else "raw/constituents/"
+
+
+def constituent_file_key(kind: str, session: date, digest: str, name: str) -> str:
+    """A file about the index's members as received: its kind, the session it was asked for, digest and name."""
+    return f"{constituent_files_prefix(kind)}session={session.isoformat()}/{digest[:16]}-{_UNSAFE.sub('-', name)}"
+
+
+def refused_file_key(key: str) -> str:
+    """Where a file lies that could not be read, so that nobody reads it again."""
+    return key.replace("raw/constituents/", "raw/constituents-refused/", 1)
+
+
+def staged_fact_key(run: str, name: str) -> str:
+    """A table of facts that a run proposes, before it is a version."""
+    return f"{staging_prefix(run)}/facts/{name}"
+
+
+def fact_doubt_key() -> str:
+    """What is in doubt about the members: written by each run of mag7_constituents."""
+    return "facts/doubt.json"
+
+
+def questions_prefix() -> str:
+    """Below it lie the questions that a person decides."""
+    return "facts/questions/"
+
+
+def question_key(identifier: str) -> str:
+    """A question that a person decides, by its id."""
+    return f"{questions_prefix()}{identifier}.json"
+
+
+def answers_to_questions_prefix() -> str:
+    """Below it lie what people decided, by the question's id."""
+    return "facts/decisions/"
+
+
+def answer_key(identifier: str) -> str:
+    """What a person decided about a question."""
+    return f"{answers_to_questions_prefix()}{identifier}.json"

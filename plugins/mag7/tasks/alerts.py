@@ -182,6 +182,7 @@ def _list_warnings(ending: Ending) -> list[str]:
             f"{session['trading_date']} is partial: {session['companies']} companies priced, coverage by cap"
             f" {session['coverage_pct']:.2f} %, not priced: {shorten(failed)}"
         )
+    warnings += [f"Due: {sentence}" for sentence in ending.reports.get(SUMMARY, {}).get("facts_due", [])]
     if ending.states.get(MANIFEST) == "failed":
         warnings.append("The run's manifest was not written: see the log of write_run_manifest, and clear that task")
     if ending.late is not None:

@@ -7,11 +7,13 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 from mag7.index.membership import MembershipUnknownError
+from mag7.index.pinned import pinned_facts
 from mag7.lake.keys import run_segment
 from mag7.sessions import SessionNotClosedError, day_asked_for, last_closed_session, sessions_asked_for
 from mag7.settings import read_settings
 from mag7.tasks.collect import list_session_lines
 from mag7.tasks.connections import open_store
+from mag7.tasks.constituents import require_members
 from mag7.tasks.facts import pin_newest
 from mag7.tasks.polygon_hook import PolygonHook
 from mag7.tasks.progress import clear_progress
@@ -49,7 +51,11 @@ def resolve_window(dag_run: DagRunProtocol, first: date, request: RangeRequest) 
     facts = pin_newest(store, settings).name
     clear_reports(store, run)
     clear_progress(store, run)
-    if request.first is not None and request.last is not None:
+    if request.sessions:
+        asked = tuple(
+            day for one in request.sessions for day in sessions_asked_for(one, one, dag_run.run_after, covered=first)
+        )
+    elif request.first is not None and request.last is not None:
         asked = sessions_asked_for(request.first, request.last, dag_run.run_after, covered=first)
     else:
         asked = list_month(day_asked_for(dag_run.logical_date, dag_run.run_after), dag_run.run_after, first)
@@ -60,6 +66,7 @@ def resolve_window(dag_run: DagRunProtocol, first: date, request: RangeRequest) 
             f"{asked[0]} to {asked[-1]} lack {len(sessions)} sessions, a run takes {LONGEST_STRETCH}: ask for the range"
             f" up to {sessions[LONGEST_STRETCH - 1]}, then for the rest"
         )
+    require_members(store, pinned_facts(), sessions)
     unknown = {day.isoformat(): [reason] for day in sessions if (reason := find_gap(day)) is not None}
     report = {
         "asked": [day.isoformat() for day in asked],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, Final, TypeVar, cast
@@ -139,7 +140,9 @@ def with_facts(task: _Task) -> _Task:
 
 def _load(store: ObjectStore, entry: FactEntry) -> IndexFacts:
     tables = FactLog(store).read_tables(entry)
-    return read_facts({name: tables[name] for name in TABLES if name in tables}, source=entry.source, name=entry.name)
+    facts = read_facts({name: tables[name] for name in TABLES if name in tables}, source=entry.source, name=entry.name)
+    days = read_settings().membership_max_age_days
+    return replace(facts, membership=replace(facts.membership, carry_forward_days=days))
 
 
 def _load_kept(store: ObjectStore, name: str) -> IndexFacts:

@@ -134,12 +134,13 @@ class RangeRequest:
     """The params of a run of mag7_backfill.
 
     ``first`` and ``last`` are a range of days, both or neither; without one the run's month is meant. ``repeat`` asks
-    for sessions that are complete, too.
+    for sessions that are complete, too. ``sessions`` are exactly those to build, instead of a range: a repair.
     """
 
     first: date | None
     last: date | None
     repeat: bool
+    sessions: tuple[date, ...] = ()
 
 
 def range_params() -> dict[str, Param]:
@@ -163,7 +164,14 @@ def range_params() -> dict[str, Param]:
             False,
             type="boolean",
             title="Repeat",
-            description="Also sessions that are complete: built anew from kept answers, published and loaded",
+            description="Also sessions that are complete: built again from kept responses, published and loaded",
+        ),
+        "sessions": Param(
+            [],
+            type="array",
+            items={"type": "string", "format": "date", "pattern": FROM_THE_FIRST},
+            title="Sessions",
+            description="Exactly these sessions, instead of a range: what is asked for after facts changed",
         ),
     }
 
@@ -171,12 +179,15 @@ def range_params() -> dict[str, Param]:
 def read_range(params: Mapping[str, Any]) -> RangeRequest:
     """Read a backfill's params; raises RequestInvalidError where a range has one end, or ends before it begins."""
     first, last = _read_date(params, "start_date"), _read_date(params, "end_date")
+    sessions = _read_dates(params, "sessions")
+    if sessions and (first is not None or last is not None):
+        raise RequestInvalidError("a range or exact sessions: give start_date and end_date, or sessions")
     if (first is None) != (last is None):
         missing = "start_date" if first is None else "end_date"
         raise RequestInvalidError(f"a range has two ends: give {missing}, too, or neither for the run's month")
     if first is not None and last is not None and last < first:
         raise RequestInvalidError(f"the range from {first} to {last} ends before it begins")
-    return RangeRequest(first, last, _read_flag(params, "repeat"))
+    return RangeRequest(first, last, _read_flag(params, "repeat") or bool(sessions), sessions)
 
 
 def _read_date(params: Mapping[str, Any], name: str) -> date | None:
@@ -191,6 +202,13 @@ def _read_date(params: Mapping[str, Any], name: str) -> date | None:
     if day is None or day.isoformat() != given:
         raise _invalid(name, given, "a date such as 2024-12-13")
     return day
+
+
+def _read_dates(params: Mapping[str, Any], name: str) -> tuple[date, ...]:
+    given = params.get(name) or []
+    if not isinstance(given, list):
+        raise _invalid(name, given, "a list of dates such as 2024-12-13")
+    return tuple(sorted({day for text in given if (day := _read_date({name: text}, name)) is not None}))
 
 
 def _read_flag(params: Mapping[str, Any], name: str) -> bool:

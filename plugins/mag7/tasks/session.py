@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mag7.errors import Mag7Error
 from mag7.index.constituents import Line
+from mag7.index.pinned import pinned_facts
 from mag7.lake.keys import document_key, run_segment
 from mag7.lake.objects import ObjectStore
 from mag7.market.explain import LineUnknownError
@@ -17,6 +18,7 @@ from mag7.sessions import ClosedAtShortNoticeError, list_sessions, require_open,
 from mag7.settings import read_settings
 from mag7.tasks.collect import list_session_lines
 from mag7.tasks.connections import open_store
+from mag7.tasks.constituents import require_members
 from mag7.tasks.facts import pin_newest
 from mag7.tasks.polygon_hook import PolygonHook
 from mag7.tasks.reports import clear_reports
@@ -71,10 +73,23 @@ def resolve_session(dag_run: DagRunProtocol, first: date, request: Request) -> W
             )
     if request.asking is Asking.NOTHING:
         sessions = _list_stored(store, sessions)
+    require_members(store, pinned_facts(), sessions)
     for day in sessions:
         _require_line(request.explain, list_session_lines(day), day)
     log.info("sessions %s, run %s", ", ".join(map(str, sessions)), run)
     return make_window(run, sessions, facts)
+
+
+def resolve_evening(dag_run: DagRunProtocol, first: date) -> Window:
+    """Resolve the session whose evening a run is for, and pin the facts that it starts from."""
+    settings = read_settings()
+    store = open_store(settings)
+    run = run_segment(dag_run.dag_id, dag_run.run_id)
+    facts = pin_newest(store, settings).name
+    clear_reports(store, run)
+    if dag_run.run_type == "scheduled" and dag_run.logical_date is not None:
+        require_open(dag_run.logical_date.date())
+    return make_window(run, [session_asked_for(dag_run.logical_date, dag_run.run_after, first=first)], facts)
 
 
 @contextmanager

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from mag7.index.fact_ages import list_due
+from mag7.index.pinned import pinned_facts
 from mag7.lake.keys import document_key
 from mag7.lake.objects import ObjectStore
 from mag7.market.document import Document
@@ -17,6 +19,7 @@ from mag7.tasks.check import CHECKS
 from mag7.tasks.collector import Counts, add_counts
 from mag7.tasks.connections import open_store
 from mag7.tasks.document import CHANGES, COVERAGE
+from mag7.tasks.facts import with_facts
 from mag7.tasks.publish import WAREHOUSE
 from mag7.tasks.refusals import SessionRefusedError, join_refusals, refusal_sentence
 from mag7.tasks.reports import drop_failure, read_report, read_report_if_any, write_report
@@ -28,6 +31,7 @@ log = logging.getLogger(__name__)
 SUMMARY = "summary"
 
 
+@with_facts
 def summarise(
     window: Window, counts: Sequence[Counts | Sequence[Counts]], explain: str | None = None
 ) -> dict[str, dict[str, int]]:
@@ -44,6 +48,8 @@ def summarise(
     write_report(store, window["run"], SUMMARY, report)
     for session in sessions:
         log.info("%s", tabulate_session(session))
+    for sentence in report["facts_due"]:
+        log.warning("due: %s", sentence)
     for text in explained:
         log.info("%s", text)
     drop_failure(store, window["run"])
@@ -51,6 +57,7 @@ def summarise(
     return rows
 
 
+@with_facts
 def summarise_range(
     window: Window, counts: Sequence[Counts | Sequence[Counts]], seconds: Mapping[str, float]
 ) -> dict[str, int]:
@@ -93,6 +100,7 @@ def collect_reports(store: ObjectStore, window: Window, counts: Sequence[Counts 
         "splits_loaded": loaded["splits"],
         "calls": add_counts(counts)["requests"],
         "changes": read_report(store, window["run"], CHANGES),
+        "facts_due": list_due(pinned_facts(), list_window(window)[-1]),
     }
 
 

@@ -1,0 +1,51 @@
+"""How old the facts are on a day: what is due, before a line is flagged or a session refused for it."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Final
+
+from mag7.index.facts import IndexFacts
+from mag7.index.seven import SEVEN
+from mag7.index.share_counts import REFERENCE_DAYS, REFERENCE_LIMIT_DAYS
+from mag7.sessions import list_sessions
+
+PROVISIONAL_SESSIONS: Final = 10
+"""From so many sessions after the confirmed one on, files about the members are due."""
+
+REFERENCE_WARNING_DAYS: Final = REFERENCE_DAYS - 60
+"""From so many days after the newest filed count of one of the seven on, a newer one is due."""
+
+
+def list_due(facts: IndexFacts, day: date) -> list[str]:
+    """Say, one sentence each, which facts are due on a day and what happens without them."""
+    return [*_list_due_members(facts, day), *_list_due_references(facts, day)]
+
+
+def _list_due_members(facts: IndexFacts, day: date) -> list[str]:
+    through = facts.confirmed_through
+    waiting = len(list_sessions(through + timedelta(days=1), day))
+    if waiting < PROVISIONAL_SESSIONS:
+        return []
+    last = through + timedelta(days=facts.membership.carry_forward_days)
+    return [
+        f"members are confirmed through {through}, {waiting} sessions before {day}: put the holdings of IVV and SPY of"
+        f" a session since into inbox/ of the bucket and run mag7_constituents; sessions after {last} are refused"
+    ]
+
+
+def _list_due_references(facts: IndexFacts, day: date) -> list[str]:
+    issuers = {stay.ticker: stay.issuer for stay in facts.membership.stays}
+    due: list[str] = []
+    for ticker in SEVEN:
+        known = facts.references.get(issuers[ticker], ())
+        nearest = min((reference.as_of for reference in known), key=lambda as_of: abs(as_of - day), default=None)
+        if nearest is None:
+            due.append(f"{ticker} has no reference count: its sessions are refused until one is added")
+        elif day - nearest > timedelta(days=REFERENCE_WARNING_DAYS):
+            due.append(
+                f"the newest reference count of {ticker} is of {nearest}: add one from a filing since; its line is"
+                f" flagged after {nearest + timedelta(days=REFERENCE_DAYS)}, and refused after"
+                f" {nearest + timedelta(days=REFERENCE_LIMIT_DAYS)}"
+            )
+    return due

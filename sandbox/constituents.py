@@ -1,0 +1,71 @@
+"""``make constituents``: an evening of mag7_constituents against the local sandbox, and what it says about the facts.
+
+Usage: python -m sandbox.constituents [--date YYYY-MM-DD|latest] [--home FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from mag7.lake.keys import run_segment
+from mag7.lake.objects import ObjectMissingError
+from mag7.tasks.constituents import PROPOSAL
+from mag7.tasks.reports import read_report
+from sandbox.airflow_home import AirflowCommandError, find_run, list_task_runs, prepare_airflow, run_dag
+from sandbox.demo import LATEST, WRONG_SETTING, explain_failure, open_sandbox_store, read_date
+from sandbox.processes import ServerNotReadyError
+from sandbox.provision import ProvisioningError
+from sandbox.setup import set_up_sandbox
+from sandbox.stack import ROOT, FolderInUseError, Stack, run_stack
+
+DAG = "mag7_constituents"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run an evening and print what was proposed; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m sandbox.constituents", description=__doc__)
+    parser.add_argument("--date", default=LATEST, help="the session, or latest (default: %(default)s)")
+    parser.add_argument("--home", type=Path, default=ROOT / ".sandbox", help="where the sandbox keeps its state")
+    options = parser.parse_args(arguments)
+    try:
+        day = read_date(options.date, datetime.now(UTC))
+        with run_stack(options.home, os.environ) as stack:
+            return 0 if run_evening(stack, day) else 1
+    except (
+        *(FolderInUseError, ServerNotReadyError, ProvisioningError, AirflowCommandError, ValueError),
+        *WRONG_SETTING,
+    ) as error:
+        print(f"constituents: {error}", file=sys.stderr)
+        return 1
+
+
+def run_evening(stack: Stack, day: str) -> bool:
+    """Run the DAG for a session on a running stack and print its proposal; returns whether no task failed."""
+    print(f"{DAG} for {day}, source {stack.source}, sandbox {stack.folder}", flush=True)
+    environment = stack.environment()
+    prepare_airflow(stack)
+    if set_up_sandbox(environment, stack.folder / "setup.log"):
+        print("set up by mag7_setup", flush=True)
+    log = stack.folder / f"constituents-{day}.log"
+    began = datetime.now(UTC)
+    run_dag(stack, DAG, day, {}, log=log, say=lambda task: print(f"  {task}", flush=True))
+    run_id = find_run(stack, DAG, began)
+    tasks = list_task_runs(stack, DAG, run_id) if run_id else []
+    store, segment = open_sandbox_store(environment), run_segment(DAG, run_id or "")
+    try:
+        print("\n".join(read_report(store, segment, PROPOSAL)["lines"]))
+    except ObjectMissingError:
+        print("nothing was proposed")
+    failed = [task.task_id for task in tasks if task.state == "failed"]
+    if failed or not tasks:
+        print(f"FAILED: {explain_failure(store, segment, tasks)}. The whole log: {log}")
+    return bool(tasks) and not failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
