@@ -100,6 +100,9 @@ class Builder:
     def _leave_or_rename(self, build: Build, one: Statement, leaving: Collection[str]) -> None:
         eve = previous_session(one.effective)
         ticker = build.timeline.find_member(one.symbol, eve)
+        if ticker is None and one.forced is not None and one.new_symbol is None:
+            # A person takes back that it joined on that date.
+            ticker = build.timeline.find_member(one.symbol, one.effective)
         if ticker is None:
             build.unusable[one] = f"{one.subject}: no line of the index has that symbol on the session before"
         elif one.new_symbol is not None:
@@ -132,7 +135,13 @@ class Builder:
             return
         timeline = build.timeline
         former = timeline.find_member(one.symbol, previous_session(one.effective))
-        if former is not None and former in find_lines(timeline, identity):
+        same = former is not None and former in find_lines(timeline, identity)
+        if former is not None and same and one.forced is not None:
+            # A person takes back that it left on that date.
+            timeline.stay(former, one.effective, one.decided)
+            build.changes.append(Change(one.action, former, one.symbol, None, one.effective, one))
+            return
+        if same:
             build.unusable[one] = f"{one.subject}: {one.symbol} is still the symbol of {former}, as the provider tells"
             return
         stay = place_joiner(timeline, one.symbol, one.effective, identity, ()).stay

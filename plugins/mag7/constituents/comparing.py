@@ -117,11 +117,15 @@ def _prove_line(mine: list[Change], files: list[Shown]) -> list[tuple[Change, Pr
 
 @dataclass(frozen=True)
 class Sighting:
-    """How one fund's files show a difference: the first file of those up to the newest, the one before, how many."""
+    """How one fund's files show a difference: the first file of those up to the newest, the one before, how many.
+
+    ``digests`` are the SHA-256 of the first two.
+    """
 
     first: date
     before: date | None
     times: int
+    digests: tuple[str, ...] = ()
 
 
 def find_sightings(files: Mapping[str, list[Shown]], shows: Callable[[Shown], bool]) -> dict[str, Sighting]:
@@ -135,7 +139,8 @@ def find_sightings(files: Mapping[str, list[Shown]], shows: Callable[[Shown], bo
             times += 1
         if times:
             before = mine[-times - 1].reading.as_of if times < len(mine) else None
-            found[fund] = Sighting(mine[-times].reading.as_of, before, times)
+            digests = tuple(one.reading.sha256 for one in mine[-times:][:2])
+            found[fund] = Sighting(mine[-times].reading.as_of, before, times, digests)
     return found
 
 

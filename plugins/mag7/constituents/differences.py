@@ -205,7 +205,10 @@ def tell(group: Sequence[Difference]) -> str:
 def decide_by_rule(one: Difference) -> Decided:
     """Say that the rule of two funds and two files decided."""
     seen = ", ".join(one.item.seen_in)
-    return Decided(BOTH_FUNDS, f"{one.item.subject} {one.item.effective}: first in {seen}", source=f"files: {seen}")
+    digests = tuple(digest for _, sighting in sorted(one.sightings.items()) for digest in sighting.digests)
+    return Decided(
+        BOTH_FUNDS, f"{one.item.subject} {one.item.effective}: first in {seen}", digests, f"holdings of {seen}"
+    )
 
 
 def add_up(differences: Iterable[Difference]) -> Decimal | None:

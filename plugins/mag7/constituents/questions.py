@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from hashlib import sha256
+from typing import Any
 
 from mag7.constituents.announcements import Action
+from mag7.errors import Mag7Error, one_line
+
+
+class QuestionInvalidError(Mag7Error):
+    """A stored question is not what was stored."""
 
 
 class Kind(StrEnum):
@@ -74,6 +81,40 @@ class Question:
         if self.kind is not Kind.UNSTATED:
             subjects.append(str(self.since))
         return sha256(json.dumps([self.kind.value, subjects]).encode()).hexdigest()[:16]
+
+    def to_document(self) -> dict[str, object]:
+        """Lay the question out for JSON, with its id."""
+        items = [
+            {**vars(item), "effective": str(item.effective), "earliest": str(item.earliest), "latest": str(item.latest)}
+            for item in self.items
+        ]
+        return {"id": self.id, "kind": self.kind, "text": self.text, "since": str(self.since), "items": items}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Question:
+        """Read a question that was laid out; raises QuestionInvalidError where it is none, or its id is another's."""
+        try:
+            question = cls(
+                Kind(document["kind"]),
+                tuple(_read_item(item) for item in document["items"]),
+                str(document["text"]),
+                date.fromisoformat(document["since"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as wrong:
+            raise QuestionInvalidError(
+                f"a stored question is not of its form ({one_line(repr(wrong))}): delete it, the next run asks again"
+            ) from wrong
+        if question.id != document.get("id"):
+            raise QuestionInvalidError(
+                f"a stored question has the id {one_line(str(document.get('id')))}, but its content is that of "
+                f"{question.id}: delete it, the next run asks again"
+            )
+        return question
+
+
+def _read_item(item: Mapping[str, Any]) -> Item:
+    days = {name: date.fromisoformat(item[name]) for name in ("effective", "earliest", "latest")}
+    return Item(**{**item, **days, "action": Action(item["action"]), "seen_in": tuple(item["seen_in"])})
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,18 @@ def group_announcements(announcements: Iterable[Announcement]) -> tuple[Statemen
 
 
 def decided_by_answers(answers: Iterable[Answer]) -> tuple[Statement, ...]:
-    """Return the changes that persons accepted."""
+    """Return the changes that persons accepted; one that a later answer takes back is none."""
+    accepted = _accepted(answers)
+    return tuple(
+        one for place, one in enumerate(accepted) if not any(_takes_back(later, one) for later in accepted[place + 1 :])
+    )
+
+
+def _takes_back(later: Statement, one: Statement) -> bool:
+    return later.symbol == one.symbol and later.action != one.action and later.effective <= one.effective
+
+
+def _accepted(answers: Iterable[Answer]) -> tuple[Statement, ...]:
     return tuple(
         from_item(
             item, Decided(f"person: {answer.person}", f"accepted in question {answer.question.id}"), answer.effective

@@ -122,6 +122,17 @@ class Timeline:
             del self._stays[ticker]
         self._forget()
 
+    def stay(self, ticker: str, effective: date, decided: Decided) -> None:
+        """Let a stay that ended before a date go on."""
+        eve = previous_session(effective)
+        kept = []
+        for stay in self._stays[ticker]:
+            kept.append(replace(stay, member_to=None) if stay.covers(eve) else stay)
+            if kept[-1] != stay:
+                self.decided[kept[-1]] = decided
+        self._stays[ticker] = tuple(kept)
+        self._forget()
+
     def rename(self, ticker: str, symbol: str, effective: date, decided: Decided) -> None:
         """Give a line a new symbol from a date on."""
         periods = self._symbols.get(ticker) or (SymbolPeriod(ticker, ticker, None, None),)

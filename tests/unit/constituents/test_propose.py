@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -17,7 +18,7 @@ from mag7.constituents.decision import Decision, Evidence, list_changed_sessions
 from mag7.constituents.facts import Facts, Table
 from mag7.constituents.identities import Identity, Wanted
 from mag7.constituents.propose import propose
-from mag7.constituents.questions import Answer, Kind, Question, Verdict
+from mag7.constituents.questions import Answer, Kind, Question, QuestionInvalidError, Verdict
 from mag7.constituents.readings import IVV, SPY, Reading
 from mag7.index.membership import ShareClasses
 from mag7.sessions import NotASessionError
@@ -297,6 +298,27 @@ class TestAnswers:
             self.question.id
             != run(D4, files(D1), *(files(day, swap(self.joins, LEAVERS[1:7])) for day in (D2, D3))).questions[0].id
         )
+
+    def test_a_question_is_stored_and_read_back_and_a_changed_one_refused(self) -> None:
+        document = json.loads(json.dumps(self.question.to_document()))
+
+        assert Question.from_document(document) == self.question
+        with pytest.raises(QuestionInvalidError, match=f"its content is that of {self.question.id}"):
+            Question.from_document({**document, "id": "0" * 16})
+        with pytest.raises(QuestionInvalidError, match="not of its form"):
+            Question.from_document({**document, "items": [{}]})
+
+    def test_what_a_later_answer_takes_back_does_not_come_again(self) -> None:
+        accepted = Answer(self.question, Verdict.ACCEPTED, "one")
+        first = run(D4, self.shown, answers=[accepted]).facts
+        items = tuple(
+            replace(item, action=Action.LEAVES if item.action is Action.JOINS else Action.JOINS)
+            for item in self.question.items
+        )
+        back = Answer(Question(Kind.UNSTATED, items, "it was none", D2), Verdict.ACCEPTED, "another")
+        decision = run(D4, self.shown, answers=[accepted, back], facts=first)
+
+        assert held(decision, D4) == INDEX
 
     def test_accepted_it_is_the_list_and_confirmed(self) -> None:
         answer = Answer(self.question, Verdict.ACCEPTED, "operator")
