@@ -12,8 +12,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any, Final, TypedDict
 
-from mag7.constituents.announcements import Action
-from mag7.constituents.questions import Answer, Item, Kind, Question, Verdict
+from mag7.constituents.questions import Answer, Kind, Question, Verdict
 from mag7.errors import Mag7Error, one_line
 from mag7.lake.keys import answer_key, answers_to_questions_prefix, question_key
 from mag7.lake.objects import ObjectStore
@@ -54,7 +53,7 @@ def store_questions(store: ObjectStore, questions: Iterable[Question], session: 
     new: list[str] = []
     for question in questions:
         log.warning("question %s: %s", question.id, question.text)
-        body = json.dumps({**_encode(question), "asked": session.isoformat()}, indent=1).encode()
+        body = json.dumps({**question.to_document(), "asked": session.isoformat()}, indent=1).encode()
         if store.replace(question_key(question.id), body, None) and question.kind is not Kind.FILES_MISSING:
             new.append(question.id)
     return new
@@ -67,7 +66,7 @@ def read_question(store: ObjectStore, identifier: str) -> Question:
         raise QuestionMissingError(
             f"{one_line(identifier)!r} is the id of no question: mag7_constituents logs the ids that it stores"
         )
-    return _decode(json.loads(found.body))
+    return Question.from_document(json.loads(found.body))
 
 
 def show_question(identifier: str) -> Shown:
@@ -104,7 +103,7 @@ def record_answer(identifier: str, response: Mapping[str, Any]) -> str:
     effective = read_effective((response.get("params_input") or {}).get("effective_date"))
     person = (response.get("responded_by_user") or {}).get("name") or "a person"
     content = {
-        "question": _encode(question),
+        "question": question.to_document(),
         "verdict": verdict.value,
         "person": person,
         "effective": None if effective is None else effective.isoformat(),
@@ -138,49 +137,10 @@ def list_answers(store: ObjectStore) -> list[Answer]:
     found = (json.loads(store.get(entry.key)) for entry in store.list(answers_to_questions_prefix()))
     return [
         Answer(
-            _decode(content["question"]),
+            Question.from_document(content["question"]),
             Verdict(content["verdict"]),
             content["person"],
             None if content["effective"] is None else date.fromisoformat(content["effective"]),
         )
         for content in found
     ]
-
-
-def _encode(question: Question) -> dict[str, Any]:
-    return {
-        "kind": question.kind.value,
-        "text": question.text,
-        "since": question.since.isoformat(),
-        "items": [
-            {
-                "action": item.action.value,
-                "symbol": item.symbol,
-                "ticker": item.ticker,
-                "company": item.company,
-                "cik": item.cik,
-                "effective": item.effective.isoformat(),
-                "earliest": item.earliest.isoformat(),
-                "latest": item.latest.isoformat(),
-                "seen_in": list(item.seen_in),
-                "weight_pct": item.weight_pct,
-            }
-            for item in question.items
-        ],
-    }
-
-
-def _decode(content: Mapping[str, Any]) -> Question:
-    days = ("effective", "earliest", "latest")
-    items = tuple(
-        Item(
-            **{
-                **item,
-                **{name: date.fromisoformat(item[name]) for name in days},
-                "action": Action(item["action"]),
-                "seen_in": tuple(item["seen_in"]),
-            }
-        )
-        for item in content["items"]
-    )
-    return Question(Kind(content["kind"]), items, content["text"], date.fromisoformat(content["since"]))

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Param
 
 
-TICKER = re.compile(r"[A-Z.]{1,10}")
+TICKER = re.compile(r"[A-Z.]{1,10}|[A-Z.]{1,6}-\d{4}")
+"""A line's key, which has a year where its symbol was the key of another company before."""
 
 
 class RequestInvalidError(Mag7Error):
@@ -86,7 +87,7 @@ def request_params() -> dict[str, Param]:
         "explain": Param(
             None,
             type=["null", "string"],
-            pattern="^[A-Za-z.]{1,10}$",
+            pattern=r"^([A-Za-z.]{1,10}|[A-Za-z.]{1,6}-\d{4})$",
             title="Explain",
             description="Ticker whose price, count, origin, splits, flags and answers the summary shows",
         ),
