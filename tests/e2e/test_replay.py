@@ -14,7 +14,7 @@ from sandbox.stack import ROOT, SIMULATED, run_stack
 from tests.declared import name_values
 from tests.e2e.conftest import GOLDEN_DAY, NEIGHBOUR, Step, clean_environment
 from tests.e2e.house import AirflowProcess, Command, House, run_command
-from tests.e2e.test_golden_day import CALLS, CAPS, LINE_SUM, TOTAL_OF_THE_SEVEN, cents
+from tests.e2e.test_golden_day import CAPS, LEAST_CALLS, LINE_SUM, MOST_CALLS, TOTAL_OF_THE_SEVEN, cents
 
 pytestmark = pytest.mark.slow
 
@@ -78,7 +78,7 @@ class TestReplay:
         assert replayed.summary["source"] == "replay"
         assert "SIMULATED" not in replayed.printed
         # This client's own count: where another source is used, nobody else counts.
-        assert replayed.summary["calls"] == CALLS
+        assert LEAST_CALLS < replayed.summary["calls"] <= MOST_CALLS
         with run_stack(replayed.home, {"POLYGON_BASE_URL": "http://127.0.0.1:1", "POLYGON_SOURCE": "replay"}) as stack:
             airflow = AirflowProcess(stack.environment(), replayed.home / "airflow-process.log")
             airflow.stop()
