@@ -36,7 +36,7 @@ LEAST_CALLS = 2 * (1 + 503) + 1
 """Every close and 503 lines, of the session and of the one before, and the list of splits."""
 
 MOST_CALLS = LEAST_CALLS + 4 * len(facts.splits())
-"""Beside each split that is listed since: counts and closes on both sides. The list grows as the market's clock goes on."""
+"""Beside each split that is listed since, counts and closes on both sides: the list grows with the market's clock."""
 
 MIDNIGHT_NEW_YORK = 1_734_066_000_000
 
