@@ -14,7 +14,7 @@ PORT ?= 8080
 SEED ?= 1
 export PYTHONPATH := $(CURDIR):$(CURDIR)/plugins
 
-.PHONY: help setup demo backfill bench-backfill rebuild explain facts test test-slow faults lint ui up down bench sandbox-reset lock format readme-table
+.PHONY: help setup demo backfill constituents bench-backfill rebuild explain facts test test-slow faults lint ui up down bench sandbox-reset lock format readme-table
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -37,6 +37,9 @@ demo: setup ## one session through the daily DAG on the local sandbox (DATE=day 
 backfill: setup ## a range of sessions through the backfill DAG on the local sandbox (FROM=2022-03-01 TO=2022-03-31)
 	@test -n "$(FROM)" -a -n "$(TO)" || { echo "backfill: name a range, such as make backfill FROM=2022-03-01 TO=2022-03-31"; exit 2; }
 	@$(RUN) -m sandbox.backfill --from "$(FROM)" --to "$(TO)" $(if $(filter-out 0,$(AGAIN)),--repeat)
+
+constituents: setup ## an evening of mag7_constituents on the local sandbox: what files prove about the index (DATE=day or latest)
+	@$(RUN) -m sandbox.constituents --date "$(DATE)"
 
 rebuild: setup ## published sessions anew from kept answers, no calls (DATE=first THROUGH=last), after a fact table changed
 	@$(RUN) -m sandbox.demo --date "$(DATE)" --rebuild $(if $(THROUGH),--through "$(THROUGH)")

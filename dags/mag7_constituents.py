@@ -26,7 +26,7 @@ what cannot be used changes nothing: the others are used, and `report_sources` f
 | propose | rows would contradict each other | take the file it names out of `raw/constituents/`, clear it |
 | publish_facts | others publish versions all the time | clear it |
 | ask_person | Airflow refuses to start `mag7_decide` | trigger it with the question's id |
-| repair | Airflow refuses to start `mag7_backfill` | trigger it with the sessions that `publish_facts` logs |
+| repair | `mag7_backfill` is paused, or Airflow refuses to start it | unpause it, clear `repair` |
 | report_sources | a source failed or lied | read its line; the next good file is used |
 | send_alert | the topic refuses; the run's own end stays | read the log, clear it |
 
@@ -83,9 +83,9 @@ def publish_facts(window: Window) -> Outcome:
 
 
 @task
-def list_questions(outcome: Outcome) -> list[dict[str, str]]:
-    """List the questions to ask, each as the conf of a run of mag7_decide."""
-    return [{"question": question} for question in outcome["questions"]]
+def list_questions(outcome: Outcome) -> list[dict[str, Any]]:
+    """List the open questions, each as one run of mag7_decide: a run that exists already is not started again."""
+    return [{"trigger_run_id": f"question__{one}", "conf": {"question": one}} for one in outcome["questions"]]
 
 
 @task
@@ -111,12 +111,13 @@ def mag7_constituents() -> None:
     read = task(sources.read_files)(window, fetched)
     outcome = publish_facts(window)
     read >> propose(window) >> outcome
-    ask = TriggerDagRunOperator.partial(task_id="ask_person", trigger_dag_id="mag7_decide").expand(
-        conf=list_questions(outcome)
-    )
-    repair = TriggerDagRunOperator.partial(task_id="repair", trigger_dag_id="mag7_backfill").expand(
-        conf=list_repairs(outcome)
-    )
+    ask = TriggerDagRunOperator.partial(
+        task_id="ask_person", trigger_dag_id="mag7_decide", skip_when_already_exists=True
+    ).expand_kwargs(list_questions(outcome))
+    # Not unpaused here: mag7_backfill then fills every month since 2020, which its operator decides.
+    repair = TriggerDagRunOperator.partial(
+        task_id="repair", trigger_dag_id="mag7_backfill", fail_when_dag_is_paused=True
+    ).expand(conf=list_repairs(outcome))
     outcome >> [ask, repair]
     outcome >> task(sources.report_sources)(read)
     alert_at_end(window, can_be_late=False)

@@ -19,7 +19,7 @@ is asked again. Answer it in the interface (Required Actions) or through the API
 | ask | Airflow cannot store the request | clear it |
 | record_answer | somebody else decided it first, or the date is none | read its last line |
 | publish_answer | the lake cannot be read or written | clear it |
-| repair | Airflow refuses to start `mag7_backfill` | trigger it with the sessions that `publish_answer` logs |
+| repair | `mag7_backfill` is paused, or Airflow refuses to start it | unpause it, clear `repair` |
 
 **Connections and settings.** `aws_default`, `polygon_default`; pool `polygon`; the variables of `mag7.settings`.
 """
@@ -72,6 +72,8 @@ def list_repairs(outcome: Outcome) -> list[dict[str, Any]]:
     start_date=pendulum.datetime(2000, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=64,
+    # It has no schedule: unpaused, it does nothing until a question is asked, which somebody must see.
+    is_paused_upon_creation=False,
     tags=["mag7", "facts"],
     params={
         "question": Param("", type="string", title="Question", description="The id that mag7_constituents logs"),
@@ -98,7 +100,9 @@ def mag7_decide() -> None:
     )
     show_question() >> ask
     outcome = publish_answer(record_answer(ask.output))
-    TriggerDagRunOperator.partial(task_id="repair", trigger_dag_id="mag7_backfill").expand(conf=list_repairs(outcome))
+    TriggerDagRunOperator.partial(
+        task_id="repair", trigger_dag_id="mag7_backfill", fail_when_dag_is_paused=True
+    ).expand(conf=list_repairs(outcome))
 
 
 mag7_decide()

@@ -43,8 +43,9 @@ def describe_environment(stack: Stack, home: Path, port: int) -> dict[str, str]:
         "AIRFLOW__CORE__MAX_ACTIVE_RUNS_PER_DAG": MONTHS_AT_ONCE,
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
         "AIRFLOW__API__BASE_URL": f"http://localhost:{port}",
-        # The offline market has no new sessions: runs are asked for by hand.
+        # On the offline market runs are asked for by hand. No DAG starts by itself there, so none is paused either.
         "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False" if stack.simulated else "True",
+        "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False" if stack.simulated else "True",
     }
 
 

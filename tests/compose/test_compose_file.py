@@ -13,7 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,8 @@ from mag7.settings import Settings, read_settings
 from mag7.tasks.polygon_hook import KEY_VARIABLE
 from sandbox.initialize import main as initialize
 from sandbox.serve import _parse as parse_serve
+from sandbox.services import describe_environment
+from sandbox.stack import Stack
 from sandbox.trigger import PASSWORD_VARIABLE
 from tests.compose.compose_file import (
     ACCOUNT_FILE,
@@ -202,11 +204,25 @@ def test_account_gets_none_of_the_sandbox() -> None:
         for name, value in sandboxed.environment.items()
         if re.search(r"aws-sandbox|market:|offline|simulated", value)
     }
-    assert of_sandbox == {"AWS_ENDPOINT_URL", "POLYGON_BASE_URL", "POLYGON_API_KEY", "POLYGON_SOURCE"}
+    sources = {"MAG7_IVV_URL", "MAG7_SPY_URL", "MAG7_CHANGES_URL"}
+    assert of_sandbox == {"AWS_ENDPOINT_URL", "POLYGON_BASE_URL", "POLYGON_API_KEY", "POLYGON_SOURCE"} | sources
     assert of_sandbox <= set(account.environment)
     assert not re.search(r"aws-sandbox|market:|offline|simulated", "".join(account.environment.values()))
     required = [name for name, need in SERVICES["airflow-init"].raw["depends_on"].items() if need.get("required", True)]
     assert required == ["postgres"]
+
+
+def test_sources_and_pausing_are_those_of_the_ui() -> None:
+    sandboxed, account = SERVICES["airflow-scheduler"].environment, read_services(ACCOUNT_FILE)["airflow-scheduler"]
+    stack = Stack(Path("/stack"), "simulated", "http://aws", sandboxed["POLYGON_BASE_URL"], simulated=True)
+    ui = describe_environment(stack, Path("/stack/ui"), 8080)
+    names = {name for name in ui if name.startswith("MAG7_") and name.endswith(("_URL", "_TERMS_READ"))}
+    names |= {"AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE", "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION"}
+    assert len(names) == 6
+    assert {name: sandboxed[name] for name in names} == {name: ui[name] for name in names}
+    real = describe_environment(replace(stack, simulated=False), Path("/stack/ui"), 8080)
+    for name in ("AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE", "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION"):
+        assert real[name] == account.environment[name] == "True"
 
 
 def test_account_keeps_the_limit_of_its_plan_not_the_sandboxs_none() -> None:

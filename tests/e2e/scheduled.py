@@ -78,12 +78,13 @@ class ScheduledHouse:
 
 
 @contextmanager
-def open_house(home: Path) -> Iterator[ScheduledHouse]:
-    """Open a house in a folder: the stack, Airflow's services, the DAGs let loose."""
+def open_house(home: Path, change: Mapping[str, str] | None = None) -> Iterator[ScheduledHouse]:
+    """Open a house in a folder: the stack, Airflow's services, the DAGs let loose; ``change`` is set in them, too."""
     # PostgreSQL runs under another account where the tests run as root; pytest's folders are private.
     for parent in [home, *home.parents][:3]:
         parent.chmod(0o755)
-    with run_stack(home, {}) as stack, run_airflow(stack, preload=True, change=SETTINGS) as airflow:
+    settings = {**SETTINGS, **(change or {})}
+    with run_stack(home, {}) as stack, run_airflow(stack, preload=True, change=settings) as airflow:
         for dag_id in (DAG, DAILY):
             airflow.unpause(dag_id)
         # Nobody runs a demonstration in this house, so there is no process for it.

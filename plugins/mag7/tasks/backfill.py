@@ -13,7 +13,7 @@ from mag7.sessions import SessionNotClosedError, day_asked_for, last_closed_sess
 from mag7.settings import read_settings
 from mag7.tasks.collect import list_session_lines
 from mag7.tasks.connections import open_store
-from mag7.tasks.constituents import require_members
+from mag7.tasks.constituents import find_doubt
 from mag7.tasks.facts import pin_newest
 from mag7.tasks.polygon_hook import PolygonHook
 from mag7.tasks.progress import clear_progress
@@ -42,8 +42,8 @@ def resolve_window(dag_run: DagRunProtocol, first: date, request: RangeRequest) 
 
     ``first`` is the first session that the DAG covers. The run's month is that of its logical date, without one that of
     the last closed session; of a month that has not closed, its sessions that have. Sessions that are complete are left
-    out, unless the request repeats them: the window may be empty. Those of which the membership table says nothing are
-    refused, and the run fails for them when the others are done; raises SessionRefusedError where there are no others.
+    out, unless the request repeats them: the window may be empty. Those whose members are not known or too much in
+    doubt are refused, and the run fails for them when the others are done; raises SessionRefusedError without others.
     """
     settings = read_settings()
     run = run_segment(dag_run.dag_id, dag_run.run_id)
@@ -66,8 +66,8 @@ def resolve_window(dag_run: DagRunProtocol, first: date, request: RangeRequest) 
             f"{asked[0]} to {asked[-1]} lack {len(sessions)} sessions, a run takes {LONGEST_STRETCH}: ask for the range"
             f" up to {sessions[LONGEST_STRETCH - 1]}, then for the rest"
         )
-    require_members(store, pinned_facts(), sessions)
-    unknown = {day.isoformat(): [reason] for day in sessions if (reason := find_gap(day)) is not None}
+    unknown = {day: [reason] for day, reason in find_doubt(store, pinned_facts(), sessions).items()}
+    unknown |= {day.isoformat(): [reason] for day in sessions if (reason := find_gap(day)) is not None}
     report = {
         "asked": [day.isoformat() for day in asked],
         "complete": sorted(day.isoformat() for day in complete),

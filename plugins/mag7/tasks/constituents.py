@@ -173,7 +173,7 @@ def publish_facts(window: Window) -> Outcome:
     """
     settings, store = read_settings(), open_store(read_settings())
     (session,) = list_window(window)
-    return publish_proposal(store, settings, session, decided_by="rule")
+    return publish_proposal(store, settings, session, decided_by="rule", since=window["facts"])
 
 
 def publish_answer(dag_run: DagRunProtocol, verdict: str) -> Outcome:
@@ -184,8 +184,14 @@ def publish_answer(dag_run: DagRunProtocol, verdict: str) -> Outcome:
     return publish_proposal(store, settings, last_closed_session(dag_run.run_after), decided_by="a person")
 
 
-def publish_proposal(store: ObjectStore, settings: Settings, session: date, *, decided_by: str) -> Outcome:
-    """Make a proposal on the newest version and publish it; ``decided_by`` says whether a rule or a person decided."""
+def publish_proposal(
+    store: ObjectStore, settings: Settings, session: date, *, decided_by: str, since: str = ""
+) -> Outcome:
+    """Make a proposal on the newest version and publish it; ``decided_by`` says whether a rule or a person decided.
+
+    What must be built again is what changed since the version ``since``: a task that is repeated after it published
+    lists it again. Without a name it is what the proposal changes.
+    """
     overtaken: FactsOvertakenError | None = None
     for _ in range(TRIES):
         proposal = make_proposal(store, settings, session)
@@ -194,10 +200,11 @@ def publish_proposal(store: ObjectStore, settings: Settings, session: date, *, d
         except FactsOvertakenError as other:
             overtaken = other
             continue
-        before = read_facts(FactLog(store).read_tables(proposal.base))
-        repair = list_repairs(store, before, proposal.facts, session) if proposal.changed else []
+        first = FactLog(store).find(since) if since else proposal.base
+        before = read_facts(FactLog(store).read_tables(first))
+        repair = list_repairs(store, before, proposal.facts, session)
         _write_doubt(store, proposal)
-        log.info("facts %s; %d sessions to build again", entry.name, len(repair))
+        log.info("facts %s; to build again: %s", entry.name, ", ".join(map(str, repair)) or "nothing")
         return {
             "before": proposal.base.name,
             "after": entry.name,
@@ -299,9 +306,18 @@ def require_members(store: ObjectStore, facts: IndexFacts, sessions: Sequence[da
 
     Warns from ten provisional sessions on.
     """
+    for reason in find_doubt(store, facts, sessions).values():
+        raise MembersInDoubtError(reason)
+
+
+def find_doubt(store: ObjectStore, facts: IndexFacts, sessions: Sequence[date]) -> dict[str, str]:
+    """Give for each session of provisional members why it may not be published, where too much of them is in doubt.
+
+    Warns from ten provisional sessions on.
+    """
     provisional = [day for day in sessions if facts.membership.is_provisional(day)]
     if not provisional:
-        return
+        return {}
     waiting = len(list_sessions(next_session(facts.confirmed_through), provisional[-1]))
     if waiting >= 10:
         log.warning(
@@ -314,10 +330,12 @@ def require_members(store: ObjectStore, facts: IndexFacts, sessions: Sequence[da
     found = store.find(fact_doubt_key())
     doubt = json.loads(found.body) if found is not None else {}
     if doubt.get("confirmed_through") != facts.confirmed_through.isoformat() or doubt.get("pct") is None:
-        return
-    if Decimal(str(doubt["pct"])) > MOST_DOUBT:
-        raise MembersInDoubtError(
-            f"{doubt['pct']:.2f} % of the index is in doubt ({', '.join(doubt['symbols'])}), at most {MOST_DOUBT} % may"
-            f" be: answer the questions of mag7_decide, or put holdings of IVV and SPY of a session after "
-            f"{previous_session(provisional[0])} into inbox/ of the bucket and run mag7_constituents"
-        )
+        return {}
+    if Decimal(str(doubt["pct"])) <= MOST_DOUBT:
+        return {}
+    reason = (
+        f"{doubt['pct']:.2f} % of the index is in doubt ({', '.join(doubt['symbols'])}), at most {MOST_DOUBT} % may"
+        f" be: answer the questions of mag7_decide, or put holdings of IVV and SPY of a session after "
+        f"{previous_session(provisional[0])} into inbox/ of the bucket and run mag7_constituents"
+    )
+    return {day.isoformat(): reason for day in provisional}

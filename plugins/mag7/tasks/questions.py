@@ -49,14 +49,15 @@ class Shown(TypedDict):
 
 
 def store_questions(store: ObjectStore, questions: Iterable[Question], session: date) -> list[str]:
-    """Store questions; returns the ids of those that are new and that a person has to answer."""
-    new: list[str] = []
+    """Store questions; returns the ids of those that a person has to answer, whether or not they were asked before."""
+    asked: list[str] = []
     for question in questions:
         log.warning("question %s: %s", question.id, question.text)
         body = json.dumps({**question.to_document(), "asked": session.isoformat()}, indent=1).encode()
-        if store.replace(question_key(question.id), body, None) and question.kind is not Kind.FILES_MISSING:
-            new.append(question.id)
-    return new
+        store.replace(question_key(question.id), body, None)
+        if question.kind is not Kind.FILES_MISSING:
+            asked.append(question.id)
+    return asked
 
 
 def read_question(store: ObjectStore, identifier: str) -> Question:

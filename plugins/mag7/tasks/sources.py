@@ -23,7 +23,7 @@ from mag7.errors import Mag7Error, one_line
 from mag7.index.facts import TABLES
 from mag7.index.tables import FactTable, FactTableInvalidError, read_lines
 from mag7.lake.keys import constituent_file_key, constituent_files_prefix, inbox_prefix, refused_file_key
-from mag7.lake.objects import ObjectStore
+from mag7.lake.objects import ObjectStore, StoredObject
 from mag7.sessions import list_sessions, previous_session
 from mag7.settings import read_settings
 from mag7.tasks.connections import open_store
@@ -255,13 +255,13 @@ def _read_session(key: str) -> date | None:
 def gather(store: ObjectStore, confirmed: date) -> Gathered:
     """Read every kept file that a proposal rests on: funds' from shortly before the confirmed session on, and all rows.
 
-    Of announced changes, the newest object of each source and day.
+    The inbox's come last: of several files of one fund and session the last one counts, and a person's is a correction.
     """
     first = previous_session(confirmed, EARLIER_SESSIONS)
     readings: list[Reading] = []
     announcements: list[Announcement] = []
     rows: list[FactTable] = []
-    for entry in store.list(constituent_files_prefix()):
+    for entry in sorted(store.list(constituent_files_prefix()), key=_is_by_hand):
         session = _read_session(entry.key)
         if session is None or session < first:
             continue
@@ -273,6 +273,10 @@ def gather(store: ObjectStore, confirmed: date) -> Gathered:
         else:
             announcements += found
     return Gathered(tuple(readings), tuple(dict.fromkeys(announcements)), tuple(rows))
+
+
+def _is_by_hand(entry: StoredObject) -> bool:
+    return entry.key.startswith(constituent_files_prefix() + FROM_INBOX)
 
 
 def report_sources(read: list[Fetched]) -> None:
