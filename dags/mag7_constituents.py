@@ -3,7 +3,7 @@
 **What it does.** Takes files about the index's members (holdings of IVV and SPY, announced changes, rows for the fact
 tables), works out by rule what they prove, and publishes that as a new version of the facts. What no rule decides is
 stored as a question for a person (`mag7_decide`); published sessions that a new version changes are built again by
-`mag7_backfill`.
+`mag7_backfill`, which has to be unpaused for that.
 
 **When it runs.** Once a session, 6 hours after its close, before `mag7_daily`. It never waits for a person.
 

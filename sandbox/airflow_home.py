@@ -117,6 +117,21 @@ def find_run(stack: Stack, dag_id: str, since: datetime) -> str | None:
     return None
 
 
+def list_runs(stack: Stack, dag_id: str) -> list[tuple[str, str]]:
+    """List the ids of a DAG's runs and their states, in the order in which they were asked for."""
+    with closing(_connect(stack)) as connection:
+        return connection.execute("SELECT run_id, state FROM dag_run WHERE dag_id = ? ORDER BY id", [dag_id]).fetchall()
+
+
+def read_conf(stack: Stack, dag_id: str, run_id: str) -> dict[str, Any]:
+    """Read what a run was asked for."""
+    query = "SELECT conf FROM dag_run WHERE dag_id = ? AND run_id = ?"
+    with closing(_connect(stack)) as connection:
+        (conf,) = connection.execute(query, [dag_id, run_id]).fetchone()
+    found: dict[str, Any] = json.loads(conf)
+    return found
+
+
 def list_task_runs(stack: Stack, dag_id: str, run_id: str) -> list[TaskRun]:
     """List what became of a run's tasks, in the order in which they started."""
     query = """

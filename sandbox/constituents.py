@@ -16,14 +16,14 @@ from mag7.lake.keys import run_segment
 from mag7.lake.objects import ObjectMissingError
 from mag7.tasks.constituents import PROPOSAL
 from mag7.tasks.reports import read_report
-from sandbox.airflow_home import AirflowCommandError, find_run, list_task_runs, prepare_airflow, run_dag
+from sandbox.airflow_home import AirflowCommandError, find_run, list_task_runs, prepare_airflow, read_conf, run_dag
 from sandbox.demo import LATEST, WRONG_SETTING, explain_failure, open_sandbox_store, read_date
 from sandbox.processes import ServerNotReadyError
 from sandbox.provision import ProvisioningError
 from sandbox.setup import set_up_sandbox
 from sandbox.stack import ROOT, FolderInUseError, Stack, run_stack
 
-DAG = "mag7_constituents"
+DAG, REPAIR = "mag7_constituents", "mag7_backfill"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,15 +56,35 @@ def run_evening(stack: Stack, day: str) -> bool:
     run_dag(stack, DAG, day, {}, log=log, say=lambda task: print(f"  {task}", flush=True))
     run_id = find_run(stack, DAG, began)
     tasks = list_task_runs(stack, DAG, run_id) if run_id else []
+    queued = find_run(stack, REPAIR, began)
     store, segment = open_sandbox_store(environment), run_segment(DAG, run_id or "")
     try:
-        print("\n".join(read_report(store, segment, PROPOSAL)["lines"]))
+        report = read_report(store, segment, PROPOSAL)
+        print("\n".join(report["lines"]))
+        for question in report["questions"]:
+            print(f"To answer a question, trigger mag7_decide with its id, in an Airflow that runs: {question}")
     except ObjectMissingError:
         print("nothing was proposed")
     failed = [task.task_id for task in tasks if task.state == "failed"]
     if failed or not tasks:
         print(f"FAILED: {explain_failure(store, segment, tasks)}. The whole log: {log}")
-    return bool(tasks) and not failed
+    return bool(tasks) and not failed and (queued is None or repair(stack, queued, day))
+
+
+def repair(stack: Stack, queued: str, day: str) -> bool:
+    """Build again what the facts changed, as a scheduler would that finds the queued run; returns whether it is."""
+    conf = read_conf(stack, REPAIR, queued)
+    print(f"{REPAIR} builds again: {', '.join(conf['sessions'])}", flush=True)
+    log = stack.folder / f"constituents-{day}-repair.log"
+    began = datetime.now(UTC)
+    run_dag(stack, REPAIR, day, conf, log=log, say=lambda task: print(f"  {task}", flush=True))
+    run_id = find_run(stack, REPAIR, began)
+    tasks = list_task_runs(stack, REPAIR, run_id) if run_id else []
+    if tasks and all(task.state != "failed" for task in tasks):
+        return True
+    store = open_sandbox_store(stack.environment())
+    print(f"FAILED: {explain_failure(store, run_segment(REPAIR, run_id or ''), tasks)}. The whole log: {log}")
+    return False
 
 
 if __name__ == "__main__":

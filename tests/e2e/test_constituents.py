@@ -17,6 +17,7 @@ from urllib.parse import quote
 import pytest
 
 from mag7.index.facts import load_packaged_facts
+from mag7.lake.fact_log import FactLog
 from mag7.lake.keys import document_key, inbox_prefix
 from mag7.sessions import last_closed_session, list_sessions, previous_session
 from sandbox.scheduler import ScheduledRun
@@ -225,6 +226,7 @@ class Accepted:
     before: dict[date, set[str]]
     metrics: dict[str, dict[str, Any]]
     repaired: list[str]
+    decided_by: str
 
 
 @pytest.fixture(scope="module")
@@ -234,7 +236,7 @@ def accepted(rejected: ScheduledRun, asked: Asked, index: Index) -> Accepted:
     index.answer(asked.runs[0], "Accept", DAYS[1])
     run = index.decided(asked.runs[0])
     assert run.state == "success", index.airflow.list_tasks(DECIDE, run.run_id)
-    return Accepted(before, metrics, index.repaired())
+    return Accepted(before, metrics, index.repaired(), FactLog(index.store).list_entries()[-1].decided_by)
 
 
 def swapped(symbols: set[str], *swaps: Swap) -> set[str]:
@@ -247,6 +249,7 @@ class TestAccepted:
         self, accepted: Accepted, index: Index, files: FundFiles
     ) -> None:
         first = files.list_swaps()[0]
+        assert accepted.decided_by.startswith("person: ")
         assert accepted.repaired == [str(DAYS[1]), str(DAYS[4])]
         assert index.symbols(DAYS[0]) == accepted.before[DAYS[0]]
         for day in (DAYS[1], DAYS[4]):

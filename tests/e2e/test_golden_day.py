@@ -126,7 +126,14 @@ class TestTables:
         )  # fmt: skip
 
         assert golden_rows(house, "concentration_metrics") == [
-            (GOLDEN_DAY, *(metrics[name] for name in names), "simulated", metrics["mag7_pct_of_sp500_before"])
+            (
+                GOLDEN_DAY,
+                *(metrics[name] for name in names),
+                "simulated",
+                metrics["mag7_pct_of_sp500_before"],
+                False,
+                document["facts"]["version"],
+            )
         ]
         assert metrics["mag7_in_index_count"] == 7
         assert metrics["quality"] == "complete"

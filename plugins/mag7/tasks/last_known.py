@@ -13,11 +13,11 @@ from mag7.lake.keys import document_key, document_month_prefix
 from mag7.lake.objects import ObjectStore
 from mag7.market.caps import Evidence, FailedLine, LastKnownCap, price_line
 from mag7.market.document import Document
-from mag7.sessions import list_sessions, previous_session
+from mag7.sessions import list_sessions, next_session, previous_session
 from mag7.tasks.published import read_published
 
-SESSIONS_BACK: Final = 63
-"""How many sessions before its own a published document still says what a company is worth: about three months."""
+SESSIONS_AWAY: Final = 63
+"""How many sessions away from its own a published document still says what a company is worth: about three months."""
 
 
 def add_last_known(
@@ -25,12 +25,13 @@ def add_last_known(
 ) -> list[Evidence]:
     """Return the evidence, with the last published cap of each company of which nothing else is known.
 
-    The newest document published before the session says it; it passes on what the one before it knew.
+    The newest document published before the session says it, else the oldest one after it; each passes on what the
+    one before it knew.
     """
     unknown = [item for item in evidence if _is_unknown(item)]
     if not unknown:
         return list(evidence)
-    document = _read_newest(store, session, {answer.source for item in evidence for answer in item.answers})
+    document = _read_nearest(store, session, {answer.source for item in evidence for answer in item.answers})
     if document is None:
         return list(evidence)
     found = {item.line.ticker: _find_cap(document, session, item, splits) for item in unknown}
@@ -43,12 +44,13 @@ def _is_unknown(evidence: Evidence) -> bool:
     return isinstance(price_line(evidence), FailedLine)
 
 
-def _read_newest(store: ObjectStore, session: date, sources: set[str]) -> Document | None:
-    """Read the newest document of one of the sources that is published of the sessions before."""
-    days = list_sessions(previous_session(session, SESSIONS_BACK), previous_session(session))
-    prefixes = {document_month_prefix(day) for day in days}
+def _read_nearest(store: ObjectStore, session: date, sources: set[str]) -> Document | None:
+    """Read the newest document of one of the sources that is published of the sessions before, else of those after."""
+    before = list_sessions(previous_session(session, SESSIONS_AWAY), previous_session(session))
+    after = list_sessions(next_session(session), next_session(session, SESSIONS_AWAY))
+    prefixes = {document_month_prefix(day) for day in (*before, *after)}
     stored = {entry.key for prefix in sorted(prefixes) for entry in store.list(prefix)}
-    for day in reversed(days):
+    for day in (*reversed(before), *after):
         document = read_published(store, day) if document_key(day) in stored else None
         if document is not None and document["source"] in sources:
             return document
@@ -62,6 +64,7 @@ def _find_cap(document: Document, session: date, evidence: Evidence, splits: Spl
         if evidence.bar is None:
             return LastKnownCap(Decimal(str(published["market_cap"])), f"published cap of {day}")
         count = published["share_count"] * splits.factor_between(line.issuer, day, session)
+        count /= splits.factor_between(line.issuer, session, day)
         return LastKnownCap(evidence.bar.close * round(count), f"close x published share count of {day}")
     assumed = _find(document.get("coverage", {}).get("unpriced", []), "issuer", line.issuer)
     if assumed is None or assumed["assumed_market_cap"] is None or assumed["basis"] == "mean":
