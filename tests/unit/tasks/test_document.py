@@ -52,9 +52,8 @@ def read_document(store: ObjectStore) -> dict[str, Any]:
     return json.loads(store.get(KEY))
 
 
-def publish_earlier(store: ObjectStore, line: Line, **figures: Any) -> None:
-    """Publish a document of the week before that holds one line."""
-    day = date(2024, 12, 6)
+def publish_earlier(store: ObjectStore, line: Line, day: date = date(2024, 12, 6), **figures: Any) -> None:
+    """Publish a document of the week before, or of another day, that holds one line."""
     entry = {**STORED["constituents"][0], "ticker": line.ticker, "issuer": line.issuer, "close": 1.0, **figures}
     document = {**STORED, "trading_date": day.isoformat(), "source": "polygon", "constituents": [entry]}
     store.put(document_key(day), json.dumps(document).encode())
@@ -170,6 +169,16 @@ class TestBuild:
         assert read_document(store)["coverage"]["cap_pct"] == 50
         (reasons,) = read_refusals(store).values()
         assert reasons[1].startswith("only 50.00 % of the index's market capitalization is priced")
+
+    def test_where_nothing_is_published_before_it_weighs_what_is_published_after_it(
+        self, index: Index, priced: AnswerStore, store: ObjectStore, window: Window
+    ) -> None:
+        index(make_line("AAPL"), make_line("XYZ"), make_line("ABC"))
+        publish_earlier(store, make_line("ABC"), date(2024, 12, 20), share_count=10, market_cap=300.0)
+        build_market_data(window)
+        (unpriced,) = read_document(store)["coverage"]["unpriced"]
+
+        assert (unpriced["assumed_market_cap"], unpriced["basis"]) == (300, "published cap of 2024-12-20")
 
     def test_a_company_of_which_nothing_was_ever_published_refuses_the_session(
         self, index: Index, priced: AnswerStore, store: ObjectStore, window: Window
