@@ -4,8 +4,8 @@
 it (it is not asked again), or leave it open. The answer is published as a new version of the facts, and published
 sessions that it changes are built again by `mag7_backfill`.
 
-**When it runs.** `mag7_constituents` starts one run a question. It waits as long as it takes; no other DAG waits
-for it.
+**When it runs.** `mag7_constituents` starts one run a question, `question__` and its id. It waits as long as it takes;
+no other DAG waits for it. It needs Airflow's services: `airflow dags test mag7_decide` would wait for ever.
 
 **Running it by hand.** Trigger it with `question`, the id that `mag7_constituents` logs: a question that was left open
 is asked again. Answer it in the interface (Required Actions) or through the API
