@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from mag7.index.facts import load_packaged_facts, pin_facts
 from mag7.index.seven import SEVEN
 from mag7.market.caps import PricedLine
 from mag7.market.document import SessionFigures
@@ -69,6 +70,7 @@ def split_readme(text: str) -> tuple[str, str, str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table, or with --write put it into the README."""
+    pin_facts(load_packaged_facts())
     table = render_table(work_out(session) for session in NAMED)
     if "--write" not in (sys.argv[1:] if arguments is None else arguments):
         print(table)

@@ -93,7 +93,8 @@ def tell_figures(market: Market, line: Line, row: int, *, evening: bool = False)
     window, shares = _WITHOUT_CAP.get(line.key, (None, 0))
     if window is not None and window.holds(day):
         return Figures(None, None, shares)
-    late = evening and row > 0 and unit("evening", line.drawn_as, day.isoformat()) < 0.3
+    had_close = row > 0 and line.listed.holds(market.days[row - 1])
+    late = evening and had_close and unit("evening", line.drawn_as, day.isoformat()) < 0.3
     cents = int(market.cents[row - 1 if late else row, number])
     return Figures(behind * cents, weighted, listed_class)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 
@@ -15,9 +15,11 @@ from mag7.index.constituents import Line, list_lines
 from mag7.market.caps import FailedLine, PricedLine, price_line
 from mag7.market.evidence import EvidenceReader
 from mag7.polygon.answers import Answer
-from mag7.sessions import next_session, previous_session
+from mag7.sessions import list_sessions, next_session, previous_session
 from mag7.settings import Settings
 from mag7.tasks.document import compute_session, judge_coverage
+from sandbox.polygon.sessions import NEW_YORK, Clock
+from sandbox.polygon.settings import Settings as Market
 from sandbox.polygon.truth import true_market_cap, true_share_count
 from tests.market_answers import MarketAnswers, work_out
 
@@ -66,6 +68,24 @@ def assert_true(line: PricedLine | FailedLine, session: date, within: float = 0.
     assert isinstance(line, PricedLine), line
     assert float(line.market_cap) == pytest.approx(float(true_market_cap(line.line.ticker, session)), rel=within)
     return line
+
+
+def scale_bars(ticker: str, factor: float) -> Bend:
+    def bend(content: dict[str, Any]) -> None:
+        for bar in content["results"]:
+            if bar["T"] == ticker:
+                bar.update({name: bar[name] * factor for name in "ohlc"})
+
+    return bend
+
+
+def scale_details(factor: float, first: date, last: date = date.max, *fields: str) -> Bend:
+    def bend(content: dict[str, Any]) -> None:
+        found = content["results"]
+        if first <= date.fromisoformat(found["_day"]) <= last:
+            found.update({name: round(found[name] * factor, 2) for name in fields or ("market_cap",)})
+
+    return bend
 
 
 def leave_out(ticker: str) -> Bend:
@@ -141,6 +161,69 @@ def test_one_close_a_hundred_times_too_large_leaves_the_share_right() -> None:
     assert abs(figures.concentration.mag7_pct_of_sp500 - right.mag7_pct_of_sp500) < Decimal("0.05")
     following = next_session(session)
     assert assert_true(read(market, "MOS", following), following).accepted.flags == ("previous_close_odd",)
+
+
+@pytest.mark.parametrize(
+    ("ticker", "factor", "later"), [("AAPL", 2, 1), ("AAPL", 1000, 0), ("JPM", 0.01, 20), ("MOS", 3.7, 5)]
+)
+def test_a_close_that_goes_on_being_wrong_with_the_market_cap_fails_its_line(
+    ticker: str, factor: float, later: int
+) -> None:
+    first = date(2025, 3, 3)
+    session = next_session(first, later) if later else first
+    market = Bent()
+    for day in list_sessions(first, session):
+        market.bends["bars", day] = scale_bars(ticker, factor)
+    market.bends[ticker, None] = scale_details(factor, first)
+    line = read(market, ticker, session)
+
+    assert isinstance(line, FailedLine), line
+    assert "the close went from" in line.reason
+    assert line.evidence.look_back is not None
+    assert line.evidence.look_back.session < first
+
+
+@pytest.mark.parametrize(("factor", "later"), [(10, 2), (0.01, 21), (2, 22)])
+def test_a_close_that_was_wrong_on_one_session_spoils_none_of_those_after(factor: float, later: int) -> None:
+    first = date(2025, 3, 3)
+    session = next_session(first, later)
+    market = Bent()
+    market.bends["bars", first] = scale_bars("JPM", factor)
+    market.bends["JPM", None] = scale_details(factor, first, first)
+
+    assert assert_true(read(market, "JPM", session), session).accepted.flags == ()
+
+
+@pytest.mark.parametrize(("factor", "later"), [(10, 0), (0.1, 1), (2, 20)])
+def test_a_count_that_goes_on_being_wrong_fails_its_line(factor: float, later: int) -> None:
+    first = date(2025, 3, 3)
+    session = next_session(first, later) if later else first
+    market = Bent()
+    fields = ("market_cap", "weighted_shares_outstanding", "share_class_shares_outstanding")
+    market.bends["JPM", None] = scale_details(factor, first, date.max, *fields)
+    line = read(market, "JPM", session)
+
+    assert isinstance(line, FailedLine), line
+    assert "times" in line.reason
+
+
+def test_a_split_that_the_list_lacks_fails_no_later_session_where_the_count_follows_it() -> None:
+    """Netflix split 10 for 1 on 2025-11-17: the day itself fails, those before and after it are right."""
+    market, day = Bent(), date(2025, 11, 17)
+    market.bends["splits", None] = leave_out("NFLX")
+
+    assert isinstance(read(market, "NFLX", day), FailedLine)
+    for session in (previous_session(day), *(next_session(day, later) for later in (1, 20))):
+        assert_true(read(market, "NFLX", session), session)
+
+
+@pytest.mark.parametrize(("ticker", "session"), [("ISRG", date(2022, 1, 10)), ("MCHP", date(2022, 1, 12))])
+def test_a_count_from_before_a_split_that_is_a_later_days_does_not_tell_of_it(ticker: str, session: date) -> None:
+    """Intuitive split on 2021-10-05: the provider's count of 100 days before is that of November 2021."""
+    evening = MarketAnswers(Market(clock=Clock(datetime.combine(session, time(21), NEW_YORK))))
+    line = assert_true(price_line(EvidenceReader(evening).read_line(session, find(ticker, session))), session)
+
+    assert line.accepted.flags == ("split_basis_unconfirmed",)
 
 
 @pytest.mark.parametrize("sessions", [0, 1, 30, 60, 75])

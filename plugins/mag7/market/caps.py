@@ -79,6 +79,7 @@ class Evidence:
     before, which count and close are compared with; ``later`` is what sessions after it say, where one of them jumps.
     ``nothing_split`` says that our own table knows that nothing was split on the session. ``odd_close_before`` says
     that the close before lies apart from those on both sides of it: then ``yesterday`` is the session before that.
+    ``lasting`` says which jump of some weeks before nothing has explained since.
     ``frozen`` says that the provider's counts of the session are not its own, ``issuer_unconfirmed`` that the CIK of
     the details is in none of the company's periods. ``last_known`` is for coverage, where nothing else is known of the
     company; ``stopped_trading`` says that the line has no bar as it leaves the index.
@@ -103,6 +104,7 @@ class Evidence:
     later: Later = NOT_YET
     nothing_split: bool = False
     odd_close_before: bool = False
+    lasting: str | None = None
 
     @property
     def price_ratio(self) -> Fraction | None:
@@ -217,6 +219,8 @@ def _compare(own: AcceptedCount, evidence: Evidence) -> AcceptedCount:
 
     Raises CountWrongError where the count, or the close, moved as it does in a split, and nothing explains that.
     """
+    if evidence.lasting is not None:
+        raise CountWrongError(evidence.lasting)
     yesterday = evidence.yesterday
     found = {
         FROZEN: evidence.frozen,

@@ -32,6 +32,8 @@ from mag7.market.caps import Evidence, FailedLine, LookBack, price_line
 from mag7.market.claim_reader import ClaimReader
 from mag7.market.identity import KnownDetails, find_doubt, find_other_company, has_own_identifier
 from mag7.market.jump_reader import JumpReader
+from mag7.market.jumps import is_continuous
+from mag7.market.lasting import LASTING_SESSIONS, find_lasting_count_jump, find_lasting_price_jump
 from mag7.market.shares import (
     AcceptedCount,
     CountUnavailableError,
@@ -145,7 +147,7 @@ class EvidenceReader:
             own = self._read_jump(session, line, own)
             failed = isinstance(price_line(own), FailedLine)
         if not failed:
-            return own
+            return self._read_lasting(session, line, own)
         failures = []
         for sessions_back in LOOK_BACK_SESSIONS:
             found = self.look_back(session, line, sessions_back)
@@ -165,6 +167,26 @@ class EvidenceReader:
         later, answers = self.jumps.read_later(session, line)
         known = self.jumps.knows_no_split(session, line)
         return replace(own, later=later, nothing_split=known, answers=_join(own.answers, answers))
+
+    def _read_lasting(self, session: date, line: Line, own: Evidence) -> Evidence:
+        """Read whether a jump of the weeks before, which nothing explained, lasts: a cap that moved far has one."""
+        priced, day = price_line(own), previous_session(session, LASTING_SESSIONS)
+        (count, _), (close, _) = self._read_count(line, day), self._read_close(line, day)
+        if day < self._rules.frozen_before or count is None or close is None or isinstance(priced, FailedLine):
+            return own
+        if is_continuous(Fraction(priced.market_cap) / (count * Fraction(close))):
+            return own
+        backs = [self.look_back(session, line, LASTING_SESSIONS + more) for more in (0, 1)]
+        known = [back for back in backs if isinstance(back, LookBack)]
+        lasting = find_lasting_count_jump(session, priced, known) or find_lasting_price_jump(
+            self.jumps.list_steps(session, line, LASTING_SESSIONS + 2),
+            lambda other: self._read_count(line, other)[0],
+            one_of_seven=line.issuer in seven_issuers(),
+        )
+        if lasting is None:
+            return own
+        answers = _join(own.answers, *(back.answers for back in known))
+        return replace(own, lasting=lasting, look_back=next(iter(known), None), answers=answers)
 
     def read_own(self, session: date, line: Line) -> Evidence:
         """Read what a session's own answers say of a line, and the close before where market_cap may rest on it.
@@ -327,7 +349,9 @@ class EvidenceReader:
             step, step_answers = self.claims.read_close_step(line, split, day)
             after, answer = self._probe(line, after_day)
             before, before_answer = (None, None)
-            if after is None or split in table.late or step is not None:
+            if not self._is_later_count(split, before_day) and (
+                after is None or split in table.late or step is not None
+            ):
                 before, before_answer = self._probe(line, before_day)
             if split in table.late or self._is_stale(split, step, (before_day, before), after):
                 after, answer = None, None
@@ -350,6 +374,10 @@ class EvidenceReader:
             refused=refused,
         )
         return basis, answers
+
+    def _is_later_count(self, split: Split, before_day: date) -> bool:
+        """Whether the provider's count of a day before a split is of a date after it."""
+        return before_day < self._rules.frozen_before and split.execution_date <= self._rules.frozen_before
 
     def _is_stale(
         self, split: Split, step: Fraction | None, before: tuple[date, int | None], after: int | None

@@ -14,6 +14,7 @@ from mag7.index.splits import SplitTable
 from mag7.index.symbols import symbol_on
 from mag7.market.claim_reader import ReadClose, ReadCount
 from mag7.market.jumps import LATER_COUNTS, USUAL_TOLERANCE, Later, find_usual, is_continuous
+from mag7.market.lasting import Step
 from mag7.polygon.answers import Answer
 from mag7.sessions import list_sessions, month_ends, next_session, previous_session
 
@@ -54,10 +55,10 @@ class JumpReader:
                 return Later(close, round(count / basis), day), [*answers, *([answer] if answer else [])]
         return Later(close), answers
 
-    def knows_no_split(self, session: date, line: Line) -> bool:
-        """Whether the project's own table says that nothing was split on a session: a row of the ratio 1."""
+    def knows_no_split(self, session: date, line: Line, day: date | None = None) -> bool:
+        """Whether the project's own table says that nothing was split on a session, or a day: a row of the ratio 1."""
         splits = self._list_splits(session).of(line.issuer)
-        return any(split.execution_date == session and split.factor == 1 for split in splits)
+        return any(split.execution_date == (day or session) and split.factor == 1 for split in splits)
 
     def find_unlisted_split(self, session: date, line: Line, table: SplitTable) -> str | None:
         """Say why a count that is a later date's may stand on a split that no list has; None where nothing shows one.
@@ -113,6 +114,19 @@ class JumpReader:
             counts |= {(line, later)} if self._read_count(line, later)[1] is None else set()
             closes |= {side for side in sides if self._read_close(line, side) == (None, None)}
         return counts, closes
+
+    def list_steps(self, session: date, line: Line, sessions_back: int) -> list[Step]:
+        """List what is known of a line's sessions from so many before one through that one, oldest first."""
+        table = self._list_splits(session)
+        found: list[Step] = []
+        for day in list_sessions(previous_session(session, sessions_back), session):
+            close, _ = self._read_close(line, day)
+            if close is None:
+                continue
+            before = found[-1].session if found else day
+            factor = table.factor_between(line.issuer, before, day)
+            found.append(Step(day, close, factor, self.knows_no_split(session, line, day)))
+        return found
 
     def _jumps(self, line: Line, day: date, session: date, table: SplitTable) -> bool:
         factor = table.factor_between(line.issuer, day, session)

@@ -29,6 +29,12 @@ USUAL_TOLERANCE: Final = Fraction(1025, 1000)
 EXACT_TOLERANCE: Final = Fraction(101, 100)
 """How far from a usual ratio a count that is off by it lies."""
 
+LARGEST_RISE: Final = 2
+"""By how much more than this no close of an index member rises within a session, whatever later closes say."""
+
+LARGEST_FALL: Final = Fraction(1, 10)
+"""To less than this part no close falls, not even in a spin-off: the deepest one known left 0.16 of it (CTVA)."""
+
 SAME_COUNT: Final = Fraction(11, 10)
 """How far apart counts of some sessions may lie that say the same."""
 
@@ -93,8 +99,8 @@ def judge_price_jump(jump: PriceJump, later: Later, *, one_of_seven: bool) -> No
     """Let a close that jumps pass, which is then flagged; raises CountWrongError with what is to be done.
 
     A fall by a ratio of its own passes, as a spin-off or a crash does, unless the next close takes it back. A rise, and
-    any jump of one of the seven, passes once the next close confirms it; a move by a usual split ratio never does,
-    unless the project's own table says that nothing was split that day.
+    any jump of one of the seven, passes once the next close confirms it. A move by a usual split ratio never does, nor
+    does one beyond LARGEST_RISE or LARGEST_FALL, unless the project's own table says that nothing was split that day.
     """
     if jump.nothing_split:
         return
@@ -106,6 +112,12 @@ def judge_price_jump(jump: PriceJump, later: Later, *, one_of_seven: bool) -> No
             f" close. Add the split on {jump.session} to include/data/splits.csv and rebuild the sessions before it,"
             f" whose counts may stand on it already; where nothing was split, add it with the ratio 1 for 1; or run"
             f" {jump.session} with collect_again once the provider's close is right"
+        )
+    if not LARGEST_FALL <= jump.ratio <= LARGEST_RISE:
+        raise CountWrongError(
+            f"{jump}, which is more than a close moves in a session: run {jump.session} with collect_again once the"
+            f" provider's close is right; where it is right, add a row for {jump.session} to include/data/splits.csv"
+            " (with the ratio 1 for 1 where nothing was split)"
         )
     if later.close is not None:
         if is_continuous(Fraction(later.close) / Fraction(jump.close)):

@@ -19,6 +19,7 @@ from mag7.index.tables import FactTable
 from mag7.market.basis import BasisEvidence
 from mag7.market.caps import Evidence, FailedLine, LookBack, PricedLine, price_line
 from mag7.market.evidence import LOOK_BACK_SESSIONS, CountRules, EvidenceReader, Told, agree
+from mag7.market.lasting import LASTING_SESSIONS
 from mag7.market.shares import Origin
 from mag7.polygon.answers import Answer
 from mag7.polygon.bodies import GroupedDaily, SplitPage, parse_grouped_daily, parse_splits
@@ -120,7 +121,7 @@ class TestOwnSession:
         assert evidence.bar.close == Decimal(10)
         assert (evidence.previous_close, evidence.look_back) == (None, None)
         assert keys_of(evidence) == ["bars-2024-12-13", "details-AAA-2024-12-13"]
-        assert {day for _, day in book.looked_up} == {DAY, YESTERDAY}
+        assert {day for _, day in book.looked_up} == {DAY, YESTERDAY, previous_session(DAY, LASTING_SESSIONS)}
 
     @pytest.mark.parametrize(
         ("answer", "reason"),
