@@ -11,8 +11,9 @@ every month since then. So many months at a time as AIRFLOW__CORE__MAX_ACTIVE_RU
 **Running it by hand.** `airflow backfill create --dag-id mag7_backfill --from-date 2022-01-01 --to-date 2022-12-31
 --max-active-runs 4` runs whole months, so many at a time (10 where it is not said). Triggered with `start_date` and
 `end_date` it fills any range, with one run; triggered with a logical date the month of that date, without one the month
-of the last closed session, up to that session. `repeat` builds complete sessions anew, too, from kept answers. Any task
-may be cleared, with what comes after it.
+of the last closed session, up to that session. `repeat` builds complete sessions anew, too, from kept answers.
+`sessions` names exactly the sessions to build, complete or not: what `mag7_constituents` and `mag7_decide` ask for
+after facts changed. Any task may be cleared, with what comes after it.
 
 **Few calls.** Every close costs one call a session. Share counts are searched: where the sessions at both ends of a
 span hold the same count it is taken for those between, where they differ the span is halved. A count that changes and

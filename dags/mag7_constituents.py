@@ -23,7 +23,7 @@ what cannot be used changes nothing: the others are used, and `report_sources` f
 | list_sources | an address is set whose terms were not read | read them, set MAG7_TERMS_READ |
 | fetch | the lake cannot be read or written | clear it |
 | read_files | the lake cannot be read or written | clear it |
-| propose | rows would contradict each other | take the file it names out of `raw/constituents/`, clear it |
+| propose | the newest facts are damaged | restore the object that it names, clear it |
 | publish_facts | others publish versions all the time | clear it |
 | ask_person | Airflow refuses to start `mag7_decide` | trigger it with the question's id |
 | repair | Airflow refuses to start `mag7_backfill` | trigger it with the sessions that `publish_facts` logs |
@@ -42,13 +42,14 @@ import pendulum
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import dag, get_current_context, task
 
-from mag7.tasks import constituents, session, sources
+from mag7.tasks import constituents, received, session, sources
 from mag7.tasks.groups import alert_at_end, default_args
 from mag7.timetables import SessionTimetable
 
 if TYPE_CHECKING:
     from mag7.tasks.constituents import Outcome
-    from mag7.tasks.sources import Fetched, Source
+    from mag7.tasks.received import Fetched
+    from mag7.tasks.sources import Source
     from mag7.tasks.window import Window
 
 FIRST = date(2020, 11, 30)
@@ -108,7 +109,7 @@ def mag7_constituents() -> None:
     """Wire the evening's run: fetch, read, propose, publish, and start what follows."""
     window = resolve_session()
     fetched = fetch.expand(source=task(sources.list_sources)(window))
-    read = task(sources.read_files)(window, fetched)
+    read = task(received.read_files)(window, fetched)
     outcome = publish_facts(window)
     read >> propose(window) >> outcome
     ask = TriggerDagRunOperator.partial(task_id="ask_person", trigger_dag_id="mag7_decide").expand(
@@ -118,7 +119,7 @@ def mag7_constituents() -> None:
         conf=list_repairs(outcome)
     )
     outcome >> [ask, repair]
-    outcome >> task(sources.report_sources)(read)
+    task(sources.report_sources)(read, outcome)
     alert_at_end(window, can_be_late=False)
 
 
