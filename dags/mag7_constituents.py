@@ -25,8 +25,8 @@ what cannot be used changes nothing: the others are used, and `report_sources` f
 | read_files | the lake cannot be read or written | clear it |
 | propose | the newest facts are damaged | restore the object that it names, clear it |
 | publish_facts | others publish versions all the time | clear it |
-| ask_person | Airflow refuses to start `mag7_decide` | trigger it with the question's id |
-| repair | Airflow refuses to start `mag7_backfill` | trigger it with the sessions that `publish_facts` logs |
+| list_questions, ask_person | Airflow refuses to start `mag7_decide` | trigger it with the question's id |
+| list_repairs, repair | Airflow refuses to start `mag7_backfill` | trigger it: `publish_facts` logs the sessions |
 | report_sources | a source failed or lied | read its line; the next good file is used |
 | send_alert | the topic refuses; the run's own end stays | read the log, clear it |
 

@@ -19,7 +19,7 @@ is asked again. Answer it in the interface (Required Actions) or through the API
 | ask | Airflow cannot store the request | clear it |
 | record_answer | somebody else decided it first; the date is no session near the change | read its last line |
 | publish_answer | the lake cannot be read or written | clear it |
-| repair | Airflow refuses to start `mag7_backfill` | trigger it with the sessions that `publish_answer` logs |
+| list_repairs, repair | Airflow refuses to start `mag7_backfill` | trigger it: `publish_answer` logs the sessions |
 
 **Connections and settings.** `aws_default`, `polygon_default`; pool `polygon`; the variables of `mag7.settings`.
 """
