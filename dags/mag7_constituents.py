@@ -23,10 +23,10 @@ what cannot be used changes nothing: the others are used, and `report_sources` f
 | list_sources | an address is set whose terms were not read | read them, set MAG7_TERMS_READ |
 | fetch | the lake cannot be read or written | clear it |
 | read_files | the lake cannot be read or written | clear it |
-| propose | rows would contradict each other | take the file it names out of `raw/constituents/`, clear it |
+| propose | the newest facts are damaged | restore the object that it names, clear it |
 | publish_facts | others publish versions all the time | clear it |
-| ask_person | Airflow refuses to start `mag7_decide` | trigger it with the question's id |
-| repair | `mag7_backfill` is paused, or Airflow refuses to start it | unpause it, clear `repair` |
+| list_questions, ask_person | Airflow refuses to start `mag7_decide` | trigger it with the question's id |
+| list_repairs, repair | `mag7_backfill` is paused, or Airflow refuses to start it | unpause it, clear `repair` |
 | report_sources | a source failed or lied | read its line; the next good file is used |
 | send_alert | the topic refuses; the run's own end stays | read the log, clear it |
 
@@ -42,13 +42,14 @@ import pendulum
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import dag, get_current_context, task
 
-from mag7.tasks import constituents, session, sources
+from mag7.tasks import constituents, received, session, sources
 from mag7.tasks.groups import alert_at_end, default_args
 from mag7.timetables import SessionTimetable
 
 if TYPE_CHECKING:
     from mag7.tasks.constituents import Outcome
-    from mag7.tasks.sources import Fetched, Source
+    from mag7.tasks.received import Fetched
+    from mag7.tasks.sources import Source
     from mag7.tasks.window import Window
 
 FIRST = date(2020, 11, 30)
@@ -108,7 +109,7 @@ def mag7_constituents() -> None:
     """Wire the evening's run: fetch, read, propose, publish, and start what follows."""
     window = resolve_session()
     fetched = fetch.expand(source=task(sources.list_sources)(window))
-    read = task(sources.read_files)(window, fetched)
+    read = task(received.read_files)(window, fetched)
     outcome = publish_facts(window)
     read >> propose(window) >> outcome
     ask = TriggerDagRunOperator.partial(
@@ -119,7 +120,7 @@ def mag7_constituents() -> None:
         task_id="repair", trigger_dag_id="mag7_backfill", fail_when_dag_is_paused=True
     ).expand(conf=list_repairs(outcome))
     outcome >> [ask, repair]
-    outcome >> task(sources.report_sources)(read)
+    task(sources.report_sources)(read, outcome)
     alert_at_end(window, can_be_late=False)
 
 

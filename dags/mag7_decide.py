@@ -17,9 +17,9 @@ is asked again. Answer it in the interface (Required Actions) or through the API
 |---|---|---|
 | show_question | there is no question of that id | trigger it with an id that `mag7_constituents` logs |
 | ask | Airflow cannot store the request | clear it |
-| record_answer | somebody else decided it first, or the date is none | read its last line |
+| record_answer | somebody else decided it first; the date is no session near the change | read its last line |
 | publish_answer | the lake cannot be read or written | clear it |
-| repair | `mag7_backfill` is paused, or Airflow refuses to start it | unpause it, clear `repair` |
+| list_repairs, repair | `mag7_backfill` is paused, or Airflow refuses to start it | unpause it, clear `repair` |
 
 **Connections and settings.** `aws_default`, `polygon_default`; pool `polygon`; the variables of `mag7.settings`.
 """
@@ -38,7 +38,7 @@ from mag7.tasks.groups import default_args
 
 if TYPE_CHECKING:
     from mag7.tasks.constituents import Outcome
-    from mag7.tasks.questions import Shown
+    from mag7.tasks.questions import Recorded, Shown
 
 
 @task
@@ -48,15 +48,15 @@ def show_question() -> Shown:
 
 
 @task
-def record_answer(response: dict[str, Any]) -> str:
+def record_answer(response: dict[str, Any]) -> Recorded:
     """Store what the person decided."""
     return questions.record_answer(str(get_current_context()["params"]["question"]), response)
 
 
 @task(pool="polygon")
-def publish_answer(verdict: str) -> Outcome:
+def publish_answer(recorded: Recorded) -> Outcome:
     """Publish what the decision changes as a version of the facts."""
-    return constituents.publish_answer(get_current_context()["dag_run"], verdict)
+    return constituents.publish_answer(recorded)
 
 
 @task

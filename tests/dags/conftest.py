@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 SESSION_DAG_IDS = ("mag7_backfill", "mag7_daily")
-DAG_IDS = (*SESSION_DAG_IDS, "mag7_setup")
+FACT_DAG_IDS = ("mag7_constituents", "mag7_decide")
+DAG_IDS = (*SESSION_DAG_IDS, *FACT_DAG_IDS, "mag7_setup")
 """Named, so that a DAG file that stops defining its DAG is missed."""
 
 
@@ -96,4 +97,10 @@ def dags() -> Iterator[dict[str, DAG]]:
 @pytest.fixture(params=SESSION_DAG_IDS)
 def dag(request: pytest.FixtureRequest, dags: dict[str, DAG]) -> DAG:
     """One DAG of sessions after the other."""
+    return dags[request.param]
+
+
+@pytest.fixture(params=FACT_DAG_IDS)
+def fact_dag(request: pytest.FixtureRequest, dags: dict[str, DAG]) -> DAG:
+    """One DAG of facts after the other."""
     return dags[request.param]

@@ -41,7 +41,7 @@ def test_the_plugin_registers_the_timetables_and_nothing_else_is_run_as_a_plugin
     assert parsing.loose_modules == []
 
 
-@pytest.mark.parametrize("dag_id", SESSION_DAG_IDS)
+@pytest.mark.parametrize("dag_id", [*SESSION_DAG_IDS, "mag7_constituents"])
 def test_the_scheduler_reads_back_what_was_serialized(parsing: Parsing, dags: dict, dag_id: str) -> None:
     found = parsing.round_trips[dag_id]
     dag = dags[dag_id]

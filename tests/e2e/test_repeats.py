@@ -188,10 +188,7 @@ class TestRefusedAfterItWasLoaded:
         assert run.summary["trading_date"] == NEIGHBOUR
         reason = run.summary["refused"]
         assert f"{NEIGHBOUR} refused: NVDA (Nvidia)" in reason
-        assert (
-            "one of the seven, could not be priced: the count 1,224,500,000 is 0.05 times the reference count"
-            " 24,490,000,000 (of 2024-12-13"
-        ) in reason
+        assert "one of the seven, could not be priced: the count 1,224,500,000 " in reason
         assert reason.endswith("mend the cause, then run it again")
         assert reason in run.printed
         assert set(run.summary) == {"trading_date", "refused", "seconds"}

@@ -22,6 +22,7 @@ from mag7.lake.catalog import CatalogDiffersError, Partition, register_partition
 from mag7.lake.keys import DATABASE, STAGING_DATABASE
 from mag7.lake.tables import list_published_tables, list_tables
 from mag7.settings import read_settings
+from mag7.tasks.facts import publish_packaged
 from mag7.tasks.setup import Place, list_gaps, list_missing_infrastructure
 from mag7.warehouse import migrations
 from mag7.warehouse.migrations import SchemaNewerError
@@ -36,7 +37,7 @@ DAY = "2024-12-13"
 FILES = [migration.file_name for migration in migrations.list_migrations()]
 OURS = len(FILES)
 NEWER_VERSION = f"INSERT INTO market_data.schema_version VALUES ({OURS + 1}, 'x.sql', 'd', GETDATE())"
-TASKS = {"check_infrastructure", "upload_scripts", "create_catalog", "migrate_schema", "check_setup"}
+TASKS = {"check_infrastructure", "upload_scripts", "publish_facts", "create_catalog", "migrate_schema", "check_setup"}
 READY = re.compile(r"\[DAG TEST\] end task task_id=(\w+)")
 
 
@@ -75,6 +76,7 @@ def place(bare: Place) -> Place:
 
 def set_up(place: Place) -> tuple[int, list[str], list[str]]:
     """What mag7_setup's tasks do, and what each made."""
+    publish_packaged(place.store)
     made = catalog.create_catalog(place.open_client("glue"), place.settings.bucket)
     done = migrations.migrate(place.warehouse, migrations.list_migrations())
     return scripts.upload_scripts(place.store), made, [migration.file_name for migration in done]
@@ -121,6 +123,7 @@ class TestFunctions:
             "the catalog database market_data is missing",
             "the catalog database market_data_staging is missing",
             f"the warehouse's schema version is none, this checkout needs {migrations.list_migrations()[-1].version}",
+            "the lake holds no version of the facts",
         ]
         set_up(place)
         place.store.delete([f"glue/scripts/{digest}/market_tables.py"])
@@ -242,8 +245,7 @@ def test_the_dag_sets_a_sandbox_up_once_and_the_daily_run_asks_for_it(stack: Sta
     assert code != 0
     asked = re.findall(r"resolve_session failed: (.*)", said)
     assert asked
-    assert "Glue scripts" in asked[0]
-    assert "run mag7_setup, then run this again" in asked[0]
+    assert "holds no version of the facts: run mag7_setup, then this again" in asked[0]
     assert set(READY.findall(said)) <= {"resolve_session", "write_run_manifest", "send_alert"}
 
     code, said = test_dag("mag7_setup", DAY)

@@ -113,6 +113,7 @@ def _warm_services() -> None:
     import botocore.session
     from airflow.providers.amazon.aws.hooks.base_aws import AwsGenericHook
 
+    from mag7.index.facts import load_packaged_facts, pin_facts
     from mag7.tasks.collect import list_session_lines
 
     botocore.session.create_loader = functools.cache(botocore.session.create_loader)
@@ -120,6 +121,7 @@ def _warm_services() -> None:
         boto3.Session().client(service, endpoint_url=os.environ["AWS_ENDPOINT_URL"])
     # For a word in a header every client walks the stack, source files and all.
     AwsGenericHook._get_caller = lambda *_: "faults"
+    pin_facts(load_packaged_facts())
     list_session_lines(date(2024, 12, 13))
 
 

@@ -153,7 +153,8 @@ def date_difference(
     early where it was bought, but not stand in a file for longer: then the fund that has it longest counts.
     """
     last = max(sightings, key=lambda fund: (sightings[fund].first, fund))
-    if leaves and any(one.first < previous_session(sightings[last].first) for one in sightings.values()):
+    shown_until = sightings[last].before or previous_session(sightings[last].first)
+    if leaves and any(one.first < shown_until for one in sightings.values()):
         sightings = {last: sightings[last]}
     earliest = [
         next_session(one.before if one.before is not None else confirmed)

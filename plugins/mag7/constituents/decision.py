@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -12,6 +12,7 @@ from mag7.constituents.facts import Facts, RowEdit
 from mag7.constituents.identities import Identity, Wanted
 from mag7.constituents.questions import Answer, Item, Question
 from mag7.constituents.readings import Reading
+from mag7.index.membership import Membership
 from mag7.sessions import list_sessions
 
 
@@ -58,15 +59,31 @@ class Decision:
 
 def list_changed_sessions(before: Facts, after: Facts, first: date, last: date) -> tuple[date, ...]:
     """List the sessions on which two states name different lines, symbols or CIKs: those to build again."""
-    return tuple(day for day in list_sessions(first, last) if _lines_on(before, day) != _lines_on(after, day))
+    tickers = _list_differing(before, after)
+    old, new = (_keep(facts, tickers) for facts in (before, after))
+    days = list_sessions(first, last) if tickers else ()
+    return tuple(day for day in days if set(_describe(before, old, day)) != set(_describe(after, new, day)))
 
 
-def _lines_on(facts: Facts, session: date) -> frozenset[tuple[object, ...]]:
-    return frozenset(_describe(facts, session))
+def _list_differing(before: Facts, after: Facts) -> frozenset[str]:
+    """List the lines of which a stay, a symbol or a CIK differs: years of sessions are compared for these only."""
+    stays = {*before.membership.stays} ^ {*after.membership.stays}
+    symbols = _differ(before.symbols, after.symbols)
+    issuers = _differ(before.ciks.periods, after.ciks.periods)
+    both = (*before.membership.stays, *after.membership.stays)
+    return frozenset({stay.ticker for stay in stays} | symbols | {one.ticker for one in both if one.issuer in issuers})
 
 
-def _describe(facts: Facts, session: date) -> Iterable[tuple[object, ...]]:
-    for stay in facts.membership.stays:
+def _differ(before: Mapping[str, object], after: Mapping[str, object]) -> set[str]:
+    return {name for name in {*before, *after} if before.get(name) != after.get(name)}
+
+
+def _keep(facts: Facts, tickers: Collection[str]) -> tuple[Membership, ...]:
+    return tuple(stay for stay in facts.membership.stays if stay.ticker in tickers)
+
+
+def _describe(facts: Facts, stays: Iterable[Membership], session: date) -> Iterable[tuple[object, ...]]:
+    for stay in stays:
         if stay.covers(session):
             symbol = next(
                 (one.symbol for one in facts.symbols.get(stay.ticker, ()) if one.covers(session)), stay.ticker

@@ -67,15 +67,23 @@ def _check_readings(
         if not is_session(one.as_of) or one.as_of > session:
             refused.append(f"{one.source}: holdings as of {one.as_of}, no session up to {session}; it is not used")
             continue
-        ours = {symbol for day in (one.as_of, previous_session(one.as_of)) for symbol in timeline.members(day).values()}
-        shown = len(ours & one.symbols)
-        if shown < LEAST_OVERLAP * len(timeline.members(one.as_of)):
-            refused.append(
-                f"{one.source}: only {shown} of its {len(one.lines)} lines are in the index as known, so it may be "
-                f"another fund's; put the file of {one.fund} into the inbox"
-            )
+        misfit = find_misfit(one, timeline)
+        if misfit is not None:
+            refused.append(misfit)
             continue
         yield one
+
+
+def find_misfit(one: Reading, timeline: Timeline) -> str | None:
+    """Return why a file may be another fund's: it shows too little of the list; None where it fits."""
+    ours = {symbol for day in (one.as_of, previous_session(one.as_of)) for symbol in timeline.members(day).values()}
+    shown = len(ours & one.symbols)
+    if shown >= LEAST_OVERLAP * len(timeline.members(one.as_of)):
+        return None
+    return (
+        f"{one.source}: only {shown} of its {len(one.lines)} lines are in the index as known, so it may be another "
+        f"fund's; put the file of {one.fund} into the inbox"
+    )
 
 
 def _order(readings: Iterable[Reading]) -> dict[str, list[Reading]]:

@@ -64,7 +64,7 @@ def read_spy(body: bytes, source: str, *, session: date | None = None) -> Readin
         weights[lines[-1].symbol] = weight
     check_session(source, as_of, session, NEXT_STEP)
     check_lines(source, lines, weights.values(), NEXT_STEP)
-    simulated = any(str(row[0] or "").casefold().startswith(SIMULATED_FOOTER) for row in rows if row)
+    simulated = any(SIMULATED_FOOTER in str(row[0] or "").casefold() for row in rows if row)
     return Reading(SPY, source, digest(body), as_of, tuple(lines), simulated, weights)
 
 

@@ -132,7 +132,7 @@ def parse_holdings(body: bytes, path: Path, *, as_of: date | None = None, least_
     table = reader.take_table(rows[start + 1 :])
     lines = tuple(reader.parse(row) for row in table if reader.is_listed_equity(row))
     _check_lines(path, lines, least_lines)
-    simulated = any(row[0].casefold().startswith(SIMULATED_FOOTER) for row in rows[start + 1 :])
+    simulated = any(SIMULATED_FOOTER in row[0].casefold() for row in rows[start + 1 :])
     return Holdings(day, lines, simulated)
 
 

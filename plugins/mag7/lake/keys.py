@@ -184,6 +184,16 @@ def refused_file_key(key: str) -> str:
     return key.replace("raw/constituents/", "raw/constituents-refused/", 1)
 
 
+def used_rows_prefix() -> str:
+    """Below it lie files of rows for fact tables that are part of a version."""
+    return constituent_files_prefix("used-rows")
+
+
+def used_rows_key(key: str) -> str:
+    """Where a file of rows lies once its rows are part of a version, so that they are not added a second time."""
+    return key.replace(constituent_files_prefix("inbox-rows"), used_rows_prefix(), 1)
+
+
 def staged_fact_key(run: str, name: str) -> str:
     """A table of facts that a run proposes, before it is a version."""
     return f"{staging_prefix(run)}/facts/{name}"

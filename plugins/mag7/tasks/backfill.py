@@ -13,7 +13,7 @@ from mag7.sessions import SessionNotClosedError, day_asked_for, last_closed_sess
 from mag7.settings import read_settings
 from mag7.tasks.collect import list_session_lines
 from mag7.tasks.connections import open_store
-from mag7.tasks.constituents import find_doubt
+from mag7.tasks.doubt import find_doubt
 from mag7.tasks.facts import pin_newest
 from mag7.tasks.polygon_hook import PolygonHook
 from mag7.tasks.progress import clear_progress
@@ -113,7 +113,7 @@ def list_month(day: date | None, at: datetime, first: date) -> tuple[date, ...]:
 
 
 def divide_window(window: Window) -> list[Window]:
-    """Divide a window into parts that mapped tasks build: a few sessions that follow each other, of one month."""
+    """Divide a window into parts that mapped tasks build: a few sessions of one month, in order."""
     parts: list[Window] = []
     for session in window["sessions"]:
         if not parts or len(parts[-1]["sessions"]) == PART_SESSIONS or parts[-1]["sessions"][0][:7] != session[:7]:

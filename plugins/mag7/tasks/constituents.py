@@ -2,47 +2,45 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from hashlib import sha256
+from typing import Any, Final, TypedDict
 
-from mag7.constituents.applying import add_rows, apply_edits
+from mag7.constituents.applying import apply_edits
 from mag7.constituents.decision import Decision, Evidence, list_changed_sessions
 from mag7.constituents.facts import Facts
 from mag7.constituents.identities import Identity, Wanted
 from mag7.constituents.propose import propose
 from mag7.index.facts import IndexFacts, digest_tables, name_version, read_facts
 from mag7.lake.fact_log import FactEntry, FactLog, FactsMissingError, FactSource, FactsOvertakenError, list_row_changes
-from mag7.lake.keys import document_key, fact_doubt_key
+from mag7.lake.keys import document_key, used_rows_key
 from mag7.lake.objects import ObjectStore
 from mag7.market.document import list_document_lines
 from mag7.market.identity import ISSUER_UNCONFIRMED
 from mag7.polygon.bodies import parse_ticker_details
 from mag7.polygon.collect import ticker_details
-from mag7.polygon.errors import BodyInvalidError
+from mag7.polygon.errors import BodyInvalidError, UnreachableError
 from mag7.polygon.source import SIMULATED, name_declared_source
 from mag7.sessions import last_closed_session, list_sessions, next_session, previous_session
 from mag7.settings import Settings, read_settings
 from mag7.tasks.collector import Collector
 from mag7.tasks.connections import open_store
+from mag7.tasks.doubt import find_evening, write_doubt
 from mag7.tasks.facts import pin_newest, with_facts
 from mag7.tasks.published import read_published
-from mag7.tasks.questions import list_answers, store_questions
+from mag7.tasks.questions import Recorded, list_answers, store_questions
+from mag7.tasks.received import RowFile, add_row_files, gather, mark_used
 from mag7.tasks.reports import write_report
 from mag7.tasks.request import Asking
-from mag7.tasks.sources import gather
 from mag7.tasks.window import Window, list_window
-
-if TYPE_CHECKING:
-    from airflow.sdk.types import DagRunProtocol
 
 log = logging.getLogger(__name__)
 
 PROPOSAL: Final = "proposal"
+BY_HAND: Final = "person: the inbox"
 ROUNDS: Final = 3
 """How often the provider is asked who symbols are, and the proposal made again with what it said."""
 
@@ -50,29 +48,38 @@ TRIES: Final = 3
 """How often a proposal is made again where somebody else published a version meanwhile."""
 
 UNCONFIRMED_SESSIONS: Final = 5
-"""Of so many sessions before the run's the published lines are looked at for CIKs that no table has."""
+"""How many published sessions before the run's are searched for CIKs that no table has."""
 
 HTTP_NOT_FOUND: Final = 404
 FIRST: Final = date(2020, 11, 30)
 
 
 class Outcome(TypedDict):
-    """What a run changed: the version before and after, questions to ask, and published sessions to build again."""
+    """What a run changed: the version before and after, questions to ask, and published sessions to build again.
+
+    ``failures`` say which sources could not be used while the proposal was made.
+    """
 
     before: str
     after: str
     questions: list[str]
     repair: list[str]
+    failures: list[str]
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A proposal made from one version: its tables, the decision, and where the facts come from."""
+    """A proposal made from one version: its tables, the decision, and the files of rows that they hold.
+
+    ``failures`` say which sources could not be used.
+    """
 
     base: FactEntry
     facts: IndexFacts
     decision: Decision
     tables: dict[str, bytes]
+    rows: tuple[RowFile, ...]
+    failures: tuple[str, ...]
 
     @property
     def changed(self) -> bool:
@@ -99,29 +106,41 @@ def make_proposal(store: ObjectStore, settings: Settings, session: date) -> Prop
     if base is None:
         raise FactsMissingError(f"{store.uri('facts/')} holds no version of the facts: run mag7_setup, then this again")
     before = facts_log.read_tables(base)
-    confirmed = read_facts(before).confirmed_through
-    gathered = gather(store, confirmed)
-    tables = add_rows(before, gathered.rows)
-    facts = read_facts(tables, source=base.source)
+    gathered = gather(store, read_facts(before).confirmed_through)
+    added = add_row_files(before, gathered.rows)
+    facts = read_facts(added.tables, source=base.source)
+    evidence = Evidence(gathered.readings, gathered.announcements, (), tuple(list_answers(store)))
+    evening = find_evening(store, session)
+    decision, silent = _decide(settings, facts, evidence, evening, list_unconfirmed(store, evening))
+    tables = apply_edits(added.tables, decision.edits)
+    failures = (*silent, *(f"{one.key}: {why}" for one, why in added.refused))
+    return Proposal(base, read_facts(tables, source=base.source), decision, tables, added.used, failures)
+
+
+def _decide(
+    settings: Settings, facts: IndexFacts, evidence: Evidence, session: date, unconfirmed: Sequence[Wanted]
+) -> tuple[Decision, tuple[str, ...]]:
+    """Decide, and ask the provider meanwhile who symbols are; also returns why it could not be asked.
+
+    ``unconfirmed`` were published under an unknown CIK, which is proposed as a new period of their company's.
+    """
     simulated = name_declared_source(settings.polygon_base_url, settings.polygon_source) == SIMULATED
-    identities: list[Identity] = []
     asked: set[Wanted] = set()
     collector: Collector | None = None
-    if unconfirmed := list_unconfirmed(store, session):
-        # What was published under an unknown CIK is proposed as a new period of its company's.
-        collector = Collector(settings, Asking.MISSING)
-        identities, asked = _ask_identities(collector, unconfirmed), set(unconfirmed)
     for _ in range(ROUNDS):
-        evidence = Evidence(gathered.readings, gathered.announcements, tuple(identities), tuple(list_answers(store)))
         decision = propose(_narrow(facts), evidence, session, simulated=simulated)
-        wanted = [one for one in decision.wanted if one not in asked]
+        wanted = [one for one in dict.fromkeys((*unconfirmed, *decision.wanted)) if one not in asked]
         if not wanted:
             break
         collector = collector or Collector(settings, Asking.MISSING)
-        identities += _ask_identities(collector, wanted)
+        try:
+            found = _ask_identities(collector, wanted)
+        except UnreachableError as silent:
+            log.error("%s; changes that need it wait", silent)  # noqa: TRY400 - one line is enough
+            return decision, (f"the provider's ticker details: {silent}",)
+        evidence = replace(evidence, identities=(*evidence.identities, *found))
         asked |= set(wanted)
-    tables = apply_edits(tables, decision.edits)
-    return Proposal(base, read_facts(tables, source=base.source), decision, tables)
+    return decision, ()
 
 
 def list_unconfirmed(store: ObjectStore, session: date) -> list[Wanted]:
@@ -173,48 +192,59 @@ def publish_facts(window: Window) -> Outcome:
     """
     settings, store = read_settings(), open_store(read_settings())
     (session,) = list_window(window)
-    return publish_proposal(store, settings, session, decided_by="rule", since=window["facts"])
+    return publish_proposal(store, settings, session, since=window["facts"], run=window["run"])
 
 
-def publish_answer(dag_run: DagRunProtocol, verdict: str) -> Outcome:
-    """Publish what a person's answer changes, on the evening of the last closed session."""
+def publish_answer(recorded: Recorded) -> Outcome:
+    """Publish what a person's answer changes, on the newest evening: the question may have waited for weeks.
+
+    What is a question after it is stored and asked by the next evening.
+    """
     settings, store = read_settings(), open_store(read_settings())
     pin_newest(store, settings)
-    log.info("the answer: %s", verdict)
-    return publish_proposal(store, settings, last_closed_session(dag_run.run_after), decided_by="a person")
+    log.info("the answer: %s", recorded["verdict"])
+    return publish_proposal(store, settings, last_closed_session(datetime.now(UTC)), since=recorded["facts"])
 
 
 def publish_proposal(
-    store: ObjectStore, settings: Settings, session: date, *, decided_by: str, since: str = ""
+    store: ObjectStore, settings: Settings, session: date, *, since: str = "", run: str = ""
 ) -> Outcome:
-    """Make a proposal on the newest version and publish it; ``decided_by`` says whether a rule or a person decided.
+    """Make a proposal on the newest version and publish it.
 
-    What must be built again is what changed since the version ``since``: a task that is repeated after it published
-    lists it again. Without a name it is what the proposal changes.
+    ``since`` names the version that published sessions are compared with: that of the run's begin, so that a second try
+    lists what the first one published. ``run`` is the one that asks persons; without it no question is stored.
     """
     overtaken: FactsOvertakenError | None = None
     for _ in range(TRIES):
         proposal = make_proposal(store, settings, session)
         try:
-            entry = _append(store, proposal, decided_by) if proposal.changed else proposal.base
+            entry = _append(store, proposal) if proposal.changed else proposal.base
         except FactsOvertakenError as other:
             overtaken = other
             continue
-        first = FactLog(store).find(since) if since else proposal.base
-        before = read_facts(FactLog(store).read_tables(first))
-        repair = list_repairs(store, before, proposal.facts, session)
-        _write_doubt(store, proposal)
-        log.info("facts %s; to build again: %s", entry.name, ", ".join(map(str, repair)) or "nothing")
+        mark_used(store, proposal.rows)
+        facts_log = FactLog(store)
+        first = facts_log.find(since) if since else proposal.base
+        before = read_facts(facts_log.read_tables(first))
+        last = max(proposal.decision.session, last_closed_session(datetime.now(UTC)))
+        repair = list_repairs(store, before, proposal.facts, last) if first.name != entry.name else []
+        write_doubt(store, proposal.decision)
+        log.info("facts %s; %d sessions to build again: %s", entry.name, len(repair), ", ".join(map(str, repair)))
         return {
-            "before": proposal.base.name,
+            "before": first.name,
             "after": entry.name,
-            "questions": store_questions(store, proposal.decision.questions, session),
+            "questions": _store_questions(store, proposal.decision, run),
             "repair": [day.isoformat() for day in repair],
+            "failures": list(proposal.failures),
         }
     raise overtaken or FactsOvertakenError("no version could be published")
 
 
-def _append(store: ObjectStore, proposal: Proposal, decided_by: str) -> FactEntry:
+def _store_questions(store: ObjectStore, decision: Decision, run: str) -> list[str]:
+    return store_questions(store, decision.questions, decision.session, run) if run else []
+
+
+def _append(store: ObjectStore, proposal: Proposal) -> FactEntry:
     base, decision = proposal.base, proposal.decision
     digests = digest_tables(proposal.tables)
     sources = {
@@ -222,16 +252,19 @@ def _append(store: ObjectStore, proposal: Proposal, decided_by: str) -> FactEntr
         for edit in decision.edits
         for digest in edit.decided.digests
     }
-    rules = sorted({edit.decided.by for edit in decision.edits}) or [decided_by]
+    rows = [
+        FactSource(one.table.name, sha256(one.table.body).hexdigest(), used_rows_key(one.key)) for one in proposal.rows
+    ]
+    decided = {edit.decided.by for edit in decision.edits} | ({BY_HAND} if rows else set())
     entry = FactEntry(
         number=base.number + 1,
         version=name_version(digests),
         source=SIMULATED if decision.simulated or base.source == SIMULATED else base.source,
         known_since=datetime.now(UTC),
-        decided_by="; ".join(rules),
+        decided_by="; ".join(sorted(decided)),
         supersedes=base.version,
         tables=digests,
-        sources=tuple(sources.values()),
+        sources=(*sources.values(), *rows),
         changes=list_row_changes(FactLog(store).read_tables(base), proposal.tables),
         note=f"the evening of {decision.session}: confirmed through {decision.confirmed_through}",
     )
@@ -251,20 +284,6 @@ def list_repairs(store: ObjectStore, before: IndexFacts, after: IndexFacts, last
     return sorted(day for day in changed if any(store.list(document_key(day))))
 
 
-def _write_doubt(store: ObjectStore, proposal: Proposal) -> None:
-    """Leave what is in doubt for the daily run: which symbols, and what part of the index they are."""
-    decision = proposal.decision
-    content = {
-        "session": decision.session.isoformat(),
-        "confirmed_through": decision.confirmed_through.isoformat(),
-        "symbols": list(decision.doubtful),
-        "pct": None if decision.doubtful_pct is None else float(decision.doubtful_pct),
-        "questions": [question.id for question in decision.questions],
-        "reasons": list(decision.reasons),
-    }
-    store.put(fact_doubt_key(), json.dumps(content, indent=1).encode(), "application/json")
-
-
 def describe(proposal: Proposal) -> dict[str, Any]:
     """Describe a proposal for its report and the log."""
     decision = proposal.decision
@@ -276,7 +295,7 @@ def describe(proposal: Proposal) -> dict[str, Any]:
         f"confirmed through {decision.confirmed_through}, before {decision.confirmed_before}",
         *edits,
         *(f"question {question.id}: {question.text}" for question in decision.questions),
-        *(f"not used: {refused}" for refused in decision.refused),
+        *(f"not used: {refused}" for refused in (*proposal.failures, *decision.refused)),
         *(f"open: {reason}" for reason in decision.reasons),
     ]
     return {
@@ -291,51 +310,3 @@ def describe(proposal: Proposal) -> dict[str, Any]:
 
 def _show(row: Any) -> str:
     return "none" if row is None else ",".join(row.values())
-
-
-MOST_DOUBT: Final = Decimal("0.5")
-"""Per cent of the index that may be in doubt before a session of provisional members is refused."""
-
-
-class MembersInDoubtError(FactsMissingError):
-    """Too much of the index is in doubt to publish a session of it."""
-
-
-def require_members(store: ObjectStore, facts: IndexFacts, sessions: Sequence[date]) -> None:
-    """Raise MembersInDoubtError where sessions of provisional members are asked for and too much of them is in doubt.
-
-    Warns from ten provisional sessions on.
-    """
-    for reason in find_doubt(store, facts, sessions).values():
-        raise MembersInDoubtError(reason)
-
-
-def find_doubt(store: ObjectStore, facts: IndexFacts, sessions: Sequence[date]) -> dict[str, str]:
-    """Give for each session of provisional members why it may not be published, where too much of them is in doubt.
-
-    Warns from ten provisional sessions on.
-    """
-    provisional = [day for day in sessions if facts.membership.is_provisional(day)]
-    if not provisional:
-        return {}
-    waiting = len(list_sessions(next_session(facts.confirmed_through), provisional[-1]))
-    if waiting >= 10:
-        log.warning(
-            "the members of %s are those of %s, %d sessions before: put holdings of IVV and SPY of a session since into"
-            " inbox/ of the bucket and run mag7_constituents",
-            provisional[-1],
-            facts.confirmed_through,
-            waiting,
-        )
-    found = store.find(fact_doubt_key())
-    doubt = json.loads(found.body) if found is not None else {}
-    if doubt.get("confirmed_through") != facts.confirmed_through.isoformat() or doubt.get("pct") is None:
-        return {}
-    if Decimal(str(doubt["pct"])) <= MOST_DOUBT:
-        return {}
-    reason = (
-        f"{doubt['pct']:.2f} % of the index is in doubt ({', '.join(doubt['symbols'])}), at most {MOST_DOUBT} % may"
-        f" be: answer the questions of mag7_decide, or put holdings of IVV and SPY of a session after "
-        f"{previous_session(provisional[0])} into inbox/ of the bucket and run mag7_constituents"
-    )
-    return {day.isoformat(): reason for day in provisional}

@@ -14,8 +14,10 @@ from typing import Any, Final, TypedDict
 
 from mag7.constituents.questions import Answer, Kind, Question, Verdict
 from mag7.errors import Mag7Error, one_line
+from mag7.lake.fact_log import FactLog
 from mag7.lake.keys import answer_key, answers_to_questions_prefix, question_key
 from mag7.lake.objects import ObjectStore
+from mag7.sessions import load_calendar, next_session, previous_session
 from mag7.settings import read_settings
 from mag7.tasks.connections import open_store
 
@@ -27,6 +29,9 @@ VERDICTS: Final[Mapping[str, Verdict]] = {
     REJECT: Verdict.REJECTED,
     LEAVE_OPEN: Verdict.LEFT_OPEN,
 }
+
+FAR_SESSIONS: Final = 10
+"""Sessions by which a person's date may lie outside of those between which the files place a change."""
 
 
 class QuestionMissingError(Mag7Error):
@@ -48,14 +53,26 @@ class Shown(TypedDict):
     body: str
 
 
-def store_questions(store: ObjectStore, questions: Iterable[Question], session: date) -> list[str]:
-    """Store questions; returns the ids of those that a person has to answer, whether or not they were asked before."""
+class Recorded(TypedDict):
+    """What was recorded: the verdict, and the version of the facts before it."""
+
+    verdict: str
+    facts: str
+
+
+def store_questions(store: ObjectStore, questions: Iterable[Question], session: date, run: str) -> list[str]:
+    """Store questions; returns the ids of those that wait for a person, whether or not they were asked before.
+
+    The DAG asks each in a run named after it, and skips a run that exists: a repeated task asks nothing twice.
+    """
     asked: list[str] = []
     for question in questions:
         log.warning("question %s: %s", question.id, question.text)
-        body = json.dumps({**question.to_document(), "asked": session.isoformat()}, indent=1).encode()
-        store.replace(question_key(question.id), body, None)
-        if question.kind is not Kind.FILES_MISSING:
+        if question.kind is Kind.FILES_MISSING:
+            continue  # two files answer it, no person has to
+        content = {**question.to_document(), "asked": session.isoformat(), "run": run}
+        store.replace(question_key(question.id), json.dumps(content, indent=1).encode(), None)
+        if store.find(answer_key(question.id)) is None:
             asked.append(question.id)
     return asked
 
@@ -92,8 +109,8 @@ def show_question(identifier: str) -> Shown:
     return {"subject": f"Did the index change as of {question.since}?", "body": text}
 
 
-def record_answer(identifier: str, response: Mapping[str, Any]) -> str:
-    """Store what a person decided; ``response`` is what the human-in-the-loop operator returns. Returns the verdict.
+def record_answer(identifier: str, response: Mapping[str, Any]) -> Recorded:
+    """Store what a person decided; ``response`` is what the human-in-the-loop operator returns.
 
     Raises AnswerInvalidError, and AlreadyDecidedError where somebody else decided it first.
     """
@@ -101,7 +118,7 @@ def record_answer(identifier: str, response: Mapping[str, Any]) -> str:
     question = read_question(store, identifier)
     (chosen,) = response["chosen_options"]
     verdict = VERDICTS[chosen]
-    effective = read_effective((response.get("params_input") or {}).get("effective_date"))
+    effective = read_effective((response.get("params_input") or {}).get("effective_date"), question)
     person = (response.get("responded_by_user") or {}).get("name") or "a person"
     content = {
         "question": question.to_document(),
@@ -110,27 +127,47 @@ def record_answer(identifier: str, response: Mapping[str, Any]) -> str:
         "effective": None if effective is None else effective.isoformat(),
         "decided": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+    newest = FactLog(store).newest()
+    recorded: Recorded = {"verdict": verdict.value, "facts": newest.name if newest is not None else ""}
     key = answer_key(identifier)
     before = store.find(key)
-    if before is not None and json.loads(before.body)["verdict"] != Verdict.LEFT_OPEN.value:
+    if before is not None:
         known = json.loads(before.body)
-        raise AlreadyDecidedError(f"question {identifier} was {known['verdict']} by {known['person']}: that stays")
+        if {**known, "decided": ""} == {**json.loads(json.dumps(content)), "decided": ""}:
+            return recorded  # the same answer: this task was here before
+        if known["verdict"] != Verdict.LEFT_OPEN.value:
+            raise AlreadyDecidedError(f"question {identifier} was {known['verdict']} by {known['person']}: that stays")
     if not store.replace(key, json.dumps(content, indent=1).encode(), before):
         raise AlreadyDecidedError(f"somebody else decided question {identifier} at the same moment: that stays")
-    return verdict.value
+    return recorded
 
 
-def read_effective(given: object) -> date | None:
-    """Read the effective date that a person entered; raises AnswerInvalidError for what is no date."""
+def read_effective(given: object, question: Question) -> date | None:
+    """Read the effective date that a person entered.
+
+    Raises AnswerInvalidError for what is no date, no session, or far from what the files show.
+    """
     if given in {None, ""}:
         return None
     try:
-        return date.fromisoformat(str(given))
+        day = datetime.strptime(str(given), "%Y-%m-%d").date()  # noqa: DTZ007 - a day has no zone
     except ValueError:
-        raise AnswerInvalidError(
-            f"the effective date is {one_line(str(given))!r}, but must be a date such as 2026-12-21: trigger "
-            "mag7_decide for the question again"
-        ) from None
+        raise _invalid_date(given, "a date such as 2026-12-21") from None
+    calendar = load_calendar()
+    if calendar.find(day) is None:
+        raise _invalid_date(given, f"a session, and {calendar.explain(day)}")
+    first = previous_session(min((item.earliest for item in question.items), default=question.since), FAR_SESSIONS)
+    last = next_session(max((item.latest for item in question.items), default=question.since), FAR_SESSIONS)
+    if not first <= day <= last:
+        raise _invalid_date(given, f"from {first} to {last}, as the files show the change")
+    return day
+
+
+def _invalid_date(given: object, wanted: str) -> AnswerInvalidError:
+    return AnswerInvalidError(
+        f"the effective date is {one_line(str(given))!r}, but must be {wanted}: trigger mag7_decide for the question "
+        "again"
+    )
 
 
 def list_answers(store: ObjectStore) -> list[Answer]:

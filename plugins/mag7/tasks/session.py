@@ -18,7 +18,7 @@ from mag7.sessions import ClosedAtShortNoticeError, list_sessions, require_open,
 from mag7.settings import read_settings
 from mag7.tasks.collect import list_session_lines
 from mag7.tasks.connections import open_store
-from mag7.tasks.constituents import require_members
+from mag7.tasks.doubt import require_members
 from mag7.tasks.facts import pin_newest
 from mag7.tasks.polygon_hook import PolygonHook
 from mag7.tasks.reports import clear_reports

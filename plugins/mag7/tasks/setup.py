@@ -125,11 +125,10 @@ def list_gaps(place: Place) -> list[str]:
             raise
         return [f"the bucket {place.settings.bucket} is missing"]
     gaps = []
-    if not FactLog(place.store).list_numbers():
-        gaps.append("the lake holds no version of the facts")
     if missing:
         gaps.append(f"{len(missing)} of this checkout's Glue scripts ({scripts.digest_scripts()}) are not uploaded")
-    return gaps + catalog.list_catalog_faults(place.open_client("glue")) + _list_schema_gaps(place.warehouse)
+    gaps += catalog.list_catalog_faults(place.open_client("glue")) + _list_schema_gaps(place.warehouse)
+    return gaps if FactLog(place.store).list_numbers() else [*gaps, "the lake holds no version of the facts"]
 
 
 def _list_schema_gaps(warehouse: Warehouse) -> list[str]:

@@ -144,6 +144,43 @@ class TestRange:
         assert resolve(Run(None), of_range("2023-12-01", "2024-12-13")) == list(whole[15:])
 
 
+def exactly(*days: str) -> RangeRequest:
+    return RangeRequest(None, None, repeat=True, sessions=tuple(map(date.fromisoformat, days)))
+
+
+@pytest.mark.usefixtures("aws")
+class TestExactSessions:
+    def test_they_are_built_whatever_lies_between_and_however_complete(self, store: ObjectStore) -> None:
+        complete(store, *DECEMBER)
+
+        assert resolve(of_month("2024-03-01"), exactly("2024-10-30", "2024-12-02", "2024-12-13")) == [
+            date(2024, 10, 30),
+            date(2024, 12, 2),
+            date(2024, 12, 13),
+        ]
+
+    @pytest.mark.parametrize(
+        ("day", "error", "said"),
+        [
+            ("2024-12-25", NotASessionError, "2024-12-24 or 2024-12-26"),
+            ("2025-01-09", NotASessionError, "Carter"),
+            ("2025-01-10", SessionNotClosedError, "2025-01-08"),
+            ("2026-01-02", SessionNotClosedError, "2025-01-08"),
+            ("2020-11-27", SessionTooEarlyError, "2020-11-30"),
+        ],
+    )
+    def test_one_that_cannot_be_is_refused_by_name(self, day: str, error: type[Exception], said: str) -> None:
+        with pytest.raises(error, match=said):
+            resolve(Run(None), exactly("2024-12-13", day))
+
+    def test_a_part_holds_sessions_of_one_month_with_gaps(self) -> None:
+        sessions = [DECEMBER[0], DECEMBER[9], DECEMBER[20]]
+
+        assert [part["sessions"] for part in divide_window(make_window("run", sessions))] == [
+            [day.isoformat() for day in sessions]
+        ]
+
+
 @pytest.mark.usefixtures("aws")
 class TestWhatIsComplete:
     def test_complete_sessions_are_left_out(self, store: ObjectStore) -> None:

@@ -149,3 +149,28 @@ class TestRange:
     def test_repeating_is_yes_or_no(self, repeat: Any) -> None:
         with pytest.raises(ParamValidationError):
             fill_in(repeat=repeat)
+
+
+class TestExactSessions:
+    def test_they_are_repeated_in_order_and_once_whatever_stands_between(self) -> None:
+        given = fill_in(sessions=["2024-12-13", "2024-12-02", "2024-12-13"])
+
+        assert given == RangeRequest(None, None, repeat=True, sessions=(date(2024, 12, 2), date(2024, 12, 13)))
+
+    def test_none_mean_the_runs_month(self) -> None:
+        assert fill_in(sessions=[]) == RangeRequest(None, None, repeat=False)
+
+    @pytest.mark.parametrize("name", ["start_date", "end_date"])
+    def test_with_a_range_they_are_refused(self, name: str) -> None:
+        with pytest.raises(RequestInvalidError, match="a range or exact sessions"):
+            fill_in(sessions=["2024-12-13"], **{name: "2024-12-02"})
+
+    @pytest.mark.parametrize("sessions", [["2020-11-27"], ["20241213"], ["tomorrow"], "2024-12-13", [20241213]])
+    def test_the_form_refuses_what_are_no_dates(self, sessions: Any) -> None:
+        with pytest.raises(ParamValidationError):
+            fill_in(sessions=sessions)
+
+    @pytest.mark.parametrize("sessions", ["2024-12-13", ["2024-12-32"], [20241213], {"a": 1}])
+    def test_nothing_relies_on_the_form(self, sessions: Any) -> None:
+        with pytest.raises(RequestInvalidError, match="the param sessions"):
+            read_range({"sessions": sessions})

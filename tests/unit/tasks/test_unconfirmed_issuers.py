@@ -51,7 +51,7 @@ def test_the_flagged_line_is_looked_at_on_its_session_and_the_one_before(store: 
 def test_the_new_cik_is_published_as_a_period_of_its_company(store: ObjectStore, provider: FakeProvider) -> None:
     provider.say(ticker_details("CAT", BEFORE), details_body("CAT", cik="0000018230", name="Caterpillar Inc."))
     provider.say(ticker_details("CAT", DAY), details_body("CAT", cik=NEW_CIK, name="Caterpillar Inc."))
-    outcome = publish_proposal(store, read_settings(), EVENING, decided_by="rule")
+    outcome = publish_proposal(store, read_settings(), EVENING)
     entry = FactLog(store).newest()
 
     assert entry is not None
@@ -63,6 +63,6 @@ def test_the_new_cik_is_published_as_a_period_of_its_company(store: ObjectStore,
 @pytest.mark.usefixtures("published")
 def test_a_stranger_is_not_taken_for_the_company(store: ObjectStore, provider: FakeProvider) -> None:
     provider.say(ticker_details("CAT", DAY), details_body("CAT", cik=NEW_CIK, name="Cat Litter Inc."))
-    outcome = publish_proposal(store, read_settings(), EVENING, decided_by="rule")
+    outcome = publish_proposal(store, read_settings(), EVENING)
 
     assert outcome["after"] == outcome["before"]
