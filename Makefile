@@ -14,7 +14,7 @@ PORT ?= 8080
 SEED ?= 1
 export PYTHONPATH := $(CURDIR):$(CURDIR)/plugins
 
-.PHONY: help setup demo backfill constituents bench-backfill rebuild explain facts test test-slow faults lint ui up down bench sandbox-reset lock format readme-table
+.PHONY: help setup demo backfill constituents bench-backfill rebuild explain facts test test-slow faults lint ui up down bench sandbox-reset lock format readme-table validation-table
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -71,6 +71,9 @@ lint: setup ## ruff, mypy, sqlfluff, bandit, and a search for keys and passwords
 
 readme-table: setup ## write the README's table of sessions anew, from the offline market
 	@$(RUN) -m tests.readme_table --write
+
+validation-table: setup ## write include/data/README.md's table of every session held against the offline market's truth
+	@$(RUN) -m tests.validation_table --write
 
 format: setup ## let ruff and sqlfluff mend what they can
 	$(VENV)/bin/ruff check --fix .

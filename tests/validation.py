@@ -32,7 +32,6 @@ class Verdict:
     unflagged_worst: str
     flagged_off: float
     flagged_worst: str
-    flags: dict[str, list[str]]
     quality: str
     reasons: dict[str, str]
     refusals: tuple[str, ...]
@@ -52,7 +51,6 @@ def judge(figures: SessionFigures) -> Verdict:
     """Compare a session's figures with the truth."""
     session = figures.session
     offs: dict[bool, list[tuple[float, str]]] = {True: [(0.0, "")], False: [(0.0, "")]}
-    flags: dict[str, list[str]] = {}
     strangers = list_strangers(figures)
     for line in (*figures.lines, *figures.seven_outside):
         if isinstance(line, FailedLine):
@@ -64,8 +62,6 @@ def judge(figures: SessionFigures) -> Verdict:
             strangers.append(f"{ticker} is priced and did not trade")
             continue
         offs[bool(line.accepted.flags)].append((abs(float(line.market_cap / truth) - 1), ticker))
-        for flag in line.accepted.flags:
-            flags.setdefault(flag, []).append(ticker)
     (unflagged_off, unflagged_worst), (flagged_off, flagged_worst) = max(offs[False]), max(offs[True])
     return Verdict(
         session,
@@ -75,7 +71,6 @@ def judge(figures: SessionFigures) -> Verdict:
         unflagged_worst,
         flagged_off,
         flagged_worst,
-        flags,
         figures.concentration.quality,
         {line.line.ticker: line.reason for line in figures.failed},
         tuple(judge_coverage(figures, Settings())),

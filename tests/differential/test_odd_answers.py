@@ -217,6 +217,39 @@ def test_a_split_that_the_list_lacks_fails_no_later_session_where_the_count_foll
         assert_true(read(market, "NFLX", session), session)
 
 
+def strange(first: date, share: float = 1) -> Bend:
+    """Details without a CIK that name another company, which has another FIGI and that share of the count."""
+
+    def bend(content: dict[str, Any]) -> None:
+        found = content["results"]
+        if date.fromisoformat(found["_day"]) < first:
+            return
+        found.pop("cik")
+        found |= {"name": "Stranger Corp.", "share_class_figi": "BBG000000000"}
+        for field in ("market_cap", "weighted_shares_outstanding", "share_class_shares_outstanding"):
+            found[field] = round(found[field] * share)
+
+    return bend
+
+
+@pytest.mark.parametrize("share", [1 / 20, 1.3])
+def test_details_of_a_stranger_without_a_cik_are_not_the_lines(share: float) -> None:
+    session = date(2025, 3, 4)
+    market = Bent()
+    market.bends["JPM", None] = strange(previous_session(session), share)
+    line = assert_true(read(market, "JPM", session), session, within=0.02)
+
+    assert "look_back" in line.accepted.flags
+
+
+def test_details_without_a_cik_and_under_an_unknown_name_are_flagged_where_nothing_else_is_known() -> None:
+    session = date(2025, 3, 4)
+    market = Bent()
+    market.bends["JPM", None] = strange(date.min)
+
+    assert assert_true(read(market, "JPM", session), session).accepted.flags == ("issuer_unconfirmed",)
+
+
 @pytest.mark.parametrize(("ticker", "session"), [("ISRG", date(2022, 1, 10)), ("MCHP", date(2022, 1, 12))])
 def test_a_count_from_before_a_split_that_is_a_later_days_does_not_tell_of_it(ticker: str, session: date) -> None:
     """Intuitive split on 2021-10-05: the provider's count of 100 days before is that of November 2021."""

@@ -24,7 +24,7 @@ from sandbox.polygon import facts
 from sandbox.polygon import settings as market
 from sandbox.polygon.sessions import NEW_YORK, Clock
 from sandbox.polygon.truth import UnknownLineError, true_market_cap, true_split_factor
-from tests.market_answers import NAMED, MarketAnswers, open_market, work_out
+from tests.market_answers import NAMED, NOW, MarketAnswers, open_market, work_out
 
 FIRST, LAST = date(2020, 11, 30), date(2024, 12, 13)
 
@@ -181,12 +181,14 @@ def test_what_is_listed_and_did_not_happen_is_not_applied(session: date) -> None
 
 
 def list_changes() -> list[tuple[str, date]]:
-    """Every member and session of the range that splits or gets a new symbol, by the market's tables and by ours."""
+    """Every member and session up to the market's today that splits or is renamed, by its tables and by ours."""
     found = {(split.symbol, split.execution_date) for split in facts.splits()}
     found |= {(row["ticker"], date.fromisoformat(row["execution_date"])) for row in facts.read_table(DATA / SPLITS)}
     renamed = [row for row in facts.read_table(DATA / SYMBOL_HISTORY) if row["first_session"]]
     found |= {(row["ticker"], date.fromisoformat(row["first_session"])) for row in renamed}
-    inside = [(ticker, day) for ticker, day in found if FIRST < day <= LAST and find_member(ticker, day) is not None]
+    merged = {(ticker, day) for ticker, day, _ in facts.count_jumps()}
+    days = [(ticker, day) for ticker, day in found - merged if FIRST < day <= NOW.date()]
+    inside = [(ticker, day) for ticker, day in days if find_member(ticker, day) is not None]
     return sorted(inside, key=lambda change: (change[1], change[0]))
 
 

@@ -168,6 +168,8 @@ def _judge_splits(count: int, evidence: BasisEvidence) -> tuple[list[Split], lis
     Raises CountWrongError where the count, put on its session's basis, stands before an earlier split and does not just
     come late.
     """
+    if not evidence.splits:
+        return [], [], []
     later = [item for item in evidence.splits if item.split.execution_date > evidence.session]
     standing = count_standing(count, later)
     told = max((place for place, item in enumerate(later, start=1) if item.tells), default=0)

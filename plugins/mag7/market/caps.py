@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from functools import cached_property
 
 from mag7.index.constituents import Line
 from mag7.index.count_jumps import find_count_jump
@@ -106,14 +107,14 @@ class Evidence:
     odd_close_before: bool = False
     lasting: str | None = None
 
-    @property
+    @cached_property
     def price_ratio(self) -> Fraction | None:
         """By what the close moved since the session before on one split basis; None where one of them is not known."""
         if self.bar is None or self.yesterday is None:
             return None
         return Fraction(self.bar.close) * self.yesterday.factor / Fraction(self.yesterday.close)
 
-    @property
+    @cached_property
     def price_jumps(self) -> bool:
         """Whether the close moved by more than it does without a split."""
         ratio = self.price_ratio

@@ -28,7 +28,7 @@ from mag7.market.basis import (
     probe_sessions,
     settle_basis,
 )
-from mag7.market.caps import Evidence, FailedLine, LookBack, price_line
+from mag7.market.caps import Evidence, FailedLine, LookBack, PricedLine, price_line
 from mag7.market.claim_reader import ClaimReader
 from mag7.market.identity import KnownDetails, find_doubt, find_other_company, has_own_identifier
 from mag7.market.jump_reader import JumpReader
@@ -142,12 +142,12 @@ class EvidenceReader:
         yesterday = self.look_back(session, line, 1)
         if isinstance(yesterday, LookBack) and _list_sources(own.answers) >= _list_sources(yesterday.answers):
             own = replace(own, yesterday=yesterday)
-        failed = isinstance(price_line(own), FailedLine)
-        if own.yesterday is not None and (failed or own.price_jumps):
+        priced = price_line(own)
+        if own.yesterday is not None and (isinstance(priced, FailedLine) or own.price_jumps):
             own = self._read_jump(session, line, own)
-            failed = isinstance(price_line(own), FailedLine)
-        if not failed:
-            return self._read_lasting(session, line, own)
+            priced = price_line(own)
+        if isinstance(priced, PricedLine):
+            return self._read_lasting(session, priced)
         failures = []
         for sessions_back in LOOK_BACK_SESSIONS:
             found = self.look_back(session, line, sessions_back)
@@ -168,16 +168,19 @@ class EvidenceReader:
         known = self.jumps.knows_no_split(session, line)
         return replace(own, later=later, nothing_split=known, answers=_join(own.answers, answers))
 
-    def _read_lasting(self, session: date, line: Line, own: Evidence) -> Evidence:
+    def _read_lasting(self, session: date, priced: PricedLine) -> Evidence:
         """Read whether a jump of the weeks before, which nothing explained, lasts: a cap that moved far has one."""
-        priced, day = price_line(own), previous_session(session, LASTING_SESSIONS)
-        (count, _), (close, _) = self._read_count(line, day), self._read_close(line, day)
-        if day < self._rules.frozen_before or count is None or close is None or isinstance(priced, FailedLine):
+        own, line, day = priced.evidence, priced.line, previous_session(session, LASTING_SESSIONS)
+        if day < self._rules.frozen_before:
+            return own
+        (count, told), (close, closed) = self._read_count(line, day), self._read_close(line, day)
+        sources = _list_sources(own.answers)
+        if count is None or close is None or not sources >= _list_sources(filter(None, (told, closed))):
             return own
         if is_continuous(Fraction(priced.market_cap) / (count * Fraction(close))):
             return own
         backs = [self.look_back(session, line, LASTING_SESSIONS + more) for more in (0, 1)]
-        known = [back for back in backs if isinstance(back, LookBack)]
+        known = [back for back in backs if isinstance(back, LookBack) and sources >= _list_sources(back.answers)]
         lasting = find_lasting_count_jump(session, priced, known) or find_lasting_price_jump(
             self.jumps.list_steps(session, line, LASTING_SESSIONS + 2),
             lambda other: self._read_count(line, other)[0],

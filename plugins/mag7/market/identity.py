@@ -45,12 +45,18 @@ class KnownDetails:
 
 
 def has_own_identifier(line: Line, details: TickerDetails) -> bool:
-    """Return whether the CIK is the company's in any period, or, without a CIK, nothing contradicts the line."""
+    """Return whether the CIK is the company's in any period, or, without a CIK, nothing contradicts the line.
+
+    Where the company has a CIK, another name than its own contradicts it, unless the FIGI is the line's.
+    """
     if details.kind in FUND_KINDS:
         return False
     if details.cik is not None:
         return details.cik in line.ciks
-    return _find_owner_of_figi(line, details) is None
+    if _find_owner_of_figi(line, details) is not None:
+        return False
+    same_name = not line.ciks or details.name is None or normalize_name(details.name) == normalize_name(line.company)
+    return same_name or details.share_class_figi in line.figis
 
 
 def find_other_company(line: Line, details: TickerDetails) -> str | None:
@@ -68,7 +74,8 @@ def find_doubt(line: Line, details: TickerDetails, close: Decimal | None, known:
     """Return why a response with an unknown CIK is not taken for the line's; None where something else confirms it.
 
     What confirms it: the company's name, the share-class FIGI, or a count and a close in line with the confirmed
-    response. ``close`` (USD) is that of the session, None where there is none.
+    response. Without a CIK and without such a response nothing speaks against it either. ``close`` (USD) is that of the
+    session, None where there is none.
     """
     names = {normalize_name(line.company)} | ({normalize_name(known.details.name)} if known else set())
     if details.name is not None and normalize_name(details.name) in names - {""}:
@@ -78,9 +85,12 @@ def find_doubt(line: Line, details: TickerDetails, close: Decimal | None, known:
         return None
     if known is not None and close is not None and _is_in_line(details, close, known):
         return None
+    if known is None and details.cik is None:
+        return None
     compared = f"its response of {known.session}" if known else "no confirmed response of an earlier session is kept"
+    number = "no CIK is given" if details.cik is None else f"CIK {details.cik} is none of {line.company}'s"
     return (
-        f"CIK {details.cik} is none of {line.company}'s, and nothing else confirms the company: name "
+        f"{number}, and nothing else confirms the company: name "
         f"{details.name!r}, {compared}; if it is the same company, add the CIK to include/data/issuer_ciks.csv"
     )
 
