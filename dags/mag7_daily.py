@@ -141,7 +141,7 @@ def collect_corrections(window: Window) -> Counts:
 
 @task
 def add_corrected(window: Window) -> Window:
-    """Add the earlier sessions whose closes were edited, to be built and published anew."""
+    """Add the earlier sessions whose closes were edited, to be built and published again."""
     return corrections.add_corrected(window, wanted=asked_for().corrections)
 
 

@@ -14,7 +14,8 @@ from urllib.parse import unquote
 import pytest
 
 from mag7.index.share_counts import REFERENCE_DAYS
-from mag7.market.evidence import EvidenceReader, KeptAnswers
+from mag7.market.evidence import EvidenceReader
+from mag7.market.response_reader import KeptAnswers
 from mag7.polygon.answers import Answer, AnswerStore
 from mag7.polygon.source import SIMULATED
 from mag7.sessions import group_months

@@ -48,7 +48,7 @@ ANSWERS_KEPT = 8192
 
 
 class MarketAnswers:
-    """Kept answers (mag7.market.evidence.KeptAnswers) of a run that asked the offline market for everything."""
+    """Kept answers (mag7.market.response_reader.KeptAnswers) of a run that asked the offline market for everything."""
 
     version = 0
 

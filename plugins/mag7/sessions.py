@@ -32,7 +32,7 @@ OVERRIDE_COLUMNS: Final = ("date", "kind", "close", "announced", "source")
 
 
 class NotASessionError(Mag7Error):
-    """The day asked for is no session."""
+    """The day asked for is not a session."""
 
 
 class SessionNotClosedError(Mag7Error):
@@ -89,7 +89,7 @@ class SessionCalendar:
         return tuple(session.close for session in self.sessions)
 
     def find(self, day: date) -> Session | None:
-        """Return the session of a day, or None where it is no session."""
+        """Return the session of a day, or None where it is not a session."""
         place = bisect_left(self.dates, day)
         return self.sessions[place] if self.dates[place : place + 1] == (day,) else None
 
@@ -123,7 +123,7 @@ class SessionCalendar:
         return self.sessions[place]
 
     def explain(self, day: date) -> str:
-        """Say why a day is no session and which sessions stand on both sides."""
+        """Say why a day is not a session, and name the sessions on both sides of it."""
         if not FIRST_DAY <= day <= self.last_day:
             return (
                 f"{day} lies outside the {self.name} calendar, which reaches from {FIRST_DAY} to {self.last_day}; "

@@ -25,7 +25,7 @@ class SessionTimetable(Timetable):
 
     The data interval of a session is [00:00 UTC of its date, its close], so the logical date is the session's label:
     ``dags test <dag> 2024-12-13`` runs that session, and a backfill to a date includes it. A manual run of a day that
-    is no session gets an interval of no length at that day, so that its first task can refuse it
+    is not a session gets an empty interval at that day, so that its first task can refuse it
     (mag7.sessions.session_asked_for) instead of working on a neighbour that nobody asked for.
 
     The serialized form holds the calendar's name and the delay, never a list of sessions.
@@ -75,7 +75,7 @@ class SessionTimetable(Timetable):
         return DagRunInfo(run_after=instance(session.close) + self.delay, data_interval=_interval(session))
 
     def infer_manual_data_interval(self, *, run_after: DateTime) -> DataInterval:
-        """Return the interval of the session of a date, or one of no length where the date is no session."""
+        """Return the interval of the session of a date, or an empty one where the date is not a session."""
         day = _session_date(run_after)
         session = self._calendar().find(day)
         return DataInterval.exact(_label(day)) if session is None else _interval(session)

@@ -69,7 +69,8 @@ def read_announcements(body: bytes, source: str, *, person: str | None = None) -
     """Read a list or a page of announced changes.
 
     ``source`` names it in messages and counts as who states them where a row names no source. Raises ReadingError,
-    which names the row, for an effective date that is no session, a symbol of no known form and a row of neither form.
+    which names the row, for an effective date that is not a session, a symbol of no known form, and a row of neither
+    form.
     """
     if len(body) > LARGEST_FILE:
         raise ReadingError(source, f"at most {LARGEST_FILE} bytes", f"{len(body)}", NEXT_STEP)

@@ -51,8 +51,8 @@ def propose(facts: Facts, evidence: Evidence, session: date, *, simulated: bool 
     """Work out what the evidence of the evening of a session proves.
 
     ``simulated`` says whether simulated evidence may be used. The result depends on the arguments alone: proposing
-    again on its ``facts`` with the same evidence gives no edits. Raises NotASessionError for a day that is no session,
-    and FactTableInvalidError where the tables would contradict themselves.
+    again on its ``facts`` with the same evidence gives no edits. Raises NotASessionError for a day that is not a
+    session, and FactTableInvalidError where the tables would contradict themselves.
     """
     get_session(session)
     return _Proposal(facts, evidence, session, simulated=simulated).decide()

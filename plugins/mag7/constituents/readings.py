@@ -96,7 +96,7 @@ def check_body(source: str, body: bytes, next_step: str) -> None:
 
 
 def check_session(source: str, as_of: date, asked: date | None, next_step: str) -> None:
-    """Refuse a file whose date is no session, or not the one that was asked for."""
+    """Refuse a file whose date is not a session, or not the one that was asked for."""
     if asked is not None and as_of != asked:
         raise ReadingError(source, f"holdings as of {asked}", f"holdings as of {as_of}", next_step)
     calendar = load_calendar()

@@ -100,7 +100,7 @@ def _recent(announcements: Iterable[Announcement], confirmed: date, refused: lis
     recent = []
     for one in announcements:
         if not is_session(one.effective):
-            refused.append(f"{one.source}: {one.symbol} {one.action.value} on {one.effective}, which is no session")
+            refused.append(f"{one.source}: {one.symbol} {one.action.value} on {one.effective}, which is not a session")
         elif one.effective >= since:
             recent.append(one)
     return group_announcements(recent)

@@ -38,7 +38,7 @@ def load_count_jumps() -> tuple[CountJump, ...]:
 
 
 def read_count_jumps(table: FactTable, membership: MembershipTable) -> tuple[CountJump, ...]:
-    """Read the table; raises FactTableInvalidError, which names the row, for what is no row of it."""
+    """Read the table; raises FactTableInvalidError, which names the row, for what is not a row of it."""
     issuers = {stay.ticker: stay.issuer for stay in membership.stays}
     found: list[CountJump] = []
     for row in read_rows(table, COUNT_JUMP_COLUMNS):

@@ -11,10 +11,10 @@ from mag7.index.share_counts import REFERENCE_DAYS, REFERENCE_LIMIT_DAYS
 from mag7.sessions import list_sessions
 
 PROVISIONAL_SESSIONS: Final = 10
-"""From so many sessions after the confirmed one on, files about the members are due."""
+"""How many sessions after the confirmed one files about the members are due."""
 
 REFERENCE_WARNING_DAYS: Final = REFERENCE_DAYS - 60
-"""From so many days after the newest filed count of one of the seven on, a newer one is due."""
+"""How many days after the newest filed count of one of the seven a newer one is due."""
 
 
 def list_due(facts: IndexFacts, day: date) -> list[str]:

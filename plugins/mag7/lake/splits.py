@@ -106,7 +106,7 @@ def publish_splits(store: ObjectStore, glue: Any, run: str, sessions: Iterable[d
 def read_splits(store: ObjectStore, run: str, sessions: Iterable[date]) -> list[StoredSplit]:
     """Read what a window's staged documents know, each split once, by day and company, as the newest session has it.
 
-    A session that is built anew brings the list of its own day, from before the provider may have changed an entry.
+    A session that is built again brings the list of its own day, from before the provider may have changed an entry.
     Raises SplitInvalidError for an entry that is none.
     """
     found: dict[tuple[date, str], StoredSplit] = {}

@@ -206,7 +206,7 @@ def count_standing(count: int, later: Sequence[SplitEvidence]) -> int:
 
 
 def _misfit(count: int, standing: int, later: Sequence[SplitEvidence]) -> Fraction:
-    """The product of the gaps between known counts and what they would be if a count stood on so many splits."""
+    """The product of the gaps between known counts and what they would be if a count stood on that many splits."""
     misfit = Fraction(1)
     unsplit = Fraction(count) / _multiply(later[:standing])
     for place, item in enumerate(later, start=1):

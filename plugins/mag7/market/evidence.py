@@ -9,12 +9,11 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
-from typing import Protocol
 
 from mag7.index.constituents import Line, main_ticker
 from mag7.index.seven import seven_issuers
 from mag7.index.share_counts import find_reference
-from mag7.index.splits import Split, SplitTable, load_splits, merge_splits
+from mag7.index.splits import Split, SplitTable
 from mag7.index.symbols import symbol_on
 from mag7.market.basis import (
     CLOSE_TOLERANCE,
@@ -30,10 +29,11 @@ from mag7.market.basis import (
 )
 from mag7.market.caps import Evidence, FailedLine, LookBack, PricedLine, price_line
 from mag7.market.claim_reader import ClaimReader
-from mag7.market.identity import KnownDetails, find_doubt, find_other_company, has_own_identifier
+from mag7.market.identity import has_own_identifier
 from mag7.market.jump_reader import JumpReader
 from mag7.market.jumps import is_continuous
 from mag7.market.lasting import LASTING_SESSIONS, find_lasting_count_jump, find_lasting_price_jump
+from mag7.market.response_reader import LOOK_BACK_SESSIONS, KeptAnswers, ResponseReader
 from mag7.market.shares import (
     AcceptedCount,
     CountUnavailableError,
@@ -44,43 +44,15 @@ from mag7.market.shares import (
 )
 from mag7.polygon.answers import Answer
 from mag7.polygon.bodies import (
-    GroupedDaily,
     TickerDetails,
-    parse_grouped_daily,
-    parse_splits,
-    parse_ticker_details,
 )
-from mag7.polygon.errors import BodyInvalidError
 from mag7.sessions import list_sessions, month_ends, previous_session
 
 LEAVING_SESSIONS = 10
 """A line that was bought has no bar on the last sessions of its stay in the index: never on more than these."""
 
-LOOK_BACK_SESSIONS = (1, 5, 21, 63)
-"""How many sessions back the provider is asked about a line that has no count; 63 sessions stay under 100 days."""
-
-HTTP_NOT_FOUND = 404
-
-BARS_KEPT, CLOSES_KEPT, DETAILS_KEPT, MONTHS_KEPT = 8, 64, 16_384, 2048
-"""Parsed answers that a reader holds on to: a session has one of bars and some 505 of details, a month some 1,500. And
-what was told of a line in a month."""
-
-
-class KeptAnswers(Protocol):
-    """The newest kept answer of a call, or None where the call was never made."""
-
-    @property
-    def version(self) -> int:
-        """A number that is another one whenever answers have come in."""
-
-    def details(self, symbol: str, day: date) -> Answer | None:
-        """Ticker details of a symbol on a date."""
-
-    def grouped(self, day: date) -> Answer | None:
-        """Every bar of a session."""
-
-    def splits(self, session: date) -> list[Answer] | None:
-        """The pages of the list of splits as it was asked for with a session."""
+MONTHS_KEPT = 2048
+"""How many lines' months a reader holds on to."""
 
 
 @dataclass(frozen=True)
@@ -122,14 +94,9 @@ class EvidenceReader:
     ) -> None:
         self._answers = answers
         self._rules = rules
-        self._given = closes or {}
-        # By the answers themselves: what is asked for later is seen, and nothing is parsed twice.
-        self._parse_bars = lru_cache(maxsize=BARS_KEPT)(_parse_bars)
-        self._parse_closes = lru_cache(maxsize=CLOSES_KEPT)(self._list_closes)
-        self._parse_details = lru_cache(maxsize=DETAILS_KEPT)(_parse_details)
-        self._merge_splits = lru_cache(maxsize=8)(_merge_pages)
-        self.claims = ClaimReader(answers, self._list_splits, self._read_close, self._read_count, rules.frozen_before)
-        self.jumps = JumpReader(self.splits, lambda day: self._closes(day)[0], self._read_close, self._read_count)
+        kept = self._kept = ResponseReader(answers, closes or {}, self.splits)
+        self.claims = ClaimReader(answers, kept.list_splits, kept.read_close, kept.read_count, rules.frozen_before)
+        self.jumps = JumpReader(self.splits, lambda day: kept.closes(day)[0], kept.read_close, kept.read_count)
         self._tell_month = lru_cache(maxsize=MONTHS_KEPT)(self._list_told)
 
     def read_lines(self, session: date, lines: Iterable[Line]) -> list[Evidence]:
@@ -173,7 +140,7 @@ class EvidenceReader:
         own, line, day = priced.evidence, priced.line, previous_session(session, LASTING_SESSIONS)
         if day < self._rules.frozen_before:
             return own
-        (count, told), (close, closed) = self._read_count(line, day), self._read_close(line, day)
+        (count, told), (close, closed) = self._kept.read_count(line, day), self._kept.read_close(line, day)
         sources = _list_sources(own.answers)
         if count is None or close is None or not sources >= _list_sources(filter(None, (told, closed))):
             return own
@@ -183,7 +150,7 @@ class EvidenceReader:
         known = [back for back in backs if isinstance(back, LookBack) and sources >= _list_sources(back.answers)]
         lasting = find_lasting_count_jump(session, priced, known) or find_lasting_price_jump(
             self.jumps.list_steps(session, line, LASTING_SESSIONS + 2),
-            lambda other: self._read_count(line, other)[0],
+            lambda other: self._kept.read_count(line, other)[0],
             one_of_seven=line.issuer in seven_issuers(),
         )
         if lasting is None:
@@ -196,8 +163,8 @@ class EvidenceReader:
 
         Where the line's details were not asked for on the session, but on others around it, which agree, those do.
         """
-        grouped, grouped_failure, bars_answer = self._bars(session)
-        details, details_failure, details_answer = self._details(line, line.symbol, session)
+        grouped, grouped_failure, bars_answer = self._kept.bars(session)
+        details, details_failure, details_answer = self._kept.details(line, line.symbol, session)
         bar = grouped.bars.get(line.symbol)
         bar_failure = grouped_failure or grouped.unusable.get(line.symbol)
         answers = [bars_answer, details_answer]
@@ -226,21 +193,21 @@ class EvidenceReader:
         )
 
     def look_back(self, session: date, line: Line, sessions_back: int) -> LookBack | str:
-        """Take a line's count from the session so many sessions before, or say why it has none."""
+        """Take a line's count from the session that many sessions before, or say why it has none."""
         day = previous_session(session, sessions_back)
         symbol = symbol_on(line.ticker, day)
-        closes, failure, bars_answer = self._closes(day)
+        closes, failure, bars_answer = self._kept.closes(day)
         if failure is not None:
             return failure
         if symbol not in closes:
-            return self._bars(day)[0].unusable.get(symbol, f"no bar for {symbol} on {day}")
+            return self._kept.bars(day)[0].unusable.get(symbol, f"no bar for {symbol} on {day}")
         asked = self._answers.details(symbol, day) is not None
         told = self.tell(line, day) if asked else self.find_between(line, day)
         if told is None or told.details is None:
-            return self._details(line, symbol, day)[1] or f"no ticker details for {symbol} on {day}"
+            return self._kept.details(line, symbol, day)[1] or f"no ticker details for {symbol} on {day}"
         basis, basis_answers = self._read_basis(session, day, line, told.time)
         try:
-            # Told anew for its reason: where nothing can be accepted, it says why.
+            # Accepted again for the reason: where nothing can be accepted, it says why.
             own = told.accepted or self._accept(line, day, told.details)[0]
             accepted = settle_basis(own, basis)
         except (CountUnavailableError, CountWrongError) as unusable:
@@ -256,7 +223,7 @@ class EvidenceReader:
 
     def tell(self, line: Line, day: date) -> Told | None:
         """Read what the provider said of a line's count on a session; None where it was not asked, or did not say."""
-        details, _, answer = self._details(line, symbol_on(line.ticker, day), day)
+        details, _, answer = self._kept.details(line, symbol_on(line.ticker, day), day)
         if answer is None or not answer.completed:
             return None
         if details is None:
@@ -297,7 +264,7 @@ class EvidenceReader:
 
     def _accept(self, line: Line, day: date, details: TickerDetails) -> tuple[AcceptedCount, tuple[Answer, ...]]:
         """Accept the count of a session's own details; raises CountUnavailableError, also where it has no close."""
-        closes, failure, answer = self._closes(day)
+        closes, failure, answer = self._kept.closes(day)
         close = closes.get(symbol_on(line.ticker, day))
         if close is None:
             raise CountUnavailableError(failure or f"no bar for {details.ticker} on {day}")
@@ -329,7 +296,7 @@ class EvidenceReader:
         if not needs_previous_close(details, close):
             return None, None
         day = previous_session(session)
-        closes, _, answer = self._closes(day)
+        closes, _, answer = self._kept.closes(day)
         previous = closes.get(symbol_on(line.ticker, day))
         return (None, None) if previous is None else (previous, answer)
 
@@ -395,19 +362,19 @@ class EvidenceReader:
     def _probe(self, line: Line, day: date) -> tuple[int | None, Answer | None]:
         """Read the whole company's count on a day, good enough to tell a split by, and the answer that it is from."""
         ticker = main_ticker(line.issuer)
-        details, _, answer = self._details(line, symbol_on(ticker, day), day)
+        details, _, answer = self._kept.details(line, symbol_on(ticker, day), day)
         count = None if details is None else rough_count(line, details)
         return count, answer if count is not None else None
 
     def read_closes(self, day: date, tickers: Iterable[str]) -> dict[str, Decimal]:
         """Read some lines' closes of a session (USD), by their symbols on it; those that are not kept are left out."""
-        closes, _, _ = self._closes(day)
+        closes, _, _ = self._kept.closes(day)
         symbols = (symbol_on(ticker, day) for ticker in tickers)
         return {symbol: closes[symbol] for symbol in symbols if symbol in closes}
 
     def closes_failure(self, day: date) -> str | None:
         """Say why a session's closes cannot be used; None where they can."""
-        return self._bars(day)[1]
+        return self._kept.bars(day)[1]
 
     def splits(self, session: date) -> SplitTable:
         """Join the project's splits with the provider's list as it was kept with a session; without one, ours alone.
@@ -415,96 +382,6 @@ class EvidenceReader:
         An entry of the list that closes or counts speak against is left out.
         """
         return self.claims.judge(session).table
-
-    def _list_splits(self, session: date) -> tuple[SplitTable, date]:
-        """Join the project's splits with the provider's list, unjudged; and say when it was given."""
-        pages = tuple(self._answers.splits(session) or ())
-        return self._merge_splits(pages), max((page.time.date() for page in pages), default=session)
-
-    def _read_close(self, line: Line, day: date) -> tuple[Decimal | None, Answer | None]:
-        closes, _, answer = self._closes(day)
-        return closes.get(symbol_on(line.ticker, day)), answer
-
-    def _read_count(self, line: Line, day: date) -> tuple[int | None, Answer | None]:
-        """Read a company's own count of a day, good enough to tell a split by."""
-        details, _, answer = self._details(line, symbol_on(line.ticker, day), day)
-        return None if details is None else rough_count(line, details), answer
-
-    def _details(self, line: Line, symbol: str, day: date) -> tuple[TickerDetails | None, str | None, Answer | None]:
-        answer = self._answers.details(symbol, day)
-        if answer is None:
-            return None, f"ticker details of {symbol} on {day} were never asked for", None
-        details, failure = self._parse_details(symbol, day, answer)
-        if details is not None and not has_own_identifier(line, details):
-            failure = self._judge_identity(line, symbol, day, details)
-        return (None if failure else details), failure, answer
-
-    def _judge_identity(self, line: Line, symbol: str, day: date, details: TickerDetails) -> str | None:
-        """Return why details without an identifier of the line's company are not taken for its own."""
-        other = find_other_company(line, details)
-        if other is not None:
-            return f"the provider's {symbol} on {day} is another issuer ({other})"
-        doubt = find_doubt(line, details, self._closes(day)[0].get(symbol), self._find_known(line, day))
-        return None if doubt is None else f"the provider's {symbol} on {day} may be another issuer ({doubt})"
-
-    def _find_known(self, line: Line, day: date) -> KnownDetails | None:
-        """Find the nearest earlier session, of those looked back to, whose kept response has the company's CIK."""
-        for sessions_back in LOOK_BACK_SESSIONS:
-            earlier = previous_session(day, sessions_back)
-            symbol = symbol_on(line.ticker, earlier)
-            answer, close = self._answers.details(symbol, earlier), self._closes(earlier)[0].get(symbol)
-            if answer is None or close is None:
-                continue
-            details, _ = self._parse_details(symbol, earlier, answer)
-            if details is not None and details.cik is not None and has_own_identifier(line, details):
-                factor = self.splits(day).factor_between(line.issuer, earlier, day)
-                return KnownDetails(earlier, details, close, factor)
-        return None
-
-    def _bars(self, day: date) -> tuple[GroupedDaily, str | None, Answer | None]:
-        answer = self._answers.grouped(day)
-        return (*self._parse_bars(day, answer), answer)
-
-    def _closes(self, day: date) -> tuple[Mapping[str, Decimal], str | None, Answer | None]:
-        """Read a session's closes alone, of which many sessions' can be held on to."""
-        if day in self._given:
-            return self._given[day], None, None
-        answer = self._answers.grouped(day)
-        return (*self._parse_closes(day, answer), answer)
-
-    def _list_closes(self, day: date, answer: Answer | None) -> tuple[Mapping[str, Decimal], str | None]:
-        grouped, failure = self._parse_bars(day, answer)
-        return {symbol: bar.close for symbol, bar in grouped.bars.items()}, failure
-
-
-def _parse_details(symbol: str, day: date, answer: Answer) -> tuple[TickerDetails | None, str | None]:
-    if answer.status == HTTP_NOT_FOUND:
-        return None, f"the provider knows no {symbol} on {day} (HTTP 404)"
-    if not answer.completed:
-        return None, answer.error or f"the call for {symbol} on {day} was not answered"
-    try:
-        return parse_ticker_details(answer.body, symbol), None
-    except BodyInvalidError as invalid:
-        return None, str(invalid)
-
-
-def _parse_bars(day: date, answer: Answer | None) -> tuple[GroupedDaily, str | None]:
-    if answer is None or not answer.completed:
-        reason = "never asked for" if answer is None else answer.error or "not answered"
-        return GroupedDaily({}, {}), f"the closes of {day} are missing: {reason}"
-    try:
-        return parse_grouped_daily(answer.body, day), None
-    except BodyInvalidError as invalid:
-        return GroupedDaily({}, {}), str(invalid)
-
-
-def _merge_pages(pages: tuple[Answer, ...]) -> SplitTable:
-    known = load_splits()
-    if not pages:
-        return known
-    parsed = [parse_splits(page.body) for page in pages]
-    unusable = {ticker: reason for page in parsed for ticker, reason in page.unusable.items()}
-    return merge_splits(known, (split for page in parsed for split in page.splits), unusable)
 
 
 def _is_leaving(line: Line, session: date) -> bool:

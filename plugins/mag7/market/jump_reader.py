@@ -116,7 +116,7 @@ class JumpReader:
         return counts, closes
 
     def list_steps(self, session: date, line: Line, sessions_back: int) -> list[Step]:
-        """List what is known of a line's sessions from so many before one through that one, oldest first."""
+        """List what is known of a line's sessions from ``sessions_back`` before one through that one, oldest first."""
         table = self._list_splits(session)
         found: list[Step] = []
         for day in list_sessions(previous_session(session, sessions_back), session):

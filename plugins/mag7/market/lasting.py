@@ -21,10 +21,10 @@ from mag7.market.shares import CountWrongError
 from mag7.sessions import list_sessions, next_session
 
 LASTING_SESSIONS: Final = 21
-"""For so many sessions a jump that nothing explains fails its line: by then somebody has decided what it is."""
+"""For how many sessions a jump that nothing explains fails its line: by then somebody has decided what it is."""
 
 LARGEST_MERGER: Final = 4
-"""A merger paid in shares makes no count so many times as large; the largest one known is 2.14 (VMRK)."""
+"""A count that grows by more than this is not a merger paid in shares; the largest one known is 2.14 (VMRK)."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ CALLS_A_LINE = 2.5
 
 
 def estimate_calls(lines: int, months: int) -> int:
-    """Estimate how many calls so many lines take over so many months, before anything is known of them."""
+    """Estimate how many calls ``lines`` lines take over a number of months, before anything is known of them."""
     return round(lines * months * CALLS_A_LINE)
 
 

@@ -26,7 +26,7 @@ class Clock:
         return datetime.now(UTC)
 
     def wait(self, seconds: float, stop: threading.Event) -> None:
-        """Wait so many seconds, or until ``stop`` is set."""
+        """Wait that many seconds, or until ``stop`` is set."""
         stop.wait(seconds)
 
 
@@ -43,7 +43,7 @@ class Limiter(Protocol):
         """Wait until a call may be made; returns False, without leave to call, once ``stop`` is set."""
 
     def pause(self, seconds: float) -> None:
-        """Let nobody who shares the limiter call for so many seconds."""
+        """Let nobody who shares the limiter make a call for that many seconds."""
 
 
 def space_calls(calls_per_minute: float | None) -> float:
@@ -85,7 +85,7 @@ class RateLimiter:
         return False
 
     def pause(self, seconds: float) -> None:
-        """Let no thread call for so many seconds: the provider asked one of them to wait."""
+        """Let no thread make a call for that many seconds: the provider asked one of them to wait."""
         resume = self.clock.monotonic() + seconds
         with self._pausing:
             self._resume = max(self._resume, resume)

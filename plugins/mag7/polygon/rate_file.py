@@ -1,7 +1,7 @@
 """The turns of a key on one host, kept in a small locked file, so that processes share one rate limit and its pauses.
 
 Times are those of a clock that all processes of a host share and that never goes back while it is up. What the file
-says is checked before it is believed; where it cannot be, counting begins anew after every turn that may have been
+says is checked before it is believed; where it cannot be, counting starts again after every turn that may have been
 given out. The file's name holds a digest, never the key.
 """
 
@@ -131,7 +131,7 @@ class RateFile:
         """Take up to ``most`` turns, ``interval`` seconds apart, that begin within REACH_SECONDS.
 
         Who has ``waited`` longer for its turns reaches farther, and so comes before who just had some. Raises
-        LockBusyError after so many ``tries`` to lock it, a millisecond apart, or once ``stop`` is set, and
+        LockBusyError after ``tries`` attempts to lock it, a millisecond apart, or once ``stop`` is set, and
         RateFileError where the file cannot be read or written.
         """
         reach = REACH_SECONDS * (0.5 + 0.5 * waited / (waited + FAIR_SECONDS))
@@ -149,7 +149,7 @@ class RateFile:
             return Turns(start, count)
 
     def pause(self, seconds: float, interval: float) -> None:
-        """Let nobody have a turn for so many seconds, an hour at most; raises as ``reserve`` does."""
+        """Let nobody have a turn for that many seconds, an hour at most; raises as ``reserve`` does."""
         with self._locked(threading.Event(), LOCK_TRIES) as file:
             found = _read_checked(file, self.clock)
             now = self.clock.monotonic()
@@ -253,7 +253,7 @@ def _write(file: FileIO, book: Book) -> None:
 
 
 def _read_boot() -> str:
-    """The clock begins anew when the host does, and a file of before would be of another clock."""
+    """The clock starts again when the host does, and a file of before would be of another clock."""
     try:
         return _BOOT.read_text(encoding="ascii")[:8]
     except OSError:
@@ -268,7 +268,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _sweep(folder: Path) -> None:
-    """Delete the files of keys and boots that were not used for a day; who still uses one begins it anew."""
+    """Delete the files of keys and boots that were not used for a day; who still uses one starts it again."""
     for path in folder.glob(f"rate-{'[0-9a-f]' * 16}-*"):
         try:
             if time.time() - path.stat().st_mtime > LEFTOVER_SECONDS:

@@ -62,7 +62,7 @@ class HostLimiter:
         return False
 
     def pause(self, seconds: float) -> None:
-        """Let no process of this host call for so many seconds: the provider asked one of them to wait."""
+        """Let no process of this host make a call for that many seconds: the provider asked one of them to wait."""
         try:
             self._file.pause(seconds, self.interval)
         except LockBusyError:

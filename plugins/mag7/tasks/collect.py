@@ -12,7 +12,7 @@ from mag7.index.seven import seven_lines
 from mag7.index.symbols import symbol_on
 from mag7.lake.objects import ObjectStore
 from mag7.market.caps import FailedLine, price_line
-from mag7.market.evidence import LOOK_BACK_SESSIONS
+from mag7.market.response_reader import LOOK_BACK_SESSIONS
 from mag7.market.search import estimate_calls
 from mag7.polygon.collect import Call, CollectReport, grouped_daily, symbol_of, ticker_details
 from mag7.polygon.errors import NotYetReleasedError
@@ -169,7 +169,7 @@ def _expect_counts(store: ObjectStore, run: str, sessions: Sequence[date]) -> No
 
 
 def _ask_closes(collector: Collector, month: Iterable[date], progress: Progress, made: int, left: int) -> CollectReport:
-    """Ask for a month's closes; so many calls were ``made`` before it, and so many are left with it."""
+    """Ask for a month's closes; ``made`` calls came before it, and ``left`` are left with its own."""
 
     def tell(stored: int) -> None:
         progress.tell(calls=made + stored, left=left - stored)
@@ -324,7 +324,7 @@ def _closes_kept(collector: Collector, day: date) -> bool:
 
 
 def _list_unhelped(collector: Collector, session: date, lines: list[Line], sessions_back: int) -> list[Line]:
-    """List the lines of which the session so many sessions before says nothing usable."""
+    """List the lines of which an earlier session, that many sessions back, says nothing usable."""
     found = [(line, collector.reader.look_back(session, line, sessions_back)) for line in lines]
     for line, failure in found:
         if isinstance(failure, str):

@@ -69,7 +69,7 @@ def collect_corrections(window: Window, *, wanted: bool) -> Counts:
 
 @with_facts
 def add_corrected(window: Window, *, wanted: bool) -> Window:
-    """Add to a window the earlier sessions that must be published or loaded anew.
+    """Add to a window the earlier sessions that must be published or loaded again.
 
     These are the ones whose closes differ from what is published, and those that were published but not loaded: a run
     that stopped halfway is taken up again. What changed is logged and reported.
@@ -84,9 +84,9 @@ def add_corrected(window: Window, *, wanted: bool) -> Window:
         found = [str(edit) for edit in list_edits(book, day, document)]
         if found := found or [NOT_LOADED] * any(store.list(pending_key(day))):
             changes[day] = found
-            log.warning("%s is built anew: %s", day, "; ".join(found))
+            log.warning("%s is built again: %s", day, "; ".join(found))
     if wanted:
-        log.info("%d earlier sessions looked at, %d are built anew", len(published), len(changes))
+        log.info("%d earlier sessions looked at, %d are built again", len(published), len(changes))
     write_report(store, window["run"], CORRECTIONS, {day.isoformat(): found for day, found in changes.items()})
     return with_sessions(window, sorted({*sessions, *changes}))
 

@@ -54,7 +54,7 @@ class Step:
 
 
 class Progress:
-    """Keeps one task's step, and says how far the whole run is, which is for so many ``sessions``."""
+    """Keeps one task's step, and says how far the whole run is; ``sessions`` is how many it is for."""
 
     def __init__(self, store: ObjectStore, run: str, sessions: int, name: str) -> None:
         self._store = store
@@ -112,7 +112,7 @@ def read_steps(store: ObjectStore, run: str) -> list[Step]:
         try:
             steps.append(Step(**json.loads(store.get(stored.key))))
         except ObjectMissingError:
-            # The run was begun anew just now.
+            # The run was started again just now.
             continue
     return steps
 

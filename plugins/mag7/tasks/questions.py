@@ -145,7 +145,7 @@ def record_answer(identifier: str, response: Mapping[str, Any]) -> Recorded:
 def read_effective(given: object, question: Question) -> date | None:
     """Read the effective date that a person entered.
 
-    Raises AnswerInvalidError for what is no date, no session, or far from what the files show.
+    Raises AnswerInvalidError for what is not a date, not a session, or far from what the files show.
     """
     if given in {None, ""}:
         return None

@@ -41,7 +41,7 @@ FROM_INBOX: Final = "inbox-"
 """What the kind of a kept file begins with where a person put it into the inbox."""
 
 EARLIER_SESSIONS: Final = 3
-"""Files of so many sessions before the confirmed one are read, too: what was shown before tells what changed."""
+"""How many sessions before the confirmed one files are read from: what they showed tells what changed."""
 
 _SESSION: Final = re.compile(r"/session=(\d{4}-\d{2}-\d{2})/")
 

@@ -55,7 +55,7 @@ def parse_content(body: bytes) -> dict[str, Any] | None:
 def _parse_report(store: ObjectStore, key: str, body: bytes) -> dict[str, Any]:
     content = parse_content(body)
     if content is None:
-        raise ReportDamagedError(f"{store.uri(key)} is no report of a run: clear the whole run, which writes it anew")
+        raise ReportDamagedError(f"{store.uri(key)} is not a report of a run: clear the whole run, it writes it again")
     return content
 
 

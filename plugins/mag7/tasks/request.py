@@ -75,7 +75,7 @@ def request_params() -> dict[str, Param]:
             False,
             type="boolean",
             title="Rebuild",
-            description="After a fact table changed: build the published session anew from kept answers; no calls",
+            description="After a fact table changed: build the published session again from kept answers; no calls",
         ),
         "through": Param(
             None,

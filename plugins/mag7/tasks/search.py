@@ -36,7 +36,7 @@ from mag7.tasks.window import Window, list_window
 log = logging.getLogger(__name__)
 
 PART_MINUTES = 30
-"""A part is no larger than what one of the pool's slots asks in about so many minutes, as long as MOST_PARTS do."""
+"""A part takes one slot of the pool about this many minutes at most, while there are at most MOST_PARTS parts."""
 
 MOST_PARTS = 512
 
@@ -87,7 +87,7 @@ def plan_searches(window: Window) -> list[SearchBatch]:
 
 
 def choose_parts(settings: Settings, calls: int) -> int:
-    """Choose into how many parts to divide so many calls: half as many as slots, more where one takes long.
+    """Choose into how many parts to divide ``calls``: half as many as slots, more where one takes long.
 
     The other half of the slots is for what other months need first: two tasks make all the calls that a limit lets
     through on one host. A power of two, so that months that differ a little are divided alike.
@@ -219,7 +219,7 @@ class MonthSearch:
         return counts
 
     def _look_again(self, questions: Sequence[Question]) -> list[Question]:
-        """Read anew what another run may have stored of one session; returns the questions still open."""
+        """Read again what another run may have stored of one session; returns the questions still open."""
         self._collector.book.refresh(_call(*questions[0]))
         for line, day in questions:
             self._look(line, [day])

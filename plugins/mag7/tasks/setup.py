@@ -106,7 +106,7 @@ def migrate_schema() -> list[str]:
 
 
 def require_setup() -> None:
-    """Raise SetupMissingError where a run of this checkout would fail later for want of mag7_setup.
+    """Raise SetupMissingError where a run of this checkout would fail later because mag7_setup has not run.
 
     Raises SchemaNewerError or MigrationChangedError where mag7_setup would not help.
     """

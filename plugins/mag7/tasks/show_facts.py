@@ -36,13 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def read_moment(text: str) -> datetime:
-    """Read an aware moment; raises FactsMissingError for what is none."""
+    """Read an aware moment; raises FactsMissingError for anything else."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        raise FactsMissingError(f"{text!r} is no moment with a zone such as 2026-11-01T12:00:00+00:00")
+        raise FactsMissingError(f"{text!r} is not a moment with a zone, such as 2026-11-01T12:00:00+00:00")
     return moment
 
 

@@ -27,7 +27,7 @@ from mag7.tasks.window import Window, list_window
 log = logging.getLogger(__name__)
 
 SESSIONS_ASKED: Final = 5
-"""IVV's file of so many sessions before the run's is asked for, where it is not kept yet: it may come late."""
+"""For how many sessions before the run's IVV's file is asked for where none is kept: a file may come late."""
 
 LARGEST_FILE: Final = 50_000_000
 SECONDS: Final = 60.0

@@ -18,8 +18,9 @@ from mag7.index.splits import Split, SplitTable, load_splits
 from mag7.index.tables import FactTable
 from mag7.market.basis import BasisEvidence
 from mag7.market.caps import Evidence, FailedLine, LookBack, PricedLine, price_line
-from mag7.market.evidence import LOOK_BACK_SESSIONS, CountRules, EvidenceReader, Told, agree
+from mag7.market.evidence import CountRules, EvidenceReader, Told, agree
 from mag7.market.lasting import LASTING_SESSIONS
+from mag7.market.response_reader import LOOK_BACK_SESSIONS
 from mag7.market.shares import Origin
 from mag7.polygon.answers import Answer
 from mag7.polygon.bodies import GroupedDaily, SplitPage, parse_grouped_daily, parse_splits
@@ -196,7 +197,7 @@ class TestOwnSession:
             parsed.append(day)
             return parse_grouped_daily(body, day)
 
-        monkeypatch.setattr("mag7.market.evidence.parse_grouped_daily", parse)
+        monkeypatch.setattr("mag7.market.response_reader.parse_grouped_daily", parse)
         book.keep_bars(AAA=10, BBB=20)
         for symbol, cap in (("AAA", 1000), ("BBB", 2000)):
             book.keep_details(symbol, weighted_shares_outstanding=100, market_cap=cap)
@@ -422,7 +423,7 @@ class TestSplits:
             parsed.append(body)
             return parse_splits(body)
 
-        monkeypatch.setattr("mag7.market.evidence.parse_splits", parse)
+        monkeypatch.setattr("mag7.market.response_reader.parse_splits", parse)
         book.keep_bars(AAA=10, BBB=10)
         book.keep_splits(DAY)
         EvidenceReader(book).read_lines(DAY, [make.line("AAA"), make.line("BBB")])
@@ -823,7 +824,7 @@ class TestJumps:
         assert isinstance(self.price(book, line), FailedLine)
 
         nothing = Split(line.issuer, "CSX", DAY, Decimal(1), Decimal(1), "a filing")
-        monkeypatch.setattr("mag7.market.evidence.load_splits", lambda: SplitTable({line.issuer: (nothing,)}))
+        monkeypatch.setattr("mag7.market.response_reader.load_splits", lambda: SplitTable({line.issuer: (nothing,)}))
         priced = self.price(book, line)
         assert isinstance(priced, PricedLine)
         assert priced.accepted.flags == ("cap_jump",)

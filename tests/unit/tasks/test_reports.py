@@ -50,7 +50,7 @@ def test_a_damaged_report_is_named(store: ObjectStore, body: bytes) -> None:
     store.put(report_key(RUN, "checks"), body)
 
     for read in (read_report, read_report_if_any):
-        with pytest.raises(ReportDamagedError, match=r"checks\.json is no report of a run: clear the whole run"):
+        with pytest.raises(ReportDamagedError, match=r"checks\.json is not a report of a run: clear the whole run"):
             read(store, RUN, "checks")
 
 

@@ -64,7 +64,7 @@ def test_as_known_then_is_the_version_of_that_moment(learned: FactEntry) -> None
 
 @pytest.mark.parametrize("text", ["", "soon", "2026-11-01", "2026-11-01T12:00:00"])
 def test_what_is_no_moment_is_refused(text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(FactsMissingError, match="is no moment with a zone"):
+    with pytest.raises(FactsMissingError, match="is not a moment with a zone"):
         read_moment(text)
     assert main(["--known-at", text]) == 1
     assert capsys.readouterr().err.startswith("facts: ")
