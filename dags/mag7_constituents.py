@@ -24,7 +24,7 @@ what cannot be used changes nothing: the others are used, and `report_sources` f
 | fetch | the lake cannot be read or written | clear it |
 | read_files | the lake cannot be read or written | clear it |
 | propose | the newest facts are damaged | restore the object that it names, clear it |
-| publish_facts | others publish versions all the time | clear it |
+| publish_facts | another run kept publishing first | clear it |
 | list_questions, ask_person | Airflow refuses to start `mag7_decide` | trigger it with the question's id |
 | list_repairs, repair | `mag7_backfill` is paused, or Airflow refuses to start it | unpause it, clear `repair` |
 | report_sources | a source failed or lied | read its line; the next good file is used |

@@ -68,7 +68,8 @@ class Announcement:
 def read_announcements(body: bytes, source: str, *, person: str | None = None) -> tuple[Announcement, ...]:
     """Read a list or a page of announced changes.
 
-    ``source`` names it in messages and counts as who states them where a row names no source. Raises ReadingError,
+    ``source`` names it in messages and counts as who states them. Where a ``person`` vouches for the file a row may
+    name another source; one page counts as one source, whatever its rows say. Raises ReadingError,
     which names the row, for an effective date that is not a session, a symbol of no known form, and a row of neither
     form.
     """
@@ -83,10 +84,11 @@ def read_announcements(body: bytes, source: str, *, person: str | None = None) -
     if not rows:
         raise ReadingError(source, "a table of changes with effective dates", f"none in {text[:60]!r}", NEXT_STEP)
     sha256 = digest(body)
+    parsed = [one for number, row in enumerate(rows, 1) for one in _parse(row, f"{source} row {number}")]
     return tuple(
-        Announcement(effective, action, symbol, new, announced, stated_by or source, sha256, person, simulated)
-        for number, row in enumerate(rows, 1)
-        for effective, action, symbol, new, announced, stated_by in _parse(row, f"{source} row {number}")
+        Announcement(effective, action, symbol, new, announced, told, sha256, person, simulated)
+        for effective, action, symbol, new, announced, stated_by in parsed
+        for told in [stated_by if person and stated_by else source]
     )
 
 

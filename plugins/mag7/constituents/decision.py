@@ -39,7 +39,7 @@ class Decision:
     nothing changes. ``provisional`` changes apply from their date and are not confirmed yet. ``wanted`` details of
     symbols are missing for more: ask, and propose again. ``refused`` says which evidence was not used, and why;
     ``reasons`` what holds the confirmed session back. ``doubtful`` are the symbols about which files, statements and
-    list differ, ``doubtful_pct`` their part of the fund as far as it is known.
+    list differ, ``doubtful_pct`` their part of the fund, None where no file shows it.
     """
 
     session: date

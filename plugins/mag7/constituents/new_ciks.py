@@ -18,7 +18,8 @@ def add_new_ciks(timeline: Timeline, identities: Sequence[Identity], session: da
     """Add the CIKs that identities of lines in the index have and that no company of the table has.
 
     The new CIK begins after the last session on which the details had the old one, the old one ends before the first on
-    which they had the new one; where no details of before are at hand, both stay open.
+    which they had the new one. Where no details of before are at hand, the new one begins when it was first seen: with
+    both open no session would have a CIK.
     """
     for one in sorted(identities, key=lambda one: (one.day, one.symbol)):
         if one.cik is None or one.day > session or not is_session(one.day) or one.cik in timeline.ciks.owners:
@@ -34,8 +35,8 @@ def add_new_ciks(timeline: Timeline, identities: Sequence[Identity], session: da
             stay.issuer,
             one.cik,
             Decided(NEW_CIK, f"{stay.company}: CIK {one.cik} on {one.day}", source=source),
-            first=next_session(before) if before is not None else None,
-            ended=previous_session(one.day) if before is not None else None,
+            first=one.day if before is None else next_session(before),
+            ended=previous_session(one.day),
         )
 
 

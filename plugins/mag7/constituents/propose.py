@@ -198,7 +198,10 @@ class _Proposal:
         accepted: list[Statement] = []
         still: list[Difference] = []
         questions, reasons = [], []
-        for group in group_by_date(one for one in found if not self._is_rejected(one)):
+        rejected = [one for one in found if self._is_rejected(one)]
+        if rejected:
+            reasons.append(f"files show what a person rejected: {tell(rejected)}")
+        for group in group_by_date(one for one in found if one not in rejected):
             twice = all(one.is_in_two_files_of_two_funds for one in group)
             objection = find_objection(group) if twice else "not in two successive files of two funds"
             objection = objection or self._object_to_count(state.timeline, group)

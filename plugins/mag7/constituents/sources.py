@@ -46,8 +46,8 @@ def select(evidence: Evidence, timeline: Timeline, confirmed: date, session: dat
         refused.append("ticker details: simulated ones do not belong into this lake; they are not used")
     by_fund = _order(_check_readings(readings, timeline, session, refused))
     statements = [*_recent(announcements, confirmed, refused), *decided_by_answers(evidence.answers)]
-    used: list[Reading | Announcement] = [one for mine in by_fund.values() for one in mine]
-    used += announcements
+    used: list[Reading | Announcement | Identity] = [one for mine in by_fund.values() for one in mine]
+    used += [*announcements, *identities]
     return Usable(
         by_fund, tuple(statements), tuple(identities), tuple(dict.fromkeys(refused)), any(one.simulated for one in used)
     )

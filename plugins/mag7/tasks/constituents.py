@@ -32,7 +32,7 @@ from mag7.tasks.doubt import find_evening, write_doubt
 from mag7.tasks.facts import pin_newest, with_facts
 from mag7.tasks.published import read_published
 from mag7.tasks.questions import Recorded, list_answers, store_questions
-from mag7.tasks.received import RowFile, add_row_files, gather, mark_used
+from mag7.tasks.received import RowFile, add_row_files, gather, mark_used, sort_rows
 from mag7.tasks.reports import write_report
 from mag7.tasks.request import Asking
 from mag7.tasks.window import Window, list_window
@@ -71,7 +71,7 @@ class Outcome(TypedDict):
 class Proposal:
     """A proposal made from one version: its tables, the decision, and the files of rows that they hold.
 
-    ``failures`` say which sources could not be used.
+    ``failures`` say which sources could not be used, ``early`` which rows wait until files confirm their sessions.
     """
 
     base: FactEntry
@@ -80,6 +80,7 @@ class Proposal:
     tables: dict[str, bytes]
     rows: tuple[RowFile, ...]
     failures: tuple[str, ...]
+    early: tuple[RowFile, ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -107,14 +108,21 @@ def make_proposal(store: ObjectStore, settings: Settings, session: date) -> Prop
         raise FactsMissingError(f"{store.uri('facts/')} holds no version of the facts: run mag7_setup, then this again")
     before = facts_log.read_tables(base)
     gathered = gather(store, read_facts(before).confirmed_through)
-    added = add_row_files(before, gathered.rows)
-    facts = read_facts(added.tables, source=base.source)
     evidence = Evidence(gathered.readings, gathered.announcements, (), tuple(list_answers(store)))
     evening = find_evening(store, session)
-    decision, silent = _decide(settings, facts, evidence, evening, list_unconfirmed(store, evening))
+    unconfirmed = list_unconfirmed(store, evening)
+    rows, early = gathered.rows, tuple[RowFile, ...]()
+    while True:
+        added = add_row_files(before, rows)
+        facts = read_facts(added.tables, source=base.source)
+        decision, silent = _decide(settings, facts, evidence, evening, unconfirmed)
+        used, waiting = sort_rows(added.used, decision.edits)
+        if not waiting:
+            break
+        rows, early = tuple(one for one in rows if one not in waiting), (*early, *waiting)
     tables = apply_edits(added.tables, decision.edits)
-    failures = (*silent, *(f"{one.key}: {why}" for one, why in added.refused))
-    return Proposal(base, read_facts(tables, source=base.source), decision, tables, added.used, failures)
+    failures = (*gathered.failures, *silent, *(f"{one.key}: {why}" for one, why in added.refused))
+    return Proposal(base, read_facts(tables, source=base.source), decision, tables, used, failures, early)
 
 
 def _decide(
@@ -295,6 +303,7 @@ def describe(proposal: Proposal) -> dict[str, Any]:
         f"confirmed through {decision.confirmed_through}, before {decision.confirmed_before}",
         *edits,
         *(f"question {question.id}: {question.text}" for question in decision.questions),
+        *(f"waits until files confirm its sessions: {one.key}" for one in proposal.early),
         *(f"not used: {refused}" for refused in (*proposal.failures, *decision.refused)),
         *(f"open: {reason}" for reason in decision.reasons),
     ]

@@ -93,12 +93,14 @@ def find_doubt(store: ObjectStore, facts: IndexFacts, sessions: Sequence[date]) 
             waiting,
         )
     doubt = _read_doubt(store)
-    if doubt.get("confirmed_through") != facts.confirmed_through.isoformat() or doubt.get("pct") is None:
+    if doubt.get("confirmed_through") != facts.confirmed_through.isoformat():
         return {}
-    if Decimal(str(doubt["pct"])) <= MOST_DOUBT:
+    part = doubt.get("pct")
+    if part is not None and Decimal(str(part)) <= MOST_DOUBT:
         return {}
+    told = "a part of the index whose size no file shows" if part is None else f"{part:.2f} % of the index"
     reason = (
-        f"{doubt['pct']:.2f} % of the index is in doubt ({', '.join(doubt['symbols'])}), at most {MOST_DOUBT} % may"
+        f"{told} is in doubt ({', '.join(doubt['symbols'])}), at most {MOST_DOUBT} % may"
         f" be: answer the questions of mag7_decide, or put holdings of IVV and SPY of a session after "
         f"{previous_session(provisional[0])} into inbox/ of the bucket and run mag7_constituents"
     )

@@ -42,6 +42,10 @@ class AnswerInvalidError(Mag7Error):
     """What a person entered cannot be used."""
 
 
+class AnswerDamagedError(Mag7Error):
+    """What a person decided cannot be read any more."""
+
+
 class AlreadyDecidedError(Mag7Error):
     """Somebody else decided the question first."""
 
@@ -172,13 +176,20 @@ def _invalid_date(given: object, wanted: str) -> AnswerInvalidError:
 
 def list_answers(store: ObjectStore) -> list[Answer]:
     """List everything that people decided."""
-    found = (json.loads(store.get(entry.key)) for entry in store.list(answers_to_questions_prefix()))
-    return [
-        Answer(
+    return [_read_answer(store, entry.key) for entry in store.list(answers_to_questions_prefix())]
+
+
+def _read_answer(store: ObjectStore, key: str) -> Answer:
+    try:
+        content = json.loads(store.get(key))
+        return Answer(
             Question.from_document(content["question"]),
             Verdict(content["verdict"]),
             content["person"],
             None if content["effective"] is None else date.fromisoformat(content["effective"]),
         )
-        for content in found
-    ]
+    except (ValueError, KeyError, TypeError) as damaged:
+        raise AnswerDamagedError(
+            f"{store.uri(key)} is not an answer to a question ({type(damaged).__name__}): restore its earlier version,"
+            " or delete it, and the next evening asks again"
+        ) from damaged

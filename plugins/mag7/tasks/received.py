@@ -12,7 +12,7 @@ from typing import Final, TypedDict
 
 from mag7.constituents.announcements import Announcement, read_announcements
 from mag7.constituents.applying import add_rows
-from mag7.constituents.facts import Facts, cut_back
+from mag7.constituents.facts import Facts, RowEdit, cut_back
 from mag7.constituents.ishares import read_ivv
 from mag7.constituents.readings import NoFileYetError, Reading, ReadingError
 from mag7.constituents.sources import find_misfit
@@ -54,7 +54,7 @@ UNUSABLE: Final = (ReadingError, FactTableInvalidError, OverrideInvalidError, Fi
 
 
 class Fetched(TypedDict):
-    """What came of asking a source: the key of what it sent, or why there is none."""
+    """The result of asking a source: the key of what it sent, or why there is none."""
 
     label: str
     kind: str
@@ -73,11 +73,15 @@ class RowFile:
 
 @dataclass(frozen=True)
 class Gathered:
-    """Every readable file at hand: what funds held, what was announced, and rows of fact tables."""
+    """Every readable file at hand: what funds held, what was announced, and rows of fact tables.
+
+    ``failures`` name kept files that cannot be read, as where a session that one names became a closed day.
+    """
 
     readings: tuple[Reading, ...]
     announcements: tuple[Announcement, ...]
     rows: tuple[RowFile, ...]
+    failures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,8 @@ def read_files(window: Window, fetched: Iterable[list[Fetched]]) -> list[Fetched
 
 
 def _check(store: ObjectStore, item: Fetched, session: date) -> Fetched:
+    if store.find(item["key"]) is None:
+        return _find_moved(store, item)
     try:
         _require_usable(read_file(store, item["key"]), session)
     except NoFileYetError as none:
@@ -111,6 +117,13 @@ def _check(store: ObjectStore, item: Fetched, session: date) -> Fetched:
     except UNUSABLE as wrong:
         return _put_aside(store, item, str(wrong))
     return item
+
+
+def _find_moved(store: ObjectStore, item: Fetched) -> Fetched:
+    """Say what became of a file that an earlier try of this task, or a run since, put elsewhere."""
+    aside = refused_file_key(item["key"])
+    failure = f"it cannot be used and lies at {store.uri(aside)}" if store.find(aside) is not None else ""
+    return {**item, "key": "", "failure": failure}
 
 
 def _put_aside(store: ObjectStore, item: Fetched, why: str) -> Fetched:
@@ -181,6 +194,20 @@ def add_row_files(before: Mapping[str, bytes], files: Iterable[RowFile]) -> Adde
     return Added(tables, tuple(used), ())
 
 
+def sort_rows(files: Iterable[RowFile], edits: Iterable[RowEdit]) -> tuple[tuple[RowFile, ...], tuple[RowFile, ...]]:
+    """Sort files by whether their rows stay: those of sessions that are not confirmed are taken out again, and wait."""
+    removed = [
+        (edit.table.value, edit.before.items()) for edit in edits if edit.before is not None and edit.after is None
+    ]
+    used, early = list[RowFile](), list[RowFile]()
+    for one in files:
+        header, *rows = (values for _, values in read_lines(one.table) if values)
+        named = [dict(zip(header, values, strict=False)).items() for values in rows]
+        gone = any(name == one.table.name and before <= row for name, before in removed for row in named)
+        (early if gone else used).append(one)
+    return tuple(used), tuple(early)
+
+
 def mark_used(store: ObjectStore, files: Iterable[RowFile]) -> None:
     """Keep files whose rows are published where they are not added a second time: a later version may change them."""
     for one in files:
@@ -237,18 +264,28 @@ def gather(store: ObjectStore, confirmed: date) -> Gathered:
         (entry.key, session)
         for entry in store.list(constituent_files_prefix())
         if not entry.key.startswith((used_rows_prefix(), constituent_files_prefix(ROWS_KIND)))
-        if (session := find_session(entry.key)) is not None and session >= first
+        if (session := find_session(entry.key)) is not None and (session >= first or _is_stated_by_hand(entry.key))
     ]
     entries.sort(key=lambda entry: (FROM_INBOX in entry[0], entry[1], entry[0]))
     readings: list[Reading] = []
     stated: list[tuple[str, date, tuple[Announcement, ...]]] = []
+    failures: list[str] = []
     for key, session in entries:
-        found = read_file(store, key)
+        try:
+            found = read_file(store, key)
+        except UNUSABLE as wrong:
+            failures.append(f"{store.uri(key)}: {wrong}; delete it where it is wrong")
+            continue
         if isinstance(found, Reading):
             readings.append(found)
         elif not isinstance(found, FactTable):
             stated.append((key, session, found))
-    return Gathered(tuple(readings), _without_withdrawn(stated), tuple(_read_rows(store)))
+    return Gathered(tuple(readings), _without_withdrawn(stated), tuple(_read_rows(store)), tuple(failures))
+
+
+def _is_stated_by_hand(key: str) -> bool:
+    """Whether a person states changes in a file: it counts until their dates are confirmed, however long before."""
+    return key.startswith(constituent_files_prefix(FROM_INBOX + CHANGES))
 
 
 def _without_withdrawn(stated: Iterable[tuple[str, date, tuple[Announcement, ...]]]) -> tuple[Announcement, ...]:

@@ -120,7 +120,9 @@ def _download(url: str) -> bytes:
         session.mount("http://", HTTPAdapter(max_retries=retry))
         session.mount("https://", HTTPAdapter(max_retries=retry))
         try:
-            with session.get(url, timeout=(10, SECONDS), stream=True) as response:
+            # Wikipedia refuses clients that do not say what they are.
+            agent = {"User-Agent": "mag7-constituents (an Airflow pipeline; one request a day)"}
+            with session.get(url, headers=agent, timeout=(10, SECONDS), stream=True) as response:
                 if not response.ok:
                     raise SourceFailedError(f"no file came: status {response.status_code}; the next run asks again")
                 body = response.raw.read(LARGEST_FILE + 1, decode_content=True)
@@ -180,5 +182,5 @@ def report_sources(read: list[Fetched], outcome: Mapping[str, Any]) -> None:
     failures += outcome["failures"]
     if failures:
         raise SourceFailedError(
-            f"{len(failures)} sources could not be used, nothing rests on them: {'; '.join(failures)}"
+            f"{len(failures)} of the sources could not be used, nothing was taken from them: {'; '.join(failures)}"
         )

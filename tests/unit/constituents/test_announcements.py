@@ -45,6 +45,10 @@ def test_a_table_of_changes() -> None:
     assert {one.person for one in found} == {"operator"}
 
 
+def test_one_page_is_one_source_whatever_its_rows_say() -> None:
+    assert {one.source for one in read_announcements(CSV.encode(), "page")} == {"page"}
+
+
 @pytest.mark.parametrize("document", [ROWS, {"source": "simulated", "changes": ROWS}])
 def test_a_document_of_actions(document: object) -> None:
     found = read_announcements(json.dumps(document).encode(), "page")

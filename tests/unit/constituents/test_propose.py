@@ -473,6 +473,14 @@ class TestWho:
             (True, str(D2)),
         ]
 
+    def test_a_new_cik_without_earlier_details_begins_where_it_was_seen(self) -> None:
+        old = truth().ciks.on("0000091142", END)
+        told = [Identity("AOS", D2, name="A. O. Smith Corporation", cik="0009000088", simulated=True)]
+        decision = run(D3, files(D1), files(D2), identities=told, simulated=True)
+
+        assert [decision.facts.ciks.on("0000091142", day) for day in (D0, D1, D2)] == [old, old, "0009000088"]
+        assert decision.simulated  # a simulated identity alone makes the version a simulated one
+
 
 class TestEvidence:
     def test_a_day_that_is_no_session_is_refused(self) -> None:

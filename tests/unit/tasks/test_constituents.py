@@ -19,7 +19,7 @@ from mag7.tasks.collector import Collector
 from mag7.tasks.constituents import Outcome, list_repairs, make_proposal, propose_facts, publish_proposal
 from mag7.tasks.doubt import DoubtDamagedError, MembersInDoubtError, find_evening, require_members
 from mag7.tasks.facts import pin_newest
-from mag7.tasks.received import read_files
+from mag7.tasks.received import gather, read_files
 from mag7.tasks.sources import SourceFailedError, fetch, list_sources, report_sources
 from mag7.tasks.window import make_window
 from sandbox.polygon.fund_files import write_csv, write_workbook
@@ -29,6 +29,10 @@ from tests.evening_market import EveningMarket, serve_evenings
 
 CONFIRMED = date(2026, 10, 6)
 DAY, SESSION = date(2026, 10, 7), date(2026, 10, 8)
+EARLY_RENAME = b"""ticker,symbol,first_session,last_session,source
+KO,KO,,2026-10-09,the exchange
+KO,KOLA,2026-10-12,,the exchange
+"""
 SPLIT = b"ticker,execution_date,split_from,split_to,source\nNVDA,2026-10-05,1,2,a filing\n"
 
 
@@ -173,6 +177,41 @@ class TestRows:
         assert [item["failure"] for item in receive(store)] == [""]
         assert publish(store)["after"] == newest(store).name == FactLog(store).read(1).name
 
+    def test_rows_of_sessions_that_are_not_confirmed_wait(self, store: ObjectStore) -> None:
+        store.put("inbox/symbol_history.csv", EARLY_RENAME)
+        receive(store)
+        (kept,) = store.list(constituent_files_prefix("inbox-rows"))
+        proposed = make_proposal(store, read_settings(), SESSION)
+        outcome = publish(store)
+
+        assert [one.key for one in proposed.early] == [kept.key]
+        assert outcome["after"] == outcome["before"]
+        assert list(store.list(constituent_files_prefix("inbox-rows"))) == [kept]
+
+    def test_a_task_that_is_repeated_names_what_it_put_aside(self, store: ObjectStore) -> None:
+        store.put("inbox/splits.csv", SPLIT.replace(b",1,2,", b",0,2,"))
+        window = make_window("evening", [SESSION], pin_newest(store, read_settings()).name)
+        fetched = [fetch(source) for source in list_sources(window)]
+        first, second = read_files(window, fetched), read_files(window, fetched)
+
+        assert [bool(item["failure"]) for item in first] == [bool(item["failure"]) for item in second] == [True]
+        assert "cannot be used and lies at s3://" in second[0]["failure"]
+
+    def test_what_a_person_announces_long_before_is_not_forgotten(self, store: ObjectStore) -> None:
+        store.put("inbox/changes.csv", b"effective_date,added,removed\n2026-10-26,QQQQQ,LYV\n")
+        receive(store)
+
+        assert [one.symbol for one in gather(store, date(2026, 10, 23)).announcements] == ["QQQQQ", "LYV"]
+
+    def test_a_kept_file_that_cannot_be_read_stops_no_evening(self, store: ObjectStore) -> None:
+        put_holdings(store)
+        receive(store)
+        store.put(f"{constituent_files_prefix('changes')}session=2026-10-07/0123456789abcdef-page", b"<html>")
+        proposed = make_proposal(store, read_settings(), SESSION)
+
+        assert proposed.decision.confirmed_through == SESSION
+        assert ["/session=2026-10-07/" in one for one in proposed.failures] == [True]
+
     def test_rows_that_come_to_contradict_a_later_version_stop_no_evening(self, store: ObjectStore) -> None:
         """As where somebody published another row between the check and the proposal."""
         key = f"{constituent_files_prefix('inbox-rows')}session=2026-10-08/0123456789abcdef-splits.csv"
@@ -287,12 +326,19 @@ class TestDoubt:
         with pytest.raises(MembersInDoubtError, match=r"0\.51 % of the index is in doubt \(AME\), at most 0\.5 %"):
             require_members(store, facts, [CONFIRMED, DAY])
 
+    def test_doubt_of_a_size_that_no_file_shows_refuses(self, store: ObjectStore) -> None:
+        body = b'{"session": "2026-10-08", "confirmed_through": "2026-10-06", "symbols": ["AAPL"], "pct": null}'
+        store.put(fact_doubt_key(), body)
+
+        with pytest.raises(MembersInDoubtError, match=r"whose size no file shows is in doubt \(AAPL\)"):
+            require_members(store, read_facts(read_packaged_tables()), [DAY])
+
     @pytest.mark.parametrize(
         "body",
         [
             b'{"session": "2026-10-08", "confirmed_through": "2026-10-06", "symbols": ["AME"], "pct": 0.5}',
             b'{"session": "2026-10-08", "confirmed_through": "2026-10-05", "symbols": ["AME"], "pct": 9}',
-            b'{"session": "2026-10-08", "confirmed_through": "2026-10-06", "symbols": [], "pct": null}',
+            b'{"session": "2026-10-08", "confirmed_through": "2026-10-06", "symbols": [], "pct": 0}',
         ],
     )
     def test_little_doubt_or_that_of_another_list_does_not(self, store: ObjectStore, body: bytes) -> None:

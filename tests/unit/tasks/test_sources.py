@@ -125,7 +125,7 @@ class TestFetched:
         assert failure.startswith(f"spy {DAY}: ")
         assert why in failure
         assert f"ivv {DAY}" in kept(store)
-        with pytest.raises(SourceFailedError, match=f"1 sources could not be used.* spy {DAY}"):
+        with pytest.raises(SourceFailedError, match=f"1 of the sources could not be used.* spy {DAY}"):
             report_sources(read, {"failures": []})
 
     def test_a_source_that_does_not_answer_in_time_or_at_all_is_silent(
