@@ -36,7 +36,7 @@ changed unless `publish` ran; everything fetched is kept.
 | run_check | Athena could not run a check | read its reason; clear it |
 | judge_checks | a check objects to the session: it is refused | read the table in its log; mend it or `collect_again` |
 | publish_splits | a file of splits is damaged: it is named | delete it, clear the task |
-| publish_sessions | S3 or the catalog refused a write | clear it: it starts over |
+| publish_sessions | S3 or the catalog refused a write; newer facts change the session | clear it; clear the whole run |
 | load.* | the load was rolled back, or differs from the lake | clear `write_manifests` and what follows |
 | summarise | a report of the run is missing | clear the task that writes it |
 | report_refusals | a session of the window was refused | as for the gate that refused it |

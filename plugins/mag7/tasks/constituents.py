@@ -136,7 +136,7 @@ def _decide(
     asked: set[Wanted] = set()
     collector: Collector | None = None
     for _ in range(ROUNDS):
-        decision = propose(_narrow(facts), evidence, session, simulated=simulated)
+        decision = propose(Facts.of(facts), evidence, session, simulated=simulated)
         wanted = [one for one in dict.fromkeys((*unconfirmed, *decision.wanted)) if one not in asked]
         if not wanted:
             break
@@ -163,10 +163,6 @@ def list_unconfirmed(store: ObjectStore, session: date) -> list[Wanted]:
             if ISSUER_UNCONFIRMED in line["flags"]:
                 found |= {Wanted(line["symbol"], day), Wanted(line["symbol"], previous_session(day))}
     return sorted(found)
-
-
-def _narrow(facts: IndexFacts) -> Facts:
-    return Facts(facts.membership, facts.symbols, facts.ciks, facts.figis)
 
 
 def _ask_identities(collector: Collector, wanted: Sequence[Wanted]) -> list[Identity]:
@@ -284,7 +280,7 @@ def list_repairs(store: ObjectStore, before: IndexFacts, after: IndexFacts, last
 
     A session changes where its lines, symbols or CIKs do, or where its members become confirmed.
     """
-    changed = set(list_changed_sessions(_narrow(before), _narrow(after), FIRST, last))
+    changed = set(list_changed_sessions(Facts.of(before), Facts.of(after), FIRST, last))
     rests = {next_session(day) for day in changed}
     changed |= {day for day in rests if day <= last}
     through = before.confirmed_through, after.confirmed_through

@@ -10,6 +10,9 @@ from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, Final, TypeVar, cast
 
+from mag7.constituents.decision import list_changed_sessions
+from mag7.constituents.facts import Facts
+from mag7.errors import Mag7Error
 from mag7.index.facts import (
     REAL,
     TABLES,
@@ -25,10 +28,16 @@ from mag7.lake.objects import ObjectStore
 from mag7.polygon.source import POLYGON, SIMULATED, name_declared_source
 from mag7.settings import Settings, read_settings
 from mag7.tasks.connections import open_store
+from mag7.tasks.window import Window, list_window
 
 log = logging.getLogger(__name__)
 
 CHECKOUT: Final = "the checkout's tables"
+
+
+class FactsChangedError(Mag7Error):
+    """The facts that a run works with are no longer those of the sessions that it would publish."""
+
 
 _Task = TypeVar("_Task", bound=Callable[..., Any])
 
@@ -121,6 +130,26 @@ def pin_version(store: ObjectStore, name: str) -> IndexFacts:
     facts = _load_kept(store, name)
     pin_facts(facts)
     return facts
+
+
+def require_current(store: ObjectStore, window: Window) -> None:
+    """Raise FactsChangedError where a version published since the run began changes the window's sessions.
+
+    A repair lists published sessions only: what a run publishes after it, on the facts of before, nobody would mend.
+    """
+    newest = FactLog(store).newest()
+    if newest is None or not window["facts"] or newest.name == window["facts"]:
+        return
+    before, after = (_load_kept(store, name) for name in (window["facts"], newest.name))
+    days = list_window(window)
+    changed = set(list_changed_sessions(Facts.of(before), Facts.of(after), days[0], days[-1]))
+    changed |= {day for day in days if before.membership.is_provisional(day) != after.membership.is_provisional(day)}
+    if found := sorted(changed & set(days)):
+        raise FactsChangedError(
+            f"facts {newest.name} were published while this run worked with {window['facts']}, and change"
+            f" {', '.join(map(str, found))}: clear the run from its first task, which takes the newest; nothing is"
+            " published"
+        )
 
 
 def with_facts(task: _Task) -> _Task:

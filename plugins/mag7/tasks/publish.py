@@ -13,6 +13,7 @@ from mag7.lake.objects import ObjectStore
 from mag7.lake.tables import SPLITS, Table, list_tables
 from mag7.settings import read_settings
 from mag7.tasks.connections import open_client, open_store
+from mag7.tasks.facts import require_current
 from mag7.tasks.reports import write_report
 from mag7.tasks.window import Window, list_window
 from mag7.warehouse.load import encode_manifest
@@ -26,9 +27,11 @@ WAREHOUSE = "warehouse"
 def publish_sessions(window: Window) -> Window:
     """Copy the window's files from staging to where they are read, and pass the window on.
 
-    Until ``reconcile`` finds them in the warehouse, its sessions are marked as not loaded.
+    Until ``reconcile`` finds them in the warehouse, its sessions are marked as not loaded. Raises FactsChangedError
+    where newer facts change them.
     """
     store = open_store(read_settings())
+    require_current(store, window)
     for session in list_window(window):
         store.put(pending_key(session), window["run"].encode(), "text/plain")
     count = publish.publish_sessions(store, open_client("glue"), window["run"], list_window(window))

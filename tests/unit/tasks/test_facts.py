@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -22,7 +22,15 @@ from mag7.lake.keys import fact_log_key
 from mag7.lake.objects import ObjectStore
 from mag7.polygon.source import SIMULATED
 from mag7.settings import read_settings
-from mag7.tasks.facts import CHECKOUT, pin_newest, publish_newer_checkout, publish_packaged, with_facts
+from mag7.tasks.facts import (
+    CHECKOUT,
+    FactsChangedError,
+    pin_newest,
+    publish_newer_checkout,
+    publish_packaged,
+    require_current,
+    with_facts,
+)
 from mag7.tasks.window import Window, make_window
 
 pytestmark = pytest.mark.usefixtures("aws")
@@ -121,6 +129,38 @@ def test_what_the_lake_has_learned_is_not_overwritten_by_a_checkout(
     assert publish_newer_checkout(store) is None
     assert "are not taken over" in caplog.text
     assert f"- {SPAN}: 2020-11-30,2026-10-07" in caplog.text
+
+
+class TestCurrent:
+    """What a run that began on an older version may still publish."""
+
+    @pytest.fixture
+    def pinned_name(self, store: ObjectStore) -> str:
+        return publish_packaged(store).name
+
+    def test_sessions_that_a_newer_version_leaves_alone(self, store: ObjectStore, pinned_name: str) -> None:
+        window = make_window("run", [date(2026, 10, 5), date(2026, 10, 6)], pinned_name)
+        require_current(store, window)
+        learn(store)
+        require_current(store, window)
+
+    def test_a_session_that_was_confirmed_meanwhile_is_not_published_as_provisional(
+        self, store: ObjectStore, pinned_name: str
+    ) -> None:
+        newest = learn(store).name
+        window = make_window("run", [date(2026, 10, 6), date(2026, 10, 7)], pinned_name)
+
+        with pytest.raises(FactsChangedError, match=rf"facts {newest} were .* change 2026-10-07: clear the run"):
+            require_current(store, window)
+
+    def test_a_session_whose_lines_changed_meanwhile(self, store: ObjectStore, pinned_name: str) -> None:
+        table = read_packaged_tables()["symbol_history.csv"]
+        renamed = table + b"KO,KO,,2026-10-05,a test\nKO,KOLA,2026-10-06,,a test\n"
+        learn(store, tables={**read_packaged_tables(), "symbol_history.csv": renamed})
+
+        require_current(store, make_window("run", [date(2026, 10, 5)], pinned_name))
+        with pytest.raises(FactsChangedError, match="change 2026-10-06: "):
+            require_current(store, make_window("run", [date(2026, 10, 5), date(2026, 10, 6)], pinned_name))
 
 
 def test_without_a_pin_nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
