@@ -29,8 +29,9 @@ def _list_due_members(facts: IndexFacts, day: date) -> list[str]:
         return []
     last = through + timedelta(days=facts.membership.carry_forward_days)
     return [
-        f"members are confirmed through {through}, {waiting} sessions before {day}: put the holdings of IVV and SPY of"
-        f" a session since into inbox/ of the bucket and run mag7_constituents; sessions after {last} are refused"
+        f"members and their symbols are confirmed through {through}, {waiting} sessions before {day}: put the holdings"
+        f" of IVV and SPY of a session since into inbox/ of the bucket and run mag7_constituents; sessions after {last}"
+        " are refused"
     ]
 
 

@@ -68,14 +68,15 @@ def tabulate(entries: Sequence[FactEntry], facts: IndexFacts, due: Sequence[str]
         f"facts {newest.name}, source {newest.source}",
         f"known since {newest.known_since:%Y-%m-%d %H:%M} UTC, decided by {newest.decided_by}; "
         f"members confirmed through {facts.confirmed_through}",
-        f"{'kind':<12} {'digest':<10} {'rows':>5}  {'known since':<16}  from",
+        f"{'kind':<12} {'digest':<10} {'rows':>5}  {'known since':<16}  {'confirmed through':<17}  from",
     ]
     for kind, names in KINDS.items():
         for name in names:
             first = _find_first(entries, name, newest.tables)
             known = f"{first.known_since:%Y-%m-%d %H:%M}"
             lines.append(
-                f"{kind:<12} {newest.tables[name][:8]:<10} {_count_rows(facts, name):>5}  {known}  {_name(first, name)}"
+                f"{kind:<12} {newest.tables[name][:8]:<10} {_count_rows(facts, name):>5}  {known}"
+                f"  {_tell_confirmed(facts, kind):<17}  {_name(first, name)}"
             )
     lines += [f"due: {sentence}" for sentence in due] or ["nothing is due"]
     lines += [f"{entry.known_since:%Y-%m-%d %H:%M} {entry.name}: {entry.note}" for entry in entries[-5:]]
@@ -87,6 +88,20 @@ def _name(entry: FactEntry, table: str) -> str:
     own = [source.name for source in entry.sources if source.name.endswith(table)]
     named = ", ".join(dict.fromkeys(own or [source.name for source in entry.sources])) or entry.decided_by
     return named if table in named else f"{table}: {named}"
+
+
+def _tell_confirmed(facts: IndexFacts, kind: str) -> str:
+    """Say how far a kind of facts is confirmed: by funds' files, by the provider in each run, or by its newest row."""
+    if kind in {"membership", "symbols", "identifiers"}:
+        return facts.confirmed_through.isoformat()
+    if kind == "splits":
+        return "in each run"
+    if kind == "references":
+        # As far as the one of the seven whose newest filing is the oldest.
+        return min(max(one.as_of for one in known) for known in facts.references.values()).isoformat()
+    days = [jump.first_session for jump in facts.count_jumps] if kind == "count_jumps" else []
+    days += [override.date for override in facts.overrides] if kind == "closures" else []
+    return f"{max(days)}, a row" if days else "no row"
 
 
 def _find_first(entries: Sequence[FactEntry], name: str, tables: Mapping[str, str]) -> FactEntry:

@@ -30,7 +30,7 @@ def test_members_are_due_from_ten_sessions_on(sessions: int, due: bool) -> None:
 
     assert bool(found) is due
     if due:
-        assert found[0].startswith(f"members are confirmed through {THROUGH}, 10 sessions before")
+        assert found[0].startswith(f"members and their symbols are confirmed through {THROUGH}, 10 sessions before")
         assert f"sessions after {THROUGH + timedelta(days=120)} are refused" in found[0]
 
 

@@ -49,6 +49,10 @@ def test_every_kind_is_shown_with_what_it_came_from(learned: FactEntry) -> None:
     assert text.startswith(f"facts {learned.name}, source public sources")
     assert "members confirmed through 2026-10-07" in text
     assert all(any(line.startswith(f"{kind} ") for line in text.splitlines()) for kind in KINDS)
+    confirmed = {kind: find(text, f"{kind} ").split() for kind in ("symbols", "splits", "references")}
+    assert confirmed["symbols"][5] == "2026-10-07"
+    assert confirmed["splits"][5:8] == ["in", "each", "run"]
+    assert confirmed["references"][5] == "2026-07-15"  # Alphabet's, the oldest of the seven's newest filings
     assert "holdings of IVV" in text
     assert "include/data/issuer_ciks.csv" in text
 
