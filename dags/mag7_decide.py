@@ -1,8 +1,8 @@
 """# mag7_decide: asks a person whether the index changed
 
 **What it does.** Shows a question that `mag7_constituents` stored as a table, and waits for a person: accept it, reject
-it (it is not asked again), or leave it open. The answer is published as a new version of the facts, and published
-sessions that it changes are built again by `mag7_backfill`.
+it (it is not asked again unless later files begin to show it), or leave it open. The answer is published as a new
+version of the facts, and published sessions that it changes are built again by `mag7_backfill`.
 
 **When it runs.** `mag7_constituents` starts one run a question, `question__` and its id. It waits as long as it takes;
 no other DAG waits for it. It needs Airflow's services: `airflow dags test mag7_decide` would wait for ever.

@@ -46,6 +46,10 @@ class Difference:
         """Return whether two funds show it in two successive files each."""
         return sum(one.times >= 2 for one in self.sightings.values()) >= 2
 
+    def arose_after(self, day: date) -> bool:
+        """Return whether a fund that shows it did not show it in a file of a later session than a day."""
+        return any(one.before is not None and one.before > day for one in self.sightings.values())
+
 
 @dataclass(frozen=True)
 class Finder:

@@ -9,7 +9,7 @@ a question. Everything after the last confirmed session is worked out afresh eac
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final
 
@@ -213,9 +213,8 @@ class _Proposal:
             reasons.append(f"files show what nobody stated: {told}; {objection}")
             if all(is_ripe(one, state.files) for one in group):
                 text = f"{told} since {group[0].item.effective}, as files show; nobody stated it, and {objection}"
-                questions.append(
-                    Question(Kind.UNSTATED, tuple(one.item for one in group), text, group[0].item.effective)
-                )
+                question = Question(Kind.UNSTATED, tuple(one.item for one in group), text, group[0].item.effective)
+                questions.append(replace(question, again=self._count_decided(question)))
         return _Sorted(tuple(accepted), tuple(still), tuple(questions), tuple(reasons))
 
     def _object_to_count(self, timeline: Timeline, group: Sequence[Difference]) -> str | None:
@@ -225,9 +224,19 @@ class _Proposal:
             return None
         return f"the index would have {count} lines"
 
+    def _count_decided(self, question: Question) -> int:
+        """Count how often persons accepted or rejected the same subjects: what arises after that is a new question."""
+        subjects = sorted(item.subject for item in question.items)
+        return sum(
+            sorted(item.subject for item in answer.question.items) == subjects
+            for answer in self._answers
+            if answer.verdict is not Verdict.LEFT_OPEN and answer.question.kind is question.kind
+        )
+
     def _is_rejected(self, one: Difference) -> bool:
+        """Return whether a person rejected the difference, and no fund has shown it anew since."""
         return any(
-            item.is_about(one.item)
+            item.is_about(one.item) and not one.arose_after(item.latest)
             for answer in self._answers
             if answer.verdict is Verdict.REJECTED
             for item in answer.question.items

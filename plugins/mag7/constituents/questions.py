@@ -67,12 +67,16 @@ class Item:
 
 @dataclass(frozen=True)
 class Question:
-    """A question for a person; the id depends on kind and subjects alone, so the same one is never asked twice."""
+    """A question for a person; the id depends on kind and subjects, so the same one is never asked twice.
+
+    ``again`` counts how often the same subjects were decided before, years ago perhaps: then it is another question.
+    """
 
     kind: Kind
     items: tuple[Item, ...]
     text: str
     since: date
+    again: int = 0
 
     @property
     def id(self) -> str:
@@ -80,6 +84,7 @@ class Question:
         subjects = sorted(item.subject for item in self.items)
         if self.kind is not Kind.UNSTATED:
             subjects.append(str(self.since))
+        subjects += [f"again {self.again}"] if self.again else []
         return sha256(json.dumps([self.kind.value, subjects]).encode()).hexdigest()[:16]
 
     def to_document(self) -> dict[str, object]:
@@ -88,7 +93,14 @@ class Question:
             {**vars(item), "effective": str(item.effective), "earliest": str(item.earliest), "latest": str(item.latest)}
             for item in self.items
         ]
-        return {"id": self.id, "kind": self.kind, "text": self.text, "since": str(self.since), "items": items}
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "text": self.text,
+            "since": str(self.since),
+            "items": items,
+            "again": self.again,
+        }
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Question:
@@ -99,6 +111,7 @@ class Question:
                 tuple(_read_item(item) for item in document["items"]),
                 str(document["text"]),
                 date.fromisoformat(document["since"]),
+                int(document.get("again", 0)),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as wrong:
             raise QuestionInvalidError(

@@ -347,6 +347,21 @@ class TestAnswers:
             assert decision.confirmed_through == session
             assert held(decision, session) == INDEX
 
+    def test_a_rejection_lapses_when_files_show_it_anew(self) -> None:
+        """Rejected once; months of files without it, then both funds show it: that is another question."""
+        answer = Answer(self.question, Verdict.REJECTED, "operator")
+        first = run(D5, self.shown, files(D4), answers=[answer])
+        assert (first.confirmed_through, first.questions) == (D5, ())
+        anew = [files(day, self.changed) for day in DAYS[5:8]]
+        last = run(DAYS[8], files(D4), *anew, answers=[answer], facts=first.facts)
+
+        assert last.confirmed_through == D5
+        (question,) = last.questions
+        assert (question.again, question.id != self.question.id) == (1, True)
+        assert Question.from_document(json.loads(json.dumps(question.to_document()))) == question
+        rejected_again = [answer, Answer(question, Verdict.REJECTED, "operator")]
+        assert run(DAYS[8], files(D4), *anew, answers=rejected_again, facts=first.facts).questions == ()
+
     def test_another_change_beside_a_rejected_one_is_asked(self) -> None:
         answer = Answer(self.question, Verdict.REJECTED, "operator")
         more = swap([*self.joins, "ZZG"], [*self.leaves, "AAPL"])
