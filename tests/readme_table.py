@@ -61,10 +61,15 @@ def _say_flags(figures: SessionFigures) -> list[str]:
 
 def split_readme(text: str) -> tuple[str, str, str]:
     """Cut a README into what stands before its table, the table, and what stands after; raises MarkersMissingError."""
-    before, begin, rest = text.partition(BEGIN)
-    table, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in rest or END in after:
-        raise MarkersMissingError(f"{README.name} needs the lines {BEGIN} and {END}, once each and in this order")
+    return split_marked(text, README.name, BEGIN, END)
+
+
+def split_marked(text: str, name: str, first: str, last: str) -> tuple[str, str, str]:
+    """Cut a text at its two comment lines; ``name`` is the file's in the MarkersMissingError."""
+    before, begin, rest = text.partition(first)
+    table, end, after = rest.partition(last)
+    if not begin or not end or first in rest or last in after:
+        raise MarkersMissingError(f"{name} needs the lines {first} and {last}, once each and in this order")
     return before + begin, table.strip("\n"), end + after
 
 

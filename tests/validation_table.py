@@ -15,7 +15,7 @@ from mag7.paths import DATA
 from mag7.sessions import list_sessions
 from mag7.tasks.document import compute_session
 from tests.market_answers import NOW, open_market
-from tests.readme_table import MarkersMissingError
+from tests.readme_table import split_marked
 from tests.validation import Verdict, judge
 
 README = Path(DATA) / "README.md"
@@ -54,11 +54,7 @@ def _row(year: int, verdicts: Sequence[Verdict]) -> str:
 
 def split_readme(text: str) -> tuple[str, str, str]:
     """Cut the file into what stands before its table, the table, and what stands after; raises MarkersMissingError."""
-    before, begin, rest = text.partition(BEGIN)
-    table, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in rest or END in after:
-        raise MarkersMissingError(f"{README} needs the lines {BEGIN} and {END}, once each and in this order")
-    return before + begin, table.strip("\n"), end + after
+    return split_marked(text, str(README), BEGIN, END)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -58,7 +58,8 @@ def show_facts(known_at: datetime | None = None) -> str:
             + ": run mag7_setup"
         )
     day = last_closed_session(known_at or datetime.now(UTC))
-    return tabulate(known, pin_version(store, known[-1].name), list_due(pin_version(store, known[-1].name), day))
+    facts = pin_version(store, known[-1].name)
+    return tabulate(known, facts, list_due(facts, day))
 
 
 def tabulate(entries: Sequence[FactEntry], facts: IndexFacts, due: Sequence[str]) -> str:
