@@ -1,6 +1,6 @@
 """How far a list of the index's lines that is some days old moves the seven's share: ``python -m bench.list_age``.
 
-Each session is worked out with its true list and with the true list of so many days before, from the
+Each session is worked out with its true list and with the true list of some days before, from the
 offline market's caps: the changes are facts, the seven's caps come near real ones, other companies' are simulated. A
 line of the old list that does not trade any more counts nothing, as in a run. Nothing is asserted.
 """
@@ -57,7 +57,7 @@ class Lists:
         return Moved(self.days[row], 100 * float(other - seven / total), int(changed.sum()), 100 * float(doubtful))
 
     def at_age(self, days: int) -> Iterator[Moved]:
-        """Work out every session with the list of so many days before."""
+        """Work out every session with the list that was true ``days`` days before."""
         for row, day in enumerate(self.days):
             before = day - timedelta(days=days)
             if before >= FIRST and day <= LAST:

@@ -234,7 +234,7 @@ class _Proposal:
         )
 
     def _is_rejected(self, one: Difference) -> bool:
-        """Return whether a person rejected the difference, and no fund has shown it anew since."""
+        """Return whether a person rejected the difference, and no fund has begun to show it since."""
         return any(
             item.is_about(one.item) and not one.arose_after(item.latest)
             for answer in self._answers

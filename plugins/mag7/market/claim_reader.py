@@ -1,4 +1,4 @@
-"""Reading what the kept answers say of the provider's list of splits, and what else to ask to judge its entries by."""
+"""Judging the provider's list of splits by the kept answers, and listing what else to ask for that."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def judge_splits(table: SplitTable, span: Span, read_close: ReadClose, read_coun
 
 
 class Answers(Protocol):
-    """What a reader of claims needs of the kept answers."""
+    """The kept answers that a reader of claims needs."""
 
     @property
     def version(self) -> int:
