@@ -51,8 +51,8 @@ explain: setup ## how a figure came about (TICKER=NVDA DATE=2024-06-07)
 facts: setup ## what is known of the index: version, since when, confirmed through, sources, what is due (KNOWN_AT=moment)
 	@$(RUN) -m sandbox.explain --facts $(if $(KNOWN_AT),--known-at "$(KNOWN_AT)")
 
-test: setup ## every test but the slow ones
-	$(RUN) -m pytest -m "not slow" tests
+test: setup ## every test but the slow ones, in as many processes as there are cores, at most 4
+	$(RUN) -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder tests
 
 test-slow: setup ## the slow tests
 	$(RUN) -m pytest -m slow tests

@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 from mag7.index.facts import load_packaged_facts, pin_facts
@@ -22,3 +23,13 @@ if "AIRFLOW_HOME" not in os.environ:
 
 # Tests work with the checkout's facts unless they pin others; test modules read them while they are imported.
 pin_facts(load_packaged_facts())
+
+END_TO_END = "tests/e2e/"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep each file's tests in one of the processes, and those of the one end-to-end house, which begin first."""
+    items.sort(key=lambda item: not item.nodeid.startswith(END_TO_END))
+    for item in items:
+        file = item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(END_TO_END if file.startswith(END_TO_END) else file))

@@ -16,6 +16,7 @@ from sandbox.polygon.draws import unit
 from sandbox.polygon.universe import FIRST_DAY, LAST_DAY, Line, Span
 
 FIRST_QUARTER = date(2026, 12, 1)
+MONTHS = (3, 6, 9, 12)
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def list_quarters(days: tuple[date, ...]) -> list[int]:
     """Rows of the first sessions after the third Fridays of each quarter's last month; whole plans only."""
     found = []
     for year in range(FIRST_QUARTER.year, days[-1].year + 1):
-        for month in (3, 6, 9, 12):
+        for month in MONTHS:
             first = date(year, month, 1)
             friday = first + timedelta(days=(4 - first.weekday()) % 7 + 14)
             row = bisect_left(days, friday + timedelta(days=1))

@@ -51,19 +51,19 @@ class ScheduledHouse:
         """Wait for a run's end."""
         return self.airflow.wait_for_runs(dag_id, [run_id], seconds)[0]
 
-    def report(self, run: ScheduledRun, name: str) -> dict[str, Any]:
-        """A report that a run of the backfill left."""
-        return read_report(self.place.store, run_segment(DAG, run.run_id), name)
+    def report(self, run: ScheduledRun, name: str, dag_id: str = DAG) -> dict[str, Any]:
+        """A report that a run left."""
+        return read_report(self.place.store, run_segment(dag_id, run.run_id), name)
 
     def manifest(self, run: ScheduledRun) -> dict[str, Any]:
         """The manifest that a run of the backfill left."""
         manifest: dict[str, Any] = json.loads(self.place.store.get(run_manifest_key(run_segment(DAG, run.run_id))))
         return manifest
 
-    def failure(self, run: ScheduledRun) -> str:
+    def failure(self, run: ScheduledRun, dag_id: str = DAG) -> str:
         """A run's own words about its failure, empty where there are none."""
         try:
-            return str(self.report(run, FAILURE)["message"])
+            return str(self.report(run, FAILURE, dag_id)["message"])
         except ObjectMissingError:
             return ""
 
@@ -81,7 +81,7 @@ class ScheduledHouse:
 def open_house(home: Path, change: Mapping[str, str] | None = None) -> Iterator[ScheduledHouse]:
     """Open a house in a folder: the stack, Airflow's services, the DAGs let loose; ``change`` is set in them, too."""
     # PostgreSQL runs under another account where the tests run as root; pytest's folders are private.
-    for parent in [home, *home.parents][:3]:
+    for parent in [home, *home.parents][:4]:
         parent.chmod(0o755)
     settings = {**SETTINGS, **(change or {})}
     with run_stack(home, {}) as stack, run_airflow(stack, preload=True, change=settings) as airflow:

@@ -48,8 +48,14 @@ class TestDates:
         ("day", "reason"),
         [
             ("2024-12-25", "2024-12-25 is no XNYS session (Christmas); ask for 2024-12-24 or 2024-12-26"),
-            ("2024-12-14", "2024-12-14 is no XNYS session (a Saturday); ask for 2024-12-13 or 2024-12-16"),
-            ("2020-11-27", "2020-11-27 is before 2020-11-30, the first session covered; ask for a later one"),
+            pytest.param(
+                *("2024-12-14", "2024-12-14 is no XNYS session (a Saturday); ask for 2024-12-13 or 2024-12-16"),
+                marks=pytest.mark.slow,
+            ),
+            pytest.param(
+                *("2020-11-27", "2020-11-27 is before 2020-11-30, the first session covered; ask for a later one"),
+                marks=pytest.mark.slow,
+            ),
         ],
         ids=["holiday", "weekend", "before the first session"],
     )
@@ -58,6 +64,7 @@ class TestDates:
 
         assert_refused(run, day, reason, task_id="resolve_session", house=house, before=before)
 
+    @pytest.mark.slow
     def test_in_the_future_are_refused(self, house: House, before: Published) -> None:
         now = datetime.now(UTC)
         day = next_session(now.date(), 3)
@@ -102,6 +109,7 @@ class TestProvider:
         assert_refused(run, UNASKED, reason, task_id="collect.collect_closes", house=house, before=before)
         assert house.list_leaks(WRONG_KEY) == []
 
+    @pytest.mark.slow
     def test_a_plan_without_access(self, house: House, before: Published) -> None:
         denied = {"POLYGON_API_KEY": "denied-plan"}  # pragma: allowlist secret - the sandbox's word for a poor plan
         run = house.demo("--date", UNASKED, change=denied)
@@ -112,6 +120,7 @@ class TestProvider:
         assert_refused(run, UNASKED, reason, task_id="collect.collect_closes", house=house, before=before)
         assert house.count_calls()["total"] == 1
 
+    @pytest.mark.slow
     def test_an_address_where_nothing_answers(self, house: House, before: Published) -> None:
         address = f"127.0.0.1:{find_closed_port()}"
 
@@ -135,6 +144,7 @@ class TestSettings:
         assert_refused(run, UNASKED, reason, task_id="resolve_session", house=house, before=before)
         assert house.count_calls()["total"] == 0
 
+    @pytest.mark.slow
     def test_no_lake(self, house: House, before: Published) -> None:
         run = house.demo("--date", UNASKED, leave_out=("AWS_ENDPOINT_URL", "MAG7_BUCKET"))
 

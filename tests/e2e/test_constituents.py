@@ -6,11 +6,9 @@ Six sessions are the last that have closed; three of them are published before t
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -18,95 +16,21 @@ import pytest
 
 from mag7.index.facts import load_packaged_facts
 from mag7.lake.fact_log import FactLog
-from mag7.lake.keys import document_key, inbox_prefix
+from mag7.lake.keys import inbox_prefix
 from mag7.sessions import last_closed_session, list_sessions, previous_session
 from sandbox.scheduler import ScheduledRun
 from sandbox.trigger import AirflowRefusedError
-from tests.declared import name_values
 from tests.e2e.fund_files import FundFiles, Swap
 from tests.e2e.house import Rows
-from tests.e2e.scheduled import DAG, DAILY, ScheduledHouse, open_house
+from tests.e2e.scheduled import DAG, DAILY, open_house
+from tests.e2e.scheduled_index import CONSTITUENTS, DECIDE, REPAIR_SECONDS, Index
 
 pytestmark = pytest.mark.slow
 
-CONSTITUENTS, DECIDE = "mag7_constituents", "mag7_decide"
 OFF = {"MAG7_IVV_URL": "", "MAG7_SPY_URL": "", "MAG7_CHANGES_URL": "", "MAG7_TERMS_READ": ""}
 LAST = last_closed_session(datetime.now(UTC))
 DAYS = list_sessions(previous_session(LAST, 5), LAST)
 PUBLISHED = [DAYS[0], DAYS[1], DAYS[4]]
-EVENING_SECONDS, ANSWER_SECONDS, REPAIR_SECONDS = 240.0, 180.0, 480.0
-WAITING = "awaiting_input"
-
-
-class Index:
-    """What people do about the index in a house: evenings, questions, answers, repairs."""
-
-    def __init__(self, house: ScheduledHouse) -> None:
-        self.house, self.airflow, self.store = house, house.airflow, house.place.store
-        self._repairs: set[str] = set()
-
-    def evening(self) -> ScheduledRun:
-        """Run mag7_constituents for the last closed session."""
-        run_id = self.airflow.trigger(CONSTITUENTS, {})
-        run = self.house.wait(run_id, CONSTITUENTS, EVENING_SECONDS)
-        assert run.state == "success", self.airflow.list_tasks(CONSTITUENTS, run_id)
-        return run
-
-    def state(self, dag_id: str, run_id: str, task_id: str) -> set[str | None]:
-        """The states of a task's instances."""
-        return {task.state for task in self.airflow.list_tasks(dag_id, run_id) if task.task_id == task_id}
-
-    def wait_for_questions(self, run_ids: list[str]) -> dict[str, str]:
-        """Wait until runs of mag7_decide wait for a person; gives the text of each."""
-
-        def waiting() -> bool:
-            return all(self.state(DECIDE, run_id, "ask") == {WAITING} for run_id in run_ids)
-
-        self.airflow.wait_until(
-            waiting, ANSWER_SECONDS, lambda: str([self.state(DECIDE, one, "ask") for one in run_ids])
-        )
-        return {run_id: self._ask("GET", run_id)["body"] for run_id in run_ids}
-
-    def answer(self, run_id: str, option: str, effective: date | None = None) -> None:
-        """Answer a question as a person does by Airflow's API."""
-        given = {"effective_date": str(effective)} if effective else {}
-        self._ask("PATCH", run_id, {"chosen_options": [option], "params_input": given})
-
-    def _ask(self, method: str, run_id: str, body: Mapping[str, Any] | None = None) -> Any:
-        path = f"/api/v2/dags/{DECIDE}/dagRuns/{quote(run_id)}/taskInstances/ask/-1/hitlDetails"
-        return self.airflow.api.call(method, path, body)
-
-    def decided(self, run_id: str) -> ScheduledRun:
-        """Wait for the end of a run of mag7_decide."""
-        return self.house.wait(run_id, DECIDE, ANSWER_SECONDS)
-
-    def repaired(self) -> list[str]:
-        """Wait for the repairs that have been started since the last look; gives the sessions that they built."""
-        runs = [run for run in self.airflow.list_runs(DAG) if run.run_type == "operator_triggered"]
-        new = [run.run_id for run in runs if run.run_id not in self._repairs]
-        self._repairs |= set(new)
-        for run in self.airflow.wait_for_runs(DAG, new, REPAIR_SECONDS):
-            assert run.state == "success", self.house.explain(run)
-        confs = (self.airflow.api.call("GET", f"/api/v2/dags/{DAG}/dagRuns/{quote(one)}")["conf"] for one in new)
-        return sorted(day for conf in confs for day in conf["sessions"])
-
-    def document(self, day: date) -> dict[str, Any]:
-        """A session's published document."""
-        found: dict[str, Any] = json.loads(self.store.get(document_key(day)))
-        return found
-
-    def symbols(self, day: date) -> set[str]:
-        """The symbols of a session's published lines."""
-        return {line["symbol"] for line in self.document(day)["constituents"]}
-
-    def metrics(self) -> dict[str, dict[str, Any]]:
-        """The loaded rows of concentration_metrics by session."""
-        rows = self.house.house.published().rows["concentration_metrics"]
-        return {row["trading_date"]: row for row in map(partial(name_values, "concentration_metrics"), rows)}
-
-    def lines(self, day: date) -> Rows:
-        """The loaded lines of a session."""
-        return self.house.house.published().of(str(day)).rows["constituent_market_caps"]
 
 
 @pytest.fixture(scope="module")

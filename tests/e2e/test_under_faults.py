@@ -13,6 +13,8 @@ from tests.faults.harness import Report, run_sequences
 from tests.faults.house import DAILY, FaultyHouse, disturb_environment
 from tests.faults.plan import draw_sequences
 
+pytestmark = pytest.mark.slow
+
 SEED, SEQUENCES = 3, 2
 
 

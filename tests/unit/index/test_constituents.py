@@ -6,6 +6,7 @@ import csv
 import os
 from collections import Counter, defaultdict
 from datetime import date, timedelta
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -26,8 +27,13 @@ REFERENCE = Path(os.environ.get("REFERENCE_DATA") or Path(__file__).parents[4] /
 REAL_FILE = REFERENCE / "IVV_holdings_2024-12-06.csv"
 
 
+@cache
+def listed(session: date) -> tuple[Line, ...]:
+    return tuple(list_lines(session))
+
+
 def tickers(session: date) -> set[str]:
-    return {line.ticker for line in list_lines(session)}
+    return {line.ticker for line in listed(session)}
 
 
 def find(ticker: str, session: date) -> Line:
@@ -44,7 +50,7 @@ class TestCounts:
         assert {line.ticker for line in lines if not line.main_line} == {"FOX", "GOOG", "NWS"}
 
     def test_every_session_since_2020_11_30_has_the_indexs_size(self) -> None:
-        counts = Counter((len(list_lines(s)), len({line.issuer for line in list_lines(s)})) for s in SESSIONS)
+        counts = Counter((len(listed(s)), len({line.issuer for line in listed(s)})) for s in SESSIONS)
 
         assert set(counts) == {(505, 500), (504, 500), (504, 501), (503, 500)}
         assert sum(counts.values()) == len(SESSIONS)
@@ -52,7 +58,7 @@ class TestCounts:
     def test_501_companies_on_the_sessions_between_a_spin_offs_joining_and_the_leaving_of_the_line_that_it_replaces(
         self,
     ) -> None:
-        found = [str(s) for s in SESSIONS if len({line.issuer for line in list_lines(s)}) == 501]
+        found = [str(s) for s in SESSIONS if len({line.issuer for line in listed(s)}) == 501]
 
         assert found == [
             *("2024-09-30", "2025-10-30", "2025-11-03", "2026-06-01", "2026-06-29"),
@@ -143,7 +149,7 @@ class TestCompanies:
         assert earlier.ciks == later.ciks == {before, after}
 
     def test_every_company_has_a_cik_but_those_that_no_source_settles(self) -> None:
-        without = {line.ticker for session in SESSIONS[::60] for line in list_lines(session) if line.cik is None}
+        without = {line.ticker for session in SESSIONS[::60] for line in listed(session) if line.cik is None}
 
         assert without == {"XRX"}
         assert find("XRX", FIRST).ciks == {"0000108772", "0001770450"}
