@@ -33,7 +33,7 @@ from mag7.lake.tables import Table, list_tables
 from mag7.paths import SQL
 from mag7.warehouse.load import batch_statements, encode_manifest
 from mag7.warehouse.migrations import list_migrations, migrate
-from mag7.warehouse.schema import render as render_schema
+from mag7.warehouse.schema import render_file
 from mag7.warehouse.statements import StatementFailedError, Warehouse
 from tests.declared import make_schema
 from tests.sandbox.aws.running import Sandbox, parquet, start_sandbox
@@ -46,9 +46,8 @@ QUESTION = SQL / "athena" / "analysis" / "adjusted_closes.sql"
 
 
 def make_view(lake: Lake) -> None:
-    """Make the view by its migration."""
-    (migration,) = [found for found in list_migrations() if found.file_name == "0003_add_splits.sql"]
-    lake.execute_redshift(render_schema(migration.statements[1], "market_data"))
+    """Make the view by its DDL."""
+    lake.execute_redshift(render_file("schema/08_daily_trading_adjusted.sql", "market_data"))
 
 
 @dataclass(frozen=True)

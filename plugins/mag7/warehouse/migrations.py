@@ -15,17 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mag7.errors import Mag7Error
-from mag7.lake.tables import list_published_tables, list_tables
+from mag7.lake.tables import list_published_tables
 from mag7.warehouse.schema import (
     FOLDER,
     Columns,
-    is_type,
     list_faults,
     list_schema_files,
     read_columns,
     render,
     render_file,
-    write_type,
 )
 from mag7.warehouse.statements import StatementFailedError, Warehouse
 
@@ -36,7 +34,6 @@ MAXIMUM_STATEMENTS = 38
 CREATE_WAITS = (0.0, 0.2, 0.5, 1.0, 2.0)
 """Seconds before each try to create the version table: another setup may be creating it."""
 
-_ADDED = re.compile(r"(?i)ALTER\s+TABLE\s+\{\{\s*schema\(\)\s*\}\}\.(\w+)\s+ADD\s+COLUMN\s+\"?(\w+)")
 _FILE = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 # What a semicolon may stand in without ending a statement: a text, a quoted name, a comment.
 _PARTS = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|--[^\n]*|/\*.*?\*/|\{#.*?#\}|;|[^'\"\-/;{]+|.", re.DOTALL)
@@ -169,8 +166,9 @@ def migrate(warehouse: Warehouse, known: Sequence[Migration]) -> list[Migration]
     done = []
     columns = _create_versions(warehouse)
     while pending := list_pending(known, applied := read_applied(warehouse, columns)):
-        more = [] if applied else complete_tables(warehouse.schema, columns, known)
-        if _apply(warehouse, pending[0], columns, more):
+        if not applied:
+            _refuse_foreign(warehouse.schema, columns)
+        if _apply(warehouse, pending[0], columns):
             done.append(pending[0])
         columns = read_columns(warehouse)
     if faults := list_faults(columns):
@@ -198,35 +196,18 @@ def _create_versions(warehouse: Warehouse) -> Columns:
     raise MigrationFailedError(f"the version table of {warehouse.schema} cannot be created: {failed}") from failed
 
 
-def complete_tables(schema: str, columns: Columns, known: Sequence[Migration]) -> list[str]:
-    """Write the statements that give tables of a time before the version table the columns that they lack.
-
-    Such a table must hold the first version's columns from the first to any later one; raises SchemaDiffersError
-    otherwise: it was made by another program.
-    """
-    later = {found for migration in known[1:] for text in migration.statements for found in _ADDED.findall(text)}
-    statements = []
-    for table in (table for table in list_tables() if table.name in columns):
-        wanted = [column for column in table.columns if (table.name, column.name) not in later]
-        held = columns[table.name]
-        present = wanted[: len(held)]
-        if list(held) != [c.name for c in present] or not all(is_type(c, held[c.name]) for c in present):
-            raise SchemaDiffersError(
-                f"{schema}.{table.name} was not made by this project: it has {_list(held.items())}, where"
-                f" {_list((c.name, c.type) for c in wanted)} are needed. Rename that table, then run it again"
-            )
-        for column in wanted[len(held) :]:
-            values = {"table": table.name, "column": column.name, "type": write_type(column)}
-            statements.append(render_file("versions/add_column.sql", schema, **values))
-    return statements
+def _refuse_foreign(schema: str, columns: Columns) -> None:
+    """Refuse tables that stand where ours should before any version was applied; raises SchemaDiffersError."""
+    for table in (table for table in list_published_tables() if table.name in columns):
+        held = ", ".join(f"{name} {kind}" for name, kind in columns[table.name].items())
+        raise SchemaDiffersError(
+            f"{schema}.{table.name} was not made by this project: it has {held}, and no version is recorded."
+            " Rename that table, then run it again"
+        )
 
 
-def _list(columns: Iterable[tuple[str, str]]) -> str:
-    return ", ".join(f"{name} {kind}" for name, kind in columns)
-
-
-def _apply(warehouse: Warehouse, migration: Migration, columns: Columns, more: Sequence[str]) -> bool:
-    """Apply one migration and some more statements; False where another setup applied it at the same moment."""
+def _apply(warehouse: Warehouse, migration: Migration, columns: Columns) -> bool:
+    """Apply one migration; False where another setup applied it at the same moment."""
     names = [VERSIONS, *(table.name for table in list_published_tables() if table.name in columns)]
     tables = ", ".join(f"{warehouse.schema}.{name}" for name in names)
     record = {"version": migration.version, "file_name": migration.file_name, "digest": migration.digest}
@@ -236,7 +217,6 @@ def _apply(warehouse: Warehouse, migration: Migration, columns: Columns, more: S
                 render_file("versions/lock.sql", warehouse.schema, tables=tables),
                 render_file("versions/claim.sql", warehouse.schema, **record),
                 *(render(statement, warehouse.schema) for statement in migration.statements),
-                *more,
             ]
         )
     except StatementFailedError as refused:

@@ -56,11 +56,6 @@ def read_columns(warehouse: Warehouse) -> Columns:
     return dict(found)
 
 
-def write_type(column: Column) -> str:
-    """Write a column's type as DDL does."""
-    return "DOUBLE PRECISION" if column.type == "double" else column.type.upper()
-
-
 def list_faults(columns: Columns) -> list[str]:
     """Say, one phrase each, where the warehouse's tables lack what the declaration needs; more columns are no fault."""
     faults = []

@@ -1,4 +1,6 @@
--- A row is a session. The line sum is NULL where a line of the index could not be priced.
+-- A row is a session. The line sum is NULL where a line of the index could not be priced, the share of the
+-- session before where it could not be had. membership_provisional: the members are those of the newest list,
+-- carried forward until a source confirms them. facts_version: the facts that the session rests on.
 CREATE TABLE IF NOT EXISTS {{ schema() }}.concentration_metrics (
     trading_date DATE NOT NULL,
     total_mag7_market_cap DOUBLE PRECISION NOT NULL,
@@ -17,6 +19,9 @@ CREATE TABLE IF NOT EXISTS {{ schema() }}.concentration_metrics (
     top10_pct DOUBLE PRECISION NOT NULL,
     quality VARCHAR(32) NOT NULL,
     source VARCHAR(64) NOT NULL,
+    mag7_pct_of_sp500_before DOUBLE PRECISION,
+    membership_provisional BOOLEAN DEFAULT FALSE NOT NULL,
+    facts_version VARCHAR(64),
     PRIMARY KEY (trading_date)
 )
 DISTSTYLE AUTO

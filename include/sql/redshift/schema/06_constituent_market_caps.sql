@@ -1,4 +1,5 @@
--- A row is a line of the index on a session; a line that failed has no close, count or cap.
+-- A row is a line of the index on a session; a line that failed has no close, count or cap. split_factor: by
+-- how much the provider's share count was divided to stand on the session's split basis; 1 where it was not.
 CREATE TABLE IF NOT EXISTS {{ schema() }}.constituent_market_caps (
     trading_date DATE NOT NULL,
     ticker VARCHAR(10) NOT NULL,
@@ -16,6 +17,7 @@ CREATE TABLE IF NOT EXISTS {{ schema() }}.constituent_market_caps (
     provider_market_cap DOUBLE PRECISION,
     flags VARCHAR(256),
     source VARCHAR(64) NOT NULL,
+    split_factor DOUBLE PRECISION,
     PRIMARY KEY (trading_date, ticker)
 )
 DISTSTYLE AUTO

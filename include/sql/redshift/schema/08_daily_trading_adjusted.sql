@@ -1,17 +1,3 @@
--- A row is a split of a company: split_from shares became split_to, traded as such from execution_date on.
--- It belongs to no session: it is loaded by company and day, and no row of daily_trading changes for it.
-CREATE TABLE IF NOT EXISTS {{ schema() }}.splits (
-    execution_date DATE NOT NULL,
-    issuer VARCHAR(32) NOT NULL,
-    ticker VARCHAR(10) NOT NULL,
-    split_from DOUBLE PRECISION NOT NULL,
-    split_to DOUBLE PRECISION NOT NULL,
-    source VARCHAR(256) NOT NULL,
-    PRIMARY KEY (issuer, execution_date)
-)
-DISTSTYLE AUTO
-COMPOUND SORTKEY (execution_date, issuer);
-
 -- daily_trading on today's split basis: prices over the adjustment factor, volume times it. A split that is
 -- only announced adjusts nothing. The factor is a product of ratios, made of EXP(SUM(LN())) with both sides
 -- rounded to nine decimals: where they are whole numbers it is exact, 4 x 10 is 40.
@@ -46,4 +32,4 @@ FROM {{ schema() }}.daily_trading AS trading
 INNER JOIN factors
     ON
         trading.trading_date = factors.trading_date
-        AND trading.ticker = factors.ticker;
+        AND trading.ticker = factors.ticker
