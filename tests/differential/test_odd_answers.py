@@ -278,3 +278,33 @@ def test_a_count_that_stays_the_old_one_for_months_after_a_split_is_multiplied(
     line = assert_true(read(market, ticker, session), session, within=0.03)
 
     assert "multiplied_by_split" in line.accepted.flags
+
+
+class TestFieldNumbers:
+    """The session that was tried in the field: 24.96 % is right; 25.42 and 25.48 % were published."""
+
+    SESSION = date(2022, 6, 8)
+
+    def test_the_cik_of_that_day_prices_exxon_mobil_and_blackrock(self) -> None:
+        market = Bent()
+        market.bends["XOM", None] = lambda content: content["results"].update(cik="0000034088")
+        figures = compute_session(EvidenceReader(market), self.SESSION)
+
+        assert figures.failed == []
+        assert round(figures.concentration.mag7_pct_of_sp500, 2) == Decimal("24.96")
+        for ticker in ("XOM", "BLK"):
+            assert (
+                "issuer_unconfirmed" not in assert_true(read(market, ticker, self.SESSION), self.SESSION).accepted.flags
+            )
+
+    def test_a_giant_of_which_no_count_is_known_refuses_the_session(self) -> None:
+        def forget(content: dict[str, Any]) -> None:
+            for name in ("market_cap", "weighted_shares_outstanding", "share_class_shares_outstanding"):
+                content["results"].pop(name, None)
+
+        market = Bent()
+        market.bends["BRK.B", None] = forget
+        figures = compute_session(EvidenceReader(market), self.SESSION)
+
+        (refusal,) = judge_coverage(figures, Settings())
+        assert refusal.startswith("BRK.B (")
