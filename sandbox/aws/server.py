@@ -36,12 +36,15 @@ class Application:
         self._gate = gate
         self._save = save
         self._faults = faults
+        self.served = 0
+        """Requests so far, without those about the sandbox itself."""
         self._moto = DomainDispatcherApplication(create_backend_app)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request, or fail it where a fault strikes."""
         if environ.get("PATH_INFO", "").startswith("/sandbox/"):
             return self._manage(Request(environ))(environ, start_response)
+        self.served += 1
         target = _name_call(environ)
         fault = self._faults.choose(CALL_KINDS, target)
         if fault is None:

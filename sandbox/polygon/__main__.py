@@ -21,7 +21,8 @@ def read_arguments(arguments: list[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="sandbox.polygon", description=__doc__)
     add = parser.add_argument
-    add("--port", type=int, default=0, help="port on 127.0.0.1; 0 takes a free one")
+    add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 only inside a container")
+    add("--port", type=int, default=0, help="0 takes a free one")
     add("--ready-file", type=Path, help="written as {port, pid} when the market answers")
     add("--key", help=f"the only key that is accepted (default: any; the key {DENIED_KEY} is always refused with 403)")
     add("--now", type=datetime.fromisoformat, help="what time the market believes it is, ISO 8601")
@@ -62,7 +63,11 @@ def main() -> int:
     except FaultRuleError as error:
         print(error, file=sys.stderr)
         return 2
-    asyncio.run(serve(app, options.port, options.ready_file))
+    try:
+        asyncio.run(serve(app, options.host, options.port, options.ready_file))
+    except OSError as error:
+        print(f"the market cannot listen on {options.host}:{options.port}: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -138,14 +138,14 @@ class Connection(asyncio.Protocol):
         return Reply(200, to_json({"rules": len(self._app.rules)}))
 
 
-async def serve(app: MarketApp, port: int, ready_file: Path | None) -> None:
-    """Serve on 127.0.0.1 until SIGTERM or until the parent process is gone.
+async def serve(app: MarketApp, host: str, port: int, ready_file: Path | None) -> None:
+    """Serve on an address until SIGTERM or until the parent process is gone.
 
     The port is known and health is answered at once; the first question about the market waits until it is built.
     """
     loop = asyncio.get_running_loop()
     built: asyncio.Future[None] = loop.create_future()
-    server = await loop.create_server(lambda: Connection(app, built), "127.0.0.1", port, backlog=512)
+    server = await loop.create_server(lambda: Connection(app, built), host, port, backlog=512)
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)

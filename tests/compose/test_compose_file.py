@@ -24,8 +24,9 @@ from botocore.credentials import EnvProvider
 
 from mag7.settings import Settings, read_settings
 from mag7.tasks.polygon_hook import KEY_VARIABLE
+from sandbox.aws.__main__ import read_arguments as read_aws_arguments
 from sandbox.initialize import main as initialize
-from sandbox.serve import _parse as parse_serve
+from sandbox.polygon.__main__ import read_arguments as read_market_arguments
 from sandbox.services import describe_environment
 from sandbox.stack import Stack
 from sandbox.trigger import PASSWORD_VARIABLE
@@ -42,6 +43,7 @@ from tests.compose.compose_file import (
 )
 
 SERVICES = read_services()
+PARSERS = {"sandbox.aws": read_aws_arguments, "sandbox.polygon": read_market_arguments}
 STAYING = [service for service in SERVICES.values() if not service.one_shot]
 IN_FILES = "/opt/airflow"
 SERVICE_ATTRIBUTES = {
@@ -278,8 +280,9 @@ def test_every_command_parses_its_arguments(service: Service) -> None:
         return
     assert rest[0] == "-m"
     assert importlib.util.find_spec(rest[1]) is not None
-    if rest[1] == "sandbox.serve":
-        options = parse_serve(rest[2:])
+    if rest[1] in PARSERS:
+        options = PARSERS[rest[1]](rest[2:])
+        assert options.host == "0.0.0.0"  # noqa: S104 - inside its container
         assert f":{options.port}/sandbox/health" in service.raw["healthcheck"]["test"][-1]
         assert any(fill_in(port).endswith(f":{options.port}") for port in service.raw["ports"])
     else:
@@ -292,7 +295,7 @@ def test_check_of_commands_can_fail() -> None:
     with pytest.raises(SystemExit):
         check_airflow(["scheduler", "--no-such-option"])
     with pytest.raises(SystemExit):
-        parse_serve(["aws"])
+        read_aws_arguments(["--port", "4566"])
 
 
 def test_project_is_where_the_images_and_airflow_look_for_it() -> None:
