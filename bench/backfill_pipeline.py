@@ -21,8 +21,8 @@ from bench.machine import describe_machine, print_machine, read_load
 from mag7.lake.keys import run_segment
 from mag7.lake.objects import ObjectMissingError
 from mag7.lake.tables import list_tables
+from mag7.runs.record import Failure, read_section
 from mag7.sessions import list_sessions
-from mag7.tasks.reports import FAILURE, read_report
 from sandbox.airflow_home import TaskRun
 from sandbox.scheduler import LocalAirflow, ScheduledRun, run_airflow
 from sandbox.stack import Stack, run_stack
@@ -150,9 +150,9 @@ def read_month(airflow: LocalAirflow, stack: Stack, run: ScheduledRun, sessions:
 def read_failure(stack: Stack, run_id: str) -> str:
     """Give a failed run's own words."""
     try:
-        return str(read_report(open_stack(stack).store, run_segment(DAG, run_id), FAILURE)["message"])
+        return read_section(open_stack(stack).store, run_segment(DAG, run_id), Failure).message
     except ObjectMissingError:
-        return "failed without a report"
+        return "failed without a word in its record"
 
 
 def time_stages(tasks: Iterable[TaskRun]) -> dict[str, StageTime]:

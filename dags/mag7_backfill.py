@@ -21,8 +21,7 @@ changes back between two sessions that were asked, or is missing there for a whi
 month, as a span never reaches over a month's last session. A session's document names the answers that it rests on.
 
 **How far it is.** Each task of `collect_closes`, `collect_counts` and `build_market_data` says in its log how many
-sessions and calls are done and left, and when that will be collected, then built, at this rate; with the connection
-`airflow_api` the run's note says so, too.
+sessions and calls are done and left, and when that will be collected, then built, at this rate.
 
 **When it fails.** The failing task's last log line says what happened and what to do. Everything fetched is kept, and
 sessions of the month that are not refused are published and loaded: `report_refusals` then fails and names the others,
@@ -44,8 +43,8 @@ with `repeat`. Where a kept answer is wrong, trigger mag7_daily with `trading_da
 
 **Manifest, asset events, alerts.** `write_run_manifest` and `send_alert` end every run, as in mag7_daily.
 
-**Connections and settings.** As mag7_daily; `airflow_api` (optional) for the run's note. `collect_counts` shares the
-pool `polygon` and the key's rate limit with mag7_daily, whose tasks go first.
+**Connections and settings.** As mag7_daily. `collect_counts` shares the pool `polygon` and the key's rate
+limit with mag7_daily, whose tasks go first.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ from airflow.sdk import dag, get_current_context, task, task_group
 from airflow.sdk.exceptions import AirflowSkipException
 
 from mag7.paths import SQL
-from mag7.tasks import backfill, collect, document, search, summary
+from mag7.tasks import backfill, collect, document, ending, search, summary
 from mag7.tasks.assets import describe_events, list_warehouse_assets
 from mag7.tasks.groups import check_window, default_args, end_run, load_window, publish_window, transform_window
 from mag7.tasks.request import Asking, range_params, read_range
@@ -137,11 +136,10 @@ def build_market_data(part: Window, window: Window) -> dict[str, str]:
 
 @task(outlets=list_warehouse_assets())
 def summarise(window: Window, counts: Any) -> dict[str, int]:
-    """Report what the run did: sessions, calls, bytes, and seconds by stage."""
+    """Record what the run did: sessions, calls, bytes, and seconds by stage."""
     context = get_current_context()
     describe_events(context["outlet_events"], list_warehouse_assets(), {"sessions": window["sessions"]})
-    finished = context["ti"].get_task_breadcrumbs(context["dag_run"].dag_id, context["dag_run"].run_id)
-    return summary.summarise_range(window, counts, summary.add_stages(finished))
+    return summary.summarise(window, counts, ending.time_stages(context))
 
 
 @task_group(group_id="collect")

@@ -38,7 +38,7 @@ changed unless `publish` ran; everything fetched is kept.
 | publish_splits | a file of splits is damaged: it is named | delete it, clear the task |
 | publish_sessions | S3 or the catalog refused a write; newer facts change the session | clear it; clear the whole run |
 | load.* | the load was rolled back, or differs from the lake | clear `write_manifests` and what follows |
-| summarise | a report of the run is missing | clear the task that writes it |
+| summarise | a section of the run's record is missing | clear the task that writes it |
 | report_refusals | a session of the window was refused | as for the gate that refused it |
 | write_run_manifest | the lake cannot be read or written; the run's own end stays | read the log, clear it |
 | send_alert | the topic refuses, or tasks cannot be read; the run's own end stays | read the log, clear it |
@@ -50,7 +50,7 @@ and the publishing tasks emit an asset event a table (`mag7://warehouse/<table>`
 **Alerts.** `send_alert` ends every run: where a task failed, a session was refused or is partial, or a scheduled run
 ended more than MAG7_LATE_HOURS after it was due, it sends one message to the SNS topic MAG7_ALERT_TOPIC (without one
 it only logs it): what failed, what was kept, the command that repeats it or asks again. It goes out without the lake,
-too, and then says that the run's reports could not be read.
+too, and then says that the run's record could not be read.
 
 **Connections and settings.** `aws_default`, `polygon_default` (the key is its password); pool `polygon`; the
 environment variables of `mag7.settings`.
@@ -65,7 +65,7 @@ import pendulum
 from airflow.sdk import dag, get_current_context, task, task_group
 
 from mag7.paths import SQL
-from mag7.tasks import collect, corrections, document, session, summary
+from mag7.tasks import collect, corrections, document, ending, session, summary
 from mag7.tasks.assets import describe_events, list_warehouse_assets
 from mag7.tasks.groups import check_window, default_args, end_run, load_window, publish_window, transform_window
 from mag7.tasks.request import Request, read_request, request_params
@@ -147,9 +147,10 @@ def add_corrected(window: Window) -> Window:
 
 @task(outlets=list_warehouse_assets())
 def summarise(window: Window, counts: Any) -> dict[str, int]:
-    """Report the published sessions, and explain the line that was asked about."""
-    describe_events(get_current_context()["outlet_events"], list_warehouse_assets(), {"sessions": window["sessions"]})
-    return summary.summarise(window, counts, asked_for().explain)
+    """Log and record the published sessions, and explain the line that was asked about."""
+    context = get_current_context()
+    describe_events(context["outlet_events"], list_warehouse_assets(), {"sessions": window["sessions"]})
+    return summary.summarise(window, counts, ending.time_stages(context), asked_for().explain)
 
 
 @task_group(group_id="collect")

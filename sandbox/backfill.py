@@ -14,10 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from mag7.lake.keys import run_segment
-from mag7.lake.objects import ObjectMissingError
-from mag7.tasks.backfill import RANGE
-from mag7.tasks.reports import read_report
-from mag7.tasks.summary import SUMMARY, tabulate_range
+from mag7.runs.record import read_record
+from mag7.runs.table import tabulate_run
 from sandbox.airflow_home import AirflowCommandError, find_run, list_task_runs, prepare_airflow, run_dag
 from sandbox.demo import WRONG_SETTING, explain_failure, open_sandbox_store, succeeded
 from sandbox.processes import ServerNotReadyError
@@ -26,7 +24,6 @@ from sandbox.setup import set_up_sandbox
 from sandbox.stack import ROOT, FolderInUseError, Stack, run_stack
 
 DAG = "mag7_backfill"
-FIRST_TASK = "resolve_window"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -63,13 +60,13 @@ def fill(stack: Stack, params: Mapping[str, Any]) -> bool:
     run_id = find_run(stack, DAG, began)
     tasks = list_task_runs(stack, DAG, run_id) if run_id else []
     store, segment = open_sandbox_store(stack.environment()), run_segment(DAG, run_id or "")
-    try:
-        _say("\n" + tabulate_range(read_report(store, segment, SUMMARY)))
-    except ObjectMissingError:
-        if any(task.task_id == FIRST_TASK and task.state == "skipped" for task in tasks):
-            asked = read_report(store, segment, RANGE)["asked"]
-            _say(f"\nall {len(asked)} sessions from {asked[0]} to {asked[-1]} are complete: nothing was to be done")
-            return True
+    record = read_record(store, segment, {task.task_id: task.state or "" for task in tasks})
+    asked = record.asked.asked if record.asked else []
+    if record.summary and record.asked:
+        _say("\n" + tabulate_run(record.summary, len(record.asked.complete), record.refused))
+    elif record.idle:
+        _say(f"\nall {len(asked)} sessions from {asked[0]} to {asked[-1]} are complete: nothing was to be done")
+        return True
     if not succeeded(tasks):
         _say(f"\nFAILED: {explain_failure(store, segment, tasks) if tasks else 'no task ran'}\nThe whole log: {log}")
         return False

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from mag7.lake.keys import run_segment
 from mag7.lake.objects import ObjectMissingError
-from mag7.tasks.constituents import PROPOSAL
-from mag7.tasks.reports import read_report
+from mag7.runs.record import read_section
+from mag7.tasks.constituents import Proposed
 from sandbox.airflow_home import AirflowCommandError, find_run, list_task_runs, prepare_airflow, read_conf, run_dag
 from sandbox.demo import LATEST, WRONG_SETTING, explain_failure, open_sandbox_store, read_date
 from sandbox.processes import ServerNotReadyError
@@ -59,9 +59,9 @@ def run_evening(stack: Stack, day: str) -> bool:
     queued = find_run(stack, REPAIR, began)
     store, segment = open_sandbox_store(environment), run_segment(DAG, run_id or "")
     try:
-        report = read_report(store, segment, PROPOSAL)
-        print("\n".join(report["lines"]))
-        for question in report["questions"]:
+        proposed = read_section(store, segment, Proposed)
+        print("\n".join(proposed.lines))
+        for question in proposed.questions:
             print(f"To answer a question, trigger mag7_decide with its id, in an Airflow that runs: {question}")
     except ObjectMissingError:
         print("nothing was proposed")

@@ -20,12 +20,12 @@ from typing import Any
 
 import boto3
 
-from mag7.lake.keys import run_segment
-from mag7.lake.objects import ObjectMissingError, ObjectStore
+from mag7.lake.keys import document_key, run_segment
+from mag7.lake.objects import ObjectStore
+from mag7.runs.record import Built, Checks, Loaded, Summary, read_record, read_section
+from mag7.runs.table import tabulate_session
 from mag7.sessions import last_closed_session
 from mag7.settings import SettingInvalidError, SettingMissingError, read_settings
-from mag7.tasks.reports import FAILURE, read_report
-from mag7.tasks.summary import SUMMARY, tabulate_session
 from sandbox.airflow_home import AirflowCommandError, TaskRun, find_run, list_task_runs, prepare_airflow, run_dag
 from sandbox.processes import ServerNotReadyError
 from sandbox.provision import ProvisioningError
@@ -51,6 +51,17 @@ STAGES = {
 WRONG_SETTING = (SettingInvalidError, SettingMissingError)
 PUBLISHING_TASK = "publish_sessions"
 CHANGES_SHOWN = 12
+FIGURES = (
+    "mag7_pct_of_sp500",
+    "line_sum_mag7_pct",
+    "total_mag7_market_cap",
+    "sp500_total_market_cap",
+    "line_sum_market_cap",
+    "coverage_pct",
+    "quality",
+    "membership_provisional",
+)
+"""What the summary repeats of a session's metrics."""
 RAN = ("success", "failed")
 LAST_TASK = "report_refusals"
 
@@ -141,7 +152,7 @@ def demonstrate(stack: Stack, day: str, params: Mapping[str, Any], *, started: f
     if not succeeded(tasks):
         published = any(task.task_id == PUBLISHING_TASK and task.state in RAN for task in tasks)
         return _refuse(day, explain_failure(store, segment, tasks), log, started, published=published)
-    return _summarise(stack, read_report(store, segment, SUMMARY), day, tasks, started)
+    return _summarise(stack, segment, day, tasks, started)
 
 
 def succeeded(tasks: Sequence[TaskRun]) -> bool:
@@ -159,11 +170,11 @@ def _explain_no_task(day: str, log: Path) -> str:
 
 
 def explain_failure(store: ObjectStore, segment: str, tasks: Sequence[TaskRun]) -> str:
-    try:
-        return str(read_report(store, segment, FAILURE)["message"])
-    except ObjectMissingError:
-        failed = [task.task_id for task in tasks if task.state == "failed"]
-        return f"{', '.join(failed) or 'the run'} failed without leaving a report: its error is at the log's end"
+    failure = read_record(store, segment).failure
+    if failure:
+        return failure.message
+    failed = [task.task_id for task in tasks if task.state == "failed"]
+    return f"{', '.join(failed) or 'the run'} failed without a word in its record: its error is at the log's end"
 
 
 def _refuse(day: str, reason: str, logs: Path, started: float, *, published: bool = False) -> Outcome:
@@ -172,29 +183,45 @@ def _refuse(day: str, reason: str, logs: Path, started: float, *, published: boo
     return Outcome({"trading_date": day, "refused": reason, "seconds": round(time.monotonic() - started, 1)}, False)
 
 
-def _summarise(stack: Stack, report: Mapping[str, Any], day: str, tasks: Sequence[TaskRun], started: float) -> Outcome:
-    # Corrected sessions come before the one that was asked for; a rebuild reports its first.
-    session = next((found for found in report["sessions"] if found["trading_date"] == day), report["sessions"][0])
-    calls = _count_served(stack.polygon_url) if stack.simulated else report["calls"]
+def _summarise(stack: Stack, segment: str, day: str, tasks: Sequence[TaskRun], started: float) -> Outcome:
+    store = open_sandbox_store(stack.environment())
+    told, changes = read_section(store, segment, Summary), read_section(store, segment, Built).changes
+    checks, loaded = read_section(store, segment, Checks).checks, read_section(store, segment, Loaded)
+    documents = {one: json.loads(store.get(document_key(date.fromisoformat(one)))) for one in told.sessions}
+    # Corrected sessions come before the one that was asked for; a rebuild tells of its first.
+    document = documents.get(day) or next(iter(documents.values()))
     stages = time_stages(tasks)
     summary = {
-        **session,
-        "ranking": [{"ticker": item["ticker"], "market_cap": item["market_cap"]} for item in session["ranking"]],
-        "checks": report["checks"],
-        "rows_loaded": report["rows_loaded"][session["trading_date"]],
-        "splits_loaded": report["splits_loaded"],
-        "calls": calls,
-        "changes": report["changes"],
+        **_take_figures(document),
+        "checks": [check.model_dump() for check in checks],
+        "rows_loaded": loaded.rows[document["trading_date"]],
+        "splits_loaded": loaded.splits,
+        "calls": _count_served(stack.polygon_url) if stack.simulated else told.calls,
+        "changes": changes,
         "stages": stages,
         "seconds": round(time.monotonic() - started, 1),
     }
-    for found in report["sessions"]:
+    for found in documents.values():
         _say("\n" + tabulate_session(found))
-    for text in report["explained"]:
+    for text in told.explained:
         _say(text)
-    _say(_tabulate_changes(report["changes"]))
+    _say(_tabulate_changes(changes))
     _say(_tabulate_run(summary, stages))
     return Outcome(summary, True)
+
+
+def _take_figures(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Take out of a published document what the summary for programs repeats."""
+    metrics, ranking = document["concentration_metrics"], document["rankings"]["by_market_cap"]
+    return {
+        "trading_date": document["trading_date"],
+        "source": document["source"],
+        **{name: metrics[name] for name in FIGURES},
+        "companies": metrics["companies_priced"],
+        "facts": document.get("facts"),
+        "ranking": [{"ticker": item["ticker"], "market_cap": item["market_cap"]} for item in ranking],
+        "failed_collections": document["sp500_details"]["failed_tickers"],
+    }
 
 
 def _tabulate_changes(changes: Mapping[str, Sequence[str]]) -> str:

@@ -19,11 +19,9 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from mag7.errors import Mag7Error
 from mag7.settings import read_settings
-from mag7.tasks.run_note import API_CONNECTION
 from sandbox.airflow_home import POOL, PREPARE_SECONDS, AirflowCommandError
 from sandbox.provision import ProvisioningError
 from sandbox.setup import set_up_sandbox
@@ -77,17 +75,7 @@ def describe_connections(environ: Mapping[str, str]) -> dict[str, dict[str, obje
             "extra": {"region_name": region, "endpoint_url": endpoint},
         }
     polygon: dict[str, object] = {"conn_type": "http", "password": key}
-    return {"aws_default": aws, "polygon_default": polygon, **_describe_own_api(environ)}
-
-
-def _describe_own_api(environ: Mapping[str, str]) -> dict[str, dict[str, object]]:
-    """Describe the way to Airflow's own API, by which tasks write their run's note."""
-    address = urlsplit(environ.get("AIRFLOW__CORE__EXECUTION_API_SERVER_URL", ""))
-    if not address.hostname:
-        return {}
-    password = environ.get(PASSWORD_VARIABLE) or DEVELOPMENT_PASSWORD
-    place = {"schema": address.scheme, "host": address.hostname, "port": address.port or 80}
-    return {API_CONNECTION: {"conn_type": "http", **place, "login": USER, "password": password}}
+    return {"aws_default": aws, "polygon_default": polygon}
 
 
 def prepare_database(environ: Mapping[str, str]) -> None:

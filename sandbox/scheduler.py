@@ -72,7 +72,6 @@ class ScheduledRun:
     logical_date: datetime | None
     start: datetime | None
     end: datetime | None
-    note: str | None
 
     @property
     def ended(self) -> bool:
@@ -274,7 +273,6 @@ def _read_run(entry: Mapping[str, Any]) -> ScheduledRun:
         _read_time(entry["logical_date"]),
         _read_time(entry["start_date"]),
         _read_time(entry["end_date"]),
-        entry["note"],
     )
 
 

@@ -102,7 +102,6 @@ class Backfill:
             for module in ("collector", "search"):
                 patch.setattr(f"mag7.tasks.{module}.open_store", lambda settings: self.objects)
             patch.setattr("mag7.tasks.polygon_hook.PolygonHook.get_conn", lambda hook, settings: self.provider)
-            patch.setattr("mag7.tasks.progress.write_note", lambda text: False)
             patch.setattr("mag7.tasks.collect.datetime", SimpleNamespace(now=self._now.astimezone))
             if only is not None:
                 found = collect.list_session_lines

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from airflow.sdk import TriggerRule
 
-from mag7.tasks.reports import report_failure
+from mag7.tasks.ending import report_failure
 from mag7.tasks.retries import PassingFaultsPolicy
 from tests.dags.conftest import ROOT, Parsing
 

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from mag7.lake.keys import run_manifest_key, run_segment
-from mag7.lake.objects import ObjectMissingError
+from mag7.runs.record import RunRecord, read_record
 from mag7.sessions import list_sessions
-from mag7.tasks.reports import FAILURE, read_report
 from mag7.tasks.setup import Place
 from sandbox.scheduler import LocalAirflow, ScheduledRun, ScheduledTask, run_airflow
 from sandbox.stack import run_stack
@@ -51,9 +50,9 @@ class ScheduledHouse:
         """Wait for a run's end."""
         return self.airflow.wait_for_runs(dag_id, [run_id], seconds)[0]
 
-    def report(self, run: ScheduledRun, name: str, dag_id: str = DAG) -> dict[str, Any]:
-        """A report that a run left."""
-        return read_report(self.place.store, run_segment(dag_id, run.run_id), name)
+    def record(self, run: ScheduledRun, dag_id: str = DAG) -> RunRecord:
+        """The record that a run left."""
+        return read_record(self.place.store, run_segment(dag_id, run.run_id))
 
     def manifest(self, run: ScheduledRun) -> dict[str, Any]:
         """The manifest that a run of the backfill left."""
@@ -62,10 +61,8 @@ class ScheduledHouse:
 
     def failure(self, run: ScheduledRun, dag_id: str = DAG) -> str:
         """A run's own words about its failure, empty where there are none."""
-        try:
-            return str(self.report(run, FAILURE, dag_id)["message"])
-        except ObjectMissingError:
-            return ""
+        failure = self.record(run, dag_id).failure
+        return failure.message if failure else ""
 
     def tasks(self, run: ScheduledRun, dag_id: str = DAG) -> list[ScheduledTask]:
         """The run's task instances."""

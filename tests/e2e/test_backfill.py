@@ -15,6 +15,7 @@ import pytest
 
 from mag7.index.constituents import list_lines
 from mag7.lake.keys import answers_prefix
+from mag7.runs.record import RunRecord
 from sandbox.airflow_home import TaskRun
 from sandbox.scheduler import ScheduledRun
 from sandbox.tally import KeptCalls, SessionRows, count_kept, count_rows, count_served
@@ -58,6 +59,7 @@ class Undisturbed:
     """What one backfill left where nothing else happened."""
 
     runs: list[ScheduledRun]
+    records: list[RunRecord]
     failures: list[str]
     rows: list[SessionRows]
     published: Published
@@ -74,6 +76,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
         runs = house.airflow.wait_for_runs(DAG, [first, *months], 1500)
         return Undisturbed(
             runs,
+            [house.record(run) for run in runs],
             [house.explain(run) for run in runs if run.state != "success"],
             count_rows(house.place.warehouse),
             house.house.published(),
@@ -92,10 +95,9 @@ def disturbed(undisturbed: Undisturbed, tmp_path_factory: pytest.TempPathFactory
 class TestWhole:
     def test_every_month_has_one_run_that_succeeds(self, undisturbed: Undisturbed) -> None:
         assert undisturbed.failures == []
-        told = [(run.note or "").partition(";")[0] for run in undisturbed.runs]
-        assert told == [
-            f"{count} sessions published and loaded, 0 were complete, 0 refused" for count in (1, len(JUNE), len(JULY))
-        ]
+        for record, days in zip(undisturbed.records, ([FIRST], JUNE, JULY), strict=True):
+            assert record.summary and record.asked
+            assert (list(record.summary.sessions), record.asked.complete, record.refused) == (list(days), [], {})
         months = [run.logical_date.date().isoformat() for run in undisturbed.runs if run.logical_date]
         assert sorted(months) == [FIRST, "2022-06-01", "2022-07-01"]
 

@@ -224,7 +224,7 @@ class TestLake:
         assert {table: place[GOLDEN_DAY].rstrip("/").endswith(f"processed/{table}/trading_date={GOLDEN_DAY}")
                 for table, place in published.partitions.items()} == dict.fromkeys(TABLES, True)  # fmt: skip
 
-    def test_a_published_run_keeps_its_staging_for_clears_and_reports_no_failure(
+    def test_a_published_run_keeps_its_staging_for_clears_and_records_no_failure(
         self, golden: Command, house: House
     ) -> None:
         prefix = f"staging/{run_segment(demo.DAG, golden.run_id or '')}/"
@@ -235,13 +235,10 @@ class TestLake:
             "manifests",
             "market_data",
             "processed",
-            "reports",
+            "record",
         }
-        parts = (f"changes-{GOLDEN_DAY}", f"coverage-{GOLDEN_DAY}")
-        whole = ("changes", "checks", "corrections", "coverage", "summary", "warehouse")
-        assert {key for key in staged if key.startswith("reports/")} == {
-            f"reports/{name}.json" for name in (*whole, *parts)
-        }
+        sections = (f"built-{GOLDEN_DAY}", "built", "checks", "corrections", "loaded", "summary")
+        assert {key for key in staged if key.startswith("record/")} == {f"record/{name}.json" for name in sections}
 
 
 class TestManifest:
@@ -256,7 +253,7 @@ class TestManifest:
         (session,) = manifest["sessions"].values()
 
         assert (session["state"], session["rows"]) == ("loaded", golden.summary["rows_loaded"])
-        assert sum(session["origins"].values()) == len(document["constituents"])
+        assert sum(session["profile"]["origins"].values()) == len(document["constituents"])
         assert manifest["checks"] == golden.summary["checks"]
         assert LEAST_CALLS < manifest["run"]["calls"]["requests"] <= MOST_CALLS
         assert {"collect", "transform", "check", "load"} <= set(manifest["run"]["seconds_by_stage"])

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from mag7.errors import Mag7Error
-from mag7.lake.keys import report_key, run_segment, staged_document_key, staging_prefix
+from mag7.lake.keys import record_prefix, run_segment, staged_document_key, staging_prefix
 from mag7.polygon.refusals import LONGEST_RETRY_AFTER_SECONDS, describe_refusal
 from mag7.polygon.transport import Reply
 from mag7.sessions import sessions_asked_for
@@ -104,7 +104,7 @@ def check_run_id(names: tuple[str, str]) -> None:
     note_taken()
     assert SEGMENT.fullmatch(segment) and segment.startswith("mag7_daily-")
     assert staging_prefix(segment).count("/") == 1
-    assert report_key(segment, "summary").startswith(f"staging/{segment}/")
+    assert record_prefix(segment).startswith(f"staging/{segment}/")
     assert "/../" not in staged_document_key(segment, date(2024, 12, 13))
     if names[0] != names[1]:
         assert segment != run_segment("mag7_daily", names[1])

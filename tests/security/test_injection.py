@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 
 from mag7.errors import Mag7Error
 from mag7.lake import keys
+from mag7.runs.alert import repeat_command, trigger_command
+from mag7.runs.record import Summary, section_key
 from mag7.sessions import session_asked_for, sessions_asked_for
 from mag7.settings import read_settings
 from mag7.tasks import templates
-from mag7.tasks.alerts import repeat_command, trigger_command
 from mag7.tasks.request import read_range, read_request
 from mag7.tasks.window import make_window
 from tests.fuzz.hostile import ANY_LETTER, AWKWARD_TEXTS
@@ -60,7 +61,7 @@ def test_a_run_id_ends_no_quoted_text(run_id: str) -> None:
 def test_a_run_id_leads_out_of_no_folder(run_id: str) -> None:
     segment = keys.run_segment("mag7_daily", run_id)
     for key in (
-        keys.report_key(segment, "summary"),
+        section_key(segment, Summary),
         keys.manifest_key(segment, "splits"),
         keys.staged_document_key(segment, SESSION),
         keys.staged_table_prefix(segment, "processed", "splits", SESSION),

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "plugins" / "mag7"
 
-ROOMS = ("sessions", "lake", "polygon", "warehouse", "index", "constituents", "market", "tasks")
+ROOMS = ("sessions", "lake", "polygon", "warehouse", "index", "constituents", "market", "runs", "tasks")
 """From the ground up: a room may import those before it, and itself."""
 
 GROUND = {"errors", "paths"}

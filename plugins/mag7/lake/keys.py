@@ -83,9 +83,9 @@ def manifest_key(run: str, table: str) -> str:
     return f"{staging_prefix(run)}/manifests/{table}.json"
 
 
-def report_key(run: str, name: str) -> str:
-    """A small JSON report that a run leaves for people and programs: summary, refusals, failures."""
-    return f"{staging_prefix(run)}/reports/{name}.json"
+def record_prefix(run: str) -> str:
+    """Below it lie the sections of a run's record."""
+    return f"{staging_prefix(run)}/record/"
 
 
 def run_manifest_key(run: str) -> str:
@@ -101,11 +101,6 @@ def session_manifest_key(trading_date: date) -> str:
 def closes_key(run: str) -> str:
     """The closes that the parts of a run's search hold counts against."""
     return f"{staging_prefix(run)}/closes.json"
-
-
-def progress_prefix(run: str) -> str:
-    """Below it lies how far each task of a run is."""
-    return f"{staging_prefix(run)}/progress/"
 
 
 def processed_prefix(table: str, trading_date: date) -> str:

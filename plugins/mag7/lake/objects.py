@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -108,3 +109,12 @@ class ObjectStore:
         """Delete objects by key; a key without an object is no error."""
         for key in keys:
             self._client.delete_object(Bucket=self.bucket, Key=key, **self._owner)
+
+
+def parse_object(body: bytes) -> dict[str, Any] | None:
+    """Parse the JSON object that a task has left; None where it is none."""
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None

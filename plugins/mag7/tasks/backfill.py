@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from mag7.index.membership import MembershipUnknownError
 from mag7.index.pinned import pinned_facts
 from mag7.lake.keys import run_segment
+from mag7.runs.record import Asked, clear_record, write_section
+from mag7.runs.refusal import SessionRefusedError, refusal_sentence
 from mag7.sessions import SessionNotClosedError, day_asked_for, last_closed_session, sessions_asked_for
 from mag7.settings import read_settings
 from mag7.tasks.collect import list_session_lines
@@ -16,12 +18,8 @@ from mag7.tasks.connections import open_store
 from mag7.tasks.doubt import find_doubt
 from mag7.tasks.facts import pin_newest
 from mag7.tasks.polygon_hook import PolygonHook
-from mag7.tasks.progress import clear_progress
 from mag7.tasks.published import list_complete
-from mag7.tasks.refusals import SessionRefusedError, refusal_sentence
-from mag7.tasks.reports import clear_reports, write_report
 from mag7.tasks.request import RangeRequest
-from mag7.tasks.run_note import write_note
 from mag7.tasks.session import LONGEST_STRETCH, StretchTooLongError
 from mag7.tasks.window import Window, make_window, with_sessions
 
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-RANGE = "range"
 PART_SESSIONS = 6
 """Sessions that one mapped task builds: a month is done by four."""
 
@@ -49,8 +46,7 @@ def resolve_window(dag_run: DagRunProtocol, first: date, request: RangeRequest) 
     run = run_segment(dag_run.dag_id, dag_run.run_id)
     store = open_store(settings)
     facts = pin_newest(store, settings).name
-    clear_reports(store, run)
-    clear_progress(store, run)
+    clear_record(store, run)
     if request.sessions:
         asked = tuple(
             day for one in request.sessions for day in sessions_asked_for(one, one, dag_run.run_after, covered=first)
@@ -68,19 +64,13 @@ def resolve_window(dag_run: DagRunProtocol, first: date, request: RangeRequest) 
         )
     unknown = {day: [reason] for day, reason in find_doubt(store, pinned_facts(), sessions).items()}
     unknown |= {day.isoformat(): [reason] for day in sessions if (reason := find_gap(day)) is not None}
-    report = {
-        "asked": [day.isoformat() for day in asked],
-        "complete": sorted(day.isoformat() for day in complete),
-        "refused": unknown,
-    }
-    write_report(store, run, RANGE, report)
+    days = [day.isoformat() for day in asked]
+    write_section(store, run, Asked(asked=days, complete=sorted(map(str, complete)), refused=unknown))
     sessions = [day for day in sessions if day.isoformat() not in unknown]
     if unknown and not sessions:
         raise SessionRefusedError(refusal_sentence(unknown, asked=False))
     if sessions:
         PolygonHook().find_api_key()
-    else:
-        write_note(f"nothing was to be done: all {len(complete)} sessions were complete; 0 calls")
     log.info(
         "%s to %s: %d sessions, %d are complete, %d refused, %d to do; run %s",
         *(asked[0], asked[-1], len(asked), len(complete), len(unknown), len(sessions), run),

@@ -6,21 +6,19 @@ import logging
 from collections.abc import Sequence
 
 from mag7.lake.checks import CheckResult, judge_window, list_checks, read_violations, tabulate_results
+from mag7.runs.record import Check, Checks, write_section
+from mag7.runs.refusal import SessionRefusedError, refusal_sentence
 from mag7.settings import read_settings
 from mag7.tasks.connections import open_client, open_store
-from mag7.tasks.refusals import SessionRefusedError, refusal_sentence
-from mag7.tasks.reports import write_report
 from mag7.tasks.window import Window, list_window, with_sessions
 
 log = logging.getLogger(__name__)
-
-CHECKS = "checks"
 
 
 def judge_checks(window: Window, query_ids: Sequence[str]) -> Window:
     """Read every check's result and pass on the sessions that none objects to.
 
-    The checks ran in the order of ``list_checks``. All results are shown in one table and reported; raises
+    The checks ran in the order of ``list_checks``. All results are shown in one table and recorded; raises
     SessionRefusedError when no session is left.
     """
     athena = open_client("athena")
@@ -29,11 +27,8 @@ def judge_checks(window: Window, query_ids: Sequence[str]) -> Window:
     verdict = judge_window(list_window(window), results)
     log.info("checks on %d sessions:\n%s", len(window["sessions"]), tabulate_results(results))
     refusals = {session.isoformat(): list(reasons) for session, reasons in verdict.refused.items()}
-    report = {
-        "checks": [{"name": result.check, "passed": result.passed} for result in results],
-        "refused": refusals,
-    }
-    write_report(open_store(read_settings()), window["run"], CHECKS, report)
+    checks = [Check(name=result.check, passed=result.passed) for result in results]
+    write_section(open_store(read_settings()), window["run"], Checks(checks=checks, refused=refusals))
     if not verdict.accepted:
         raise SessionRefusedError(refusal_sentence(refusals))
     return with_sessions(window, verdict.accepted)

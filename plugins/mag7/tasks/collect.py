@@ -16,11 +16,11 @@ from mag7.market.response_reader import LOOK_BACK_SESSIONS
 from mag7.market.search import estimate_calls
 from mag7.polygon.collect import Call, CollectReport, grouped_daily, symbol_of, ticker_details
 from mag7.polygon.errors import NotYetReleasedError
+from mag7.runs.progress import CLOSES, Progress, name_part
 from mag7.sessions import NEW_YORK, group_months, previous_session
 from mag7.settings import read_settings
 from mag7.tasks.collector import NO_COUNTS, Collector, Counts, add_counts, count_calls
 from mag7.tasks.facts import with_facts
-from mag7.tasks.progress import CLOSES, Progress, name_part
 from mag7.tasks.request import Asking
 from mag7.tasks.window import Window, list_window
 

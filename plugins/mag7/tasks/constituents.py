@@ -24,6 +24,7 @@ from mag7.polygon.bodies import parse_ticker_details
 from mag7.polygon.collect import ticker_details
 from mag7.polygon.errors import BodyInvalidError, UnreachableError
 from mag7.polygon.source import SIMULATED, name_declared_source
+from mag7.runs.record import Section, write_section
 from mag7.sessions import last_closed_session, list_sessions, next_session, previous_session
 from mag7.settings import Settings, read_settings
 from mag7.tasks.collector import Collector
@@ -33,13 +34,11 @@ from mag7.tasks.facts import pin_newest, with_facts
 from mag7.tasks.published import read_published
 from mag7.tasks.questions import Recorded, list_answers, store_questions
 from mag7.tasks.received import RowFile, add_row_files, gather, mark_used, sort_rows
-from mag7.tasks.reports import write_report
 from mag7.tasks.request import Asking
 from mag7.tasks.window import Window, list_window
 
 log = logging.getLogger(__name__)
 
-PROPOSAL: Final = "proposal"
 BY_HAND: Final = "person: the inbox"
 ROUNDS: Final = 3
 """How often the provider is asked who symbols are, and the proposal made again with what it said."""
@@ -88,16 +87,27 @@ class Proposal:
         return digest_tables(self.tables) != dict(self.base.tables)
 
 
+class Proposed(Section):
+    """What an evening proposes to change, as the run's record has it; ``lines`` say it to people."""
+
+    base: str
+    confirmed_through: str
+    edits: list[str]
+    questions: list[str]
+    doubtful: list[str]
+    lines: list[str]
+
+
 @with_facts
 def propose_facts(window: Window) -> dict[str, Any]:
-    """Make a proposal and report it; nothing is published yet."""
+    """Make a proposal and record it; nothing is published yet."""
     store = open_store(read_settings())
     (session,) = list_window(window)
-    report = describe(make_proposal(store, read_settings(), session))
-    write_report(store, window["run"], PROPOSAL, report)
-    for line in report["lines"]:
+    proposed = describe(make_proposal(store, read_settings(), session))
+    write_section(store, window["run"], proposed)
+    for line in proposed.lines:
         log.info("%s", line)
-    return {name: report[name] for name in ("base", "confirmed_through", "edits", "questions")}
+    return proposed.model_dump(exclude={"doubtful", "lines"})
 
 
 def make_proposal(store: ObjectStore, settings: Settings, session: date) -> Proposal:
@@ -288,8 +298,8 @@ def list_repairs(store: ObjectStore, before: IndexFacts, after: IndexFacts, last
     return sorted(day for day in changed if any(store.list(document_key(day))))
 
 
-def describe(proposal: Proposal) -> dict[str, Any]:
-    """Describe a proposal for its report and the log."""
+def describe(proposal: Proposal) -> Proposed:
+    """Describe a proposal for the run's record and the log."""
     decision = proposal.decision
     edits = [
         f"{edit.table.value}: {_show(edit.before)} -> {_show(edit.after)} ({edit.decided.by}: {edit.decided.why})"
@@ -303,14 +313,14 @@ def describe(proposal: Proposal) -> dict[str, Any]:
         *(f"not used: {refused}" for refused in (*proposal.failures, *decision.refused)),
         *(f"open: {reason}" for reason in decision.reasons),
     ]
-    return {
-        "base": proposal.base.name,
-        "confirmed_through": decision.confirmed_through.isoformat(),
-        "edits": edits,
-        "questions": [question.id for question in decision.questions],
-        "doubtful": list(decision.doubtful),
-        "lines": lines,
-    }
+    return Proposed(
+        base=proposal.base.name,
+        confirmed_through=decision.confirmed_through.isoformat(),
+        edits=edits,
+        questions=[question.id for question in decision.questions],
+        doubtful=list(decision.doubtful),
+        lines=lines,
+    )
 
 
 def _show(row: Any) -> str:

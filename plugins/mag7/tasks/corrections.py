@@ -15,19 +15,18 @@ from mag7.polygon.answers import AnswerStore
 from mag7.polygon.bodies import DailyBar, parse_grouped_daily
 from mag7.polygon.collect import grouped_daily, ticker_details
 from mag7.polygon.errors import BodyInvalidError
+from mag7.runs.record import Corrections, write_section
 from mag7.sessions import previous_session
 from mag7.settings import Settings, read_settings
 from mag7.tasks.collector import NO_COUNTS, AnswerBook, Collector, Counts, add_counts
 from mag7.tasks.connections import open_store
 from mag7.tasks.facts import with_facts
 from mag7.tasks.published import read_published
-from mag7.tasks.reports import write_report
 from mag7.tasks.request import Asking
 from mag7.tasks.window import Window, list_window, with_sessions
 
 log = logging.getLogger(__name__)
 
-CORRECTIONS = "corrections"
 OTHER_PRICES = {"open_price": "open", "high_price": "high", "low_price": "low", "vwap": "vwap"}
 NOT_LOADED = "it was published, but its load did not end well"
 
@@ -72,7 +71,7 @@ def add_corrected(window: Window, *, wanted: bool) -> Window:
     """Add to a window the earlier sessions that must be published or loaded again.
 
     These are the ones whose closes differ from what is published, and those that were published but not loaded: a run
-    that stopped halfway is taken up again. What changed is logged and reported.
+    that stopped halfway is taken up again. What changed is logged and recorded.
     """
     settings = read_settings()
     store = open_store(settings)
@@ -87,7 +86,8 @@ def add_corrected(window: Window, *, wanted: bool) -> Window:
             log.warning("%s is built again: %s", day, "; ".join(found))
     if wanted:
         log.info("%d earlier sessions looked at, %d are built again", len(published), len(changes))
-    write_report(store, window["run"], CORRECTIONS, {day.isoformat(): found for day, found in changes.items()})
+    edits = {day.isoformat(): found for day, found in changes.items()}
+    write_section(store, window["run"], Corrections(edits=edits))
     return with_sessions(window, sorted({*sessions, *changes}))
 
 

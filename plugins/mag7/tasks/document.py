@@ -18,21 +18,20 @@ from mag7.market.document import Document, SessionFigures, compute_figures, enco
 from mag7.market.evidence import EvidenceReader
 from mag7.polygon.answers import AnswerStore, MixedSourcesError, require_one_source
 from mag7.polygon.source import SIMULATED
+from mag7.runs.progress import Progress
+from mag7.runs.record import Built, read_section, write_section
+from mag7.runs.refusal import SessionRefusedError, refusal_sentence
 from mag7.settings import Settings, read_settings
 from mag7.tasks.collect import list_seven_outside
 from mag7.tasks.collector import AnswerBook, open_reader
 from mag7.tasks.connections import open_store
 from mag7.tasks.facts import with_facts
 from mag7.tasks.last_known import add_last_known
-from mag7.tasks.progress import Progress
 from mag7.tasks.published import read_published
-from mag7.tasks.refusals import SessionRefusedError, refusal_sentence
-from mag7.tasks.reports import read_parts, write_part, write_report
 from mag7.tasks.window import Window, list_window, with_sessions
 
 log = logging.getLogger(__name__)
 
-COVERAGE, CHANGES = "coverage", "changes"
 CHANGES_SHOWN = 40
 
 
@@ -40,7 +39,7 @@ CHANGES_SHOWN = 40
 def build_market_data(window: Window, sessions_of_run: int | None = None) -> dict[str, str]:
     """Write every session's document into staging; returns session to key.
 
-    Reports what coverage forbids, and what differs from the document that is published. The window may be a part of a
+    Records what coverage forbids, and what differs from the document that is published. The window may be a part of a
     run's: with the number of all its sessions, the task says how far the run is.
 
     A session that gets no document, since nothing of it is priced or its answers are of two sources, is refused like
@@ -69,8 +68,7 @@ def build_market_data(window: Window, sessions_of_run: int | None = None) -> dic
         changes |= _compare_with_published(store, session, document)
         refusals[session.isoformat()] = judge_coverage(figures, settings)
         _log_figures(figures)
-    write_part(store, window["run"], COVERAGE, part, refusals)
-    write_part(store, window["run"], CHANGES, part, changes)
+    write_section(store, window["run"], Built(refused=refusals, changes=changes), part)
     if progress:
         progress.tell(sessions=len(sessions))
     return keys
@@ -128,9 +126,10 @@ def check_coverage(window: Window, parts: Sequence[Window] | None = None) -> Win
     """
     store = open_store(read_settings())
     names = [part["sessions"][0] for part in parts or [window]]
-    refusals: dict[str, list[str]] = read_parts(store, window["run"], COVERAGE, names)
-    write_report(store, window["run"], COVERAGE, refusals)
-    write_report(store, window["run"], CHANGES, read_parts(store, window["run"], CHANGES, names))
+    built = [read_section(store, window["run"], Built, name) for name in names]
+    refusals = {day: reasons for part in built for day, reasons in part.refused.items()}
+    changes = {day: found for part in built for day, found in part.changes.items()}
+    write_section(store, window["run"], Built(refused=refusals, changes=changes))
     for session, reasons in refusals.items():
         for reason in reasons:
             log.error("%s refused: %s", session, reason)

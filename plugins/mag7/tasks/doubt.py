@@ -13,9 +13,8 @@ from mag7.constituents.decision import Decision
 from mag7.errors import Mag7Error
 from mag7.index.facts import IndexFacts
 from mag7.lake.keys import fact_doubt_key
-from mag7.lake.objects import ObjectStore
+from mag7.lake.objects import ObjectStore, parse_object
 from mag7.sessions import list_sessions, next_session, previous_session
-from mag7.tasks.reports import parse_content
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +48,7 @@ def write_doubt(store: ObjectStore, decision: Decision) -> None:
 
 def _read_doubt(store: ObjectStore) -> dict[str, Any]:
     found = store.find(fact_doubt_key())
-    content = {} if found is None else parse_content(found.body)
+    content = {} if found is None else parse_object(found.body)
     if content is None:
         raise DoubtDamagedError(
             f"{store.uri(fact_doubt_key())} is damaged: delete it and run mag7_constituents, which writes it again"

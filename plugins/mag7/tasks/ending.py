@@ -1,114 +1,223 @@
-"""How a run ended, seen from its last tasks: the states of the others, and the reports that they left."""
+"""What tells of a run: its failures as they occur, and at its end the manifest and one message to whoever is on call.
+
+The last two are teardowns and not callbacks of the DAG. Airflow 3 runs those in the DAG processor: with that process's
+environment and role instead of the tasks', once, and with a log that nobody finds beside the run. A teardown runs
+whatever happened before it, is tried again, is cleared together with what it tells of, and leaves it to the run's other
+last task, report_refusals, whether the run has failed.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+import hashlib
+import logging
+import platform
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mag7.lake.keys import run_segment
+from mag7.errors import Mag7Error
+from mag7.index.pinned import find_pinned
+from mag7.lake.keys import record_prefix, run_segment
 from mag7.lake.objects import ObjectStore
-from mag7.tasks.backfill import RANGE
-from mag7.tasks.check import CHECKS
-from mag7.tasks.corrections import CORRECTIONS
-from mag7.tasks.document import COVERAGE
-from mag7.tasks.publish import WAREHOUSE
-from mag7.tasks.refusals import join_refusals
-from mag7.tasks.reports import FAILURE, read_report_if_any
-from mag7.tasks.summary import SUMMARY
+from mag7.lake.scripts import digest_scripts
+from mag7.paths import PACKAGE, SQL
+from mag7.polygon.answers import AnswerStore
+from mag7.runs.alert import Alert, compose_alert
+from mag7.runs.manifest import Maker, World
+from mag7.runs.record import Failure, RunRecord, read_record, write_section
+from mag7.settings import SettingInvalidError, SettingMissingError, Settings, read_alert_topic, read_settings
+from mag7.tasks.collector import AnswerBook, Counts, add_counts
+from mag7.tasks.connections import AWS_CONNECTION, open_store
+from mag7.tasks.facts import with_facts
+from mag7.tasks.published import read_published
 from mag7.tasks.window import Window
 
 if TYPE_CHECKING:
+    from airflow.sdk import Context
     from airflow.sdk.types import DagRunProtocol
 
-PUBLISHING, LOADING = "publish_sessions", "load.reconcile"
-"""The tasks after whose success sessions are in the lake, and in the warehouse."""
+log = logging.getLogger(__name__)
 
-WRITERS = {
-    RANGE: "resolve_window",
-    CORRECTIONS: "add_corrected",
-    COVERAGE: "check_coverage",
-    CHECKS: "check.judge_checks",
-    WAREHOUSE: LOADING,
-    SUMMARY: "summarise",
-}
-"""By report, the task that writes it: where that has not ended, the report is of an earlier attempt of the run."""
-
-ENDED = frozenset({"success", "failed"})
-NOTHING_TO_DO = "skipped"
-"""The state of a backfill's first task where every session is complete: it has reported that."""
-
-MANIFEST, ALERT = "write_run_manifest", "send_alert"
-"""The tasks that tell of a run; how they end themselves does not say how the run did."""
-
-MAPPED = re.compile(r"_\d+$")
-"""What Airflow appends to a mapped task's id to tell its instances apart."""
+PACKAGES = "apache-airflow apache-airflow-providers-amazon polygon-api-client pandas pandas-market-calendars pyarrow"
+RULES = ("counts_frozen_before", "minimum_", "maximum_")
+"""How the settings begin that decide what a figure is and whether it is published."""
 
 
-@dataclass(frozen=True)
-class Ending:
-    """How a run ended: the states of its tasks by id, its sessions (None: not resolved), its reports by name.
+class AlertNotSentError(Mag7Error):
+    """A topic did not take an alert; the run's own end stays as it is."""
 
-    ``late`` is by how much it ended after it was due, where that is late.
+    transient = True
+
+
+def hide_secrets(text: str) -> str:
+    """Take out of a text what Airflow masks in this process's logs: the key, connections' passwords."""
+    from airflow.sdk.log import redact  # type: ignore[attr-defined]
+
+    return str(redact(text))
+
+
+def report_failure(context: Context) -> None:
+    """Say a failed task's error as the last word of its log, and in the run's record.
+
+    Airflow calls this as on_failure_callback. The newest failure of a run is the one that it stopped at. Where the
+    settings do not say where the lake is, there is no record.
     """
-
-    dag_id: str
-    run_id: str
-    states: Mapping[str, str]
-    sessions: Sequence[str] | None
-    reports: Mapping[str, dict[str, Any]]
-    late: timedelta | None = None
-
-    @property
-    def run(self) -> str:
-        """The run's path segment in the lake."""
-        return run_segment(self.dag_id, self.run_id)
-
-    @property
-    def idle(self) -> bool:
-        """Whether every session was complete, so that nothing was done."""
-        return self.states.get(WRITERS[RANGE]) == NOTHING_TO_DO
-
-    @property
-    def failed(self) -> list[str]:
-        """The tasks that failed, but for those that tell of the run; a mapped one once."""
-        failed = {MAPPED.sub("", task) for task, state in self.states.items() if state == "failed"}
-        return sorted(failed - {MANIFEST, ALERT})
-
-    @property
-    def refused(self) -> dict[str, list[str]]:
-        """Sessions that a gate refused, and why."""
-        return join_refusals(*(self.reports.get(name) for name in (RANGE, COVERAGE, CHECKS)))
+    ti, error = context["ti"], context.get("exception")
+    kind, message = type(error).__name__, hide_secrets(str(error))
+    failure = Failure(task=ti.task_id, error=kind, message=message or kind, ours=isinstance(error, Mag7Error))
+    log.error("%s failed: %s", ti.task_id, failure.message)
+    # A teardown tells of the run, which has ended by then: what that stopped at must stay known.
+    tells = getattr(context.get("task"), "is_teardown", False)
+    if not tells and not isinstance(error, SettingMissingError | SettingInvalidError):
+        write_section(open_store(read_settings()), run_segment(ti.dag_id, context["dag_run"].run_id), failure)
 
 
-def read_ending(
-    ti: Any, dag_run: DagRunProtocol, window: Window | None, store: ObjectStore | None, late: timedelta | None = None
-) -> Ending:
-    """Read how the run of a task instance ended; without a ``store`` there are no reports."""
-    known: Mapping[str, Mapping[str, Any]] = ti.get_task_states(dag_id=ti.dag_id, run_ids=[dag_run.run_id])
-    states = {task: str(state) for task, state in known.get(dag_run.run_id, {}).items()}
-    run = run_segment(ti.dag_id, dag_run.run_id)
-    return Ending(
-        ti.dag_id,
-        dag_run.run_id,
-        states=states,
-        sessions=window["sessions"] if window else None,
-        reports=_read_reports(store, run, states) if store else {},
-        late=late,
+@with_facts
+def write_run_manifest(window: Window | None, counts: Sequence[Counts | Sequence[Counts] | None]) -> str | None:
+    """Write the manifest of the run that this task ends, whatever became of it; returns its address.
+
+    ``window`` is None where the run's sessions were not resolved; ``counts`` is what each collecting task counted, None
+    where it did not. Returns None where the settings do not say where the lake is.
+    """
+    from airflow.sdk import get_current_context
+
+    try:
+        settings = read_settings()
+    except Mag7Error as wrong:
+        # It is what the run failed of: its first task has said so.
+        log.error("no manifest can be written: %s", wrong)  # noqa: TRY400 - one line is enough
+        return None
+    context, store = get_current_context(), open_store(settings)
+    record, book = _read_run(context, window, store), AnswerBook(AnswerStore(store))
+
+    def list_split_keys(session: date) -> list[str]:
+        return [page.key for page in book.splits(session) or () if page.key]
+
+    maker = Maker(store, record, list_split_keys, partial(read_published, store), hide_secrets)
+    return maker.write(_describe_run(context, record, counts), partial(_describe_world, settings))
+
+
+def _read_run(
+    context: Context, window: Window | None, store: ObjectStore | None, late: timedelta | None = None
+) -> RunRecord:
+    """Read the record of the run that a task ends; without a ``store``, no more than Airflow knows."""
+    ti: Any = context["ti"]
+    run_id = context["dag_run"].run_id
+    known: dict[str, dict[str, Any]] = ti.get_task_states(dag_id=ti.dag_id, run_ids=[run_id])
+    states = {task: str(state) for task, state in known.get(run_id, {}).items()}
+    sessions = window["sessions"] if window else None
+    fields: dict[str, Any] = {"dag_id": ti.dag_id, "run_id": run_id, "sessions": sessions, "late": late}
+    if store is None:
+        return RunRecord(states=states, **fields)
+    return read_record(store, run_segment(ti.dag_id, run_id), states, **fields)
+
+
+def _describe_run(
+    context: Context, record: RunRecord, counts: Iterable[Counts | Sequence[Counts] | None]
+) -> dict[str, Any]:
+    """Give the run's names, params, times and calls; ``uncounted`` are the tasks whose calls are not among those."""
+    uncounted = [task for task, state in record.states.items() if task.startswith("collect.") and state != "success"]
+    return {
+        "dag_id": record.dag_id,
+        "run_id": record.run_id,
+        "folder": record.run,
+        "params": dict(context["params"]),
+        "began": context["dag_run"].start_date,
+        "ended": datetime.now(UTC),
+        "seconds_by_stage": time_stages(context),
+        "calls": add_counts(found for found in counts if found is not None),
+        "uncounted": sorted(uncounted),
+    }
+
+
+def time_stages(context: Context) -> dict[str, float]:
+    """Add up the seconds that the run's tasks took, by task group or task; those that never ran have none."""
+    ti: Any = context["ti"]
+    seconds: Counter[str] = Counter()
+    for task in ti.get_task_breadcrumbs(context["dag_run"].dag_id, context["dag_run"].run_id):
+        if task["duration"] is not None:
+            seconds[task["task_id"].partition(".")[0]] += task["duration"]
+    return {stage: round(total, 1) for stage, total in seconds.items()}
+
+
+def _describe_world(settings: Settings) -> World:
+    facts = find_pinned()
+    return World(
+        versions={
+            "python": platform.python_version(),
+            **{name: version(name) for name in PACKAGES.split()},
+            "glue_scripts": digest_scripts(),
+            "mag7": _digest_files(PACKAGE.rglob("*.py")),
+            "sql": _digest_files(SQL.rglob("*.sql")),
+        },
+        rules={name: str(value) for name, value in vars(settings).items() if name.startswith(RULES)},
+        facts={"version": facts.name or facts.version, **facts.digests} if facts else {},
     )
 
 
-def _read_reports(store: ObjectStore, run: str, states: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Read the reports of this attempt of a run: an earlier one may have left others, since any task can be cleared."""
-    names = [
-        name
-        for name, writer in WRITERS.items()
-        if states.get(writer) in (ENDED | {NOTHING_TO_DO} if name == RANGE else ENDED)
-    ]
-    failed = {MAPPED.sub("", task) for task, state in states.items() if state == "failed"}
-    found = {name: read_report_if_any(store, run, name) for name in names}
-    failure = read_report_if_any(store, run, FAILURE)
-    found[FAILURE] = failure if failure and failure["task"] in failed else None
-    return {name: report for name, report in found.items() if report is not None}
+def _digest_files(paths: Iterable[Path]) -> str:
+    """Give the SHA-256 of files joined in the order of their names."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(paths))).hexdigest()
+
+
+def send_alert(window: Window | None, *, can_be_late: bool = True) -> str | None:
+    """Say how the run ended, where it did not end well; returns the message's subject, None where there is nothing.
+
+    The message goes to the log, then to the SNS topic of the settings; raises AlertNotSentError where that is refused.
+    """
+    from airflow.sdk import get_current_context
+
+    context = get_current_context()
+    late = address = unread = None
+    try:
+        settings = read_settings()
+        late = measure_delay(context["dag_run"], datetime.now(UTC), settings) if can_be_late else None
+        store = open_store(settings)
+        record = _read_run(context, window, store, late)
+        address = store.uri(record_prefix(record.run))
+    except _list_faults() as fault:
+        # What the run failed of must not keep it from being told: Airflow's task states suffice for that.
+        record, unread = _read_run(context, window, None, late), str(fault)
+    alert = compose_alert(record, hide_secrets, address, unread)
+    if alert is None:
+        log.info("nothing to report")
+        return None
+    log.warning("%s\n%s", alert.subject, alert.body)
+    _publish(alert)
+    return alert.subject
+
+
+def _list_faults() -> tuple[type[Exception], ...]:
+    """List the errors by which the lake or the topic, the connection there or a setting is refused."""
+    from airflow.sdk.exceptions import AirflowException
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    return Mag7Error, AirflowException, BotoCoreError, ClientError
+
+
+def measure_delay(dag_run: DagRunProtocol, now: datetime, settings: Settings) -> timedelta | None:
+    """Say by how much a scheduled run ends after it was due, None where that is not late."""
+    delay = now - dag_run.run_after
+    return delay if dag_run.run_type == "scheduled" and delay > timedelta(hours=settings.late_hours) else None
+
+
+def _publish(alert: Alert) -> None:
+    from airflow.providers.amazon.aws.hooks.sns import SnsHook
+
+    try:
+        topic = read_alert_topic()
+        if not topic:
+            log.info("MAG7_ALERT_TOPIC is not set: the alert stands in this log only")
+            return
+        hook: Any = SnsHook(aws_conn_id=AWS_CONNECTION, region_name=topic.split(":")[3])  # type: ignore[no-untyped-call]
+        hook.publish_to_target(topic, alert.body, alert.subject)
+    except _list_faults() as refused:
+        raise AlertNotSentError(
+            f"the alert {alert.subject!r} could not be sent, its text stands above in this log: "
+            f"{hide_secrets(str(refused))}. Mend MAG7_ALERT_TOPIC, or the right to publish there, then clear send_alert"
+        ) from refused
+    log.info("the alert was sent to %s", topic)

@@ -9,10 +9,9 @@ from airflow.sdk import get_current_context, task, task_group
 
 from mag7.lake.checks import list_checks
 from mag7.lake.scripts import GLUE_JOBS
-from mag7.tasks import alerts, check, publish, run_manifest, transform
+from mag7.tasks import check, ending, publish, transform
 from mag7.tasks.assets import describe_events, list_lake_assets, list_split_assets
 from mag7.tasks.operators import CheckOperator, GlueRunOperator, WarehouseOperator
-from mag7.tasks.reports import report_failure
 from mag7.tasks.retries import PassingFaultsPolicy
 from mag7.tasks.templates import template_glue_arguments
 from mag7.tasks.window import Window
@@ -40,7 +39,7 @@ def default_args() -> dict[str, Any]:
         "retry_exponential_backoff": 2.0,
         "retry_policy": PassingFaultsPolicy(),
         "execution_timeout": timedelta(hours=2),
-        "on_failure_callback": report_failure,
+        "on_failure_callback": ending.report_failure,
     }
 
 
@@ -128,21 +127,21 @@ def end_run(window: Handed, counts: Handed, *, can_be_late: bool) -> None:
 
     ``counts`` are of the collecting tasks. A DAG that catches up with long ago cannot be late.
     """
-    manifest: Any = task(run_manifest.write_run_manifest)(window, counts)
+    manifest: Any = task(ending.write_run_manifest)(window, counts)
     _end_with(manifest)
     alert_at_end(window, can_be_late=can_be_late)
 
 
 def alert_at_end(window: Handed, *, can_be_late: bool) -> None:
     """End the DAG that is being wired with one message about what went wrong, whatever did."""
-    alert: Any = task(alerts.send_alert)(window, can_be_late=can_be_late)
+    alert: Any = task(ending.send_alert)(window, can_be_late=can_be_late)
     _end_with(alert)
 
 
-def _end_with(ending: Any) -> None:
+def _end_with(teller: Any) -> None:
     """Let a task follow every other, whatever became of them: a branch that failed must not speak for one that runs.
 
     As a teardown it is no leaf of the run, so its own end makes no failed run green and no good one red.
     """
-    last = ending.as_teardown(on_failure_fail_dagrun=False).operator
+    last = teller.as_teardown(on_failure_fail_dagrun=False).operator
     [other for other in last.dag.tasks if other is not last] >> last

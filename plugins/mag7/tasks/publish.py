@@ -11,17 +11,15 @@ from mag7.lake import publish, splits
 from mag7.lake.keys import analytics_key, manifest_key, pending_key, staged_splits_key
 from mag7.lake.objects import ObjectStore
 from mag7.lake.tables import SPLITS, Table, list_tables
+from mag7.runs.record import Loaded, write_section
 from mag7.settings import read_settings
 from mag7.tasks.connections import open_client, open_store
 from mag7.tasks.facts import require_current
-from mag7.tasks.reports import write_report
 from mag7.tasks.window import Window, list_window
 from mag7.warehouse.load import encode_manifest
 from mag7.warehouse.reconcile import Tallies, Tally, name_split, require_equal
 
 log = logging.getLogger(__name__)
-
-WAREHOUSE = "warehouse"
 
 
 def publish_sessions(window: Window) -> Window:
@@ -91,7 +89,7 @@ def reconcile(window: Window, counted: list[dict[str, Any]]) -> dict[str, int]:
         for session in list_window(window)
     }
     _clear_marks(store, window)
-    write_report(store, window["run"], WAREHOUSE, {"rows": rows, "splits": len(known)})
+    write_section(store, window["run"], Loaded(rows=rows, splits=len(known)))
     return {table.name: sum(found[table.name] for found in rows.values()) for table in list_tables()}
 
 

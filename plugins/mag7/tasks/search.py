@@ -23,13 +23,13 @@ from mag7.market.search import choose_sessions, count_steps, estimate_calls, lis
 from mag7.polygon.answers import AnswerStore
 from mag7.polygon.collect import TICKER_DETAILS, Call, ticker_details
 from mag7.polygon.errors import PlanRefusedError
+from mag7.runs.progress import Progress, name_part
 from mag7.sessions import group_months, list_sessions, month_ends, previous_session
 from mag7.settings import Settings, read_settings
 from mag7.tasks.collect import list_session_lines
 from mag7.tasks.collector import AnswerBook, Collector, Counts, add_counts, count_calls, open_reader
 from mag7.tasks.connections import open_store
 from mag7.tasks.facts import with_facts
-from mag7.tasks.progress import Progress, name_part
 from mag7.tasks.request import Asking
 from mag7.tasks.window import Window, list_window
 

@@ -14,6 +14,7 @@ from mag7.index.pinned import pinned_facts
 from mag7.lake.keys import document_key, run_segment
 from mag7.lake.objects import ObjectStore
 from mag7.market.explain import LineUnknownError
+from mag7.runs.record import clear_record
 from mag7.sessions import ClosedAtShortNoticeError, list_sessions, require_open, session_asked_for
 from mag7.settings import read_settings
 from mag7.tasks.collect import list_session_lines
@@ -21,7 +22,6 @@ from mag7.tasks.connections import open_store
 from mag7.tasks.doubt import require_members
 from mag7.tasks.facts import pin_newest
 from mag7.tasks.polygon_hook import PolygonHook
-from mag7.tasks.reports import clear_reports
 from mag7.tasks.request import Asking, Request
 from mag7.tasks.window import Window, make_window
 
@@ -55,7 +55,7 @@ def resolve_session(dag_run: DagRunProtocol, first: date, request: Request) -> W
     run = run_segment(dag_run.dag_id, dag_run.run_id)
     store = open_store(settings)
     facts = pin_newest(store, settings).name
-    clear_reports(store, run)
+    clear_record(store, run)
     if request.asking is not Asking.NOTHING:
         PolygonHook().find_api_key()
     if dag_run.run_type == "scheduled" and dag_run.logical_date is not None:
@@ -86,7 +86,7 @@ def resolve_evening(dag_run: DagRunProtocol, first: date) -> Window:
     store = open_store(settings)
     run = run_segment(dag_run.dag_id, dag_run.run_id)
     facts = pin_newest(store, settings).name
-    clear_reports(store, run)
+    clear_record(store, run)
     if dag_run.run_type == "scheduled" and dag_run.logical_date is not None:
         require_open(dag_run.logical_date.date())
     return make_window(run, [session_asked_for(dag_run.logical_date, dag_run.run_after, first=first)], facts)

@@ -15,10 +15,10 @@ from mag7.errors import Mag7Error
 from mag7.lake import catalog, scripts
 from mag7.lake.fact_log import FactLog
 from mag7.lake.objects import ObjectStore
+from mag7.runs.record import clear_record
 from mag7.settings import Settings, read_settings
 from mag7.tasks import facts
 from mag7.tasks.connections import share_session
-from mag7.tasks.reports import clear_reports
 from mag7.tasks.templates import REDSHIFT_SCHEMA
 from mag7.warehouse import migrations
 from mag7.warehouse.schema import list_faults, read_columns
@@ -70,7 +70,7 @@ def check_infrastructure(run: str) -> None:
             f"missing: {'; '.join(missing)}. Create that with the infrastructure code (sandbox/provision.py shows each"
             " piece), then run mag7_setup again"
         )
-    clear_reports(place.store, run)
+    clear_record(place.store, run)
 
 
 def upload_scripts() -> int:

@@ -44,10 +44,6 @@ def test_marks_of_pending_sessions_lie_below_their_prefix():
     assert keys.pending_key(date(2024, 12, 13)).startswith(keys.pending_prefix())
 
 
-def test_a_runs_progress_is_none_of_its_reports():
-    assert not keys.progress_prefix("run").startswith(keys.report_key("run", "").removesuffix(".json"))
-
-
 @given(st.text(max_size=20), st.text(max_size=20))
 def test_two_runs_never_share_a_segment(first: str, second: str):
     assert (keys.run_segment("d", first) == keys.run_segment("d", second)) == (first == second)

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from mag7.lake.keys import analytics_key, document_key, pending_key
 from mag7.lake.objects import ObjectStore
 from mag7.lake.tables import list_tables
+from mag7.runs.progress import Progress, read_steps
+from mag7.runs.record import Asked, Failure, read_section, write_section
+from mag7.runs.refusal import SessionRefusedError
 from mag7.sessions import NotASessionError, SessionNotClosedError, SessionTooEarlyError, list_sessions
 from mag7.settings import SettingMissingError
-from mag7.tasks.backfill import PART_SESSIONS, RANGE, divide_window, resolve_window
+from mag7.tasks.backfill import PART_SESSIONS, divide_window, resolve_window
 from mag7.tasks.polygon_hook import KeyNotFoundError
-from mag7.tasks.progress import Progress, read_steps
-from mag7.tasks.refusals import SessionRefusedError
-from mag7.tasks.reports import FAILURE, read_report, write_report
 from mag7.tasks.request import RangeRequest
 from mag7.tasks.session import StretchTooLongError
 from mag7.tasks.window import Window, list_window, make_window
@@ -98,7 +98,7 @@ class TestMonth:
         window = resolve_window(run, FIRST, RangeRequest(None, None, repeat=False))
 
         assert list_window(window)[-1] == date(2027, 2, 3)
-        refused = read_report(store, window["run"], RANGE)["refused"]
+        refused = read_section(store, window["run"], Asked).refused
         assert (min(refused), max(refused)) == ("2027-02-04", "2027-02-26")
 
 
@@ -197,15 +197,14 @@ class TestWhatIsComplete:
         assert resolve(of_month("2024-12-01")) == [DECEMBER[3], DECEMBER[5], DECEMBER[7]]
 
     def test_a_month_that_is_complete_leaves_nothing_to_do_says_so_and_needs_no_key(
-        self, store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+        self, store: ObjectStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         complete(store, *DECEMBER)
         monkeypatch.delenv("POLYGON_API_KEY")
-        notes: list[str] = []
-        monkeypatch.setattr("mag7.tasks.backfill.write_note", notes.append)
+        caplog.set_level("INFO")
 
         assert resolve(of_month("2024-12-01")) == []
-        assert notes == ["nothing was to be done: all 21 sessions were complete; 0 calls"]
+        assert "2024-12-02 to 2024-12-31: 21 sessions, 21 are complete, 0 refused, 0 to do" in caplog.text
 
     def test_repeated_they_are_built_anew(self, store: ObjectStore) -> None:
         complete(store, *DECEMBER)
@@ -214,15 +213,13 @@ class TestWhatIsComplete:
         repeated = of_range("2024-12-12", "2024-12-13", repeat=True)
         assert resolve(Run(None), repeated) == [date(2024, 12, 12), date(2024, 12, 13)]
 
-    def test_the_run_reports_what_it_was_asked_for_and_what_was_complete(self, store: ObjectStore) -> None:
+    def test_the_run_records_what_it_was_asked_for_and_what_was_complete(self, store: ObjectStore) -> None:
         complete(store, date(2024, 12, 12))
         window = resolve_window(Run(None), FIRST, of_range("2024-12-12", "2024-12-13"))  # type: ignore[arg-type]
 
-        assert read_report(store, window["run"], RANGE) == {
-            "asked": ["2024-12-12", "2024-12-13"],
-            "complete": ["2024-12-12"],
-            "refused": {},
-        }
+        assert read_section(store, window["run"], Asked) == Asked(
+            asked=["2024-12-12", "2024-12-13"], complete=["2024-12-12"], refused={}
+        )
 
 
 @pytest.mark.usefixtures("aws")
@@ -240,15 +237,15 @@ class TestBeforeAnythingIsAsked:
         with pytest.raises(KeyNotFoundError, match="polygon_default"):
             resolve(of_month("2024-12-01"))
 
-    def test_an_earlier_attempts_reports_and_progress_are_gone(self, store: ObjectStore) -> None:
+    def test_an_earlier_attempts_record_and_progress_are_gone(self, store: ObjectStore) -> None:
         run = resolve_window(of_month("2024-12-01"), FIRST, MONTH)["run"]  # type: ignore[arg-type]
-        write_report(store, run, FAILURE, {"message": "old"})
+        write_section(store, run, Failure(task="check_coverage", error="E", message="old", ours=True))
         Progress(store, run, 21, "counts-01").expect(100)
         other = Progress(store, f"{run}-2", 21, "counts-01")
         other.expect(100)
         resolve(of_month("2024-12-01"))
 
-        assert [stored.key for stored in store.list(f"staging/{run}/")] == [f"staging/{run}/reports/{RANGE}.json"]
+        assert [stored.key for stored in store.list(f"staging/{run}/")] == [f"staging/{run}/record/asked.json"]
         assert len(read_steps(store, f"{run}-2")) == 1
 
 

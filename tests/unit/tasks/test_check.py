@@ -8,10 +8,10 @@ import pytest
 
 from mag7.lake.checks import CheckMalformedError, list_checks
 from mag7.lake.objects import ObjectStore
+from mag7.runs.record import Check, Checks, read_section
+from mag7.runs.refusal import SessionRefusedError
 from mag7.tasks import check
-from mag7.tasks.check import CHECKS, judge_checks
-from mag7.tasks.refusals import SessionRefusedError
-from mag7.tasks.reports import read_report
+from mag7.tasks.check import judge_checks
 from tests.unit.tasks.conftest import RUN
 
 HEADER = ["trading_date", "subject", "detail"]
@@ -56,17 +56,17 @@ def judge(store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_a_window_that_every_check_passes_goes_on(judge: Any, store: ObjectStore) -> None:
     assert judge({}) == BOTH
-    report = read_report(store, RUN, CHECKS)
-    assert report == {"checks": [{"name": name, "passed": True} for name in list_checks()], "refused": {}}
+    report = read_section(store, RUN, Checks)
+    assert report == Checks(checks=[Check(name=name, passed=True) for name in list_checks()], refused={})
 
 
 def test_a_violation_refuses_its_session_and_is_reported_under_its_own_check(judge: Any, store: ObjectStore) -> None:
     found = {"company_in_bounds": [[["2024-12-12", "NVDA", "NVDA is 38.67 % of the index"]]]}
 
     assert judge(found) == {"run": RUN, "sessions": ["2024-12-13"], "facts": ""}
-    report = read_report(store, RUN, CHECKS)
-    assert [entry["name"] for entry in report["checks"] if not entry["passed"]] == ["company_in_bounds"]
-    assert report["refused"] == {"2024-12-12": ["NVDA is 38.67 % of the index (check company_in_bounds)"]}
+    report = read_section(store, RUN, Checks)
+    assert [entry.name for entry in report.checks if not entry.passed] == ["company_in_bounds"]
+    assert report.refused == {"2024-12-12": ["NVDA is 38.67 % of the index (check company_in_bounds)"]}
 
 
 def test_every_page_of_a_result_is_read(judge: Any) -> None:
@@ -80,7 +80,7 @@ def test_every_page_of_a_result_is_read(judge: Any) -> None:
 def test_a_violation_without_a_session_refuses_the_window_after_reporting_it(judge: Any, store: ObjectStore) -> None:
     with pytest.raises(SessionRefusedError, match="no rows at all"):
         judge({"sessions_present": [[[None, None, "no rows at all"]]]})
-    assert list(read_report(store, RUN, CHECKS)["refused"]) == BOTH["sessions"]
+    assert list(read_section(store, RUN, Checks).refused) == BOTH["sessions"]
 
 
 def test_the_table_of_results_is_in_the_log(judge: Any, caplog: pytest.LogCaptureFixture) -> None:

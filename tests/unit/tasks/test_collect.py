@@ -223,17 +223,17 @@ class TestRangeCloses:
         assert told[-1] == (result.xcom_value["requests"], 0)
 
     def test_the_search_after_them_is_told_as_left(
-        self, provider: FakeProvider, index: Index, monkeypatch: pytest.MonkeyPatch
+        self, provider: FakeProvider, index: Index, caplog: pytest.LogCaptureFixture
     ) -> None:
-        said: list[str] = []
-        monkeypatch.setattr("mag7.tasks.progress.write_note", said.append)
+        caplog.set_level("INFO", logger="mag7.runs.progress")
         index(*(make_line(f"T{number}") for number in range(100)))
         for day in self.DAYS:
             provider.say(grouped_daily(day), grouped_body(day, AAPL=248.13))
         collect.collect_range_closes(make_window(RUN, self.DAYS))
 
-        assert "about 25" in said[0]
-        assert "0 of 2 sessions built, 2 left" in said[0]
+        said = next(text for text in caplog.messages if "sessions built" in text)
+        assert "about 25" in said
+        assert "0 of 2 sessions built, 2 left" in said
 
     @pytest.mark.parametrize("kind", [PlanRefusedError, ServerFailedError])
     def test_none_at_all_fail(self, provider: FakeProvider, kind: type[PolygonError]) -> None:

@@ -17,9 +17,9 @@ from mag7.market.shares import Origin
 from mag7.polygon.answers import AnswerStore
 from mag7.polygon.collect import grouped_daily, ticker_details
 from mag7.polygon.errors import ServerFailedError
+from mag7.runs.record import Corrections, read_section
 from mag7.tasks.collector import AnswerBook
-from mag7.tasks.corrections import CORRECTIONS, NOT_LOADED, add_corrected, collect_corrections
-from mag7.tasks.reports import read_report
+from mag7.tasks.corrections import NOT_LOADED, add_corrected, collect_corrections
 from mag7.tasks.window import Window
 from tests.unit.market.conftest import Make
 from tests.unit.tasks.conftest import RUN, FakeProvider, details_body, grouped_body, keep_bars, keep_details
@@ -104,7 +104,7 @@ class TestAdd:
         collect_corrections(window, wanted=True)
 
         assert add_corrected(window, wanted=True)["sessions"] == ["2024-12-12", "2024-12-13"]
-        report = read_report(store, RUN, CORRECTIONS)
+        report = read_section(store, RUN, Corrections).edits
         assert list(report) == ["2024-12-12"]
         assert report["2024-12-12"][: len(said)] == said
 
@@ -121,7 +121,7 @@ class TestAdd:
         add_corrected(window, wanted=True)
         volume = body["results"][0]["v"]
 
-        assert read_report(store, RUN, CORRECTIONS)["2024-12-12"] == [
+        assert read_section(store, RUN, Corrections).edits["2024-12-12"] == [
             "AAPL high_price None -> 247.5",
             "AAPL low_price 247.5 -> None",
             f"AAPL volume None -> {volume}",
@@ -135,7 +135,7 @@ class TestAdd:
         collect_corrections(window, wanted=True)
         add_corrected(window, wanted=True)
 
-        assert read_report(store, RUN, CORRECTIONS) == {"2024-12-12": ["XOM close None -> 107.5"]}
+        assert read_section(store, RUN, Corrections).edits == {"2024-12-12": ["XOM close None -> 107.5"]}
 
     def test_a_line_that_failed_for_its_count_is_no_edit(
         self, provider: FakeProvider, store: ObjectStore, window: Window
@@ -152,7 +152,7 @@ class TestAdd:
         store.put(pending_key(DAY), b"another run")
 
         assert add_corrected(window, wanted=True)["sessions"] == ["2024-12-12", "2024-12-13"]
-        assert read_report(store, RUN, CORRECTIONS) == {"2024-12-12": [NOT_LOADED]}
+        assert read_section(store, RUN, Corrections).edits == {"2024-12-12": [NOT_LOADED]}
 
     def test_a_damaged_document_is_left_to_a_run_of_its_own(self, store: ObjectStore, window: Window) -> None:
         store.put(document_key(DAY), b'{"half": ')

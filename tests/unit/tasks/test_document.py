@@ -15,10 +15,10 @@ from mag7.lake.keys import document_key
 from mag7.lake.objects import ObjectMissingError, ObjectStore
 from mag7.polygon.answers import AnswerStore
 from mag7.polygon.collect import grouped_daily, ticker_details
-from mag7.tasks.document import CHANGES, COVERAGE, build_market_data, check_coverage
-from mag7.tasks.progress import Progress
-from mag7.tasks.refusals import SessionRefusedError, refusal_sentence
-from mag7.tasks.reports import read_parts, read_report, write_part
+from mag7.runs.progress import Progress
+from mag7.runs.record import Built, read_section, write_section
+from mag7.runs.refusal import SessionRefusedError, refusal_sentence
+from mag7.tasks.document import build_market_data, check_coverage
 from mag7.tasks.window import Window, make_window
 from tests.fuzz.documents import STORED
 from tests.unit.tasks.conftest import (
@@ -61,7 +61,7 @@ def publish_earlier(store: ObjectStore, line: Line, day: date = date(2024, 12, 6
 
 def read_refusals(store: ObjectStore, part: str = "2024-12-13") -> dict[str, list[str]]:
     """What the building of a window left, which is reported under its first session."""
-    return read_parts(store, RUN, COVERAGE, [part])
+    return read_section(store, RUN, Built, part).refused
 
 
 class TestBuild:
@@ -261,8 +261,8 @@ class TestCoverageGate:
 
     @staticmethod
     def report(store: ObjectStore, part: str, refusals: dict[str, list[str]]) -> None:
-        write_part(store, RUN, COVERAGE, part, refusals)
-        write_part(store, RUN, CHANGES, part, {day: ["AAPL close: 1 -> 2"] for day in refusals})
+        changes = {day: ["AAPL close: 1 -> 2"] for day in refusals}
+        write_section(store, RUN, Built(refused=refusals, changes=changes), part)
 
     def test_passes_on_the_sessions_that_nothing_forbids(self, store: ObjectStore) -> None:
         self.report(store, "2024-12-12", {"2024-12-12": ["too little is priced"], "2024-12-13": []})
@@ -275,13 +275,14 @@ class TestCoverageGate:
         parts = [make_window(RUN, [day]) for day in self.DAYS]
 
         assert check_coverage(make_window(RUN, self.DAYS), parts)["sessions"] == ["2024-12-13"]
-        assert read_report(store, RUN, COVERAGE) == {"2024-12-12": ["too little is priced"], "2024-12-13": []}
-        assert set(read_report(store, RUN, CHANGES)) == {"2024-12-12", "2024-12-13"}
+        built = read_section(store, RUN, Built)
+        assert built.refused == {"2024-12-12": ["too little is priced"], "2024-12-13": []}
+        assert set(built.changes) == {"2024-12-12", "2024-12-13"}
 
     def test_a_part_that_was_not_built_is_missed(self, store: ObjectStore) -> None:
         self.report(store, "2024-12-12", {"2024-12-12": []})
 
-        with pytest.raises(ObjectMissingError, match="coverage-2024-12-13"):
+        with pytest.raises(ObjectMissingError, match="built-2024-12-13"):
             check_coverage(make_window(RUN, self.DAYS), [make_window(RUN, [day]) for day in self.DAYS])
 
     def test_fails_with_every_reason_where_none_is_left(self, store: ObjectStore) -> None:
@@ -296,7 +297,7 @@ class TestCoverageGate:
         )
         assert not refused.value.transient
         # report_refusals reads it, also when nothing was accepted.
-        assert set(read_report(store, RUN, COVERAGE)) == {"2024-12-12", "2024-12-13"}
+        assert set(read_section(store, RUN, Built).refused) == {"2024-12-12", "2024-12-13"}
 
     def test_a_session_without_a_refusal_is_not_in_the_sentence(self) -> None:
         assert "2024-12-13" not in refusal_sentence({"2024-12-12": ["no NVDA"], "2024-12-13": []})

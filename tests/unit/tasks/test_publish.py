@@ -25,8 +25,8 @@ from mag7.lake.objects import ObjectStore
 from mag7.lake.publish import StagingIncompleteError
 from mag7.lake.splits import StoredSplit, encode_splits
 from mag7.lake.tables import Table, list_tables
-from mag7.tasks.publish import WAREHOUSE, publish_sessions, publish_splits, reconcile, tally_file, write_manifests
-from mag7.tasks.reports import read_report
+from mag7.runs.record import Loaded, read_section
+from mag7.tasks.publish import publish_sessions, publish_splits, reconcile, tally_file, write_manifests
 from mag7.tasks.transform import register_staging
 from mag7.warehouse.reconcile import ReconciliationError
 from tests.declared import find_table, make_schema
@@ -91,7 +91,7 @@ class TestReconcile:
         tables = [table.name for table in list_tables()]
         assert rows == {name: 0 if name == "failed_collections" else 3 for name in tables}
         assert list(rows) == [*tables]
-        assert read_report(flat, RUN, WAREHOUSE) == {"rows": {DAY.isoformat(): rows}, "splits": 1}
+        assert read_section(flat, RUN, Loaded) == Loaded(rows={DAY.isoformat(): rows}, splits=1)
 
     @pytest.mark.parametrize(
         ("change", "said"),
@@ -121,7 +121,7 @@ class TestReconcile:
     ) -> None:
         with pytest.raises(ReconciliationError, match=said):
             reconcile(ONE, counted(**change))
-        assert list(flat.list(f"staging/{RUN}/reports/")) == []
+        assert list(flat.list(f"staging/{RUN}/record/")) == []
 
     @pytest.mark.parametrize("total", [{"doubleValue": 8.0}, {"longValue": 8}, {"stringValue": "8.0"}])
     def test_a_number_may_come_as_any_cell(self, flat: ObjectStore, total: dict[str, Any]) -> None:
@@ -158,13 +158,13 @@ class TestReconcile:
         mine = record("X-nvda", 1, {"doubleValue": 10.0}, "2024-06-10")
 
         reconcile(ONE, counted(mine, *others))
-        assert read_report(flat, RUN, WAREHOUSE)["splits"] == 1
+        assert read_section(flat, RUN, Loaded).splits == 1
 
     def test_a_window_without_a_split_has_none_to_compare(self, flat: ObjectStore) -> None:
         flat.put(staged_splits_key(RUN), encode_splits([]))
 
         reconcile(ONE, counted())
-        assert read_report(flat, RUN, WAREHOUSE)["splits"] == 0
+        assert read_section(flat, RUN, Loaded).splits == 0
 
 
 class TestTally:

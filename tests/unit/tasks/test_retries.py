@@ -17,11 +17,11 @@ from mag7.polygon.errors import (
     ServerFailedError,
     UnreachableError,
 )
+from mag7.runs.refusal import SessionRefusedError
 from mag7.sessions import NotASessionError
 from mag7.settings import SettingMissingError
 from mag7.tasks.operators import GlueRunFailedError
 from mag7.tasks.polygon_hook import KeyNotFoundError
-from mag7.tasks.refusals import SessionRefusedError
 from mag7.tasks.retries import PassingFaultsPolicy
 
 LASTING: list[Mag7Error] = [

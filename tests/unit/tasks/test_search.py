@@ -46,7 +46,6 @@ DAYS_WITH_CLOSES = frozenset(list_sessions(date(2022, 5, 1), date(2025, 1, 31)))
 @pytest.fixture(autouse=True)
 def silent(monkeypatch: pytest.MonkeyPatch) -> None:
     """No run has a note here."""
-    monkeypatch.setattr("mag7.tasks.progress.write_note", lambda text: False)
 
 
 @pytest.fixture
@@ -307,7 +306,7 @@ class TestBatches:
 
     @pytest.mark.usefixtures("provider")
     def test_what_is_expected_is_told_before_anything_is_asked(self, store: ObjectStore) -> None:
-        from mag7.tasks.progress import read_steps
+        from mag7.runs.progress import read_steps
 
         search.plan_searches(december())
         steps = read_steps(store, RUN)

@@ -15,10 +15,10 @@ from mag7.lake.fact_log import FactEntry, FactLog
 from mag7.lake.keys import document_key
 from mag7.lake.objects import ObjectStore
 from mag7.market.explain import LineUnknownError
+from mag7.runs.record import Failure, write_section
 from mag7.sessions import OVERRIDES, NotASessionError, SessionNotClosedError, SessionTooEarlyError
 from mag7.settings import SettingMissingError
 from mag7.tasks.polygon_hook import KeyNotFoundError
-from mag7.tasks.reports import FAILURE, write_report
 from mag7.tasks.request import Request, read_request, request_params
 from mag7.tasks.session import NothingStoredError, resolve_session, skip_closed_day
 from mag7.tasks.window import list_window, make_window
@@ -137,10 +137,10 @@ def test_a_missing_key_stops_the_run_at_its_first_task(monkeypatch: pytest.Monke
 def test_an_earlier_attempts_reports_of_the_same_run_are_gone_others_stay(store: ObjectStore) -> None:
     window = resolve_session(asked("2024-12-13"), FIRST, request())
     for run in (window["run"], "mag7_daily-another"):
-        write_report(store, run, FAILURE, {"message": "old"})
+        write_section(store, run, Failure(task="check_coverage", error="E", message="old", ours=True))
     resolve_session(asked("2024-12-13"), FIRST, request())
 
-    assert [stored.key for stored in store.list("staging/")] == ["staging/mag7_daily-another/reports/failure.json"]
+    assert [stored.key for stored in store.list("staging/")] == ["staging/mag7_daily-another/record/failure.json"]
 
 
 @pytest.mark.parametrize("run_id", ["x' OR 1=1 --", "../../raw", "a/b\nc", "Ünïcode 🚀"])

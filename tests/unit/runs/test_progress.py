@@ -6,7 +6,8 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from mag7.lake.objects import ObjectMissingError, ObjectStore
-from mag7.tasks.progress import TELL_SECONDS, Progress, Step, clear_progress, describe_steps, read_steps
+from mag7.runs.progress import TELL_SECONDS, Progress, Step, describe_steps, read_steps
+from mag7.runs.record import clear_record
 from tests.unit.tasks.conftest import RUN
 
 NOW = 1_733_140_800.0
@@ -26,20 +27,13 @@ class Clock:
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr("mag7.tasks.progress.time", clock)
+    monkeypatch.setattr("mag7.runs.progress.time", clock)
     return clock
 
 
 @pytest.fixture(autouse=True)
-def notes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    written: list[str] = []
-
-    def write(text: str) -> bool:
-        written.append(text)
-        return True
-
-    monkeypatch.setattr("mag7.tasks.progress.write_note", write)
-    return written
+def log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
 
 
 class TestSentence:
@@ -100,50 +94,34 @@ class TestSentence:
 
 
 class TestTelling:
-    def test_a_task_says_it_in_the_log_and_the_note(
-        self, store: ObjectStore, notes: list[str], clock: Clock, caplog: pytest.LogCaptureFixture
+    def test_a_task_says_it_in_the_log(
+        self, store: ObjectStore, clock: Clock, caplog: pytest.LogCaptureFixture
     ) -> None:
-        caplog.set_level("INFO")
         progress = Progress(store, RUN, 21, "counts-01")
         clock.now += 2
         progress.tell(calls=4, left=6)
 
-        assert notes == [
+        assert caplog.messages == [
             "0 of 21 sessions built, 21 left; 4 calls done, about 6 left: collected at 12:00:05 UTC at this rate"
         ]
-        assert caplog.messages[-1] == notes[0]
 
-    def test_it_knows_of_the_other_tasks(self, store: ObjectStore, notes: list[str]) -> None:
+    def test_it_knows_of_the_other_tasks(self, store: ObjectStore, caplog: pytest.LogCaptureFixture) -> None:
         Progress(store, RUN, 21, "counts-02").expect(50)
         Progress(store, RUN, 21, "documents-2024-12-02").tell(sessions=6)
         Progress(store, f"{RUN}-2", 21, "counts-01").tell(calls=1000, left=1)
         Progress(store, RUN, 21, "counts-01").tell(calls=4)
 
-        assert notes[-1].startswith("6 of 21 sessions built, 15 left; 4 calls done, about 50 left")
+        assert caplog.messages[-1].startswith("6 of 21 sessions built, 15 left; 4 calls done, about 50 left")
 
     def test_it_is_not_said_twice_within_a_few_seconds(
-        self, store: ObjectStore, notes: list[str], clock: Clock
+        self, store: ObjectStore, clock: Clock, caplog: pytest.LogCaptureFixture
     ) -> None:
         progress = Progress(store, RUN, 21, "counts-01")
         for second in range(25):
             clock.now = NOW + second
             progress.tell(calls=second, left=100 - second)
 
-        assert len(notes) == 1 + 24 // TELL_SECONDS
-
-    def test_a_note_that_cannot_be_written_is_not_tried_again(
-        self, store: ObjectStore, clock: Clock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        caplog.set_level("INFO")
-        tried: list[str] = []
-        monkeypatch.setattr("mag7.tasks.progress.write_note", tried.append)  # returns what is not true
-        progress = Progress(store, RUN, 21, "counts-01")
-        for calls in (10, 20, 30):
-            clock.now += 2 * TELL_SECONDS
-            progress.tell(calls=calls, left=100 - calls)
-
-        assert len(tried) == 1
-        assert sum("calls done" in line for line in caplog.messages) == 3
+        assert len(caplog.messages) == 1 + 24 // TELL_SECONDS
 
     @pytest.mark.parametrize(
         "fault",
@@ -157,7 +135,6 @@ class TestTelling:
     def test_a_lake_that_refuses_fails_no_task(
         self,
         store: ObjectStore,
-        notes: list[str],
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
         fault: Exception,
@@ -168,15 +145,14 @@ class TestTelling:
         monkeypatch.setattr(store, "put", refuse)
         Progress(store, RUN, 21, "counts-01").tell(calls=4)
 
-        assert notes == []
         assert caplog.messages == [f"how far the run is cannot be told: {fault}"]
 
-    def test_the_end_is_always_said(self, store: ObjectStore, notes: list[str]) -> None:
+    def test_the_end_is_always_said(self, store: ObjectStore, caplog: pytest.LogCaptureFixture) -> None:
         progress = Progress(store, RUN, 21, "counts-01")
         progress.tell(calls=1, left=100)
         progress.tell(calls=101, left=0)
 
-        assert notes[-1] == "0 of 21 sessions built, 21 left; 101 calls done, about 0 left"
+        assert caplog.messages[-1] == "0 of 21 sessions built, 21 left; 101 calls done, about 0 left"
 
     def test_a_task_that_is_tried_again_keeps_its_earlier_calls_apart(self, store: ObjectStore, clock: Clock) -> None:
         Progress(store, RUN, 21, "counts-01").expect(100)
@@ -198,6 +174,6 @@ class TestTelling:
     def test_a_run_that_begins_anew_forgets_it(self, store: ObjectStore) -> None:
         for run in (RUN, f"{RUN}-2"):
             Progress(store, run, 21, "counts-01").expect(100)
-        clear_progress(store, RUN)
+        clear_record(store, RUN)
 
         assert (read_steps(store, RUN), read_steps(store, f"{RUN}-2")) == ([], [Step(left=100)])

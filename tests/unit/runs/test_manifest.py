@@ -15,17 +15,14 @@ from airflow.sdk.log import mask_secret
 from mag7.lake.keys import document_key, run_manifest_key, session_manifest_key, staged_document_key
 from mag7.lake.objects import ObjectStore
 from mag7.paths import DATA
+from mag7.runs.record import Asked, Built, Check, Checks, Corrections, Failure, Loaded, write_section
 from mag7.sessions import previous_session
-from mag7.tasks.backfill import RANGE
-from mag7.tasks.check import CHECKS
-from mag7.tasks.corrections import CORRECTIONS
-from mag7.tasks.document import COVERAGE
-from mag7.tasks.publish import WAREHOUSE
-from mag7.tasks.reports import FAILURE, write_report
-from mag7.tasks.run_manifest import write_run_manifest
+from mag7.tasks.ending import write_run_manifest
 from tests.unit.tasks.conftest import DAY, RUN
 
 RUN_ID = RUN.removeprefix("mag7_daily-")
+OLDER: dict[str, Any] = {"versions": {"python": "3.11.9", "mag7": "0a1b"}, "rules": {}, "facts": {"splits.csv": "0"}}
+OLDER_FORM = "of an older form: a rebuild, which makes no call, writes it in the new form"
 BEFORE = previous_session(DAY)
 GOOD = {
     "collect.collect_details_1": "success",
@@ -80,7 +77,7 @@ def context(monkeypatch: pytest.MonkeyPatch, states: dict[str, str]) -> dict[str
         get_task_states=lambda **_: {RUN_ID: states},
         get_task_breadcrumbs=lambda *_: finished,
     )
-    run = SimpleNamespace(run_id=RUN_ID, start_date=datetime(2024, 12, 14, 5, tzinfo=UTC))
+    run = SimpleNamespace(dag_id="mag7_daily", run_id=RUN_ID, start_date=datetime(2024, 12, 14, 5, tzinfo=UTC))
     found = {"ti": ti, "dag_run": run, "params": {"trading_date": DAY.isoformat()}}
     monkeypatch.setattr("airflow.sdk.get_current_context", lambda: found)
     return found
@@ -92,10 +89,14 @@ def lake(store: ObjectStore) -> ObjectStore:
     for key, body in ANSWERS.items():
         store.put(key, body)
     publish(store, DAY)
-    write_report(store, RUN, COVERAGE, {DAY.isoformat(): []})
-    write_report(store, RUN, CHECKS, {"checks": [{"name": "keys_unique", "passed": True}], "refused": {}})
-    write_report(store, RUN, WAREHOUSE, {"rows": {DAY.isoformat(): {"daily_trading": 7}}, "splits": 24})
+    write_section(store, RUN, Built(refused={DAY.isoformat(): []}))
+    write_section(store, RUN, Checks(checks=[Check(name="keys_unique", passed=True)], refused={}))
+    write_section(store, RUN, Loaded(rows={DAY.isoformat(): {"daily_trading": 7}}, splits=24))
     return store
+
+
+def failure(task: str, message: str) -> Failure:
+    return Failure(task=task, error="ValueError", message=message, ours=False)
 
 
 def read(store: ObjectStore) -> dict[str, Any]:
@@ -106,7 +107,8 @@ def read(store: ObjectStore) -> dict[str, Any]:
 def keep_before(store: ObjectStore, body: bytes | None = None, **changes: Any) -> None:
     """Leave a manifest of the session before, all but ``changes`` like this one's."""
     mine = json.loads(store.get(session_manifest_key(DAY)))
-    mine["session"] |= changes.pop("session", {})
+    for name, value in changes.pop("session", {}).items():
+        (mine["session"] if name == "rows" else mine["session"]["profile"])[name] = value
     store.put(session_manifest_key(BEFORE), body or json.dumps(mine | changes).encode())
 
 
@@ -129,7 +131,8 @@ class TestManifest:
         assert (manifest["splits_loaded"], manifest["failed_tasks"], manifest["failure"]) == (24, [], None)
         session = manifest["sessions"][DAY.isoformat()]
         assert (session["state"], session["rows"]) == ("loaded", {"daily_trading": 7})
-        assert (session["origins"], session["flags"], session["quality"]) == ({"weighted": 1}, {}, "complete")
+        profile = session["profile"]
+        assert (profile["origins"], profile["flags"], profile["quality"]) == ({"weighted": 1}, {}, "complete")
         assert (session["compared_with"], session["departures"]) == (None, None)
 
     def test_says_how_it_went(self, lake: ObjectStore, window: Any) -> None:
@@ -141,7 +144,7 @@ class TestManifest:
         assert run["params"] == {"trading_date": DAY.isoformat()}
         assert run["uncounted"] == []
         assert (run["dag_id"], run["run_id"], run["folder"]) == ("mag7_daily", RUN_ID, RUN)
-        assert run["began"] == "2024-12-14 05:00:00+00:00" < run["ended"]
+        assert run["began"] == "2024-12-14T05:00:00Z" < run["ended"]
 
     def test_a_second_time_differs_in_its_part_run_only(self, lake: ObjectStore, window: Any) -> None:
         manifests = []
@@ -160,12 +163,18 @@ class TestManifest:
 
         assert read(lake)["inputs"][gone] is None
 
-    def test_holds_no_secret(self, lake: ObjectStore, window: Any) -> None:
+    def test_holds_no_secret(
+        self, lake: ObjectStore, window: Any, states: dict[str, str], context: dict[str, Any]
+    ) -> None:
         mask_secret("hunter2-of-the-tests")
-        write_report(lake, RUN, FAILURE, {"task": "x", "message": "refused with hunter2-of-the-tests"})
+        context["params"]["explain"] = "hunter2-of-the-tests"
+        write_section(lake, RUN, failure("check_coverage", "refused with hunter2-of-the-tests"))
+        states["check_coverage"] = "failed"
         write_run_manifest(window, [])
 
-        assert b"hunter2" not in lake.get(run_manifest_key(RUN))
+        manifest = lake.get(run_manifest_key(RUN)).decode()
+        assert "hunter2" not in manifest
+        assert manifest.count("***") == 2
 
     def test_without_settings_there_is_nowhere_to_write_it(
         self, window: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -181,7 +190,7 @@ class TestIdleRun:
     """Of a run every session of which is complete."""
 
     def test_cleared_it_keeps_what_it_was_made_of(self, lake: ObjectStore, window: Any, states: dict[str, str]) -> None:
-        write_report(lake, RUN, FAILURE, {"task": "summarise", "message": "killed"})
+        write_section(lake, RUN, failure("summarise", "killed"))
         states["summarise"] = "failed"
         write_run_manifest(window, [])
         made_of = read(lake)
@@ -195,7 +204,7 @@ class TestIdleRun:
         assert ended == made_of
 
     @pytest.mark.parametrize("body", [b"{", b"[]", b'{"run": 1}'])
-    def test_what_is_no_manifest_is_written_anew(self, store: ObjectStore, states: dict[str, str], body: bytes) -> None:
+    def test_what_is_no_manifest_is_replaced(self, store: ObjectStore, states: dict[str, str], body: bytes) -> None:
         states |= dict.fromkeys([*states, "resolve_window"], "skipped")
         store.put(run_manifest_key(RUN), body)
 
@@ -203,9 +212,20 @@ class TestIdleRun:
 
         assert read(store)["run"]["run_id"] == RUN_ID
 
+    def test_a_manifest_of_an_older_form_stays_and_is_said_to_be_one(
+        self, store: ObjectStore, states: dict[str, str], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        states |= dict.fromkeys([*states, "resolve_window"], "skipped")
+        body = json.dumps({"manifest_version": 1, **OLDER, "run": {"run_id": RUN_ID}, "sessions": {}}).encode()
+        store.put(run_manifest_key(RUN), body)
+
+        assert write_run_manifest(None, []) == store.uri(run_manifest_key(RUN))
+        assert store.get(run_manifest_key(RUN)) == body
+        assert f"{store.uri(run_manifest_key(RUN))} is {OLDER_FORM}" in caplog.messages
+
     def test_it_says_which_were_complete(self, store: ObjectStore, states: dict[str, str]) -> None:
         states |= dict.fromkeys([*states, "resolve_window"], "skipped")
-        write_report(store, RUN, RANGE, {"asked": ["2024-12-13"], "complete": ["2024-12-13"], "refused": {}})
+        write_section(store, RUN, Asked(asked=["2024-12-13"], complete=["2024-12-13"]))
 
         write_run_manifest(None, [])
 
@@ -223,12 +243,12 @@ class TestFailedRun:
         assert manifest["failed_tasks"] == ["resolve_session"]
         assert manifest["run"]["uncounted"] == ["collect.collect_closes"]
 
-    def test_an_earlier_attempts_reports_are_not_this_ones(
+    def test_an_earlier_attempts_record_is_not_this_ones(
         self, lake: ObjectStore, window: Any, states: dict[str, str]
     ) -> None:
         """The checks refused the session; mended and cleared from the build on, the run failed in Glue."""
-        write_report(lake, RUN, CHECKS, {"checks": [], "refused": {DAY.isoformat(): ["doubled"]}})
-        write_report(lake, RUN, FAILURE, {"task": "check.judge_checks", "message": "doubled"})
+        write_section(lake, RUN, Checks(checks=[], refused={DAY.isoformat(): ["doubled"]}))
+        write_section(lake, RUN, failure("check.judge_checks", "doubled"))
         states |= dict.fromkeys(("check.judge_checks", "publish_sessions", "load.reconcile"), "upstream_failed")
         states["transform.processing_pipeline"] = "failed"
         write_run_manifest(window, [])
@@ -244,7 +264,7 @@ class TestFailedRun:
     ) -> None:
         states.clear()
         states |= {"add_corrected": "success", "build_market_data": "failed"}
-        write_report(store, RUN, CORRECTIONS, {BEFORE.isoformat(): ["AAPL close 1 -> 2"]})
+        write_section(store, RUN, Corrections(edits={BEFORE.isoformat(): ["AAPL close 1 -> 2"]}))
         write_run_manifest(window, [])
 
         assert read(store)["sessions"] == {
@@ -271,7 +291,7 @@ class TestFailedRun:
         assert "rows" not in session
 
     def test_a_refused_session_says_why_and_is_not_kept_as_published(self, lake: ObjectStore, window: Any) -> None:
-        write_report(lake, RUN, COVERAGE, {DAY.isoformat(): ["NVDA is missing"]})
+        write_section(lake, RUN, Built(refused={DAY.isoformat(): ["NVDA is missing"]}))
         write_run_manifest(window, [])
         session = read(lake)["sessions"][DAY.isoformat()]
 
@@ -308,7 +328,7 @@ class TestComparison:
         self, lake: ObjectStore, window: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         before = make_document(BEFORE.isoformat(), flags=["frozen_count"])
-        monkeypatch.setattr("mag7.tasks.run_manifest.read_published", lambda _, day: {BEFORE: before}.get(day))
+        monkeypatch.setattr("mag7.tasks.ending.read_published", lambda _, day: {BEFORE: before}.get(day))
 
         session = self.compare(lake, window)
         assert (session["compared_with"], session["departures"]) == (
@@ -346,3 +366,17 @@ class TestComparison:
 
         assert self.compare(lake, window)["compared_with"] is None
         assert "is no manifest" in caplog.text
+
+    def test_of_one_of_an_older_form_the_document_is_compared(
+        self, lake: ObjectStore, window: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        before = make_document(BEFORE.isoformat(), flags=["frozen_count"])
+        monkeypatch.setattr("mag7.tasks.ending.read_published", lambda _, day: {BEFORE: before}.get(day))
+        older = {"manifest": "s3://lake/manifests/runs/x.json", **OLDER, "session": {"state": "loaded", "source": "x"}}
+        lake.put(session_manifest_key(BEFORE), json.dumps(older).encode())
+        session = self.compare(lake, window)
+
+        assert session["departures"] == ["flags frozen_count: 0, before 1"]
+        said = [record for record in caplog.records if record.levelname == "WARNING"]
+        assert [record.getMessage() for record in said] == [f"{lake.uri(session_manifest_key(BEFORE))} is {OLDER_FORM}"]
+        assert said[0].exc_info is None

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from mag7.errors import Mag7Error
 
 REASONS_SHOWN, SESSIONS_SHOWN = 5, 10
 
 ASKS_AGAIN = "mag7_daily"
-"""The DAG that asks the provider again for what is kept already: a run of any other uses the kept answers."""
+"""The DAG that asks the provider again for what is stored already: a run of any other uses the stored responses."""
 
 
 class SessionRefusedError(Mag7Error):
     """Sessions of the window cannot be published; what readers see of them stays as it was."""
-
-
-def join_refusals(
-    asked: Mapping[str, Any] | None, coverage: Mapping[str, list[str]] | None, checks: Mapping[str, Any] | None
-) -> dict[str, list[str]]:
-    """Name the sessions that a run's gates refused, and why, from the gates' reports; None where there is none.
-
-    ``asked`` is the report of a range, ``coverage`` the reasons by session, none for those that pass.
-    """
-    gates = [(asked or {}).get("refused", {}), coverage or {}, (checks or {}).get("refused", {})]
-    return {session: reasons for gate in gates for session, reasons in gate.items() if reasons}
 
 
 def refusal_sentence(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mag7.errors import LONGEST_MESSAGE
-from mag7.tasks.refusals import SessionRefusedError, refusal_sentence
+from mag7.runs.refusal import SessionRefusedError, refusal_sentence
 
 WHAT_TO_DO = (
     "what was fetched is kept: if an answer is wrong, trigger mag7_daily with trading_date and collect_again;"
