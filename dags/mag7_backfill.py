@@ -43,7 +43,7 @@ with `repeat`. Where a kept answer is wrong, trigger mag7_daily with `trading_da
 
 **Manifest, asset events, alerts.** `write_run_manifest` and `send_alert` end every run, as in mag7_daily.
 
-**Connections and settings.** As mag7_daily. `collect_counts` shares the pool `polygon` and the key's rate
+**Connections and settings.** As mag7_daily; `collect_counts` shares the pool `polygon` and the key's rate
 limit with mag7_daily, whose tasks go first.
 """
 

@@ -148,9 +148,8 @@ def add_corrected(window: Window) -> Window:
 @task(outlets=list_warehouse_assets())
 def summarise(window: Window, counts: Any) -> dict[str, int]:
     """Log and record the published sessions, and explain the line that was asked about."""
-    context = get_current_context()
-    describe_events(context["outlet_events"], list_warehouse_assets(), {"sessions": window["sessions"]})
-    return summary.summarise(window, counts, ending.time_stages(context), asked_for().explain)
+    describe_events(get_current_context()["outlet_events"], list_warehouse_assets(), {"sessions": window["sessions"]})
+    return summary.summarise(window, counts, ending.time_stages(get_current_context()), asked_for().explain)
 
 
 @task_group(group_id="collect")
