@@ -6,7 +6,7 @@ WORKDIR /opt/airflow
 COPY --chown=airflow:root requirements.txt constraints.txt ./
 RUN pip install --no-cache-dir -r requirements.txt -c constraints.txt
 # Named volumes take their owner and mode from these folders.
-RUN mkdir -p keys logs state && mkdir -m 700 rate
+RUN mkdir -p keys logs state
 # Airflow's own waiting for the database is turned off: the compose file starts by health.
 ENV PYTHONPATH=/opt/airflow/plugins:/opt/airflow CONNECTION_CHECK_MAX_COUNT=0
 

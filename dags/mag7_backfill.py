@@ -9,7 +9,8 @@ first run is that session alone), without an end. Switched on (`airflow dags unp
 every month since then. So many months at a time as AIRFLOW__CORE__MAX_ACTIVE_RUNS_PER_DAG says, beside mag7_daily.
 
 **Running it by hand.** `airflow backfill create --dag-id mag7_backfill --from-date 2022-01-01 --to-date 2022-12-31
---max-active-runs 4` runs whole months, four at a time (10 without the option). Triggered with `start_date` and
+--max-active-runs 8` runs whole months, eight at a time (10 without the option): more than the
+pool `polygon` has slots, so that all are busy. Triggered with `start_date` and
 `end_date` it fills any range, with one run; triggered with a logical date the month of that date, without one the month
 of the last closed session, up to that session. `repeat` builds complete sessions again, too, from kept answers. With
 `sessions` it builds exactly those: mag7_constituents and mag7_decide start such a run where facts changed. Any task may

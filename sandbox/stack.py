@@ -54,9 +54,7 @@ class Stack:
         }
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "AWS_"))}
         return (
-            # Every task runs on this machine, unless somebody says that the key is used elsewhere too.
-            {"MAG7_WORKER_HOSTS": "1"}
-            | inherited
+            inherited
             | {
                 "AIRFLOW_HOME": str(self.airflow_home),
                 "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
@@ -91,8 +89,6 @@ class Stack:
             "MAG7_SPY_URL": f"{self.polygon_url}/funds/spy.xlsx",
             "MAG7_CHANGES_URL": f"{self.polygon_url}/funds/changes.json",
             "MAG7_TERMS_READ": "ivv,spy,changes",
-            # A real key's limit is shared with every other task of the user on this host; this market is the stack's.
-            "MAG7_RATE_FOLDER": str(self.folder / "rate"),
         }
 
 

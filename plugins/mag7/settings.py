@@ -27,6 +27,11 @@ CALLS_PER_MINUTE = {"free": 5.0, "paid": 5400.0}
 under 100 calls a second, and 5,400 evenly spaced calls a minute are 90."""
 
 
+_GONE = "is gone, remove it: every task calls at the key's limit divided by MAG7_POLYGON_SLOTS"
+REMOVED = {"MAG7_WORKER_HOSTS": _GONE, "MAG7_RATE_FOLDER": _GONE}
+"""Settings of before, and what is said to whoever still sets them."""
+
+
 class SettingMissingError(Mag7Error):
     """A setting without a default for this place is not set."""
 
@@ -64,12 +69,6 @@ class Settings:
         "the key's whole limit, before the plan's; 0 turns it off",
     )
     slots: int = _setting("MAG7_POLYGON_SLOTS", 4, "slots of the Airflow pool polygon, which share the limit", least=1)
-    worker_hosts: int = _setting(
-        "MAG7_WORKER_HOSTS",
-        0,
-        "hosts that run tasks, each with its part of the limit; 0: not known, so each slot has one",
-    )
-    rate_folder: str = _setting("MAG7_RATE_FOLDER", "", "folder in which a host's tasks share its part of the limit")
     connect_timeout: float = _setting("POLYGON_CONNECT_TIMEOUT", 5.0, "seconds to wait for a connection", least=0.1)
     read_timeout: float = _setting("POLYGON_READ_TIMEOUT", 20.0, "seconds to wait for an answer", least=0.1)
     tries: int = _setting("POLYGON_TRIES", 5, "attempts at one call before it counts as failed", least=1)
@@ -173,6 +172,14 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         lower, upper = _variable("minimum_mag7_pct"), _variable("maximum_mag7_pct")
         raise _invalid(lower, str(values["minimum_mag7_pct"]), f"below {upper}, {values['maximum_mag7_pct']:g}")
     return Settings(**values)
+
+
+def list_removed(environ: Mapping[str, str] | None = None) -> list[str]:
+    """List the removed settings that the environment still sets, a sentence each that says what to do."""
+    environ = os.environ if environ is None else environ
+    return [
+        f"the environment variable {name} {what}" for name, what in REMOVED.items() if environ.get(name, "").strip()
+    ]
 
 
 def read_alert_topic(environ: Mapping[str, str] | None = None) -> str:

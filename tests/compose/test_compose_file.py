@@ -24,6 +24,7 @@ from botocore.credentials import EnvProvider
 
 from mag7.settings import Settings, read_settings
 from mag7.tasks.polygon_hook import KEY_VARIABLE
+from sandbox.airflow_home import POOL
 from sandbox.aws.__main__ import read_arguments as read_aws_arguments
 from sandbox.initialize import main as initialize
 from sandbox.polygon.__main__ import read_arguments as read_market_arguments
@@ -235,14 +236,11 @@ def test_account_keeps_the_limit_of_its_plan_not_the_sandboxs_none() -> None:
     assert read_settings({"AWS_ENDPOINT_URL": "http://sandbox", **limits}).calls_per_minute == 5400
 
 
-@pytest.mark.parametrize("name", [name for name in SERVICES if name.startswith("airflow-")])
-def test_all_that_run_tasks_share_one_rate_limit_in_a_folder_that_only_they_can_write_to(name: str) -> None:
-    environment, folder = SERVICES[name].environment, f"{IN_FILES}/rate"
-    assert environment["AIRFLOW__CORE__EXECUTOR"] == "LocalExecutor", "on several hosts one file each is too much"
-    settings = read_settings({"AWS_ENDPOINT_URL": "http://sandbox", **environment})
-    assert (settings.worker_hosts, settings.rate_folder) == (1, folder)
-    assert f"rate:{folder}" in SERVICES[name].raw["volumes"]
-    assert "mkdir -m 700 rate" in (ROOT / "Dockerfile").read_text(), "a volume takes its owner and mode from there"
+def test_more_months_are_under_way_than_the_pool_has_slots_so_that_all_are_busy() -> None:
+    slots = read_settings({"AWS_ENDPOINT_URL": "http://sandbox"}).slots
+    ui = describe_environment(Stack(Path("/stack"), "simulated", "", "", simulated=True), Path("/stack/ui"), 8080)
+    for environment in (SERVICES["airflow-scheduler"].environment, ui):
+        assert int(environment["AIRFLOW__CORE__MAX_ACTIVE_RUNS_PER_DAG"]) > slots == POOL["polygon"]["slots"]
 
 
 def test_every_variable_is_documented_and_nothing_else() -> None:

@@ -14,8 +14,7 @@ import psutil
 import pytest
 
 from sandbox.postgres import find_free_port
-from sandbox.services import describe_environment, end_sessions, list_session
-from sandbox.stack import Stack
+from sandbox.services import end_sessions, list_session
 from sandbox.trigger import DEVELOPMENT_PASSWORD, AirflowApi
 from sandbox.ui import FIRST_SESSIONS
 from tests.compose.compose_file import ROOT
@@ -55,20 +54,6 @@ def test_port_in_use_is_one_clear_line(tmp_path: Path) -> None:
     assert len(said) == 1
     assert f"port {port} of 127.0.0.1 is in use" in said[0]
     assert not (tmp_path / "home").exists()
-
-
-def test_tasks_of_a_stack_share_one_rate_limit_unless_the_key_is_used_elsewhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("MAG7_WORKER_HOSTS", "MAG7_RATE_FOLDER"):
-        monkeypatch.delenv(name, raising=False)
-    simulated = Stack(tmp_path, "simulated", "http://127.0.0.1:1", "http://127.0.0.1:2", simulated=True)
-    real = Stack(tmp_path, "polygon", "http://127.0.0.1:1", "https://api.polygon.io", simulated=False)
-    assert (simulated.environment()["MAG7_WORKER_HOSTS"], real.environment()["MAG7_WORKER_HOSTS"]) == ("1", "1")
-    assert simulated.environment()["MAG7_RATE_FOLDER"] == str(tmp_path / "rate")
-    assert "MAG7_RATE_FOLDER" not in real.environment(), "another stack on this host may use the same key"
-    monkeypatch.setenv("MAG7_WORKER_HOSTS", "2")
-    assert describe_environment(real, tmp_path, 1)["MAG7_WORKER_HOSTS"] == "2"
 
 
 def test_end_of_sessions_reaches_groups_that_children_made() -> None:

@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from mag7.settings import SANDBOX_BUCKET, SettingInvalidError, SettingMissingError, read_settings
+from mag7.settings import SANDBOX_BUCKET, SettingInvalidError, SettingMissingError, list_removed, read_settings
 
 SANDBOX = {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
 AWS = {"MAG7_BUCKET": "b", "MAG7_BUCKET_OWNER": "123456789012", "MAG7_COPY_ROLE": "arn:aws:iam::123456789012:role/r"}
@@ -59,8 +59,6 @@ def test_an_unknown_plan_is_answered_with_the_known_ones():
         ("POLYGON_READ_TIMEOUT", "0"),
         ("POLYGON_CALLS_PER_MINUTE", "inf"),
         ("MAG7_POLYGON_SLOTS", "0"),
-        ("MAG7_WORKER_HOSTS", "-1"),
-        ("MAG7_WORKER_HOSTS", "yes"),
         ("MAG7_MINIMUM_CAP_PCT", "nan"),
         ("MAG7_MAXIMUM_COMPANY_PCT", "500"),
         ("MAG7_MINIMUM_MAG7_PCT", "70"),
@@ -84,3 +82,12 @@ def test_a_number_beyond_any_bound_is_refused_in_a_short_line(text: str):
 def test_a_text_that_could_end_a_quoted_one_is_refused(text: str):
     with pytest.raises(SettingInvalidError, match=r"MAG7_COPY_ROLE is .*without quotation marks"):
         read_settings({**SANDBOX, "MAG7_COPY_ROLE": text})
+
+
+def test_a_removed_setting_that_is_still_set_is_named_with_what_to_do():
+    assert list_removed(SANDBOX) == []
+    assert list_removed({**SANDBOX, "MAG7_WORKER_HOSTS": " ", "MAG7_THREADS": "4"}) == []
+    (hosts, folder) = list_removed({**SANDBOX, "MAG7_WORKER_HOSTS": "2", "MAG7_RATE_FOLDER": "/rate"})
+    assert hosts.startswith("the environment variable MAG7_WORKER_HOSTS is gone, remove it")
+    assert folder.startswith("the environment variable MAG7_RATE_FOLDER is gone, remove it")
+    assert read_settings({**SANDBOX, "MAG7_WORKER_HOSTS": "yes"}) == read_settings(SANDBOX)

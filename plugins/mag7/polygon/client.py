@@ -11,7 +11,7 @@ from mag7.errors import one_line
 from mag7.polygon.answers import Answer
 from mag7.polygon.bodies import parse_object
 from mag7.polygon.errors import BodyInvalidError, CollectionStoppedError, PolygonError, RateLimitedError
-from mag7.polygon.rate import Limiter
+from mag7.polygon.rate import RateLimiter
 from mag7.polygon.refusals import LONGEST_KEPT_BODY, describe_refusal
 from mag7.polygon.source import SIMULATED, name_declared_source
 from mag7.polygon.transport import SOURCE_HEADER, Reply, Transport
@@ -36,7 +36,7 @@ class PolygonClient:
         base_url: str,
         api_key: str,
         *,
-        limiter: Limiter,
+        limiter: RateLimiter,
         connect_timeout: float,
         read_timeout: float,
         tries: int,

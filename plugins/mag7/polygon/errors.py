@@ -129,24 +129,5 @@ class CollectionStoppedError(Mag7Error):
     """A call was given up because its batch is being stopped."""
 
 
-class RateFileError(Mag7Error):
-    """The file in which a host's tasks share the rate limit cannot be used.
-
-    ``path`` is the file or its folder, ``reason`` one line.
-    """
-
-    def __init__(self, path: str, reason: str) -> None:
-        self.path = path
-        self.reason = reason
-        super().__init__(
-            f"the rate file {path} cannot be used: {reason}; set MAG7_RATE_FOLDER to a folder of the tasks' user on a"
-            " local disk, or MAG7_WORKER_HOSTS to 0: then every task keeps to one slot's part of the limit"
-        )
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle by values: Airflow moves exceptions between processes."""
-        return RateFileError, (self.path, self.reason)
-
-
 def _rebuild(kind: type[PolygonError], values: dict[str, Any]) -> PolygonError:
     return kind(**values)

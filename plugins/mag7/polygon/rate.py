@@ -1,4 +1,8 @@
-"""A rate limit that holds across the threads of a process: calls evenly spaced, and one pause for all after a 429."""
+"""One task's part of a key's rate limit: its threads' calls evenly spaced, and one pause for all after a 429.
+
+The limit divided by the slots of the pool ``polygon`` is what one task may use. No task knows of another, so this holds
+on any executor and any number of hosts, as long as no more tasks call than the pool has slots.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,10 @@ import threading
 import time
 from datetime import UTC, datetime
 from functools import cache
-from typing import Protocol
+from hashlib import blake2b
+from urllib.parse import urlsplit
+
+from mag7.polygon.source import OFFICIAL_HOSTS, POLYGON
 
 WINDOW_SECONDS = 60.0
 MARGIN = 1.01
@@ -33,40 +40,22 @@ class Clock:
 SYSTEM_CLOCK = Clock()
 
 
-class Limiter(Protocol):
-    """What lets a client's calls through; ``interval`` is the seconds that one call is worth, 0 without a limit."""
-
-    clock: Clock
-    interval: float
-
-    def acquire(self, stop: threading.Event) -> bool:
-        """Wait until a call may be made; returns False, without leave to call, once ``stop`` is set."""
-
-    def pause(self, seconds: float) -> None:
-        """Let nobody who shares the limiter make a call for that many seconds."""
-
-
-def space_calls(calls_per_minute: float | None) -> float:
-    """Give the seconds from one call to the next, 0 without a limit; raises ValueError for a limit of nothing."""
-    if calls_per_minute is None:
-        return 0.0
-    if not calls_per_minute > 0:
-        raise ValueError(f"calls_per_minute is {calls_per_minute}: give a number above zero, or None for no limit")
-    return WINDOW_SECONDS * MARGIN / calls_per_minute
-
-
 class RateLimiter:
     """Lets ``calls_per_minute`` calls through, evenly spaced and never more in any minute; None: no limit.
 
-    Every thread that shares the limiter also shares its pauses. Other processes are not seen: each gets its part.
+    Every thread that shares the limiter also shares its pauses. The first call waits its turn, too: the task that had
+    the slot before may have called a moment ago. ``interval`` is the seconds from one call to the next, 0 without a
+    limit. Raises ValueError for a limit of nothing.
     """
 
     def __init__(self, calls_per_minute: float | None, clock: Clock = SYSTEM_CLOCK) -> None:
+        if calls_per_minute is not None and not calls_per_minute > 0:
+            raise ValueError(f"calls_per_minute is {calls_per_minute}: give a number above zero, or None for no limit")
         self.clock = clock
-        self.interval = space_calls(calls_per_minute)
+        self.interval = 0.0 if calls_per_minute is None else WINDOW_SECONDS * MARGIN / calls_per_minute
         self._turn = threading.Lock()
         self._pausing = threading.Lock()
-        self._earliest = 0.0 if self.interval == 0.0 else clock.monotonic()
+        self._earliest = clock.monotonic() + self.interval
         self._resume = 0.0
 
     def acquire(self, stop: threading.Event) -> bool:
@@ -91,9 +80,20 @@ class RateLimiter:
             self._resume = max(self._resume, resume)
 
 
+def name_bucket(base_url: str, api_key: str) -> str:
+    """Name what a key's calls to an address are counted in; the key cannot be had from it.
+
+    The provider's official hosts are one address: it counts a key's calls to both together.
+    """
+    host = urlsplit(base_url).hostname
+    address = POLYGON if host in OFFICIAL_HOSTS else base_url.strip().rstrip("/")
+    text = f"{address}\n{api_key.strip()}".encode()
+    return blake2b(text, digest_size=8, salt=b"rate", person=b"mag7-polygon").hexdigest()
+
+
 @cache
 def shared_limiter(bucket: str, calls_per_minute: float | None) -> RateLimiter:
-    """Return this process's one limiter for a bucket (a key at an address), so that tasks run in one share it."""
+    """Return this process's one limiter for a bucket of ``name_bucket``: tasks that run in one process share it."""
     return RateLimiter(calls_per_minute)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from airflow.sdk import BaseHook
@@ -12,9 +11,7 @@ from airflow.sdk.log import mask_secret
 
 from mag7.errors import Mag7Error
 from mag7.polygon.client import PolygonClient
-from mag7.polygon.rate import Limiter, shared_limiter
-from mag7.polygon.rate_file import name_bucket
-from mag7.polygon.rate_host import host_limiter
+from mag7.polygon.rate import RateLimiter, name_bucket, shared_limiter
 from mag7.settings import Settings, read_settings
 
 KEY_VARIABLE = "POLYGON_API_KEY"
@@ -48,10 +45,7 @@ class PolygonHook(BaseHook):
         self.polygon_conn_id = polygon_conn_id
 
     def get_conn(self, settings: Settings | None = None) -> PolygonClient:
-        """Open a client that keeps to this task's part of the key's rate limit, as ``choose_limiter`` says.
-
-        Raises KeyNotFoundError, and RateFileError where the folder of the rate files cannot be used.
-        """
+        """Open a client that keeps to one pool slot's part of the key's rate limit; raises KeyNotFoundError."""
         settings = settings or read_settings()
         key = self.find_api_key()
         return PolygonClient(
@@ -80,15 +74,7 @@ class PolygonHook(BaseHook):
             return None
 
 
-def choose_limiter(settings: Settings, key: str) -> Limiter:
-    """Choose what bounds the calls of a key: its host's part where hosts are counted, else one pool slot's part.
-
-    Either is shared by everything in this process that uses the key at the same address; a host's also by every
-    process of the host. Only who deploys knows on how many hosts tasks run: each would take the whole limit.
-    """
-    bucket = name_bucket(settings.polygon_base_url, key)
+def choose_limiter(settings: Settings, key: str) -> RateLimiter:
+    """Choose the limiter of a task: the key's limit divided by the slots of the pool, whatever the executor."""
     share = settings.calls_per_minute / settings.slots or None
-    if not settings.worker_hosts:
-        return shared_limiter(bucket, share)
-    folder = Path(settings.rate_folder).expanduser() if settings.rate_folder else None
-    return host_limiter(bucket, settings.calls_per_minute / settings.worker_hosts or None, share, folder)
+    return shared_limiter(name_bucket(settings.polygon_base_url, key), share)

@@ -89,8 +89,8 @@ def plan_searches(window: Window) -> list[SearchBatch]:
 def choose_parts(settings: Settings, calls: int) -> int:
     """Choose into how many parts to divide ``calls``: half as many as slots, more where one takes long.
 
-    The other half of the slots is for what other months need first: two tasks make all the calls that a limit lets
-    through on one host. A power of two, so that months that differ a little are divided alike.
+    The other half of the slots is for what other months need first, or for their searches: more months at a time than
+    slots keep all of them busy. A power of two, so that months that differ a little are divided alike.
     """
     a_slot = settings.calls_per_minute / settings.slots * PART_MINUTES
     wanted = max(math.ceil(settings.slots / 2), math.ceil(calls / a_slot) if a_slot else 1)

@@ -16,7 +16,7 @@ from mag7.lake import catalog, scripts
 from mag7.lake.fact_log import FactLog
 from mag7.lake.objects import ObjectStore
 from mag7.runs.record import clear_record
-from mag7.settings import Settings, read_settings
+from mag7.settings import Settings, list_removed, read_settings
 from mag7.tasks import facts
 from mag7.tasks.connections import share_session
 from mag7.tasks.templates import REDSHIFT_SCHEMA
@@ -108,8 +108,11 @@ def migrate_schema() -> list[str]:
 def require_setup() -> None:
     """Raise SetupMissingError where a run of this checkout would fail later because mag7_setup has not run.
 
-    Raises SchemaNewerError or MigrationChangedError where mag7_setup would not help.
+    Raises SchemaNewerError or MigrationChangedError where mag7_setup would not help. Warns of removed settings: every
+    run comes here once.
     """
+    for sentence in list_removed():
+        log.warning("%s", sentence)
     if gaps := list_gaps(open_place()):
         raise SetupMissingError(f"{'; '.join(gaps)}: run mag7_setup, then run this again")
 

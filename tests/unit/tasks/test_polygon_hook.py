@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import pickle
-from pathlib import Path
 
 import pytest
 from airflow.sdk._shared.secrets_masker import redact
 
-from mag7.polygon.errors import RateFileError
 from mag7.tasks.polygon_hook import KeyNotFoundError, PolygonHook
 
 CONNECTION = "AIRFLOW_CONN_POLYGON_DEFAULT"
@@ -106,49 +104,18 @@ def test_another_key_has_a_limit_of_its_own(monkeypatch: pytest.MonkeyPatch) -> 
         client.close()
 
 
-@pytest.mark.parametrize(("hosts", "interval"), [(None, 4.04), ("0", 4.04), ("1", 1.01), ("3", 3.03)])
-def test_the_file_lifts_a_slots_part_only_where_hosts_are_counted(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, hosts: str | None, interval: float
+@pytest.mark.parametrize(("slots", "interval"), [(None, 4.04), ("1", 1.01), ("8", 8.08)])
+def test_a_task_calls_at_the_limit_divided_by_the_slots_whatever_was_said_of_hosts(
+    monkeypatch: pytest.MonkeyPatch, slots: str | None, interval: float
 ) -> None:
     monkeypatch.setenv("POLYGON_CALLS_PER_MINUTE", "60")
-    monkeypatch.setenv("MAG7_RATE_FOLDER", str(tmp_path / "rate"))
-    if hosts is not None:
-        monkeypatch.setenv("MAG7_WORKER_HOSTS", hosts)
+    monkeypatch.setenv("MAG7_WORKER_HOSTS", "1")
+    if slots is not None:
+        monkeypatch.setenv("MAG7_POLYGON_SLOTS", slots)
     client = PolygonHook().get_conn()
 
     assert client.limiter.interval == pytest.approx(interval)
-    assert (tmp_path / "rate").exists() == (hosts in {"1", "3"})
     client.close()
-
-
-def test_the_file_is_shared_by_key_and_does_not_hold_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("MAG7_RATE_FOLDER", str(tmp_path))
-    monkeypatch.setenv("MAG7_WORKER_HOSTS", "1")
-    set_key(monkeypatch, variable=KEY)
-    addresses = ["https://api.polygon.io", "https://api.massive.com/", "http://127.0.0.1:9"]
-    for address in addresses:
-        monkeypatch.setenv("POLYGON_BASE_URL", address)
-        client = PolygonHook().get_conn()
-        client.limiter.pause(0.001)
-        client.close()
-
-    files = list(tmp_path.iterdir())
-    assert len(files) == 2, "the provider's two hosts count a key's calls together"
-    for file in files:
-        assert KEY not in file.name
-        assert KEY.encode() not in file.read_bytes()
-
-
-def test_a_folder_that_cannot_be_used_is_named_with_its_setting(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    (tmp_path / "taken").write_text("a file")
-    monkeypatch.setenv("MAG7_RATE_FOLDER", str(tmp_path / "taken"))
-    monkeypatch.setenv("MAG7_WORKER_HOSTS", "1")
-
-    with pytest.raises(RateFileError, match="set MAG7_RATE_FOLDER") as refused:
-        PolygonHook().get_conn()
-    assert str(pickle.loads(pickle.dumps(refused.value))) == str(refused.value)  # noqa: S301
 
 
 def test_no_limit_where_it_is_turned_off(monkeypatch: pytest.MonkeyPatch) -> None:
