@@ -25,8 +25,9 @@ import urllib3
 
 from mag7.lake.objects import ObjectStore
 from mag7.polygon.answers import AnswerStore
+from mag7.polygon.calls import ticker_details
 from mag7.polygon.client import PolygonClient
-from mag7.polygon.collect import collect, ticker_details
+from mag7.polygon.collect import collect
 from mag7.polygon.rate import RateLimiter
 
 THREADS = 100

@@ -10,8 +10,8 @@ from functools import lru_cache
 from mag7.market.document import SessionFigures
 from mag7.market.evidence import EvidenceReader
 from mag7.polygon.answers import Answer
+from mag7.polygon.calls import Call, grouped_daily, ticker_details
 from mag7.polygon.client import next_page_path
-from mag7.polygon.collect import Call, grouped_daily, ticker_details
 from mag7.polygon.source import SIMULATED
 from mag7.tasks.collector import list_session_splits
 from mag7.tasks.document import compute_session

@@ -13,7 +13,7 @@ import pytest
 from mag7.lake.checks import list_checks
 from mag7.lake.keys import run_manifest_key, run_segment
 from mag7.lake.tables import list_published_tables
-from mag7.polygon.collect import SPLITS
+from mag7.polygon.calls import SPLITS
 from sandbox import demo
 from sandbox.airflow_home import list_asset_events
 from sandbox.polygon import facts

@@ -13,7 +13,9 @@ import pytest
 
 from mag7.errors import LONGEST_LINE, Mag7Error
 from mag7.polygon.answers import AnswerStore
-from mag7.polygon.collect import collect, collect_pages, list_of_splits, ticker_details
+from mag7.polygon.calls import list_of_splits, ticker_details
+from mag7.polygon.collect import collect
+from mag7.polygon.pages import collect_pages
 from tests.unit.polygon.local_provider import (
     KEY,
     Canned,

@@ -14,7 +14,8 @@ from mag7.lake.objects import ObjectStore
 from mag7.market.caps import FailedLine, price_line
 from mag7.market.response_reader import LOOK_BACK_SESSIONS
 from mag7.market.search import estimate_calls
-from mag7.polygon.collect import Call, CollectReport, grouped_daily, symbol_of, ticker_details
+from mag7.polygon.calls import Call, grouped_daily, symbol_of, ticker_details
+from mag7.polygon.collect import CollectReport
 from mag7.polygon.errors import NotYetReleasedError
 from mag7.runs.progress import CLOSES, Progress, name_part
 from mag7.sessions import NEW_YORK, group_months, previous_session

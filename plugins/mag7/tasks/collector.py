@@ -12,20 +12,10 @@ from mag7.index.share_counts import REFERENCE_DAYS
 from mag7.lake.objects import ObjectStore
 from mag7.market.evidence import CountRules, EvidenceReader
 from mag7.polygon.answers import Answer, AnswerStore, better_answer
-from mag7.polygon.collect import (
-    SPLITS,
-    Call,
-    CollectReport,
-    collect,
-    collect_pages,
-    grouped_daily,
-    join_pages,
-    list_missing,
-    list_of_splits,
-    list_of_stock_splits,
-    ticker_details,
-)
+from mag7.polygon.calls import SPLITS, Call, grouped_daily, list_of_splits, list_of_stock_splits, ticker_details
+from mag7.polygon.collect import CollectReport, collect, list_missing
 from mag7.polygon.errors import PlanRefusedError, RequestRefusedError
+from mag7.polygon.pages import collect_pages, join_pages
 from mag7.sessions import list_sessions, month_ends
 from mag7.settings import Settings
 from mag7.tasks.connections import open_store

@@ -21,7 +21,7 @@ from mag7.lake.objects import ObjectStore
 from mag7.market.document import list_document_lines
 from mag7.market.identity import ISSUER_UNCONFIRMED
 from mag7.polygon.bodies import parse_ticker_details
-from mag7.polygon.collect import ticker_details
+from mag7.polygon.calls import ticker_details
 from mag7.polygon.errors import BodyInvalidError, UnreachableError
 from mag7.polygon.source import SIMULATED, name_declared_source
 from mag7.runs.record import Section, write_section

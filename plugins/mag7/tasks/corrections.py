@@ -13,7 +13,7 @@ from mag7.lake.objects import ObjectStore
 from mag7.market.document import Document, list_document_lines
 from mag7.polygon.answers import AnswerStore
 from mag7.polygon.bodies import DailyBar, parse_grouped_daily
-from mag7.polygon.collect import grouped_daily, ticker_details
+from mag7.polygon.calls import grouped_daily, ticker_details
 from mag7.polygon.errors import BodyInvalidError
 from mag7.runs.record import Corrections, write_section
 from mag7.sessions import previous_session

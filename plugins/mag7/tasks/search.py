@@ -21,7 +21,7 @@ from mag7.lake.objects import ObjectStore
 from mag7.market.evidence import Told
 from mag7.market.search import choose_sessions, count_steps, estimate_calls, list_gaps
 from mag7.polygon.answers import AnswerStore
-from mag7.polygon.collect import TICKER_DETAILS, Call, ticker_details
+from mag7.polygon.calls import TICKER_DETAILS, Call, ticker_details
 from mag7.polygon.errors import PlanRefusedError
 from mag7.runs.progress import Progress, name_part
 from mag7.sessions import group_months, list_sessions, month_ends, previous_session

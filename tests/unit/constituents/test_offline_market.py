@@ -16,7 +16,7 @@ from mag7.constituents.ishares import read_ivv
 from mag7.constituents.questions import Answer, Verdict
 from mag7.constituents.readings import Reading
 from mag7.constituents.spdr import read_spy
-from mag7.polygon.collect import ticker_details
+from mag7.polygon.calls import ticker_details
 from mag7.sessions import list_sessions, previous_session
 from sandbox.polygon.app import MarketApp
 from sandbox.polygon.market import load_market

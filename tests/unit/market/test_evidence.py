@@ -411,7 +411,7 @@ class TestSplits:
         assert table.of(member("DECK").issuer)
 
     def test_without_a_list_ours_serves_alone(self, book: Book) -> None:
-        """The list is kept whole or not at all (mag7.polygon.collect.join_pages)."""
+        """The list is kept whole or not at all (mag7.polygon.pages.join_pages)."""
         assert EvidenceReader(book).splits(EVE) == load_splits()
 
     def test_the_list_is_parsed_once_for_all_lines(

@@ -16,18 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mag7.polygon import collect as collecting
+from mag7.polygon import batch, checks
 from mag7.polygon.answers import ANSWERS_AN_OBJECT, Answer, AnswerStore
-from mag7.polygon.collect import (
-    CollectReport,
-    collect,
-    collect_pages,
-    grouped_daily,
-    join_pages,
-    list_of_splits,
-    list_of_stock_splits,
-    ticker_details,
-)
+from mag7.polygon.calls import Call, grouped_daily, list_of_splits, list_of_stock_splits, ticker_details
+from mag7.polygon.collect import CollectReport, collect
 from mag7.polygon.errors import (
     BodyInvalidError,
     CollectionStoppedError,
@@ -39,6 +31,7 @@ from mag7.polygon.errors import (
     ServerFailedError,
     UnreachableError,
 )
+from mag7.polygon.pages import collect_pages, join_pages
 from mag7.polygon.rate import SYSTEM_CLOCK
 from tests.unit.polygon.local_provider import (
     DAY,
@@ -76,7 +69,7 @@ class TaskStoppedError(Exception):
     """Stands for what Airflow raises in a task's main thread on SIGTERM."""
 
 
-def details(symbols: list[str], day: date = DAY) -> list[collecting.Call]:
+def details(symbols: list[str], day: date = DAY) -> list[Call]:
     return [ticker_details(symbol, day) for symbol in symbols]
 
 
@@ -162,10 +155,8 @@ def test_sessions_are_stored_apart(provider: LocalProvider, store: AnswerStore) 
 
 
 def test_objects_hold_at_most_fifty_answers_and_lose_none(
-    provider: LocalProvider, store: AnswerStore, objects: MemoryObjects, monkeypatch: pytest.MonkeyPatch
+    provider: LocalProvider, store: AnswerStore, objects: MemoryObjects
 ) -> None:
-    # A call that is slow on a busy machine would have an object stored before it is full.
-    monkeypatch.setattr(collecting, "ROOM_SECONDS", 60.0)
     symbols = [f"T{number}" for number in range(230)]
     report = collect(details(symbols), open_client(provider.address, threads=16), store, threads=16)
     assert (report.completed, len(report.keys)) == (230, 5)
@@ -179,7 +170,6 @@ def test_who_asks_hears_on_the_way_how_much_is_stored(provider: LocalProvider, s
     client = open_client(provider.address, threads=16)
     collect(details(symbols), client, store, threads=16, tell=heard.append)
 
-    # An object holds fewer than 50 where a call was slow.
     assert len({stored for stored in heard if 0 < stored < 230}) > 2
     assert heard == sorted(heard)
 
@@ -334,7 +324,7 @@ def test_a_stopped_task_stores_before_it_waits_for_calls_under_way(
 ) -> None:
     """The grace before SIGKILL may be short."""
     kept_before_waiting: list[set[str]] = []
-    monkeypatch.setattr(collecting, "wait", lambda workers, seconds: kept_before_waiting.append(set(kept(store))))
+    monkeypatch.setattr(batch, "wait", lambda workers, seconds: kept_before_waiting.append(set(kept(store))))
     provider.always["T9"] = Canned(how="stalled")
     provider.on_request = lambda name: os.kill(os.getpid(), signal.SIGUSR1) if name == "T9" else None
     with pytest.raises(TaskStoppedError):
@@ -360,11 +350,11 @@ def test_an_object_that_could_not_be_stored_is_stored_at_the_end(
 def test_an_error_of_ours_in_a_thread_is_not_swallowed(
     provider: LocalProvider, store: AnswerStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def check(call: collecting.Call, body: str) -> None:
+    def check(call: Call, body: str) -> None:
         if name_of(call.path) == "T5":
             raise ZeroDivisionError(call.path)
 
-    monkeypatch.setattr(collecting, "_check", check)
+    monkeypatch.setattr(checks, "parse_body", check)
     with pytest.raises(ZeroDivisionError):
         collect(details([f"T{number}" for number in range(400)]), open_client(provider.address), store, threads=2)
     assert len(provider.asked) < 100
@@ -407,7 +397,7 @@ def test_a_provider_is_unreachable_where_it_answers_no_call(
 def test_a_slow_batch_is_stored_as_it_goes(
     provider: LocalProvider, store: AnswerStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(collecting, "FLUSH_SECONDS", 0.001)
+    monkeypatch.setattr(batch, "FLUSH_SECONDS", 0.001)
     symbols = [f"T{number}" for number in range(45)]
     report = collect(details(symbols), open_client(provider.address), store, threads=1)
     assert len(report.keys) > 1
@@ -456,7 +446,7 @@ class Counting:
 
     tries = 1
 
-    def __init__(self, calls: list[collecting.Call], most: int = 50) -> None:
+    def __init__(self, calls: list[Call], threads: int = 16) -> None:
         self.objects = MemoryObjects()
         self.objects.on_put = self._store
         self.store = AnswerStore(self.objects)  # type: ignore[arg-type]
@@ -464,7 +454,7 @@ class Counting:
         self.errors: dict[str, PolygonError] = {}
         self.asked: list[str] = []
         self.highest = 0
-        self._calls, self._most = calls, most
+        self._calls, self._threads, self._most = calls, threads, ANSWERS_AN_OBJECT + threads
         self._stored = 0
         self._changed = threading.Condition()
 
@@ -492,19 +482,19 @@ class Counting:
             self._stored += len(answers)
         return stored
 
-    def run(self, threads: int) -> CollectReport:
+    def run(self) -> CollectReport:
         """Collect in a thread of its own, which must come to its end."""
         done: list[CollectReport | BaseException] = []
 
         def work() -> None:
             try:
-                done.append(collect(self._calls, self, self.store, threads=threads))  # type: ignore[arg-type]
+                done.append(collect(self._calls, self, self.store, threads=self._threads))  # type: ignore[arg-type]
             except BaseException as error:
                 done.append(error)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(self.store, "save", self.save)
-            patch.setattr(collecting, "_check", lambda call, body: None)
+            patch.setattr(checks, "parse_body", lambda call, body: None)
             thread = threading.Thread(target=work, daemon=True)
             thread.start()
             thread.join(60)
@@ -514,7 +504,7 @@ class Counting:
         return done[0]
 
 
-def many_calls(number: int) -> list[collecting.Call]:
+def many_calls(number: int) -> list[Call]:
     """Calls of two endpoints and three dates in turn."""
     days = [date(2024, 12, 11), date(2024, 12, 12), DAY]
     calls = [ticker_details(f"T{place}", days[place % 3]) for place in range(number - 3)]
@@ -530,22 +520,22 @@ def workers_end() -> bool:
 
 
 class TestRoom:
-    """A killed process loses what is under way or not stored: one object's answers at most."""
+    """A killed process loses what is under way or not stored: one object's answers, and a call for each thread."""
 
     @pytest.mark.parametrize("threads", [16, 64])
-    def test_never_more_than_one_objects_answers_are_under_way_or_not_stored(self, threads: int) -> None:
-        counting = Counting(many_calls(320))
-        report = counting.run(threads)
+    def test_never_more_than_one_object_and_the_calls_in_flight_are_not_stored(self, threads: int) -> None:
+        counting = Counting(many_calls(320), threads)
+        report = counting.run()
 
         assert (report.completed, report.failed) == (320, 0)
-        assert counting.highest == ANSWERS_AN_OBJECT == 50
+        assert counting.highest == ANSWERS_AN_OBJECT + threads == 50 + threads
         assert len(counting.asked) == len(set(counting.asked)) == 320
 
     @pytest.mark.parametrize("number", [1, 2, 49, 50, 51, 65, 66, 99, 100, 101, 116])
     def test_a_batch_comes_to_its_end_whatever_is_left_over(self, number: int) -> None:
         """Threads that wait for room when the last call is taken must not wait for ever."""
         calls = details([f"T{place}" for place in range(number)])
-        report = Counting(calls).run(16)
+        report = Counting(calls).run()
 
         assert report.completed == number
         assert workers_end()
@@ -555,7 +545,7 @@ class TestRoom:
         for place, call in enumerate(many_calls(200)):
             if place % 3 == 0 and call.endpoint == "ticker_details":
                 counting.errors[call.path] = ServerFailedError(call.path, "HTTP 500", status=500)
-        report = counting.run(16)
+        report = counting.run()
 
         assert report.failed == len(counting.errors) > 50
         assert report.completed + report.failed == 200
@@ -563,12 +553,12 @@ class TestRoom:
     def test_a_batch_that_is_refused_while_threads_wait_for_room_ends(self) -> None:
         calls = many_calls(320)
         counting = Counting(calls)
-        refused = calls[50]
+        refused = calls[66]
         counting.errors[refused.path] = PlanRefusedError(refused.path, "HTTP 403", status=403)
-        # The one that is refused is asked for when the first fifty are stored; nobody asks for the rest.
-        counting._calls = [*calls[:50], refused]
+        # The one that is refused is asked for when the first ones are stored; nobody asks for the rest.
+        counting._calls = [*calls[:66], refused]
         with pytest.raises(PlanRefusedError):
-            counting.run(16)
+            counting.run()
         assert workers_end()
 
     @pytest.mark.usefixtures("stop_by_signal")
@@ -586,7 +576,7 @@ class TestRoom:
         counting.objects.on_put = stop_once
         with pytest.MonkeyPatch.context() as patch, pytest.raises(TaskStoppedError):
             patch.setattr(counting.store, "save", counting.save)
-            patch.setattr(collecting, "_check", lambda call, body: None)
+            patch.setattr(checks, "parse_body", lambda call, body: None)
             # Signals come to the main thread, so here it is the one that stores.
             collect(calls, counting, counting.store, threads=16)  # type: ignore[arg-type]
         stored = {
@@ -596,7 +586,7 @@ class TestRoom:
             for path in counting.store.load(endpoint, day)
         }
 
-        assert len(counting.asked) == 50
+        assert len(counting.asked) == 66
         assert stored == set(counting.asked)
         assert workers_end()
 
@@ -712,7 +702,7 @@ class TestMalformedFigures:
 
         report = collect(details(["AAPL"]), open_client(provider.address), store, threads=1)
 
-        assert (report.completed, report.failed, report.requests) == (1, 0, 1 + collecting.PATIENCE)
+        assert (report.completed, report.failed, report.requests) == (1, 0, 1 + checks.PATIENCE)
         assert kept(store)["AAPL"].body == self.WORDS.decode()
 
     def test_do_not_fail_a_call_that_is_tried_once(self, provider: LocalProvider, store: AnswerStore) -> None:

@@ -19,7 +19,7 @@ from mag7.index.constituents import Line
 from mag7.index.facts import load_packaged_facts, pin_facts
 from mag7.lake.objects import ObjectStore
 from mag7.polygon.answers import Answer, AnswerStore
-from mag7.polygon.collect import Call, grouped_daily, ticker_details
+from mag7.polygon.calls import Call, grouped_daily, ticker_details
 from mag7.polygon.errors import PolygonError
 from mag7.tasks.facts import publish_packaged
 

@@ -16,7 +16,7 @@ from mag7.market.caps import FailedLine, PricedLine, price_line
 from mag7.market.document import encode_document, write_document
 from mag7.market.evidence import EvidenceReader
 from mag7.polygon.answers import AnswerStore
-from mag7.polygon.collect import Call, grouped_daily, ticker_details
+from mag7.polygon.calls import Call, grouped_daily, ticker_details
 from mag7.polygon.errors import (
     BodyInvalidError,
     KeyRejectedError,

@@ -15,7 +15,7 @@ from mag7.market.document import compute_figures, encode_document, write_documen
 from mag7.market.evidence import EvidenceReader
 from mag7.market.shares import Origin
 from mag7.polygon.answers import AnswerStore
-from mag7.polygon.collect import grouped_daily, ticker_details
+from mag7.polygon.calls import grouped_daily, ticker_details
 from mag7.polygon.errors import ServerFailedError
 from mag7.runs.record import Corrections, read_section
 from mag7.tasks.collector import AnswerBook

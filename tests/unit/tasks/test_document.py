@@ -14,7 +14,7 @@ from mag7.index.constituents import Line
 from mag7.lake.keys import document_key
 from mag7.lake.objects import ObjectMissingError, ObjectStore
 from mag7.polygon.answers import AnswerStore
-from mag7.polygon.collect import grouped_daily, ticker_details
+from mag7.polygon.calls import grouped_daily, ticker_details
 from mag7.runs.progress import Progress
 from mag7.runs.record import Built, read_section, write_section
 from mag7.runs.refusal import SessionRefusedError, refusal_sentence

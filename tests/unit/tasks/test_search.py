@@ -20,7 +20,7 @@ from mag7.lake.objects import ObjectStore
 from mag7.market.caps import PricedLine
 from mag7.market.evidence import CountRules, EvidenceReader
 from mag7.polygon.answers import AnswerStore
-from mag7.polygon.collect import ticker_details
+from mag7.polygon.calls import ticker_details
 from mag7.polygon.errors import KeyRejectedError, PlanRefusedError, ServerFailedError, UnreachableError
 from mag7.sessions import list_sessions, month_ends
 from mag7.settings import read_settings

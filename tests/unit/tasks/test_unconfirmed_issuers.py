@@ -11,7 +11,7 @@ import pytest
 from mag7.lake.fact_log import FactLog
 from mag7.lake.keys import document_key
 from mag7.lake.objects import ObjectStore
-from mag7.polygon.collect import ticker_details
+from mag7.polygon.calls import ticker_details
 from mag7.settings import read_settings
 from mag7.tasks.constituents import list_unconfirmed, publish_proposal
 from tests.fuzz.documents import STORED

@@ -1,0 +1,57 @@
+"""Checking a body that a call was answered with, before it is stored."""
+
+from __future__ import annotations
+
+from mag7.polygon.bodies import (
+    GroupedDaily,
+    SplitPage,
+    TickerDetails,
+    parse_grouped_daily,
+    parse_object,
+    parse_splits,
+    parse_ticker_details,
+)
+from mag7.polygon.calls import GROUPED_DAILY, SPLITS, TICKER_DETAILS, Call, symbol_of
+from mag7.polygon.errors import BodyInvalidError
+
+FIGURES = ("market_cap", "weighted_shares_outstanding", "share_class_shares_outstanding")
+PATIENCE = 2
+"""How often an answer with malformed figures is asked for again before it is taken as it is."""
+UNUSABLE_SHOWN = 3
+
+
+class PatientCheck:
+    """Checks the bodies of one call, whose figures may be malformed only where they stay so when asked for again.
+
+    A figure of a wrong type counts as missing, and an answer that is kept is not asked for again: so a provider that
+    is unwell for a moment would take a line's count away for good.
+    """
+
+    def __init__(self, call: Call, tries: int) -> None:
+        self._call = call
+        self._patience = min(PATIENCE, tries - 1)
+
+    def __call__(self, body: str) -> None:
+        """Raise BodyInvalidError for a body that cannot be used, or might be whole the next time."""
+        unusable = _list_unusable(parse_body(self._call, body))
+        if unusable and self._patience:
+            self._patience -= 1
+            raise BodyInvalidError(self._call.path, "; ".join(unusable[:UNUSABLE_SHOWN]))
+
+
+def _list_unusable(content: object) -> list[str]:
+    """List why figures of a parsed body count as missing although they are there."""
+    if isinstance(content, TickerDetails):
+        return [reason for field, reason in content.unusable.items() if field in FIGURES]
+    return list(content.unusable.values()) if isinstance(content, GroupedDaily | SplitPage) else []
+
+
+def parse_body(call: Call, body: str) -> object:
+    """Parse a body as its call's endpoint answers; raises BodyInvalidError."""
+    if call.endpoint == TICKER_DETAILS:
+        return parse_ticker_details(body, symbol_of(call))
+    if call.endpoint == GROUPED_DAILY:
+        return parse_grouped_daily(body, call.trading_date)
+    if call.endpoint == SPLITS:
+        return parse_splits(body)
+    return parse_object(body, call.path)
