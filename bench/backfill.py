@@ -35,7 +35,7 @@ from mag7.market.evidence import EvidenceReader
 from mag7.polygon.answers import AnswerStore
 from mag7.sessions import group_months, list_sessions, load_calendar
 from mag7.settings import read_settings
-from mag7.tasks import collect, search
+from mag7.tasks import collect, look_back, search
 from mag7.tasks.collector import AnswerBook, open_reader
 from mag7.tasks.connections import open_store
 from mag7.tasks.document import compute_session
@@ -170,7 +170,7 @@ def run_job(job: Job) -> Ended:
     elif name == "counts" and batch is not None:
         search.collect_counts(window, batch)
     else:
-        collect.collect_look_back(window, Asking.MISSING)
+        look_back.collect_look_back(window, Asking.MISSING)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return Ended(result, peak, time.monotonic() - began)
 

@@ -58,7 +58,7 @@ from airflow.sdk import dag, get_current_context, task, task_group
 from airflow.sdk.exceptions import AirflowSkipException
 
 from mag7.paths import SQL
-from mag7.tasks import backfill, collect, document, ending, search, summary
+from mag7.tasks import backfill, collect, document, ending, look_back, search, summary
 from mag7.tasks.assets import describe_events, list_warehouse_assets
 from mag7.tasks.groups import check_window, default_args, end_run, load_window, publish_window, transform_window
 from mag7.tasks.request import Asking, range_params, read_range
@@ -119,7 +119,7 @@ def collect_counts(window: Window, batch: SearchBatch) -> Counts:
 @task(pool=POOL)
 def collect_look_back(window: Window) -> Counts:
     """Ask for counts beside splits, and earlier sessions about lines that cannot be priced otherwise."""
-    return collect.collect_look_back(window, Asking.MISSING)
+    return look_back.collect_look_back(window, Asking.MISSING)
 
 
 @task

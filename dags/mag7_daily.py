@@ -65,7 +65,7 @@ import pendulum
 from airflow.sdk import dag, get_current_context, task, task_group
 
 from mag7.paths import SQL
-from mag7.tasks import collect, corrections, document, ending, session, summary
+from mag7.tasks import collect, corrections, document, ending, look_back, session, summary
 from mag7.tasks.assets import describe_events, list_warehouse_assets
 from mag7.tasks.groups import check_window, default_args, end_run, load_window, publish_window, transform_window
 from mag7.tasks.request import Request, read_request, request_params
@@ -130,7 +130,7 @@ def collect_details(batch: Batch) -> Counts:
 @task(pool=POOL)
 def collect_look_back(window: Window) -> Counts:
     """Ask for counts beside splits, and earlier sessions about lines that cannot be priced otherwise."""
-    return collect.collect_look_back(window, asked_for().asking)
+    return look_back.collect_look_back(window, asked_for().asking)
 
 
 @task(pool=POOL)

@@ -20,7 +20,7 @@ from mag7.polygon.answers import Answer, AnswerStore
 from mag7.polygon.source import SIMULATED
 from mag7.sessions import group_months
 from mag7.settings import read_settings
-from mag7.tasks import collect, search
+from mag7.tasks import collect, look_back, search
 from mag7.tasks.collector import AnswerBook, open_reader
 from mag7.tasks.request import Asking
 from mag7.tasks.window import make_window
@@ -102,10 +102,10 @@ class Backfill:
             for module in ("collector", "search"):
                 patch.setattr(f"mag7.tasks.{module}.open_store", lambda settings: self.objects)
             patch.setattr("mag7.tasks.polygon_hook.PolygonHook.get_conn", lambda hook, settings: self.provider)
-            patch.setattr("mag7.tasks.collect.datetime", SimpleNamespace(now=self._now.astimezone))
+            patch.setattr("mag7.tasks.look_back.datetime", SimpleNamespace(now=self._now.astimezone))
             if only is not None:
                 found = collect.list_session_lines
-                for module in ("collect", "search"):
+                for module in ("collect", "look_back", "search"):
                     patch.setattr(
                         f"mag7.tasks.{module}.list_session_lines",
                         lambda session: tuple(line for line in found(session) if line.ticker in only),
@@ -114,7 +114,7 @@ class Backfill:
             collect.collect_splits(window, Asking.MISSING)
             for batch in search.plan_searches(window):
                 search.collect_counts(window, batch)
-            collect.collect_look_back(window, Asking.MISSING)
+            look_back.collect_look_back(window, Asking.MISSING)
         return self.provider.details - before
 
     def reader(self) -> EvidenceReader:

@@ -18,7 +18,7 @@ from mag7.market.changes import list_changes
 from mag7.market.document import Document, compute_figures, encode_document, write_document
 from mag7.market.explain import explain_line
 from mag7.polygon.answers import Answer
-from mag7.tasks.corrections import list_edits
+from mag7.tasks.corrections import ParsedBars, list_edits
 from mag7.tasks.published import read_published
 from tests.fuzz.answers import OneObject
 from tests.fuzz.bodies import GROUPED
@@ -67,7 +67,7 @@ def check_document(stored: bytes) -> None:
     for line in document["constituents"]:
         explained = ours_or_value(lambda line=line: explain_line(document, line["ticker"]), "is no line of the index")
         assert explained is None or line["ticker"] in explained
-    list_edits(Book(), DAY, document)
+    list_edits(Book(), DAY, document, ParsedBars({}))
     if document == STORED:
         assert list_changes(document, NEW) == []
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from urllib.parse import quote, unquote
 
 from mag7.errors import Mag7Error
 from mag7.lake.keys import answers_date, answers_month_prefix, answers_prefix
@@ -22,6 +23,7 @@ READERS = 8
 GZIP_LEVEL = 1
 """Storing keeps up with a thousand calls a second; higher levels gain little on bodies of 2 kB."""
 
+_SPAN = re.compile(r"-span([^~/]+)~([^~/]+)-[0-9a-f]+\.jsonl\.gz$")
 _PART = re.compile(r"-part(\d+of\d+)-[0-9a-f]+\.jsonl\.gz$")
 LARGEST_OBJECT = 256 * 2**20
 """Bytes of a decompressed object: a whole day of the market is about 2 MB, fifty answers of details 100 kB."""
@@ -67,12 +69,14 @@ class AnswerStore:
     """Keeps answers below raw/polygon/ in the lake's bucket, at most 50 an object; nothing is ever overwritten.
 
     A ``part`` (such as 1of4) is named in the keys of what is saved, and leaves out what is kept of the other parts: who
-    collects only some lines need not read what others collect.
+    collects only some lines need not read what others collect. So does a ``span``, the first and the last of some
+    symbols in order: an object that names another span without a symbol of this one is not read.
     """
 
-    def __init__(self, objects: ObjectStore, part: str | None = None) -> None:
+    def __init__(self, objects: ObjectStore, part: str | None = None, span: tuple[str, str] | None = None) -> None:
         self._objects = objects
         self._part = part
+        self._span = span
 
     def save(self, endpoint: str, trading_date: date, answers: Sequence[Answer]) -> list[Answer]:
         """Store answers of one endpoint and date; returns them with their keys. The same ones make the same object."""
@@ -80,7 +84,7 @@ class AnswerStore:
         for start in range(0, len(answers), ANSWERS_AN_OBJECT):
             part = answers[start : start + ANSWERS_AN_OBJECT]
             body = _pack(part)
-            key = f"{answers_prefix(endpoint, trading_date)}{_object_name(part, body, self._part)}"
+            key = f"{answers_prefix(endpoint, trading_date)}{_object_name(part, body, self._label())}"
             self._objects.put(key, body, content_type="application/gzip")
             stored += [replace(answer, key=key) for answer in part]
         return stored
@@ -117,7 +121,16 @@ class AnswerStore:
 
     def _list(self, prefix: str) -> list[str]:
         keys = [entry.key for entry in self._objects.list(prefix)]
-        return keys if self._part is None else [key for key in keys if _is_of(self._part, key)]
+        if self._part is not None:
+            keys = [key for key in keys if _is_of(self._part, key)]
+        if self._span is not None:
+            keys = [key for key in keys if _overlaps(self._span, key)]
+        return keys
+
+    def _label(self) -> str:
+        """What the names of this store's objects say of the lines that they are about."""
+        part = f"-part{self._part}" if self._part else ""
+        return part + (f"-span{'~'.join(map(_escape, self._span))}" if self._span else "")
 
     def _read_all(self, keys: Sequence[str]) -> Iterable[list[Answer]]:
         if len(keys) <= 1:
@@ -170,6 +183,16 @@ def _is_of(part: str, key: str) -> bool:
     return named is None or named[1] == part or named[1].partition("of")[2] != part.partition("of")[2]
 
 
+def _overlaps(span: tuple[str, str], key: str) -> bool:
+    """Whether an object may hold answers about symbols of a span: it names one that overlaps, or none."""
+    named = _SPAN.search(key)
+    return named is None or (unquote(named[1]) <= span[1] and span[0] <= unquote(named[2]))
+
+
+def _escape(symbol: str) -> str:
+    return quote(symbol, safe="").replace("~", "%7E")
+
+
 def _pack(answers: Sequence[Answer]) -> bytes:
     lines = [
         json.dumps(
@@ -197,9 +220,8 @@ def _unpack(stored: bytes) -> bytes:
     return body
 
 
-def _object_name(answers: Sequence[Answer], body: bytes, part: str | None) -> str:
+def _object_name(answers: Sequence[Answer], body: bytes, label: str) -> str:
     newest = max(answer.time for answer in answers).astimezone(UTC)
-    label = f"-part{part}" if part else ""
     return f"{newest:%Y%m%dT%H%M%S.%fZ}{label}-{hashlib.sha256(body).hexdigest()[:12]}.jsonl.gz"
 
 

@@ -18,6 +18,9 @@ from mag7.polygon.errors import CollectionStoppedError, PolygonError, RequestRef
 
 HTTP_NOT_FOUND = 404
 
+Parsed = Callable[[Call, Answer, object], object]
+"""Takes a call, its answer and what that was parsed to, in the thread that asked: nothing need be parsed again."""
+
 _Group = tuple[str, date]
 """An endpoint and a date, whose answers share objects."""
 
@@ -132,7 +135,9 @@ class Batch:
         *,
         stopping: tuple[type[PolygonError], ...],
         optional: bool,
+        parsed: Parsed | None = None,
     ) -> None:
+        self._parsed = parsed
         self._todo = deque(calls)
         self._optional = optional
         self._stopping = stopping
@@ -198,8 +203,9 @@ class Batch:
             return None
 
     def _ask(self, call: Call) -> Outcome:
+        check = PatientCheck(call, self._client.tries)
         try:
-            answer = self._client.fetch(call.path, PatientCheck(call, self._client.tries), self._stop)
+            answer = self._client.fetch(call.path, check, self._stop)
         except PolygonError as error:
             if isinstance(error, self._stopping):
                 self._stop.set()
@@ -208,6 +214,8 @@ class Batch:
         if answer.status == HTTP_NOT_FOUND and call.endpoint == GROUPED_DAILY:
             missing = RequestRefusedError(call.path, "HTTP 404 for a session's bars", status=404, body=answer.body)
             return self._fail(call, missing)
+        if self._parsed and check.content is not None:
+            self._parsed(call, answer, check.content)
         return Outcome(call, answer, None)
 
     def _fail(self, call: Call, error: PolygonError) -> Outcome:

@@ -24,16 +24,18 @@ class PatientCheck:
     """Checks the bodies of one call, whose figures may be malformed only where they stay so when asked for again.
 
     A figure of a wrong type counts as missing, and an answer that is kept is not asked for again: so a provider that
-    is unwell for a moment would take a line's count away for good.
+    is unwell for a moment would take a line's count away for good. ``content`` is what the last body was parsed to.
     """
 
     def __init__(self, call: Call, tries: int) -> None:
         self._call = call
         self._patience = min(PATIENCE, tries - 1)
+        self.content: object = None
 
     def __call__(self, body: str) -> None:
         """Raise BodyInvalidError for a body that cannot be used, or might be whole the next time."""
-        unusable = _list_unusable(parse_body(self._call, body))
+        self.content = parse_body(self._call, body)
+        unusable = _list_unusable(self.content)
         if unusable and self._patience:
             self._patience -= 1
             raise BodyInvalidError(self._call.path, "; ".join(unusable[:UNUSABLE_SHOWN]))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mag7.polygon.answers import Answer, AnswerStore
 from mag7.polygon.batch import HTTP_NOT_FOUND as HTTP_NOT_FOUND  # noqa: PLC0414
-from mag7.polygon.batch import Batch, Keeper
+from mag7.polygon.batch import Batch, Keeper, Parsed
 from mag7.polygon.calls import Call
 from mag7.polygon.client import PolygonClient
 from mag7.polygon.errors import KeyRejectedError, NotYetReleasedError, PlanRefusedError, PolygonError
@@ -46,10 +46,12 @@ def collect(
     optional: bool = False,
     wait_for_release: bool = False,
     tell: Callable[[int], object] | None = None,
+    parsed: Parsed | None = None,
 ) -> CollectReport:
     """Make the calls that are not completed yet (all of them with ``again``) and store every answer.
 
-    Meanwhile it calls ``tell`` with the number of answers stored so far, with every object and at least once a minute.
+    Meanwhile it calls ``tell`` with the number of answers stored so far, with every object and at least once a minute,
+    and ``parsed`` with every answer that has a body.
 
     A call that stays without a usable answer is stored as failed, and the others go on. Raises, after storing what
     was fetched: KeyRejectedError, PlanRefusedError and NotYetReleasedError at once, and any error of grouped daily.
@@ -62,7 +64,8 @@ def collect(
     keeper = Keeper(store, threads)
     if pending:
         stopping = (*_OPTIONAL_STOPPING, *((NotYetReleasedError,) if wait_for_release else ()))
-        batch = Batch(pending, client, keeper, stopping=stopping if optional else _STOPPING, optional=optional)
+        stopping = stopping if optional else _STOPPING
+        batch = Batch(pending, client, keeper, stopping=stopping, optional=optional, parsed=parsed)
         batch.run(threads, tell)
     if keeper.raised is not None:
         raise keeper.raised

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import date, datetime
+from collections.abc import Iterable, Sequence
+from datetime import date
 from typing import TYPE_CHECKING, TypedDict
 
-from mag7.index.constituents import Line, list_lines, main_ticker
+from mag7.index.constituents import Line, list_lines
 from mag7.index.seven import seven_lines
 from mag7.index.symbols import symbol_on
 from mag7.lake.objects import ObjectStore
-from mag7.market.caps import FailedLine, price_line
-from mag7.market.response_reader import LOOK_BACK_SESSIONS
 from mag7.market.search import estimate_calls
-from mag7.polygon.calls import Call, grouped_daily, symbol_of, ticker_details
+from mag7.polygon.calls import grouped_daily, symbol_of, ticker_details
 from mag7.polygon.collect import CollectReport
 from mag7.polygon.errors import NotYetReleasedError
 from mag7.runs.progress import CLOSES, Progress, name_part
-from mag7.sessions import NEW_YORK, group_months, previous_session
+from mag7.sessions import group_months, previous_session
 from mag7.settings import read_settings
 from mag7.tasks.collector import NO_COUNTS, Collector, Counts, add_counts, count_calls
 from mag7.tasks.facts import with_facts
@@ -32,9 +30,6 @@ log = logging.getLogger(__name__)
 
 LOOK_BACK_BATCHES = 8
 """On a plan of 5 calls a minute, of which each task has a quarter, one of them takes less than its two hours."""
-
-CLAIM_ROUNDS = 10
-"""Counts, closes of the listed day, those of both ends around it, and four halvings of the sessions between."""
 
 LEAST_BATCH = 20
 """Symbols that are not worth another task."""
@@ -69,7 +64,9 @@ def plan_batches(window: Window, asking: Asking) -> list[Batch]:
         symbols = sorted({line.symbol for line in list_session_lines(session)})
         batches += _divide(session, symbols, settings.batches, look_back=False)
         day = previous_session(session)
-        if day not in sessions and _closes_kept(collector, day):
+        closes = None if day in sessions else collector.book.grouped(day)
+        # What is completed was parsed when it was stored.
+        if closes is not None and closes.completed:
             earlier = sorted({symbol_on(line.ticker, day) for line in list_session_lines(session)})
             missing = collector.list_missing(ticker_details(symbol, day) for symbol in earlier)
             batches += _divide(day, [symbol_of(call) for call in missing], LOOK_BACK_BATCHES, look_back=True)
@@ -200,134 +197,6 @@ def collect_details(batch: Batch, asking: Asking) -> Counts:
         return NO_COUNTS
     session = date.fromisoformat(batch["session"])
     calls = [ticker_details(symbol, session) for symbol in batch["symbols"]]
-    collector = Collector(read_settings(), asking)
+    span = min(batch["symbols"]), max(batch["symbols"])
+    collector = Collector(read_settings(), asking, span=span)
     return collector.ask_optional(calls) if batch["look_back"] else collector.ask(calls)
-
-
-@with_facts
-def collect_look_back(window: Window, asking: Asking) -> Counts:
-    """Ask what a session's own answers leave open: counts beside splits, and earlier sessions' where one is missing.
-
-    What another session said is not asked for twice, even when the session itself is collected again. What it does
-    not say is no reason to fail: the plan may not reach back so far.
-    """
-    if asking is Asking.NOTHING:
-        return NO_COUNTS
-    collector = Collector(read_settings(), Asking.MISSING)
-    counts: list[Counts] = []
-    for sessions in group_months(list_window(window)):
-        for session in sessions:
-            counts += _look_back(collector, session)
-        # Answers of one month are enough to hold: a window may be years.
-        collector.book.clear()
-    return add_counts(counts)
-
-
-def _look_back(collector: Collector, session: date) -> Iterator[Counts]:
-    lines = list_session_lines(session)
-    reader = collector.reader
-    yield from _ask_claims(collector, session, lines, previous_session(session))
-    yield from _ask_probes(collector, session, lines, previous_session(session))
-    unpriced = _list_unpriced(collector, session, lines)
-    if lagging := reader.claims.list_split_closes(session, unpriced):
-        # A count that comes late is that of before the split, whose day's closes tell so.
-        yield collector.ask_optional(grouped_daily(day) for day in sorted(lagging))
-        befores = [(line, before) for line, _, before in reader.list_probes(session, unpriced, session)]
-        yield from _ask_unanswered(collector, [(line, day) for line, day in befores if day < session])
-        unpriced = _list_unpriced(collector, session, lines)
-    unasked = [line for line in unpriced if reader.tell(line, session) is None]
-    if unasked and reader.closes_failure(session) is None:
-        # The sessions around it were taken to agree, until one between them was asked that does not.
-        yield collector.ask_optional(ticker_details(line.symbol, session) for line in unasked)
-        unpriced = _list_unpriced(collector, session, unpriced)
-    yield from _ask_about_jumps(collector, session, lines)
-    for sessions_back in LOOK_BACK_SESSIONS:
-        if not unpriced:
-            return
-        day = previous_session(session, sessions_back)
-        log.info("%d lines of %s have no price: asking for them on %s", len(unpriced), session, day)
-        yield collector.ask_optional([grouped_daily(day)])
-        if not _closes_kept(collector, day):
-            continue
-        yield collector.ask_optional(
-            ticker_details(symbol_on(line.ticker, day), day)
-            for line in unpriced
-            if reader.find_between(line, day) is None
-        )
-        yield from _ask_claims(collector, session, unpriced, day)
-        yield from _ask_probes(collector, session, unpriced, day)
-        # Whatever later steps are kept from other runs: the figures take the first step that helps, so ask in order.
-        unpriced = _list_unhelped(collector, session, unpriced, sessions_back)
-
-
-def _list_unpriced(collector: Collector, session: date, lines: Iterable[Line]) -> list[Line]:
-    """List the lines that a session's own answers, or those around it, do not price."""
-    return [line for line in lines if isinstance(price_line(collector.reader.read_own(session, line)), FailedLine)]
-
-
-def _ask_claims(collector: Collector, session: date, lines: Sequence[Line], earliest: date) -> Iterator[Counts]:
-    """Ask for the closes and counts that tell which entries of the provider's list of splits hold.
-
-    What one answer leaves open is asked next: no entry needs more than CLAIM_ROUNDS.
-    """
-    today = datetime.now(NEW_YORK).date()
-    for _ in range(CLAIM_ROUNDS):
-        counts, closes = collector.reader.claims.list_wanted(session, lines, earliest)
-        calls = {_probe_call(line, day) for line, day in counts if day < today} - collector.failed
-        # Most entries are settled by their counts: closes are asked for where those leave one open.
-        calls = calls or {grouped_daily(day) for day in closes if day < today} - collector.failed
-        if not calls:
-            return
-        yield collector.ask_optional(sorted(calls, key=lambda call: call.path))
-
-
-def _ask_about_jumps(collector: Collector, session: date, lines: Sequence[Line]) -> Iterator[Counts]:
-    """Ask what the sessions around one say of a line that fails since its close or its count jumps."""
-    reader, today = collector.reader, datetime.now(NEW_YORK).date()
-    jumping = [
-        line
-        for line in reader.jumps.list_jumping(session, lines)
-        if isinstance(price_line(reader.read_line(session, line)), FailedLine)
-    ]
-    counts, closes = reader.jumps.list_wanted(session, jumping)
-    calls = {ticker_details(symbol_on(line.ticker, day), day) for line, day in counts if day < today}
-    calls |= {grouped_daily(day) for day in closes if day < today}
-    if calls := calls - collector.failed:
-        yield collector.ask_optional(sorted(calls, key=lambda call: call.path))
-
-
-def _ask_probes(collector: Collector, session: date, lines: Sequence[Line], earliest: date) -> Iterator[Counts]:
-    """Ask for companies' counts after their splits, and where that has no answer, before them."""
-    reader = collector.reader
-    probes = reader.list_probes(session, lines, earliest)
-    today = datetime.now(NEW_YORK).date()
-    yield from _ask_unanswered(collector, [(line, after) for line, after, _ in probes if after < today])
-    unanswered = [(line, before) for line, after, before in probes if not reader.probe_answered(line, after)]
-    yield from _ask_unanswered(collector, [(line, before) for line, before in unanswered if before < today])
-
-
-def _ask_unanswered(collector: Collector, probes: Iterable[tuple[Line, date]]) -> Iterator[Counts]:
-    """Ask for companies' counts of a day that are not among the kept answers; once, though many sessions want them."""
-    wanted = {_probe_call(line, day) for line, day in probes if not collector.reader.probe_answered(line, day)}
-    if calls := wanted - collector.failed:
-        yield collector.ask_optional(sorted(calls, key=lambda call: call.path))
-
-
-def _probe_call(line: Line, day: date) -> Call:
-    return ticker_details(symbol_on(main_ticker(line.issuer), day), day)
-
-
-def _closes_kept(collector: Collector, day: date) -> bool:
-    failure = collector.reader.closes_failure(day)
-    if failure is not None:
-        log.warning("skipped: %s", failure)
-    return failure is None
-
-
-def _list_unhelped(collector: Collector, session: date, lines: list[Line], sessions_back: int) -> list[Line]:
-    """List the lines of which an earlier session, that many sessions back, says nothing usable."""
-    found = [(line, collector.reader.look_back(session, line, sessions_back)) for line in lines]
-    for line, failure in found:
-        if isinstance(failure, str):
-            log.info("%s is not helped: %s", line.ticker, failure)
-    return [line for line, failure in found if isinstance(failure, str)]

@@ -12,6 +12,7 @@ from mag7.index.share_counts import REFERENCE_DAYS
 from mag7.lake.objects import ObjectStore
 from mag7.market.evidence import CountRules, EvidenceReader
 from mag7.polygon.answers import Answer, AnswerStore, better_answer
+from mag7.polygon.batch import Parsed
 from mag7.polygon.calls import SPLITS, Call, grouped_daily, list_of_splits, list_of_stock_splits, ticker_details
 from mag7.polygon.collect import CollectReport, collect, list_missing
 from mag7.polygon.errors import PlanRefusedError, RequestRefusedError
@@ -134,8 +135,8 @@ class AnswerBook:
 class Collector:
     """Asks the provider within one task, keeps what it said, and reads the evidence of all that is kept.
 
-    ``part`` names the lines that it works on (mag7.polygon.answers.AnswerStore); ``closes`` are what is known already.
-    ``failed`` are the calls that stayed without an answer.
+    ``part`` or ``span`` name the lines that it works on (mag7.polygon.answers.AnswerStore); ``closes`` are what is
+    known already. ``failed`` are the calls that stayed without an answer.
     """
 
     def __init__(
@@ -145,6 +146,7 @@ class Collector:
         *,
         objects: ObjectStore | None = None,
         part: str | None = None,
+        span: tuple[str, str] | None = None,
         closes: Mapping[date, Mapping[str, Decimal]] | None = None,
     ) -> None:
         from mag7.tasks.polygon_hook import PolygonHook
@@ -156,7 +158,7 @@ class Collector:
         self._client = PolygonHook().get_conn(settings)
         self.failed: set[Call] = set()
         self.objects = objects or open_store(settings)
-        self.store = AnswerStore(self.objects, part)
+        self.store = AnswerStore(self.objects, part, span)
         self.book = AnswerBook(self.store)
         self.reader = open_reader(self.book, settings, closes)
 
@@ -164,13 +166,16 @@ class Collector:
         """Make the calls that are not completed yet (all of them when asked again) and store their answers."""
         return self._count(collect(calls, self._client, self.store, threads=self._threads, again=self._again))
 
-    def ask_optional(self, calls: Iterable[Call]) -> Counts:
+    def ask_optional(self, calls: Iterable[Call], parsed: Parsed | None = None) -> Counts:
         """Make calls that the session can do without: those that fail are stored with their reason.
 
-        Raises KeyRejectedError, and UnreachableError where the provider answers none of this task's first calls.
+        ``parsed`` as of ``collect``. Raises KeyRejectedError, and UnreachableError where the provider answers none of
+        this task's first calls.
         """
         wanted = list(calls)
-        report = collect(wanted, self._client, self.store, threads=self._threads, again=self._again, optional=True)
+        report = collect(
+            wanted, self._client, self.store, threads=self._threads, again=self._again, optional=True, parsed=parsed
+        )
         self._require_reached(report)
         counts = self._count(report)
         if report.kept:

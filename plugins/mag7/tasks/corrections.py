@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from mag7.lake.keys import pending_key
 from mag7.lake.objects import ObjectStore
 from mag7.market.document import Document, list_document_lines
-from mag7.polygon.answers import AnswerStore
-from mag7.polygon.bodies import DailyBar, parse_grouped_daily
-from mag7.polygon.calls import grouped_daily, ticker_details
+from mag7.polygon.answers import Answer
+from mag7.polygon.bodies import DailyBar, GroupedDaily, parse_grouped_daily
+from mag7.polygon.calls import Call, grouped_daily, ticker_details
 from mag7.polygon.errors import BodyInvalidError
-from mag7.runs.record import Corrections, write_section
+from mag7.runs.record import Corrections, read_section, write_section
 from mag7.sessions import previous_session
 from mag7.settings import Settings, read_settings
 from mag7.tasks.collector import NO_COUNTS, AnswerBook, Collector, Counts, add_counts
@@ -26,6 +26,9 @@ from mag7.tasks.request import Asking
 from mag7.tasks.window import Window, list_window, with_sessions
 
 log = logging.getLogger(__name__)
+
+FOUND = "found"
+"""The part of the record in which ``collect_corrections`` leaves what it found of every session it looked at."""
 
 OTHER_PRICES = {"open_price": "open", "high_price": "high", "low_price": "low", "vwap": "vwap"}
 NOT_LOADED = "it was published, but its load did not end well"
@@ -50,19 +53,22 @@ def collect_corrections(window: Window, *, wanted: bool) -> Counts:
     """Ask again for the closes of the sessions before the window's first, where they are published: one call each.
 
     Where a close was edited, the line's details are asked for again, too: their market_cap rests on that close. A call
-    that fails leaves its session as it is.
+    that fails leaves its session as it is. What was edited is left for ``add_corrected``, which parses nothing.
     """
     if not wanted:
         return NO_COUNTS
     settings = read_settings()
     published = dict(_list_published(open_store(settings), settings, list_window(window)[0]))
     collector = Collector(settings, Asking.AGAIN)
-    counts = [collector.ask_optional(grouped_daily(day) for day in published)]
+    parsed = ParsedBars({day: {line["symbol"] for line in list_document_lines(published[day])} for day in published})
+    counts = [collector.ask_optional((grouped_daily(day) for day in published), parsed.take)]
+    edits: dict[str, list[str]] = {}
     for day, document in published.items():
-        edited = dict.fromkeys(
-            edit.symbol for edit in list_edits(collector.book, day, document) if edit.field == "close"
-        )
+        found = list_edits(collector.book, day, document, parsed)
+        edited = dict.fromkeys(edit.symbol for edit in found if edit.field == "close")
         counts.append(collector.ask_optional(ticker_details(symbol, day) for symbol in edited))
+        edits[day.isoformat()] = [str(edit) for edit in found]
+    write_section(collector.objects, window["run"], Corrections(edits=edits), FOUND)
     return add_counts(counts)
 
 
@@ -73,21 +79,17 @@ def add_corrected(window: Window, *, wanted: bool) -> Window:
     These are the ones whose closes differ from what is published, and those that were published but not loaded: a run
     that stopped halfway is taken up again. What changed is logged and recorded.
     """
-    settings = read_settings()
-    store = open_store(settings)
+    store = open_store(read_settings())
     sessions = list_window(window)
-    book = AnswerBook(AnswerStore(store))
+    edits = read_section(store, window["run"], Corrections, FOUND).edits if wanted else {}
     changes: dict[date, list[str]] = {}
-    published = list(_list_published(store, settings, sessions[0])) if wanted else []
-    for day, document in published:
-        found = [str(edit) for edit in list_edits(book, day, document)]
-        if found := found or [NOT_LOADED] * any(store.list(pending_key(day))):
+    for day, edited in ((date.fromisoformat(name), edited) for name, edited in edits.items()):
+        if found := edited or [NOT_LOADED] * any(store.list(pending_key(day))):
             changes[day] = found
             log.warning("%s is built again: %s", day, "; ".join(found))
     if wanted:
-        log.info("%d earlier sessions looked at, %d are built again", len(published), len(changes))
-    edits = {day.isoformat(): found for day, found in changes.items()}
-    write_section(store, window["run"], Corrections(edits=edits))
+        log.info("%d earlier sessions looked at, %d are built again", len(edits), len(changes))
+    write_section(store, window["run"], Corrections(edits={day.isoformat(): found for day, found in changes.items()}))
     return with_sessions(window, sorted({*sessions, *changes}))
 
 
@@ -100,13 +102,34 @@ def _list_published(store: ObjectStore, settings: Settings, session: date) -> It
             yield day, document
 
 
-def list_edits(book: AnswerBook, day: date, document: Document) -> list[Edit]:
+class ParsedBars:
+    """Bars of some symbols by session, out of answers that were parsed when they came; the rest of the market goes."""
+
+    def __init__(self, symbols: Mapping[date, Collection[str]]) -> None:
+        self._symbols = symbols
+        self._found: dict[tuple[str, datetime], Mapping[str, DailyBar]] = {}
+
+    def take(self, call: Call, answer: Answer, content: object) -> None:
+        """Take what an answer of grouped daily was parsed to."""
+        if isinstance(content, GroupedDaily):
+            wanted = self._symbols[call.trading_date]
+            self._found[answer.path, answer.time] = {
+                name: content.bars[name] for name in wanted if name in content.bars
+            }
+
+    def read(self, answer: Answer, day: date) -> Mapping[str, DailyBar]:
+        """Give an answer's bars, parsing it where it did not come just now; raises BodyInvalidError."""
+        found = self._found.get((answer.path, answer.time))
+        return parse_grouped_daily(answer.body, day).bars if found is None else found
+
+
+def list_edits(book: AnswerBook, day: date, document: Document, parsed: ParsedBars) -> list[Edit]:
     """List where the kept closes of a published session differ from its document; none where they cannot be used."""
     answer = book.grouped(day)
     if answer is None or not answer.completed or answer.source != document["source"]:
         return []
     try:
-        bars = parse_grouped_daily(answer.body, day).bars
+        bars = parsed.read(answer, day)
     except BodyInvalidError as invalid:
         log.warning("the closes of %s stay as published: %s", day, invalid)
         return []

@@ -76,6 +76,25 @@ def test_a_part_reads_its_own_answers_and_those_of_no_part_of_as_many(objects: M
     assert set(stores[None].load("ticker_details", DAY)) == {"/None", "/1of4", "/2of4", "/1of12"}
 
 
+def test_a_span_reads_every_object_that_may_hold_its_symbols_and_no_other(objects: MemoryObjects) -> None:
+    spans = [None, ("A", "BRK.B"), ("BRKR", "D"), ("D", "D"), ("ODD/~ NAME", "Z")]
+    stores = {span: AnswerStore(objects, span=span) for span in spans}  # type: ignore[arg-type]
+    for span, store in stores.items():
+        store.save("ticker_details", DAY, [answer(f"/{span and span[0]}")])
+    AnswerStore(objects, "1of4").save("ticker_details", DAY, [answer("/part")])  # type: ignore[arg-type]
+
+    def read(*span: str) -> set[str]:
+        found = AnswerStore(objects, span=span).load("ticker_details", DAY)  # type: ignore[arg-type]
+        return set(found) - {"/None", "/part"} if {"/None", "/part"} <= set(found) else {"lost"}
+
+    assert read("A", "BRK.B") == {"/A"}
+    assert read("C", "D") == {"/BRKR", "/D"}
+    assert read("BRK.B", "BRKR") == {"/A", "/BRKR"}
+    assert read("E", "M") == set()
+    assert read("P", "Q") == {"/ODD/~ NAME"}
+    assert len(stores[None].load("ticker_details", DAY)) == 6
+
+
 def test_nothing_saved_nothing_written(store: AnswerStore, objects: MemoryObjects) -> None:
     assert store.save("ticker_details", DAY, []) == []
     assert store.load("ticker_details", DAY) == {}

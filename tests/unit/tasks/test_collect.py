@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mag7.index.constituents import list_lines
+from mag7.lake.objects import ObjectStore
 from mag7.market.caps import FailedLine, PricedLine, price_line
 from mag7.market.document import encode_document, write_document
 from mag7.market.evidence import EvidenceReader
@@ -29,7 +30,7 @@ from mag7.polygon.errors import (
     UnreachableError,
 )
 from mag7.settings import read_settings
-from mag7.tasks import collect, collector
+from mag7.tasks import collect, collector, look_back
 from mag7.tasks.collector import AnswerBook
 from mag7.tasks.document import compute_session
 from mag7.tasks.request import Asking
@@ -252,6 +253,29 @@ class TestRangeCloses:
         assert not collect.collect_range_closes(make_window(RUN, self.DAYS)).is_done
 
 
+def test_a_batch_loads_its_own_symbols_of_what_is_stored_and_asks_none_twice(
+    provider: FakeProvider, index: Index, window: Window, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAG7_BATCHES", "3")
+    index(*(make_line(f"T{number}") for number in range(100, 160)))
+    batches = collect.plan_batches(window, Asking.MISSING)
+    for batch in batches:
+        collect.collect_details(batch, Asking.MISSING)
+    provider.take_asked()
+    loaded: list[str] = []
+    real = ObjectStore.get
+    monkeypatch.setattr(ObjectStore, "get", lambda store, key: loaded.append(key) or real(store, key))
+    counts = [collect.collect_details(batch, Asking.MISSING) for batch in batches]
+    assert [shorten(count) for count in counts] == [(0, 20, 0, 0)] * 3
+    assert len(loaded) == len(set(loaded)) == 3
+
+    # Another day's list of members divides them otherwise, and what is kept is found all the same.
+    index(*(make_line(f"T{number}") for number in range(90, 160)))
+    for batch in collect.plan_batches(window, Asking.MISSING):
+        collect.collect_details(batch, Asking.MISSING)
+    assert {symbol for symbol, _ in provider.take_asked()} == {f"T{number}" for number in range(90, 100)}
+
+
 BATCH: collect.Batch = {
     "label": "x",
     "session": "2024-12-13",
@@ -341,7 +365,7 @@ class TestLookBack:
         keep_details(answers, "AAA", weighted_shares_outstanding=100, market_cap=1000)
         keep_details(answers, "BBB", weighted_shares_outstanding=100)
 
-        assert shorten(collect.collect_look_back(window, Asking.MISSING)) == (0, 0, 0, 0)
+        assert shorten(look_back.collect_look_back(window, Asking.MISSING)) == (0, 0, 0, 0)
         assert provider.take_asked() == []
 
     def test_asks_1_5_21_and_63_sessions_back_for_the_unpriced_line_only(
@@ -353,7 +377,7 @@ class TestLookBack:
         keep_details(answers, "NEW")
         for day in LOOK_BACK_DAYS:
             provider.say(grouped_daily(date.fromisoformat(day)), grouped_body(date.fromisoformat(day), AAA=9, NEW=19))
-        collect.collect_look_back(window, Asking.MISSING)
+        look_back.collect_look_back(window, Asking.MISSING)
 
         assert provider.take_asked() == [(name, day) for day in LOOK_BACK_DAYS for name in ("bars", "NEW")]
 
@@ -369,7 +393,7 @@ class TestLookBack:
             ticker_details("NEW", date(2024, 12, 6)),
             details_body("NEW", weighted_shares_outstanding=7, market_cap=133),
         )
-        collect.collect_look_back(window, Asking.MISSING)
+        look_back.collect_look_back(window, Asking.MISSING)
 
         assert {day for _, day in provider.take_asked()} == {"2024-12-12", "2024-12-06"}
 
@@ -386,7 +410,7 @@ class TestLookBack:
         provider.say(
             ticker_details("HALT", yesterday), details_body("HALT", weighted_shares_outstanding=9, market_cap=90)
         )
-        collect.collect_look_back(window, Asking.MISSING)
+        look_back.collect_look_back(window, Asking.MISSING)
 
         assert provider.take_asked() == [("bars", "2024-12-12"), ("HALT", "2024-12-12")]
 
@@ -399,7 +423,7 @@ class TestLookBack:
         keep_details(answers, "META", day)
         provider.say(grouped_daily(yesterday), grouped_body(yesterday, FB=196.64))
         provider.say(ticker_details("FB", yesterday), details_body("FB", weighted_shares_outstanding=2_700_000_000))
-        collect.collect_look_back(make_window(RUN, [day]), Asking.MISSING)
+        look_back.collect_look_back(make_window(RUN, [day]), Asking.MISSING)
 
         assert provider.take_asked() == [("bars", "2022-06-08"), ("FB", "2022-06-08")]
 
@@ -411,8 +435,8 @@ class TestLookBack:
         keep_details(answers, "NEW")
         for day in map(date.fromisoformat, LOOK_BACK_DAYS):
             provider.say(grouped_daily(day), grouped_body(day, NEW=19))
-        first = collect.collect_look_back(window, Asking.MISSING)
-        again = collect.collect_look_back(window, Asking.MISSING)
+        first = look_back.collect_look_back(window, Asking.MISSING)
+        again = look_back.collect_look_back(window, Asking.MISSING)
 
         assert (first["requests"], first["kept"]) == (8, 0)
         assert (again["requests"], again["kept"]) == (0, 8)
@@ -428,7 +452,7 @@ class TestLookBack:
         yesterday = date(2024, 12, 12)
         provider.say(grouped_daily(yesterday), grouped_body(yesterday, NEW=19))
         provider.say(ticker_details("NEW", yesterday), details_body("NEW", weighted_shares_outstanding=6))
-        collect.collect_look_back(window, Asking.MISSING)
+        look_back.collect_look_back(window, Asking.MISSING)
 
         assert provider.take_asked() == [("bars", "2024-12-12"), ("NEW", "2024-12-12")]
         assert look_back_of(answers) == (yesterday, 6)
@@ -445,7 +469,7 @@ class TestSessionsAroundThatDisagree:
             keep_details(answers, "AAA", day, weighted_shares_outstanding=count, market_cap=count * 10)
         keep_bars(answers, AAA=10)
         provider.say(ticker_details("AAA", DAY), details_body("AAA", weighted_shares_outstanding=121, market_cap=1210))
-        collect.collect_look_back(window, Asking.MISSING)
+        look_back.collect_look_back(window, Asking.MISSING)
         (evidence,) = EvidenceReader(AnswerBook(answers)).read_lines(DAY, [make_line("AAA")])
 
         assert provider.take_asked() == [("AAA", "2024-12-13")]
@@ -477,7 +501,7 @@ class TestLookBackThatCannotBeHad:
     ) -> None:
         call = grouped_daily(self.FIRST) if endpoint == "bars" else ticker_details("NEW", self.FIRST)
         provider.errors[call.path] = kind(call.path, "HTTP 4xx", status=403)
-        counts = collect.collect_look_back(window, Asking.MISSING)
+        counts = look_back.collect_look_back(window, Asking.MISSING)
 
         assert counts["failed"] == 1
         assert look_back_of(answers) == (self.SECOND, 5)
@@ -495,7 +519,7 @@ class TestLookBackThatCannotBeHad:
         beside = [ticker_details("NVDA", date(2024, 9, 18)), ticker_details("NVDA", date(2024, 3, 1))]
         for call in beside:
             provider.errors[call.path] = ServerFailedError(call.path, "HTTP 500", status=500, tries=5)
-        collect.collect_look_back(make_window(RUN, days[1:]), Asking.MISSING)
+        look_back.collect_look_back(make_window(RUN, days[1:]), Asking.MISSING)
 
         assert provider.take_asked() == [("NVDA", "2024-09-18"), ("NVDA", "2024-03-01")]
 
@@ -530,7 +554,7 @@ class TestLookBackThatCannotBeHad:
                 provider.say(grouped_daily(beside), grouped_body(beside, **{ticker: 85}))
             else:
                 provider.say(ticker_details(ticker, beside), details_body(ticker, weighted_shares_outstanding=10**9))
-        collect.collect_look_back(make_window(RUN, [session]), Asking.MISSING)
+        look_back.collect_look_back(make_window(RUN, [session]), Asking.MISSING)
 
         assert [" ".join(pair) for pair in provider.take_asked()] == asked
 
@@ -549,7 +573,7 @@ class TestLookBackThatCannotBeHad:
         later = date(2024, 12, 20)
         for symbol, count in (("AAA", 1000), ("BBB", 1648)):
             provider.say(ticker_details(symbol, later), details_body(symbol, weighted_shares_outstanding=count))
-        collect.collect_look_back(window, Asking.MISSING)
+        look_back.collect_look_back(window, Asking.MISSING)
         reader = EvidenceReader(AnswerBook(answers))
         lines = [price_line(reader.read_line(DAY, make_line(ticker))) for ticker in ("AAA", "BBB")]
 
@@ -571,7 +595,7 @@ class TestLookBackThatCannotBeHad:
         for day in map(date.fromisoformat, LOOK_BACK_DAYS):
             path = grouped_daily(day).path
             provider.errors[path] = PlanRefusedError(path, 'HTTP 403 "not in your plan"', status=403)
-        collect.collect_look_back(window, Asking.MISSING)
+        look_back.collect_look_back(window, Asking.MISSING)
         (evidence,) = EvidenceReader(AnswerBook(answers)).read_lines(DAY, [make_line("NEW")])
         failed = price_line(evidence)
 
@@ -586,7 +610,7 @@ class TestLookBackThatCannotBeHad:
         index(make_line("AAA"))
         keep_bars(answers, AAA=10)
         keep_details(answers, "AAA", weighted_shares_outstanding=100, market_cap=900)
-        collect.collect_look_back(window, Asking.MISSING)
+        look_back.collect_look_back(window, Asking.MISSING)
         (evidence,) = EvidenceReader(AnswerBook(answers)).read_lines(DAY, [make_line("AAA")])
         priced = price_line(evidence)
 
@@ -601,7 +625,7 @@ class TestLookBackThatCannotBeHad:
         provider.errors[call.path] = KeyRejectedError(call.path, "HTTP 401", status=401)
 
         with pytest.raises(KeyRejectedError):
-            collect.collect_look_back(window, Asking.MISSING)
+            look_back.collect_look_back(window, Asking.MISSING)
 
     @pytest.mark.usefixtures("unpriced")
     def test_is_fatal_where_the_provider_cannot_be_reached_at_all(self, provider: FakeProvider, window: Window) -> None:
@@ -609,7 +633,7 @@ class TestLookBackThatCannotBeHad:
         provider.errors[path] = UnreachableError(path, "cannot be connected to")
 
         with pytest.raises(UnreachableError):
-            collect.collect_look_back(window, Asking.MISSING)
+            look_back.collect_look_back(window, Asking.MISSING)
 
     @pytest.mark.usefixtures("unpriced")
     def test_is_skipped_where_the_provider_falls_silent_later(
@@ -618,7 +642,7 @@ class TestLookBackThatCannotBeHad:
         for call in (ticker_details("NEW", self.FIRST), grouped_daily(self.SECOND)):
             provider.errors[call.path] = UnreachableError(call.path, "did not answer in time")
         provider.say(ticker_details("NEW", date(2024, 11, 13)), details_body("NEW", weighted_shares_outstanding=4))
-        collect.collect_look_back(window, Asking.MISSING)
+        look_back.collect_look_back(window, Asking.MISSING)
 
         assert look_back_of(answers) == (date(2024, 11, 13), 4)
 
@@ -673,7 +697,7 @@ class World:
             collect.collect_splits(window, Asking.MISSING)
             for batch in collect.plan_batches(window, Asking.MISSING):
                 collect.collect_details(batch, Asking.MISSING)
-            collect.collect_look_back(window, Asking.MISSING)
+            look_back.collect_look_back(window, Asking.MISSING)
             figures = compute_session(collector.open_reader(AnswerBook(store), read_settings()), DAY)
         document = write_document(figures, "polygon", max(answer.time for answer in figures.answers))
         for line in document["constituents"]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,10 +16,13 @@ from mag7.market.caps import PricedLine, price_line
 from mag7.market.document import compute_figures, encode_document, write_document
 from mag7.market.evidence import EvidenceReader
 from mag7.market.shares import Origin
+from mag7.polygon import checks
 from mag7.polygon.answers import AnswerStore
+from mag7.polygon.bodies import GroupedDaily, parse_grouped_daily
 from mag7.polygon.calls import grouped_daily, ticker_details
 from mag7.polygon.errors import ServerFailedError
 from mag7.runs.record import Corrections, read_section
+from mag7.tasks import corrections
 from mag7.tasks.collector import AnswerBook
 from mag7.tasks.corrections import NOT_LOADED, add_corrected, collect_corrections
 from mag7.tasks.window import Window
@@ -26,6 +31,11 @@ from tests.unit.tasks.conftest import RUN, FakeProvider, details_body, grouped_b
 
 DAY, BEFORE, EARLIER = date(2024, 12, 12), date(2024, 12, 11), date(2024, 12, 10)
 LATER = datetime(2024, 12, 14, 6, tzinfo=UTC)
+
+
+def _count_parse(parsed: list[date], body: str, session: date) -> GroupedDaily:
+    parsed.append(session)
+    return parse_grouped_daily(body, session)
 
 
 @pytest.fixture
@@ -148,14 +158,20 @@ class TestAdd:
 
         assert add_corrected(window, wanted=True)["sessions"] == ["2024-12-13"]
 
-    def test_a_session_whose_load_did_not_end_well(self, store: ObjectStore, window: Window) -> None:
+    def test_a_session_whose_load_did_not_end_well(
+        self, provider: FakeProvider, store: ObjectStore, window: Window
+    ) -> None:
         store.put(pending_key(DAY), b"another run")
+        collect_corrections(window, wanted=True)
 
         assert add_corrected(window, wanted=True)["sessions"] == ["2024-12-12", "2024-12-13"]
         assert read_section(store, RUN, Corrections).edits == {"2024-12-12": [NOT_LOADED]}
 
-    def test_a_damaged_document_is_left_to_a_run_of_its_own(self, store: ObjectStore, window: Window) -> None:
+    def test_a_damaged_document_is_left_to_a_run_of_its_own(
+        self, provider: FakeProvider, store: ObjectStore, window: Window
+    ) -> None:
         store.put(document_key(DAY), b'{"half": ')
+        collect_corrections(window, wanted=True)
 
         assert add_corrected(window, wanted=True)["sessions"] == ["2024-12-13"]
 
@@ -165,6 +181,30 @@ class TestAdd:
 
         assert add_corrected(window, wanted=True) == add_corrected(window, wanted=True)
         assert add_corrected(window, wanted=True)["sessions"] == ["2024-12-12", "2024-12-13"]
+
+    def test_an_edit_that_a_stopped_run_had_kept_is_found_though_the_provider_fails(
+        self, provider: FakeProvider, answers: AnswerStore, store: ObjectStore, window: Window
+    ) -> None:
+        (kept,) = answers.load("grouped_daily", DAY).values()
+        body = grouped_body(DAY, AAPL=247.5, XOM=106)
+        answers.save("grouped_daily", DAY, [replace(kept, time=LATER, body=body, key=None)])
+        collect_corrections(window, wanted=True)
+        add_corrected(window, wanted=True)
+
+        assert read_section(store, RUN, Corrections).edits == {"2024-12-12": ["XOM close 107.5 -> 106.0"]}
+
+    def test_every_answer_is_parsed_once(
+        self, provider: FakeProvider, window: Window, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for day in (DAY, EARLIER):
+            provider.say(grouped_daily(day), grouped_body(day, AAPL=247.5, XOM=106))
+        parsed: list[date] = []
+        for module in (checks, corrections):
+            monkeypatch.setattr(module, "parse_grouped_daily", partial(_count_parse, parsed))
+        collect_corrections(window, wanted=True)
+
+        assert add_corrected(window, wanted=True)["sessions"] == ["2024-12-10", "2024-12-12", "2024-12-13"]
+        assert sorted(parsed) == [EARLIER, DAY]
 
     def test_nothing_where_nothing_changed_or_nothing_is_wanted(self, provider: FakeProvider, window: Window) -> None:
         for day in (DAY, EARLIER):
@@ -176,7 +216,9 @@ class TestAdd:
         collect_corrections(window, wanted=True)
         assert add_corrected(window, wanted=False)["sessions"] == ["2024-12-13"]
 
-    def test_another_sources_closes_are_no_correction(self, answers: AnswerStore, window: Window) -> None:
+    def test_another_sources_closes_are_no_correction(
+        self, provider: FakeProvider, answers: AnswerStore, window: Window
+    ) -> None:
         answer = answers.load("grouped_daily", DAY)[grouped_daily(DAY).path]
         body = json.loads(answer.body)
         body["results"][0]["c"] = 1
@@ -185,5 +227,6 @@ class TestAdd:
             DAY,
             [type(answer)(answer.path, LATER, 200, "simulated", json.dumps(body))],
         )
+        collect_corrections(window, wanted=True)
 
         assert add_corrected(window, wanted=True)["sessions"] == ["2024-12-13"]

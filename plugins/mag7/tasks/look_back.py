@@ -1,0 +1,154 @@
+"""Asking what a session's own answers leave open: counts beside splits, and earlier sessions' of unpriced lines."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, datetime
+
+from mag7.index.constituents import Line, main_ticker
+from mag7.index.symbols import symbol_on
+from mag7.market.caps import FailedLine, price_line
+from mag7.market.response_reader import LOOK_BACK_SESSIONS
+from mag7.polygon.calls import Call, grouped_daily, ticker_details
+from mag7.sessions import NEW_YORK, group_months, previous_session
+from mag7.settings import read_settings
+from mag7.tasks.collect import list_session_lines
+from mag7.tasks.collector import NO_COUNTS, Collector, Counts, add_counts
+from mag7.tasks.facts import with_facts
+from mag7.tasks.request import Asking
+from mag7.tasks.window import Window, list_window
+
+log = logging.getLogger(__name__)
+
+CLAIM_ROUNDS = 10
+"""Counts, closes of the listed day, those of both ends around it, and four halvings of the sessions between."""
+
+
+@with_facts
+def collect_look_back(window: Window, asking: Asking) -> Counts:
+    """Ask what a session's own answers leave open: counts beside splits, and earlier sessions' where one is missing.
+
+    What another session said is not asked for twice, even when the session itself is collected again. What it does
+    not say is no reason to fail: the plan may not reach back so far.
+    """
+    if asking is Asking.NOTHING:
+        return NO_COUNTS
+    collector = Collector(read_settings(), Asking.MISSING)
+    counts: list[Counts] = []
+    for sessions in group_months(list_window(window)):
+        for session in sessions:
+            counts += _look_back(collector, session)
+        # Answers of one month are enough to hold: a window may be years.
+        collector.book.clear()
+    return add_counts(counts)
+
+
+def _look_back(collector: Collector, session: date) -> Iterator[Counts]:
+    lines = list_session_lines(session)
+    reader = collector.reader
+    yield from _ask_claims(collector, session, lines, previous_session(session))
+    yield from _ask_probes(collector, session, lines, previous_session(session))
+    unpriced = _list_unpriced(collector, session, lines)
+    if lagging := reader.claims.list_split_closes(session, unpriced):
+        # A count that comes late is that of before the split, whose day's closes tell so.
+        yield collector.ask_optional(grouped_daily(day) for day in sorted(lagging))
+        befores = [(line, before) for line, _, before in reader.list_probes(session, unpriced, session)]
+        yield from _ask_unanswered(collector, [(line, day) for line, day in befores if day < session])
+        unpriced = _list_unpriced(collector, session, lines)
+    unasked = [line for line in unpriced if reader.tell(line, session) is None]
+    if unasked and reader.closes_failure(session) is None:
+        # The sessions around it were taken to agree, until one between them was asked that does not.
+        yield collector.ask_optional(ticker_details(line.symbol, session) for line in unasked)
+        unpriced = _list_unpriced(collector, session, unpriced)
+    yield from _ask_about_jumps(collector, session, lines)
+    for sessions_back in LOOK_BACK_SESSIONS:
+        if not unpriced:
+            return
+        day = previous_session(session, sessions_back)
+        log.info("%d lines of %s have no price: asking for them on %s", len(unpriced), session, day)
+        yield collector.ask_optional([grouped_daily(day)])
+        if not _closes_kept(collector, day):
+            continue
+        yield collector.ask_optional(
+            ticker_details(symbol_on(line.ticker, day), day)
+            for line in unpriced
+            if reader.find_between(line, day) is None
+        )
+        yield from _ask_claims(collector, session, unpriced, day)
+        yield from _ask_probes(collector, session, unpriced, day)
+        # Whatever later steps are kept from other runs: the figures take the first step that helps, so ask in order.
+        unpriced = _list_unhelped(collector, session, unpriced, sessions_back)
+
+
+def _list_unpriced(collector: Collector, session: date, lines: Iterable[Line]) -> list[Line]:
+    """List the lines that a session's own answers, or those around it, do not price."""
+    return [line for line in lines if isinstance(price_line(collector.reader.read_own(session, line)), FailedLine)]
+
+
+def _ask_claims(collector: Collector, session: date, lines: Sequence[Line], earliest: date) -> Iterator[Counts]:
+    """Ask for the closes and counts that tell which entries of the provider's list of splits hold.
+
+    What one answer leaves open is asked next: no entry needs more than CLAIM_ROUNDS.
+    """
+    today = datetime.now(NEW_YORK).date()
+    for _ in range(CLAIM_ROUNDS):
+        counts, closes = collector.reader.claims.list_wanted(session, lines, earliest)
+        calls = {_probe_call(line, day) for line, day in counts if day < today} - collector.failed
+        # Most entries are settled by their counts: closes are asked for where those leave one open.
+        calls = calls or {grouped_daily(day) for day in closes if day < today} - collector.failed
+        if not calls:
+            return
+        yield collector.ask_optional(sorted(calls, key=lambda call: call.path))
+
+
+def _ask_about_jumps(collector: Collector, session: date, lines: Sequence[Line]) -> Iterator[Counts]:
+    """Ask what the sessions around one say of a line that fails since its close or its count jumps."""
+    reader, today = collector.reader, datetime.now(NEW_YORK).date()
+    jumping = [
+        line
+        for line in reader.jumps.list_jumping(session, lines)
+        if isinstance(price_line(reader.read_line(session, line)), FailedLine)
+    ]
+    counts, closes = reader.jumps.list_wanted(session, jumping)
+    calls = {ticker_details(symbol_on(line.ticker, day), day) for line, day in counts if day < today}
+    calls |= {grouped_daily(day) for day in closes if day < today}
+    if calls := calls - collector.failed:
+        yield collector.ask_optional(sorted(calls, key=lambda call: call.path))
+
+
+def _ask_probes(collector: Collector, session: date, lines: Sequence[Line], earliest: date) -> Iterator[Counts]:
+    """Ask for companies' counts after their splits, and where that has no answer, before them."""
+    reader = collector.reader
+    probes = reader.list_probes(session, lines, earliest)
+    today = datetime.now(NEW_YORK).date()
+    yield from _ask_unanswered(collector, [(line, after) for line, after, _ in probes if after < today])
+    unanswered = [(line, before) for line, after, before in probes if not reader.probe_answered(line, after)]
+    yield from _ask_unanswered(collector, [(line, before) for line, before in unanswered if before < today])
+
+
+def _ask_unanswered(collector: Collector, probes: Iterable[tuple[Line, date]]) -> Iterator[Counts]:
+    """Ask for companies' counts of a day that are not among the kept answers; once, though many sessions want them."""
+    wanted = {_probe_call(line, day) for line, day in probes if not collector.reader.probe_answered(line, day)}
+    if calls := wanted - collector.failed:
+        yield collector.ask_optional(sorted(calls, key=lambda call: call.path))
+
+
+def _probe_call(line: Line, day: date) -> Call:
+    return ticker_details(symbol_on(main_ticker(line.issuer), day), day)
+
+
+def _closes_kept(collector: Collector, day: date) -> bool:
+    failure = collector.reader.closes_failure(day)
+    if failure is not None:
+        log.warning("skipped: %s", failure)
+    return failure is None
+
+
+def _list_unhelped(collector: Collector, session: date, lines: list[Line], sessions_back: int) -> list[Line]:
+    """List the lines of which an earlier session, that many sessions back, says nothing usable."""
+    found = [(line, collector.reader.look_back(session, line, sessions_back)) for line in lines]
+    for line, failure in found:
+        if isinstance(failure, str):
+            log.info("%s is not helped: %s", line.ticker, failure)
+    return [line for line, failure in found if isinstance(failure, str)]
