@@ -395,8 +395,12 @@ def test_a_provider_is_unreachable_where_it_answers_no_call(
 
 
 def test_a_slow_batch_is_stored_as_it_goes(
-    provider: LocalProvider, store: AnswerStore, monkeypatch: pytest.MonkeyPatch
+    provider: LocalProvider, store: AnswerStore, objects: MemoryObjects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    stored = threading.Event()
+    objects.on_put = lambda key: stored.set()
+    # The provider holds its last answer back until the ones before are stored.
+    provider.on_request = lambda name: stored.wait(30) if name == "T44" else None
     monkeypatch.setattr(batch, "FLUSH_SECONDS", 0.001)
     symbols = [f"T{number}" for number in range(45)]
     report = collect(details(symbols), open_client(provider.address), store, threads=1)
