@@ -14,7 +14,7 @@ PORT ?= 8080
 SEED ?= 1
 export PYTHONPATH := $(CURDIR):$(CURDIR)/plugins
 
-.PHONY: help setup demo backfill constituents bench-backfill rebuild explain facts test test-slow faults lint ui up down bench sandbox-reset lock format readme-table validation-table
+.PHONY: help setup demo backfill constituents bench-backfill rebuild explain facts test test-slow faults lint ui up down bench sandbox-reset lock format readme-table validation-table document-schema
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -74,6 +74,9 @@ readme-table: setup ## write the README's table of sessions anew, from the offli
 
 validation-table: setup ## write include/data/README.md's table of every session held against the offline market's truth
 	@$(RUN) -m tests.validation_table --write
+
+document-schema: setup ## write the JSON Schema of market_data.json, from which the Glue jobs make their Spark schema
+	@$(RUN) -m tools.document_schema
 
 format: setup ## let ruff and sqlfluff mend what they can
 	$(VENV)/bin/ruff check --fix .

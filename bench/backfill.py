@@ -30,8 +30,8 @@ from typing import Any
 from bench.machine import describe_machine, print_machine, read_load
 from mag7.index.facts import load_packaged_facts, pin_facts
 from mag7.market.caps import PricedLine
-from mag7.market.document import SessionFigures
 from mag7.market.evidence import EvidenceReader
+from mag7.market.figures import SessionFigures
 from mag7.polygon.answers import AnswerStore
 from mag7.sessions import group_months, list_sessions, load_calendar
 from mag7.settings import read_settings

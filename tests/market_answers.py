@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import lru_cache
 
-from mag7.market.document import SessionFigures
 from mag7.market.evidence import EvidenceReader
+from mag7.market.figures import SessionFigures
 from mag7.polygon.answers import Answer
 from mag7.polygon.calls import Call, grouped_daily, ticker_details
 from mag7.polygon.client import next_page_path

@@ -12,7 +12,7 @@ from pathlib import Path
 from mag7.index.facts import load_packaged_facts, pin_facts
 from mag7.index.seven import SEVEN
 from mag7.market.caps import PricedLine
-from mag7.market.document import SessionFigures
+from mag7.market.figures import SessionFigures
 from tests.market_answers import NAMED, work_out
 
 README = Path(__file__).parents[1] / "README.md"

@@ -7,7 +7,7 @@ from datetime import date
 
 from mag7.index.seven import SEVEN
 from mag7.market.caps import FailedLine
-from mag7.market.document import SessionFigures
+from mag7.market.figures import SessionFigures
 from mag7.settings import Settings
 from mag7.tasks.document import judge_coverage
 from sandbox.polygon.market import load_market

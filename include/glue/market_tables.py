@@ -12,80 +12,20 @@ import re
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]
-from pyspark.errors import AnalysisException
+from market_documents import MarketTablesError, Window, parse_sessions, read_documents
 from pyspark.sql import Column as SparkColumn
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as sf
 
-SCHEMA_VERSION = 4
 VIEW = "market_data"
 """The temporary view that the SQL files select from: one row a document."""
 
-DOCUMENT_SCHEMA = """
-    schema_version INT,
-    source STRING,
-    trading_date STRING,
-    companies MAP<STRING, STRUCT<
-        name: STRING, cik: STRING, market_cap: DOUBLE, shares_outstanding: BIGINT, share_count_origin: STRING,
-        currency: STRING, description: STRING,
-        trading_data: STRUCT<
-            date: STRING, open_price: DOUBLE, high_price: DOUBLE, low_price: DOUBLE, close_price: DOUBLE,
-            volume: BIGINT, vwap: DOUBLE, timestamp: BIGINT>>>,
-    rankings STRUCT<by_market_cap: ARRAY<STRUCT<
-        ticker: STRING, market_cap: DOUBLE, pct_of_mag7: DOUBLE, pct_of_sp500: DOUBLE, in_index: BOOLEAN,
-        ranking: INT>>>,
-    concentration_metrics STRUCT<
-        total_mag7_market_cap: DOUBLE, sp500_total_market_cap: DOUBLE, mag7_pct_of_sp500: DOUBLE,
-        mag7_companies_count: INT, mag7_in_index_market_cap: DOUBLE, mag7_in_index_count: INT,
-        line_sum_market_cap: DOUBLE, line_sum_mag7_pct: DOUBLE, companies_expected: INT, companies_priced: INT,
-        coverage_pct: DOUBLE, hhi: DOUBLE, effective_companies: DOUBLE, top10_pct: DOUBLE, quality: STRING,
-        mag7_pct_of_sp500_before: DOUBLE, membership_provisional: BOOLEAN, facts_version: STRING>,
-    sp500_details STRUCT<failed_tickers: ARRAY<STRUCT<ticker: STRING, reason: STRING>>>,
-    constituents ARRAY<STRUCT<
-        ticker: STRING, symbol: STRING, company: STRING, issuer: STRING, cik: STRING, sector: STRING,
-        main_line: BOOLEAN, close: DOUBLE, share_count: BIGINT, share_count_origin: STRING, market_cap: DOUBLE,
-        counted: BOOLEAN, provider_market_cap: DOUBLE, flags: ARRAY<STRING>, split_factor: DOUBLE>>
-"""
-"""The part of a document that the tables need; companies is a map, so that an absent company costs nothing."""
-
-_PARTS = (
-    "companies",
-    "rankings.by_market_cap",
-    "concentration_metrics",
-    "sp500_details.failed_tickers",
-    "constituents",
-)
 _SPARK_TYPES = {"double": "double", "integer": "int", "bigint": "bigint", "boolean": "boolean", "date": "date"}
 _VARCHAR = re.compile(r"varchar\((\d+)\)")
-_SESSION_FOLDER = re.compile(r"trading_date(?:=|%3D)(\d{4}-\d{2}-\d{2})/")
 _TABLES_AT_ONCE = 3
-LONGEST_MESSAGE = 2_000
-
-
-class MarketTablesError(Exception):
-    """An error of these jobs; its one-line message says what happened and what to do next."""
-
-    def __init__(self, message: str) -> None:
-        # What a document or an argument says is quoted: it may hold line ends, and be long.
-        line = " ".join("".join(letter if letter.isprintable() else " " for letter in message).split())
-        super().__init__(line if len(line) <= LONGEST_MESSAGE else f"{line[: LONGEST_MESSAGE - 3]}...")
-
-
-class SessionListError(MarketTablesError):
-    """The list of sessions is empty, holds something that is no date, or names a session twice."""
-
-
-class DocumentMissingError(MarketTablesError):
-    """A session has no document in the run's staging folder."""
-
-
-class DocumentInvalidError(MarketTablesError):
-    """A document is not the one of its session, or does not have the shape that the tables are made from."""
 
 
 class FolderNotMovedError(MarketTablesError):
@@ -127,18 +67,6 @@ PARTITIONED = Form("processed", trading_date_inside=False)
 FLAT = Form("analytics", trading_date_inside=True)
 
 
-@dataclass(frozen=True)
-class Window:
-    """What one job run works on: the s3:// staging folder of its run, and the sessions."""
-
-    staging: str
-    sessions: tuple[date, ...]
-
-    def document_path(self, session: date) -> str:
-        """Address a session's document."""
-        return f"{self.staging}/market_data/trading_date={session.isoformat()}/market_data.json"
-
-
 def read_tables(folder: Path = Path()) -> tuple[Table, ...]:
     """Read the declaration of the six tables."""
     declared = json.loads((folder / "table_columns.json").read_text(encoding="utf-8"))
@@ -146,108 +74,6 @@ def read_tables(folder: Path = Path()) -> tuple[Table, ...]:
         Table(name, tuple(Column(column["name"], column["type"]) for column in entry["columns"]), tuple(entry["key"]))
         for name, entry in declared.items()
     )
-
-
-def parse_sessions(text: str) -> tuple[date, ...]:
-    """Parse the --sessions argument, dates with commas between, into ascending order; raises SessionListError."""
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    try:
-        sessions = [date.fromisoformat(name) for name in names]
-    except ValueError as wrong:
-        raise SessionListError(
-            f"--sessions holds something that is no date ({wrong}); give 2024-12-12,2024-12-13"
-        ) from wrong
-    if not sessions:
-        raise SessionListError("--sessions is empty; name at least one session, such as 2024-12-13")
-    if twice := sorted({session.isoformat() for session in sessions if sessions.count(session) > 1}):
-        raise SessionListError(f"--sessions names {', '.join(twice)} more than once; name each session once")
-    return tuple(sorted(sessions))
-
-
-def read_documents(spark: SparkSession, window: Window) -> DataFrame:
-    """Read the documents of a window's sessions, one row each, checked and cached.
-
-    Raises DocumentMissingError, or DocumentInvalidError where one is malformed or is not that of its folder.
-    """
-    paths = [window.document_path(session) for session in window.sessions]
-    documents = _open_documents(spark, paths).cache()
-    try:
-        _require_valid(_describe_documents(documents), paths)
-    except Py4JJavaError as failed:
-        documents.unpersist()
-        raise DocumentInvalidError(_explain_malformed(spark, paths, failed)) from None
-    except DocumentInvalidError:
-        documents.unpersist()  # Spark would give these rows to whoever reads the same paths next
-        raise
-    return documents
-
-
-def _open_documents(spark: SparkSession, paths: Sequence[str]) -> DataFrame:
-    reader = spark.read.schema(DOCUMENT_SCHEMA).option("multiLine", True).option("mode", "FAILFAST")
-    try:
-        found = reader.option("allowNonNumericNumbers", False).json(list(paths))
-    except AnalysisException as refused:
-        if refused.getErrorClass() != "PATH_NOT_FOUND":
-            raise
-        path = (refused.getMessageParameters() or {}).get("path", refused)
-        raise DocumentMissingError(f"there is no document at {path}; run build_market_data of this run again") from None
-    return found.withColumn("path", sf.col("_metadata.file_path"))
-
-
-def _describe_documents(documents: DataFrame) -> list[dict[str, Any]]:
-    """Collect what tells a right document from a wrong one."""
-    day = sf.col("trading_date")
-    bar_dates = sf.transform(sf.map_values("companies"), lambda company: company.trading_data.date)
-    described = documents.select(
-        "path",
-        "trading_date",
-        "schema_version",
-        sf.array_distinct(sf.filter(bar_dates, lambda of_bar: ~of_bar.eqNullSafe(day))).alias("other_bar_dates"),
-        *[sf.col(part).isNull().alias(part) for part in _PARTS],
-    )
-    return [row.asDict() for row in described.collect()]
-
-
-def _explain_malformed(spark: SparkSession, paths: Sequence[str], failed: Py4JJavaError) -> str:
-    """Say which document is malformed, which Spark does not, and why."""
-    culprits = [path for path in paths if len(paths) == 1 or _is_malformed(spark, path)]
-    cause = failed.java_exception
-    while cause.getCause() is not None:
-        cause = cause.getCause()
-    reason = " ".join(str(cause.getMessage()).split())[:300]
-    return f"{', '.join(culprits)} does not have the shape that the tables are made from: {reason}"
-
-
-def _is_malformed(spark: SparkSession, path: str) -> bool:
-    try:
-        _open_documents(spark, [path]).collect()
-    except Py4JJavaError:
-        return True
-    return False
-
-
-def _require_valid(described: Sequence[dict[str, Any]], paths: Sequence[str]) -> None:
-    faults = [fault for row in described for fault in _list_faults(row)]
-    if len(described) != len(paths):
-        faults.append(f"{len(paths)} files hold {len(described)} documents instead of one each: {', '.join(paths)}")
-    if faults:
-        raise DocumentInvalidError(f"{'; '.join(faults)}; run build_market_data of this run again")
-
-
-def _list_faults(row: dict[str, Any]) -> list[str]:
-    """Say what is wrong with one document; nothing for a right one."""
-    path = row["path"]
-    folder = _SESSION_FOLDER.search(path)
-    faults = []
-    if folder is None or row["trading_date"] != folder[1]:
-        faults.append(f"{path} says that its trading_date is {row['trading_date']}")
-    if row["schema_version"] != SCHEMA_VERSION:
-        faults.append(f"{path} has schema_version {row['schema_version']}, these jobs read {SCHEMA_VERSION}")
-    if row["other_bar_dates"]:
-        faults.append(f"{path} holds prices of {', '.join(map(str, row['other_bar_dates']))}")
-    if absent := [part for part in _PARTS if row[part]]:
-        faults.append(f"{path} lacks {', '.join(absent)}")
-    return faults
 
 
 def build_tables(documents: DataFrame, tables: Iterable[Table], folder: Path = Path()) -> dict[str, DataFrame]:
@@ -384,7 +210,7 @@ def run_pipeline(spark: SparkSession, form: Form, window: Window, folder: Path =
     # A value that does not fit its declared type stops the job instead of becoming NULL.
     spark.conf.set("spark.sql.ansi.enabled", "true")
     tables = read_tables(folder)
-    documents = read_documents(spark, window)
+    documents = read_documents(spark, window, folder)
     try:
         write_tables(build_tables(documents, tables, folder), tables, form, window)
     finally:

@@ -219,8 +219,10 @@ class TestGlue:
         scripts = f"s3://a-lake/glue/scripts/{digest_scripts()}/"
 
         assert arguments["--scriptLocation"] == f"{scripts}{job}.py"
-        assert arguments["--extra-py-files"] == f"{scripts}market_tables.py"
-        assert f"{scripts}table_columns.json" in arguments["--extra-files"].split(",")
+        assert arguments["--extra-py-files"] == f"{scripts}market_documents.py,{scripts}market_tables.py"
+        assert {f"{scripts}table_columns.json", f"{scripts}market_data.schema.json"} <= {
+            *arguments["--extra-files"].split(",")
+        }
         assert arguments["--bucket"] == "a-lake"
         assert arguments["--staging"] == f"staging/{RUN}"
         assert arguments["--sessions"] == "2024-12-12,2024-12-13"

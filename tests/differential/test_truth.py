@@ -14,8 +14,8 @@ from mag7.index.seven import SEVEN
 from mag7.index.splits import SPLITS
 from mag7.index.symbols import SYMBOL_HISTORY
 from mag7.market.caps import FROZEN, FailedLine, PricedLine, price_line
-from mag7.market.document import SessionFigures
 from mag7.market.evidence import DEFAULT_RULES, EvidenceReader
+from mag7.market.figures import SessionFigures
 from mag7.paths import DATA
 from mag7.sessions import list_sessions, next_session, previous_session
 from mag7.settings import Settings

@@ -43,7 +43,7 @@ def lose_a_line() -> None:
     encode = document.encode_document
 
     def encode_less(content: Any) -> bytes:
-        return encode(content | {"constituents": content["constituents"][:-1]})
+        return encode(content.model_copy(update={"constituents": content.constituents[:-1]}))
 
     document.encode_document = encode_less
 

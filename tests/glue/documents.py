@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from include.glue.market_tables import Window
+from market_documents import Window
 
 GOLDEN_DAY = date(2024, 12, 13)
 EVE = date(2024, 12, 12)
@@ -26,6 +26,12 @@ def make_document(session: date = GOLDEN_DAY, *, failed: tuple[str, ...] = ()) -
     return {
         "schema_version": 4,
         "source": "simulated",
+        "facts": {
+            "version": "0123456789abcdef",
+            "name": "",
+            "source": "public sources",
+            "members_confirmed_through": day,
+        },
         "trading_date": day,
         "data_collection_time": f"{day}T20:59:05-05:00",
         "companies": {ticker: _company(ticker, day) for ticker in caps},
@@ -71,7 +77,7 @@ def make_document(session: date = GOLDEN_DAY, *, failed: tuple[str, ...] = ()) -
             "failed_tickers": [{"ticker": ticker, "reason": "HTTP 404"} for ticker in failed],
         },
         "constituents": [_constituent(ticker, ticker not in failed) for ticker in QUOTES],
-        "coverage": {"lines_expected": len(QUOTES), "lines_priced": len(caps)},
+        "seven_outside": [],
         "splits": [
             {
                 "issuer": "X-tsla",
@@ -82,6 +88,16 @@ def make_document(session: date = GOLDEN_DAY, *, failed: tuple[str, ...] = ()) -
                 "source": "provider",
             }
         ],
+        "contested_splits": [],
+        "coverage": {
+            "lines_expected": len(QUOTES),
+            "lines_priced": len(caps),
+            "companies_expected": len(QUOTES),
+            "companies_priced": len(caps),
+            "companies_pct": 100.0,
+            "cap_pct": 99.9,
+            "unpriced": [],
+        },
     }
 
 
@@ -120,6 +136,7 @@ def _constituent(ticker: str, priced: bool) -> dict[str, Any]:
         "cik": None,
         "sector": "Information Technology",
         "main_line": True,
+        "has_bar": True,
         "close": close,
         "share_count": count,
         "share_count_origin": "weighted" if priced else None,
@@ -127,6 +144,7 @@ def _constituent(ticker: str, priced: bool) -> dict[str, Any]:
         "counted": priced,
         "provider_market_cap": None,
         "flags": ["market_cap_missing", "look_back"] if ticker == "MSFT" else [],
+        "splits_applied": [],
         "split_factor": QUOTED_AFTER_SPLIT.get(ticker, 1.0) if priced else None,
         "answers": ["raw/polygon/ticker_details/x.jsonl.gz"],
     }

@@ -12,29 +12,35 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pyspark.sql import SparkSession
-from pyspark.sql import functions as sf
-
-from include.glue.market_tables import (
-    FLAT,
-    PARTITIONED,
+from market_documents import (
     DocumentInvalidError,
     DocumentMissingError,
-    Form,
     SessionListError,
-    cut_to_bytes,
     parse_sessions,
     read_documents,
+    read_schema,
+)
+from market_tables import (
+    FLAT,
+    PARTITIONED,
+    Form,
+    cut_to_bytes,
     read_tables,
     run_pipeline,
 )
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as sf
+
 from mag7.lake.scripts import list_script_files
 from mag7.lake.tables import list_tables
-from mag7.market.document import compute_figures, encode_document, write_document
+from mag7.market.document import SCHEMA_VERSION, decode_document, encode_document
+from mag7.market.figures import compute_figures, write_document
+from mag7.paths import GLUE
 from mag7.polygon.answers import Answer
 from tests.declared import find_table, make_schema
 from tests.glue.documents import EVE, GOLDEN_DAY, QUOTES, Document, make_document, open_window, store_document
 from tests.unit.market.conftest import Make
+from tools.document_schema import SCHEMA, render_schema
 
 pytestmark = pytest.mark.spark
 
@@ -239,6 +245,29 @@ def test_the_document_that_the_market_room_writes_becomes_tables(
     assert rows["concentration_metrics"][0]["total_mag7_market_cap"] == pytest.approx(8_476_412_610_717.09)
 
 
+def test_the_documents_of_these_tests_are_documents() -> None:
+    for document in (make_document(), make_document(failed=("MSFT",))):
+        decode_document(json.dumps(document).encode(), "a test")
+
+
+def test_the_schema_beside_the_scripts_is_the_models() -> None:
+    assert SCHEMA.read_text(encoding="utf-8") == render_schema(), "run make document-schema"
+
+
+def test_spark_reads_a_document_by_that_schema_and_nothing_is_lost(spark: SparkSession, tmp_path: Path) -> None:
+    """Every value that tables may need comes back as the model has it; nulls are where it allows them."""
+    schema, document = read_schema(GLUE), make_document(failed=("MSFT",))
+    store_document(tmp_path, document)
+    row = read_documents(spark, open_window(tmp_path), GLUE).drop("path").first().asDict(recursive=True)
+    for line in document["constituents"]:
+        del line["answers"], line["splits_applied"]
+
+    assert schema.version == SCHEMA_VERSION
+    assert row == document
+    assert {("trading_date",), ("rankings", "by_market_cap"), ("concentration_metrics", "hhi")} <= {*schema.required}
+    assert ("concentration_metrics", "line_sum_market_cap") not in {*schema.required}
+
+
 def spoil_date(document: Document) -> None:
     document["trading_date"] = "2024-12-12"
 
@@ -253,6 +282,10 @@ def spoil_bar(document: Document) -> None:
 
 def spoil_part(document: Document) -> None:
     del document["constituents"]
+
+
+def spoil_figure(document: Document) -> None:
+    document["concentration_metrics"]["hhi"] = None
 
 
 def spoil_volume(document: Document) -> None:
@@ -270,6 +303,7 @@ def spoil_number(document: Document) -> None:
         (spoil_version, "has schema_version 1, these jobs read 4"),
         (spoil_bar, "holds prices of 2024-12-12"),
         (spoil_part, "lacks constituents"),
+        (spoil_figure, "lacks concentration_metrics.hhi"),
         (spoil_volume, "does not have the shape"),
         (spoil_number, "does not have the shape"),
     ],
@@ -283,7 +317,7 @@ def test_a_wrong_document_is_refused_by_name(
     store_document(tmp_path, document)
     store_document(tmp_path, make_document(EVE), EVE)
     with pytest.raises(DocumentInvalidError) as refused:
-        read_documents(spark, open_window(tmp_path, EVE, GOLDEN_DAY))
+        read_documents(spark, open_window(tmp_path, EVE, GOLDEN_DAY), GLUE)
     message = str(refused.value)
     assert said in message
     assert "trading_date=2024-12-13/market_data.json" in message
@@ -297,21 +331,21 @@ def test_a_wrong_document_is_refused_by_name(
 def test_a_file_of_another_number_of_documents_is_refused(spark: SparkSession, tmp_path: Path, text: str) -> None:
     store_document(tmp_path, text)
     with pytest.raises(DocumentInvalidError, match=r"trading_date=2024-12-13/market_data\.json"):
-        read_documents(spark, open_window(tmp_path))
+        read_documents(spark, open_window(tmp_path), GLUE)
 
 
 def test_a_refused_document_that_was_mended_is_read_anew(spark: SparkSession, tmp_path: Path) -> None:
     store_document(tmp_path, {**make_document(), "schema_version": 1})
     with pytest.raises(DocumentInvalidError):
-        read_documents(spark, open_window(tmp_path))
+        read_documents(spark, open_window(tmp_path), GLUE)
     store_document(tmp_path, make_document())
-    assert read_documents(spark, open_window(tmp_path)).unpersist().count() == 1
+    assert read_documents(spark, open_window(tmp_path), GLUE).unpersist().count() == 1
 
 
 def test_a_missing_document_is_named(spark: SparkSession, tmp_path: Path) -> None:
     store_document(tmp_path, make_document())
     with pytest.raises(DocumentMissingError, match=r"trading_date=2024-12-12/market_data\.json; run build_market_data"):
-        read_documents(spark, open_window(tmp_path, EVE, GOLDEN_DAY))
+        read_documents(spark, open_window(tmp_path, EVE, GOLDEN_DAY), GLUE)
 
 
 def test_sessions_are_dates_named_once() -> None:

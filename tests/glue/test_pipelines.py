@@ -59,7 +59,7 @@ def glue(monkeypatch: pytest.MonkeyPatch, spark: SparkSession) -> None:
 
 def start_job(monkeypatch: pytest.MonkeyPatch, job_folder: Path, script: str, sessions: str) -> None:
     monkeypatch.syspath_prepend(job_folder)
-    for name in ("market_tables", script):
+    for name in ("market_documents", "market_tables", script):
         monkeypatch.delitem(sys.modules, name, raising=False)
     arguments = {"JOB_NAME": script, "bucket": "lake", "staging": f"staging/{script}", "sessions": sessions}
     monkeypatch.setattr(sys, "argv", [script, *[part for k, v in arguments.items() for part in (f"--{k}", v)]])

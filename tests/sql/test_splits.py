@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,11 +23,10 @@ from mag7.lake.keys import (
     manifest_key,
     processed_key,
     processed_prefix,
-    staged_document_key,
     staged_splits_key,
 )
 from mag7.lake.objects import ObjectStore
-from mag7.lake.splits import publish_splits
+from mag7.lake.splits import StoredSplit, publish_splits
 from mag7.lake.tables import Table, list_tables
 from mag7.paths import SQL
 from mag7.warehouse.load import batch_statements, encode_manifest
@@ -161,7 +159,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
 
 
 BEFORE, AFTER = date(2024, 6, 7), date(2024, 6, 10)
-NVIDIA = {"issuer": "X-nvda", "ticker": "NVDA", "execution_date": "2024-06-10", "split_from": 1, "split_to": 10}
+NVIDIA = {"issuer": "X-nvda", "ticker": "NVDA", "execution_date": AFTER, "split_from": 1, "split_to": 10}
 
 
 def encode_rows(table: Table, rows: Rows, *, partitioned: bool) -> bytes:
@@ -183,9 +181,8 @@ class House:
 
     def publish(self, session: date, *splits: dict[str, Any], run: str = RUN) -> list[date]:
         """Publish a session whose seven closed at 120 (Nvidia ten times that before its split), and its splits."""
-        document = {"splits": [{"source": "provider", **split} for split in splits]}
-        self.store.put(staged_document_key(run, session), json.dumps(document).encode())
-        days = publish_splits(self.store, self.glue, run, [session])
+        known = [StoredSplit(**{"source": "provider", **split}) for split in splits]
+        days = publish_splits(self.store, self.glue, run, {session: known})
         rows = make_rows(session)
         for row in rows["daily_trading"]:
             price = 1200.0 if row["ticker"] == "NVDA" and session < AFTER else 120.0
@@ -262,7 +259,7 @@ class TestOnTheSandbox:
         ]
 
     def test_loads_repeat_replace_and_never_take_away(self, house: House, render: Render) -> None:
-        apple = {**NVIDIA, "issuer": "X-aapl", "ticker": "AAPL", "execution_date": "2020-08-31", "split_to": 4}
+        apple = {**NVIDIA, "issuer": "X-aapl", "ticker": "AAPL", "execution_date": date(2020, 8, 31), "split_to": 4}
         house.publish(AFTER, NVIDIA, apple)
         house.load(AFTER)
         once = house.splits()

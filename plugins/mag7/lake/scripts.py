@@ -13,7 +13,7 @@ from mag7.paths import GLUE, SQL
 GLUE_JOBS = ("processing-pipeline", "analytics-pipeline")
 """The jobs by name; each runs the script of its name, underscores for hyphens."""
 
-SHARED_MODULES = ("market_tables.py",)
+SHARED_MODULES = ("market_documents.py", "market_tables.py")
 """Modules that both job scripts import; Glue gets them by --extra-py-files."""
 
 

@@ -1,6 +1,6 @@
 """Splits in the lake: a file a day of execution, which holds every company's split of that day that a run ever knew.
 
-The input is the ``splits`` of the accepted sessions' documents. A run adds what it knows and replaces what it knows
+The input is what the accepted sessions' documents know. A run adds what it knows and replaces what it knows
 otherwise; it deletes nothing, as the index of another run's sessions had other companies. Two runs may write a day at
 once: each writes only over what it has read, and reads again where the other was faster. What does not change is not
 written.
@@ -9,13 +9,15 @@ written.
 from __future__ import annotations
 
 import io
-import json
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import date
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, ConfigDict, Field
+from pydantic.dataclasses import dataclass
 
 from mag7.errors import Mag7Error, one_line
 from mag7.lake.catalog import Partition, register_partitions
@@ -24,11 +26,10 @@ from mag7.lake.keys import (
     analytics_key,
     split_day_key,
     split_day_prefix,
-    staged_document_key,
     staged_splits_key,
 )
 from mag7.lake.objects import ObjectStore
-from mag7.lake.tables import SPLITS, Column
+from mag7.lake.tables import SPLITS
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +37,15 @@ TRIES = 8
 """How often a day is read and written again where other runs write it at the same moment."""
 
 
-LEAST_PART, MOST_PART = 1e-24, 1e24
-"""The provider's numbers lie between them, too."""
+def _cut_source(text: str) -> str:
+    """Cut a text to its column's bytes without breaking a character."""
+    column = next(column for column in SPLITS.columns if column.name == "source")
+    return text.encode()[: column.varchar_bytes].decode(errors="ignore")
 
 
-class SplitInvalidError(Mag7Error):
-    """A document's entry of splits is not what a document holds."""
+Text = Annotated[str, Field(min_length=1)]
+Part = Annotated[float, Field(ge=1e-24, le=1e24)]
+"""A side of a ratio; the provider's numbers lie between these bounds, too."""
 
 
 class SplitFileDamagedError(Mag7Error):
@@ -54,16 +58,16 @@ class SplitDayContestedError(Mag7Error):
     transient = True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=ConfigDict(strict=True, extra="forbid", defer_build=True))
 class StoredSplit:
     """A row of the table: ``split_from`` shares of a company became ``split_to``; ``ticker`` is its main line."""
 
     execution_date: date
-    issuer: str
-    ticker: str
-    split_from: float
-    split_to: float
-    source: str
+    issuer: Text
+    ticker: Text
+    split_from: Part
+    split_to: Part
+    source: Annotated[Text, AfterValidator(_cut_source)]
 
     @property
     def key(self) -> tuple[date, str]:
@@ -80,15 +84,14 @@ class StoredSplit:
         return f"{ratio} ({self.source}) for {self.ticker} on {self.execution_date}"
 
 
-def publish_splits(store: ObjectStore, glue: Any, run: str, sessions: Iterable[date]) -> list[date]:
-    """Publish what the sessions' staged documents know; returns the days whose files were written.
+def publish_splits(store: ObjectStore, glue: Any, run: str, known: Mapping[date, Iterable[StoredSplit]]) -> list[date]:
+    """Publish what a run's sessions know, each of which has its splits; returns the days whose files were written.
 
     The run's file for COPY is left in staging: the splits of all its days as the lake holds them now, also where there
     is none (COPY wants a file). It is a copy because COPY compares sizes and another run may rewrite a day meanwhile.
-    Raises SplitInvalidError before anything is written.
     """
     days: defaultdict[date, list[StoredSplit]] = defaultdict(list)
-    for split in read_splits(store, run, sessions):
+    for split in join_sessions(known):
         days[split.execution_date].append(split)
     held = {day: _read_day(store, day) for day in sorted(days)}
     changed = [day for day in held if merge_splits(held[day], days[day]) != held[day]]
@@ -103,82 +106,19 @@ def publish_splits(store: ObjectStore, glue: Any, run: str, sessions: Iterable[d
     return changed
 
 
-def read_splits(store: ObjectStore, run: str, sessions: Iterable[date]) -> list[StoredSplit]:
-    """Read what a window's staged documents know, each split once, by day and company, as the newest session has it.
+def join_sessions(known: Mapping[date, Iterable[StoredSplit]]) -> list[StoredSplit]:
+    """Join what sessions know, each split once, by day and company, as the newest session has it.
 
     A session that is built again brings the list of its own day, from before the provider may have changed an entry.
-    Raises SplitInvalidError for an entry that is none.
     """
     found: dict[tuple[date, str], StoredSplit] = {}
-    for session in sorted(sessions):
-        for split in _read_document(store, run, session):
-            known = found.get(split.key, split)
-            if known.factor != split.factor:
-                log.warning("the document of %s knows %s: taken instead of %s", session, split, known)
+    for session, splits in sorted(known.items()):
+        for split in splits:
+            before = found.get(split.key, split)
+            if before.factor != split.factor:
+                log.warning("the document of %s knows %s: taken instead of %s", session, split, before)
             found[split.key] = split
     return [split for _, split in sorted(found.items())]
-
-
-def _read_document(store: ObjectStore, run: str, session: date) -> list[StoredSplit]:
-    key = staged_document_key(run, session)
-    try:
-        document = json.loads(store.get(key))
-    except (ValueError, RecursionError) as damaged:
-        raise SplitInvalidError(
-            f"{store.uri(key)} is no JSON ({one_line(str(damaged))}); run build_market_data of this run again"
-        ) from damaged
-    if not isinstance(document, dict) or not isinstance(document.get("splits"), list):
-        raise SplitInvalidError(f"{store.uri(key)} has no list of splits; run build_market_data of this run again")
-    return [_read_entry(entry, store.uri(key)) for entry in document["splits"]]
-
-
-def _read_entry(entry: Any, place: str) -> StoredSplit:
-    try:
-        split = StoredSplit(
-            date.fromisoformat(entry["execution_date"]),
-            _read_text(entry["issuer"]),
-            _read_text(entry["ticker"]),
-            _read_part(entry["split_from"]),
-            _read_part(entry["split_to"]),
-            _cut(_read_text(entry["source"]), _find_column("source")),
-        )
-    except (KeyError, TypeError, ValueError, OverflowError) as wrong:
-        raise _invalid(entry, place) from wrong
-    return split
-
-
-def _read_text(value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise TypeError("a text is no text")
-    value.encode()  # half a surrogate pair is no text, and no file can hold it
-    return value
-
-
-def _read_part(value: Any) -> float:
-    """Read a side of a ratio; what counts shares is neither endless nor next to nothing."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError("a number is no number")
-    part = float(value)
-    if not LEAST_PART <= part <= MOST_PART:
-        raise ValueError("a number is out of bounds")
-    return part
-
-
-def _invalid(entry: Any, place: str) -> SplitInvalidError:
-    try:
-        shown = one_line(json.dumps(entry))
-    except RecursionError:
-        shown = "an endless entry"
-    return SplitInvalidError(f"{place} holds {shown} among its splits, which is none: run build_market_data again")
-
-
-def _cut(text: str, column: Column) -> str:
-    """Cut a text to its column's bytes without breaking a character."""
-    return text.encode()[: column.varchar_bytes].decode(errors="ignore")
-
-
-def _find_column(name: str) -> Column:
-    return next(column for column in SPLITS.columns if column.name == name)
 
 
 def merge_splits(held: Iterable[StoredSplit], known: Iterable[StoredSplit]) -> list[StoredSplit]:
@@ -227,16 +167,8 @@ def decode_splits(body: bytes, place: str, day: date | None = None) -> list[Stor
     given: Mapping[str, Any] = {} if day is None else {"execution_date": day}
     try:
         rows = pq.ParquetFile(io.BytesIO(body)).read().to_pylist()
-        return [_read_row({**row, **given}) for row in rows]
+        return [StoredSplit(**{**row, **given}) for row in rows]
     except (pa.ArrowException, OSError, TypeError, ValueError, OverflowError) as damaged:
         raise SplitFileDamagedError(
             f"{place} is not a file of splits ({one_line(str(damaged))}): delete it, then clear publish_splits"
         ) from damaged
-
-
-def _read_row(row: Mapping[str, Any]) -> StoredSplit:
-    if row.keys() != {column.name for column in SPLITS.columns} or type(row["execution_date"]) is not date:
-        raise TypeError("other columns than those of splits")
-    issuer, ticker, source = (_read_text(row[name]) for name in ("issuer", "ticker", "source"))
-    split_from, split_to = (_read_part(row[name]) for name in ("split_from", "split_to"))
-    return StoredSplit(row["execution_date"], issuer, ticker, split_from, split_to, source)

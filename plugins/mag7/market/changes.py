@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from mag7.market.document import Document, encode_document, list_document_lines
+from mag7.market.document import Document
 
 NOT_COMPARED = frozenset({"answers", "splits_applied", "trading_data", "collection_date"})
 """Keys of answers say where a figure is from, not what it is; bars are compared on their own."""
@@ -16,36 +15,30 @@ TOLD_BY_THE_LINE = frozenset({"market_cap", "shares_outstanding", "share_count_o
 
 
 def list_changes(before: Document, after: Document) -> list[str]:
-    """Say, one phrase each, what a new document says differently; times of collection and keys are not compared.
-
-    ``before`` may be of an older schema version: what it did not hold yet is not compared.
-    """
-    # Numbers of a document that was not encoded yet are Decimal; those of a stored one are floats.
-    after = json.loads(encode_document(after))
+    """Say, one phrase each, what a new document says differently; times of collection and keys are not compared."""
     sides = before, after
-    changes = _compare_items("line", *({line["ticker"]: line for line in list_document_lines(side)} for side in sides))
+    changes = _compare_items("line", *({line.ticker: dict(line) for line in side.lines} for side in sides))
     changes += _compare_items("company", *(_index_companies(side) for side in sides))
-    for ticker in sorted(before["companies"].keys() & after["companies"].keys()):
-        changes += _compare(f"{ticker} bar", *(side["companies"][ticker]["trading_data"] for side in sides))
+    for ticker in sorted(before.companies.keys() & after.companies.keys()):
+        changes += _compare(f"{ticker} bar", *(dict(side.companies[ticker].trading_data) for side in sides))
     changes += _compare_items("failure", *(_index_failures(side) for side in sides))
-    if "splits" in before:
-        changes += _compare_items("split", *(_index_splits(side) for side in sides))
-    return changes + _compare("session", *(side["concentration_metrics"] for side in sides))
+    changes += _compare_items("split", *(_index_splits(side) for side in sides))
+    return changes + _compare("session", *(dict(side.concentration_metrics) for side in sides))
 
 
 def _index_companies(document: Document) -> dict[str, dict[str, Any]]:
     return {
-        ticker: {field: value for field, value in company.items() if field not in TOLD_BY_THE_LINE}
-        for ticker, company in document["companies"].items()
+        ticker: {field: value for field, value in company if field not in TOLD_BY_THE_LINE}
+        for ticker, company in document.companies.items()
     }
 
 
 def _index_failures(document: Document) -> dict[str, dict[str, Any]]:
-    return {item["ticker"]: {"reason": item["reason"]} for item in document["sp500_details"]["failed_tickers"]}
+    return {item.ticker: {"reason": item.reason} for item in document.sp500_details.failed_tickers}
 
 
 def _index_splits(document: Document) -> dict[str, dict[str, Any]]:
-    return {f"{split['ticker']} {split['execution_date']}": split for split in document["splits"]}
+    return {f"{split.ticker} {split.execution_date}": dict(split) for split in document.splits}
 
 
 def _compare_items(kind: str, before: Mapping[str, dict[str, Any]], after: Mapping[str, dict[str, Any]]) -> list[str]:
@@ -60,7 +53,7 @@ def _compare(subject: str, before: Mapping[str, Any], after: Mapping[str, Any]) 
     return [
         f"{subject} {field}: {_show(before[field])} -> {_show(after[field])}"
         for field in before
-        if field in after and field not in NOT_COMPARED and before[field] != after[field]
+        if field not in NOT_COMPARED and before[field] != after[field]
     ]
 
 

@@ -1,259 +1,249 @@
-"""market_data.json: everything about one session in one document, from which every table is made."""
+"""market_data.json: everything about one session in one document, from which every table is made.
+
+The models below are the one place where its shape is written down. What is written and what is read is checked against
+them, and ``make document-schema`` derives include/glue/market_data.schema.json, of which the Glue jobs make their Spark
+schema. A changed shape gets a new SCHEMA_VERSION.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
-from decimal import Decimal
-from typing import Any
-from zoneinfo import ZoneInfo
+from datetime import date
+from typing import Annotated, Final, Literal
 
-from mag7.index.constituents import Line
-from mag7.index.pinned import pinned_facts
-from mag7.index.seven import SEVEN
-from mag7.index.splits import Split, SplitTable
-from mag7.market.caps import Evidence, FailedLine, PricedLine, price_line
-from mag7.market.concentration import Concentration, Coverage, measure_concentration
-from mag7.polygon.answers import Answer
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-SCHEMA_VERSION = 4
-NEW_YORK = ZoneInfo("America/New_York")
+from mag7.errors import Mag7Error, one_line
 
-Document = dict[str, Any]
+SCHEMA_VERSION: Final = 4
 
-NO_SPLITS = SplitTable({})
+Text = Annotated[str, Field(min_length=1)]
+SplitPart = Annotated[float, Field(ge=1e-24, le=1e24)]
+"""A side of a ratio: what counts shares is neither endless nor next to nothing."""
 
 
-@dataclass(frozen=True)
-class SessionFigures:
-    """One session worked out: its lines, the seven that are not in the index yet, the figures, and known splits."""
-
-    session: date
-    lines: tuple[PricedLine | FailedLine, ...]
-    seven_outside: tuple[PricedLine | FailedLine, ...]
-    concentration: Concentration
-    splits: SplitTable = NO_SPLITS
-
-    @property
-    def seven(self) -> dict[str, PricedLine | FailedLine]:
-        """The seven by today's ticker, whether in the index or not."""
-        found = {line.line.ticker: line for line in (*self.lines, *self.seven_outside)}
-        return {ticker: found[ticker] for ticker in SEVEN if ticker in found}
-
-    @property
-    def missing_seven(self) -> list[FailedLine]:
-        """Those of the seven that could not be priced."""
-        return [line for line in self.seven.values() if isinstance(line, FailedLine)]
-
-    @property
-    def answers(self) -> tuple[Answer, ...]:
-        """The answers that the figures rest on, each once."""
-        lines = (*self.lines, *self.seven_outside)
-        return tuple({answer.path: answer for line in lines for answer in line.evidence.answers}.values())
-
-    @property
-    def failed(self) -> list[FailedLine]:
-        """Every line that could not be priced."""
-        return [line for line in (*self.lines, *self.seven_outside) if isinstance(line, FailedLine)]
+class DocumentUnreadableError(Mag7Error):
+    """A stored document is damaged, or of another schema version; the message names its first wrong field."""
 
 
-def compute_figures(
-    session: date, index: Sequence[Evidence], seven_outside: Sequence[Evidence], splits: SplitTable = NO_SPLITS
-) -> SessionFigures:
-    """Price every line and measure the session; raises NothingPricedError where no company has a cap."""
-    lines = tuple(price_line(evidence) for evidence in sorted(index, key=lambda evidence: evidence.line.ticker))
-    outside = tuple(price_line(evidence) for evidence in seven_outside)
-    return SessionFigures(session, lines, outside, measure_concentration(lines, outside), splits)
+class _Part(BaseModel):
+    # Amounts are Decimal until they come here: a double holds 15 to 17 digits, so a cap of 3,750,689,160,990.00 keeps
+    # its cents. Built when it is first used, as DAG files are parsed often.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, from_attributes=True, defer_build=True)
 
 
-def write_document(figures: SessionFigures, source: str, collected_at: datetime) -> Document:
-    """Lay out a session's document; amounts stay Decimal until ``encode_document`` writes JSON numbers.
+class FactsUsed(_Part):
+    """The version of the facts that the session's lines are from."""
 
-    ``collected_at`` is the time of the newest answer used. System A's keys keep their names and meaning, but for
-    sp500_total_market_cap: the sum by company, which counts two-line companies once.
+    version: str
+    name: str
+    source: str
+    members_confirmed_through: date
+
+
+class Bar(_Part):
+    """Prices as traded, USD; ``timestamp`` is midnight New York in milliseconds. What cannot be true is null."""
+
+    date: date
+    close_price: float
+    open_price: float | None
+    high_price: float | None
+    low_price: float | None
+    volume: int | None
+    vwap: float | None
+    timestamp: int
+
+
+class Company(_Part):
+    """One of the seven, as the provider describes it; its cap in USD."""
+
+    name: str
+    cik: str | None
+    market_cap: float
+    shares_outstanding: int
+    share_count_origin: str
+    currency: str | None
+    description: str | None
+    in_index: bool
+    trading_data: Bar
+
+
+class RankedCompany(_Part):
+    """One of the seven in the order of its cap; parts in per cent, of the index null where it is not a member."""
+
+    ticker: str
+    name: str
+    market_cap: float
+    pct_of_mag7: float
+    pct_of_sp500: float | None
+    in_index: bool
+    ranking: int
+
+
+class Rankings(_Part):
+    """The seven in order."""
+
+    by_market_cap: list[RankedCompany]
+
+
+class Metrics(_Part):
+    """The session's figures: caps in USD, parts in per cent, the HHI in per cent squared."""
+
+    total_mag7_market_cap: float
+    sp500_total_market_cap: float
+    mag7_pct_of_sp500: float
+    mag7_pct_of_sp500_before: float | None
+    collection_date: date
+    mag7_companies_count: int
+    mag7_in_index_market_cap: float
+    mag7_in_index_count: int
+    line_sum_market_cap: float | None
+    line_sum_mag7_pct: float | None
+    companies_expected: int
+    companies_priced: int
+    coverage_pct: float
+    hhi: float
+    effective_companies: float
+    top10_pct: float
+    quality: str
+    membership_provisional: bool
+    facts_version: str
+
+
+class FailedTicker(_Part):
+    """A line that could not be priced, and why."""
+
+    ticker: str
+    reason: str
+
+
+class IndexDetails(_Part):
+    """The index's total cap in USD, by company, and which lines failed."""
+
+    total_market_cap: float
+    processed_count: int
+    failed_count: int
+    failed_tickers: list[FailedTicker]
+
+
+class DocumentSplit(_Part):
+    """A company's split: ``split_from`` shares became ``split_to``; ``ticker`` is the company's main line."""
+
+    issuer: Text
+    ticker: Text
+    execution_date: date
+    split_from: SplitPart
+    split_to: SplitPart
+    source: Text
+
+
+class ContestedSplit(DocumentSplit):
+    """A split of the provider's list that was not applied, and why."""
+
+    reason: str
+
+
+class DocumentLine(_Part):
+    """A share class on the session; without figures where it could not be priced.
+
+    ``counted`` says whether its cap is its company's in the index. ``answers`` are the keys of the responses that the
+    figures rest on.
     """
-    day = figures.session.isoformat()
-    concentration, facts = figures.concentration, pinned_facts()
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "source": source,
-        "facts": {
-            "version": facts.version,
-            "name": facts.name,
-            "source": facts.source,
-            "members_confirmed_through": facts.confirmed_through.isoformat(),
-        },
-        "trading_date": day,
-        "data_collection_time": collected_at.astimezone(NEW_YORK).isoformat(),
-        "companies": {
-            ticker: _company(line, figures) for ticker, line in figures.seven.items() if isinstance(line, PricedLine)
-        },
-        "rankings": {"by_market_cap": _rankings(concentration)},
-        "concentration_metrics": _metrics(concentration, day)
-        | {
-            "membership_provisional": facts.membership.is_provisional(figures.session),
-            "facts_version": facts.version,
-        },
-        "sp500_details": {
-            "total_market_cap": concentration.sp500_total_market_cap,
-            "processed_count": concentration.coverage.lines_priced,
-            "failed_count": len(figures.failed),
-            "failed_tickers": [{"ticker": line.line.ticker, "reason": line.reason} for line in figures.failed],
-        },
-        "constituents": [_constituent(line) for line in figures.lines],
-        "seven_outside": [_constituent(line) | {"counted": False} for line in figures.seven_outside],
-        "splits": [_split(split) for splits in figures.splits.splits.values() for split in splits],
-        "contested_splits": [
-            _split(refused.split) | {"reason": refused.reason} for refused in figures.splits.list_refused()
-        ],
-        "coverage": _coverage(concentration.coverage),
-    }
+
+    ticker: str
+    symbol: str
+    company: str
+    issuer: str
+    cik: str | None
+    sector: str
+    main_line: bool
+    has_bar: bool
+    close: float | None
+    share_count: int | None
+    share_count_origin: str | None
+    split_factor: float | None
+    splits_applied: list[DocumentSplit]
+    market_cap: float | None
+    counted: bool
+    provider_market_cap: float | None
+    flags: list[str]
+    answers: list[str]
+
+    @model_validator(mode="after")
+    def _require_figures(self) -> DocumentLine:
+        if self.market_cap is not None and (self.close is None or self.share_count is None):
+            raise ValueError("a market_cap without the close and the share_count that it is made of")
+        return self
+
+
+class Unpriced(_Part):
+    """A company of the index without a cap, and the cap in USD that coverage counts it with."""
+
+    issuer: str
+    ticker: str
+    company: str
+    assumed_market_cap: float | None
+    basis: str
+
+
+class CoverageFigures(_Part):
+    """How much of the index the session's figures rest on; parts in per cent."""
+
+    lines_expected: int
+    lines_priced: int
+    companies_expected: int
+    companies_priced: int
+    companies_pct: float
+    cap_pct: float
+    unpriced: list[Unpriced]
+
+
+class Document(_Part):
+    """A session's document. ``data_collection_time`` is that of the newest response used, in New York.
+
+    ``companies`` are the seven by ticker, without those that failed. ``seven_outside`` are the lines of the seven that
+    are not in the index on the session.
+    """
+
+    schema_version: Literal[4]
+    source: str
+    facts: FactsUsed
+    trading_date: date
+    data_collection_time: AwareDatetime
+    companies: dict[str, Company]
+    rankings: Rankings
+    concentration_metrics: Metrics
+    sp500_details: IndexDetails
+    constituents: list[DocumentLine]
+    seven_outside: list[DocumentLine]
+    splits: list[DocumentSplit]
+    contested_splits: list[ContestedSplit]
+    coverage: CoverageFigures
+
+    @property
+    def lines(self) -> list[DocumentLine]:
+        """Every line: those in the index, then those of the seven outside it."""
+        return [*self.constituents, *self.seven_outside]
 
 
 def encode_document(document: Document) -> bytes:
     """Encode a document as UTF-8 JSON; the same document gives the same bytes."""
-    return json.dumps(document, indent=1, ensure_ascii=False, default=_number).encode()
+    return json.dumps(document.model_dump(mode="json"), indent=1, ensure_ascii=False).encode()
 
 
-def list_document_lines(document: Document) -> list[dict[str, Any]]:
-    """List a document's lines in the index, then those of the seven outside it, which older versions do not hold."""
-    return [*document["constituents"], *document.get("seven_outside", [])]
+def decode_document(body: bytes, place: str) -> Document:
+    """Read a stored document; ``place`` is its address for the message of DocumentUnreadableError."""
+    try:
+        return Document.model_validate_json(body, strict=True)
+    except ValidationError as invalid:
+        raise DocumentUnreadableError(
+            f"{place} is not a document of schema_version {SCHEMA_VERSION} ({_name_first_fault(invalid)}): rebuild its"
+            " session from stored responses, which makes no call"
+        ) from None
 
 
-def _number(value: object) -> float:
-    # A double holds 15 to 17 digits: a cap of 3,750,689,160,990.00 keeps its cents; exactness ends at the document.
-    if isinstance(value, Decimal):
-        return float(value)
-    raise TypeError(f"{type(value).__name__} has no place in market_data.json")
-
-
-def _company(line: PricedLine, figures: SessionFigures) -> dict[str, Any]:
-    details, bar = line.evidence.details, line.bar
-    midnight = datetime.combine(figures.session, datetime.min.time(), NEW_YORK)
-    return {
-        "name": _name(line),
-        "cik": _cik(line.evidence),
-        "market_cap": line.market_cap,
-        "shares_outstanding": line.accepted.count,
-        "share_count_origin": line.accepted.origin.value,
-        "currency": details.currency if details else None,
-        "description": details.description if details else None,
-        "in_index": any(line is member for member in figures.lines),
-        "trading_data": {
-            "date": figures.session.isoformat(),
-            "close_price": bar.close,
-            "open_price": bar.open,
-            "high_price": bar.high,
-            "low_price": bar.low,
-            "volume": bar.whole_volume,
-            "vwap": bar.vwap,
-            "timestamp": int(midnight.timestamp() * 1000),
-        },
-    }
-
-
-def _cik(evidence: Evidence) -> str | None:
-    """Take the CIK of the session that the table has, but the provider's where that is not the company's there."""
-    told = evidence.details.cik if evidence.details else None
-    return told if evidence.issuer_unconfirmed and told else evidence.line.cik or told
-
-
-def _rankings(concentration: Concentration) -> list[dict[str, Any]]:
-    return [
-        {
-            "ticker": ranked.priced.line.ticker,
-            "name": _name(ranked.priced),
-            "market_cap": ranked.priced.market_cap,
-            "pct_of_mag7": ranked.pct_of_mag7,
-            "pct_of_sp500": ranked.pct_of_sp500,
-            "in_index": ranked.in_index,
-            "ranking": ranked.ranking,
-        }
-        for ranked in concentration.ranked
-    ]
-
-
-def _name(line: PricedLine) -> str:
-    details = line.evidence.details
-    return (details.name if details else None) or line.line.company
-
-
-def _metrics(concentration: Concentration, day: str) -> dict[str, Any]:
-    return {
-        "total_mag7_market_cap": concentration.total_mag7_market_cap,
-        "sp500_total_market_cap": concentration.sp500_total_market_cap,
-        "mag7_pct_of_sp500": concentration.mag7_pct_of_sp500,
-        "mag7_pct_of_sp500_before": concentration.mag7_pct_of_sp500_before,
-        "collection_date": day,
-        "mag7_companies_count": len(concentration.ranked),
-        "mag7_in_index_market_cap": concentration.mag7_in_index_market_cap,
-        "mag7_in_index_count": concentration.mag7_in_index_count,
-        "line_sum_market_cap": concentration.line_sum_market_cap,
-        "line_sum_mag7_pct": concentration.line_sum_mag7_pct,
-        "companies_expected": concentration.coverage.companies_expected,
-        "companies_priced": concentration.coverage.companies_priced,
-        "coverage_pct": concentration.coverage.cap_pct,
-        "hhi": concentration.hhi,
-        "effective_companies": concentration.effective_companies,
-        "top10_pct": concentration.top10_pct,
-        "quality": concentration.quality,
-    }
-
-
-def _constituent(line: PricedLine | FailedLine) -> dict[str, Any]:
-    priced = line if isinstance(line, PricedLine) else None
-    member: Line = line.line
-    return {
-        "ticker": member.ticker,
-        "symbol": member.symbol,
-        "company": member.company,
-        "issuer": member.issuer,
-        "cik": _cik(line.evidence),
-        "sector": member.sector,
-        "main_line": member.main_line,
-        "has_bar": line.evidence.bar is not None,
-        "close": priced.bar.close if priced else None,
-        "share_count": priced.accepted.count if priced else None,
-        "share_count_origin": priced.accepted.origin.value if priced else None,
-        "split_factor": float(priced.accepted.divisor) if priced else None,
-        "splits_applied": [_split(split) for split in priced.accepted.splits] if priced else [],
-        "market_cap": priced.market_cap if priced else None,
-        "counted": priced is not None and member.main_line,
-        "provider_market_cap": line.evidence.provider_market_cap,
-        "flags": list(priced.accepted.flags) if priced else [],
-        "answers": list(dict.fromkeys(answer.key for answer in line.evidence.answers if answer.key)),
-    }
-
-
-def _split(split: Split) -> dict[str, Any]:
-    return {
-        "issuer": split.issuer,
-        "ticker": split.ticker,
-        "execution_date": split.execution_date.isoformat(),
-        "split_from": split.split_from,
-        "split_to": split.split_to,
-        "source": split.source,
-    }
-
-
-def _coverage(coverage: Coverage) -> dict[str, Any]:
-    return {
-        "lines_expected": coverage.lines_expected,
-        "lines_priced": coverage.lines_priced,
-        "companies_expected": coverage.companies_expected,
-        "companies_priced": coverage.companies_priced,
-        "companies_pct": coverage.companies_pct,
-        "cap_pct": coverage.cap_pct,
-        "unpriced": [
-            {
-                "issuer": company.issuer,
-                "ticker": company.ticker,
-                "company": company.company,
-                "assumed_market_cap": company.assumed_market_cap,
-                "basis": company.basis,
-            }
-            for company in coverage.unpriced
-        ],
-    }
+def _name_first_fault(invalid: ValidationError) -> str:
+    fault = invalid.errors(include_url=False, include_context=False)[0]
+    field, value = ".".join(map(str, fault["loc"])), fault["input"]
+    shown = f" {one_line(repr(value), 60)}" if field and isinstance(value, str | int | float) else ""
+    return one_line(f"{field}{shown}: {fault['msg']}".removeprefix(": "))

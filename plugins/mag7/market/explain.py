@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from mag7.errors import Mag7Error
-from mag7.market.document import Document, list_document_lines
+from mag7.market.document import Document, DocumentLine, FactsUsed
 
 ORIGINS = {
     "weighted": "the provider's weighted count, which agrees with its own market cap",
@@ -27,74 +25,72 @@ def explain_line(document: Document, name: str) -> str:
     on. Raises LineUnknownError.
     """
     line = find_line(document, name)
-    day = document["trading_date"]
-    of_that_day = f", {line['symbol']} on that day" if line["symbol"] != line["ticker"] else ""
-    rows = [f"{line['ticker']} ({line['company']}{of_that_day}) on {day}, source {document['source']}"]
-    if line["market_cap"] is None:
-        rows.append(f"  not priced: {_find_reason(document, line['ticker'])}")
+    day = document.trading_date
+    of_that_day = f", {line.symbol} on that day" if line.symbol != line.ticker else ""
+    rows = [f"{line.ticker} ({line.company}{of_that_day}) on {day}, source {document.source}"]
+    if line.market_cap is None or line.share_count is None:
+        rows.append(f"  not priced: {_find_reason(document, line.ticker)}")
     else:
-        rows += _explain_cap(line)
+        rows += _explain_cap(line, line.share_count)
     rows.append(f"  counted: {_say_counted(document, line)}")
-    rows.append(f"  flags: {', '.join(line['flags']) or 'none'}")
-    facts = document.get("facts")
-    rows.append(f"  facts: {_say_facts(facts, document) if facts else 'of an older version, which is not named'}")
-    rows += ["  rests on:", *(f"    {key}" for key in line["answers"])]
+    rows.append(f"  flags: {', '.join(line.flags) or 'none'}")
+    rows.append(f"  facts: {_say_facts(document.facts, document)}")
+    rows += ["  rests on:", *(f"    {key}" for key in line.answers)]
     return "\n".join(rows)
 
 
-def _say_facts(facts: dict[str, Any], document: Document) -> str:
-    through = facts["members_confirmed_through"]
-    provisional = document["concentration_metrics"].get("membership_provisional")
+def _say_facts(facts: FactsUsed, document: Document) -> str:
+    through = facts.members_confirmed_through
+    provisional = document.concentration_metrics.membership_provisional
     members = f"members provisional, confirmed through {through}" if provisional else "members confirmed"
-    return f"version {facts['name'] or facts['version']} ({facts['source']}), {members}"
+    return f"version {facts.name or facts.version} ({facts.source}), {members}"
 
 
-def find_line(document: Document, name: str) -> dict[str, Any]:
+def find_line(document: Document, name: str) -> DocumentLine:
     """Find a line by its ticker, else by its symbol of the session; raises LineUnknownError."""
-    lines = list_document_lines(document)
     for field in ("ticker", "symbol"):
-        for line in lines:
-            if line[field] == name.strip().upper():
+        for line in document.lines:
+            if getattr(line, field) == name.strip().upper():
                 return line
     raise LineUnknownError(
-        f"{name} is no line of the index on {document['trading_date']}; give a ticker or symbol as the table"
+        f"{name} is no line of the index on {document.trading_date}; give a ticker or symbol as the table"
         " constituent_market_caps has it, such as NVDA or BRK.B"
     )
 
 
-def _explain_cap(line: dict[str, Any]) -> list[str]:
-    count, factor = line["share_count"], line.get("split_factor") or 1.0
+def _explain_cap(line: DocumentLine, count: int) -> list[str]:
+    factor = line.split_factor or 1.0
     rows = [
-        f"  close: {line['close']:,} USD as traded",
-        f"  share count: {count:,}: {ORIGINS.get(line['share_count_origin'], line['share_count_origin'])}",
+        f"  close: {line.close:,} USD as traded",
+        f"  share count: {count:,}: {ORIGINS.get(str(line.share_count_origin), line.share_count_origin)}",
     ]
     rows += [
-        f"  split applied: the provider's count already stood on {split['split_to']:g} for {split['split_from']:g}"
-        f" of {split['execution_date']} ({split['source']})"
-        for split in line.get("splits_applied", [])
+        f"  split applied: the provider's count already stood on {split.split_to:g} for {split.split_from:g}"
+        f" of {split.execution_date} ({split.source})"
+        for split in line.splits_applied
     ]
-    if factor > 1.0 or (factor < 1.0 and line.get("splits_applied")):
+    if factor > 1.0 or (factor < 1.0 and line.splits_applied):
         rows.append(f"  provider's count: about {count * factor:,.0f}, divided by {factor:g}")
     elif factor != 1.0:
         rows.append(
             f"  provider's count: about {count * factor:,.0f}, from before a split: multiplied by {1 / factor:g}"
         )
-    rows.append(f"  market cap: {line['market_cap']:,.2f} USD")
-    provider_cap = line["provider_market_cap"]
+    rows.append(f"  market cap: {line.market_cap:,.2f} USD")
+    provider_cap = line.provider_market_cap
     rows.append(f"  provider's market cap: {'not given' if provider_cap is None else f'{provider_cap:,.2f} USD'}")
     return rows
 
 
 def _find_reason(document: Document, ticker: str) -> str:
-    failed = document["sp500_details"]["failed_tickers"]
-    return next((item["reason"] for item in failed if item["ticker"] == ticker), "no reason is recorded")
+    failed = document.sp500_details.failed_tickers
+    return next((item.reason for item in failed if item.ticker == ticker), "no reason is recorded")
 
 
-def _say_counted(document: Document, line: dict[str, Any]) -> str:
-    if line["counted"]:
+def _say_counted(document: Document, line: DocumentLine) -> str:
+    if line.counted:
         return "yes, its cap is its company's"
-    if any(line is other for other in document.get("seven_outside", [])):
+    if any(line is other for other in document.seven_outside):
         return "no, it is not in the index on that session"
-    if not line["main_line"]:
+    if not line.main_line:
         return "no, another line stands for its company"
     return "no"

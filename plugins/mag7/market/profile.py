@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from mag7.market.document import Document, list_document_lines
+from mag7.market.document import Document, DocumentSplit
 
 Profile = dict[str, Any]
 """Source, quality, figures, how many lines have each flag and each origin of their count, why lines failed, and which
@@ -22,24 +22,23 @@ COUNTED = ("rows", "flags", "origins")
 
 def profile_document(document: Document) -> Profile:
     """Count and take out of a document what a manifest says of its session; lines of the seven outside included."""
-    lines = list_document_lines(document)
-    metrics = document["concentration_metrics"]
-    origins = Counter(line["share_count_origin"] for line in lines if line["share_count_origin"] is not None)
+    lines, metrics = document.lines, document.concentration_metrics
+    origins = Counter(line.share_count_origin for line in lines if line.share_count_origin is not None)
     return {
-        "schema_version": document["schema_version"],
-        "source": document["source"],
-        "quality": metrics["quality"],
-        "membership_provisional": metrics.get("membership_provisional", False),
-        **{figure: metrics[figure] for figure in FIGURES},
-        "flags": dict(sorted(Counter(flag for line in lines for flag in line["flags"]).items())),
+        "schema_version": document.schema_version,
+        "source": document.source,
+        "quality": metrics.quality,
+        "membership_provisional": metrics.membership_provisional,
+        **{figure: getattr(metrics, figure) for figure in FIGURES},
+        "flags": dict(sorted(Counter(flag for line in lines for flag in line.flags).items())),
         "origins": dict(sorted(origins.items())),
-        "failed": {item["ticker"]: item["reason"] for item in document["sp500_details"]["failed_tickers"]},
-        "contested_splits": {_name_split(split): split["reason"] for split in document.get("contested_splits", [])},
+        "failed": {item.ticker: item.reason for item in document.sp500_details.failed_tickers},
+        "contested_splits": {_name_split(split): split.reason for split in document.contested_splits},
     }
 
 
-def _name_split(split: Document) -> str:
-    return f"{split['ticker']} {split['split_to']:g} for {split['split_from']:g} on {split['execution_date']}"
+def _name_split(split: DocumentSplit) -> str:
+    return f"{split.ticker} {split.split_to:g} for {split.split_from:g} on {split.execution_date}"
 
 
 def is_profile(value: Any) -> bool:

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from mag7.lake.keys import document_key, run_manifest_key, session_manifest_key, staged_document_key
 from mag7.lake.objects import ObjectStore, parse_object
-from mag7.market.document import Document, list_document_lines
+from mag7.market.document import Document, decode_document
 from mag7.market.profile import Profile, is_profile, list_changed, list_departures, profile_document
 from mag7.runs.record import Check, Failure, RunRecord
 from mag7.sessions import previous_session
@@ -148,11 +148,12 @@ class Maker:
 
     def _profile(self, session: date) -> Profile | None:
         """Profile the document that the run has built of a session, and note what it rests on; None without one."""
-        staged = self.store.find(staged_document_key(self.record.run, session))
+        key = staged_document_key(self.record.run, session)
+        staged = self.store.find(key)
         if staged is None:
             return None
-        document: Document = json.loads(staged.body)
-        self._inputs.update(key for line in list_document_lines(document) for key in line["answers"])
+        document = decode_document(staged.body, self.store.uri(key))
+        self._inputs.update(answer for line in document.lines for answer in line.answers)
         self._inputs.update(self.list_split_keys(session))
         published = self.store.find(document_key(session))
         if published is not None and published.body == staged.body:

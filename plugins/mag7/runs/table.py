@@ -8,19 +8,19 @@ from mag7.runs.record import Reasons, Summary
 
 def tabulate_session(document: Document) -> str:
     """Lay out a session's seven and its two concentration figures in one plain table."""
-    metrics = document["concentration_metrics"]
-    lines = [f"session {document['trading_date']}, source {document['source']}, quality {metrics['quality']}"]
-    if metrics.get("membership_provisional"):
-        lines.append(f"members provisional: confirmed through {document['facts']['members_confirmed_through']}")
+    metrics = document.concentration_metrics
+    lines = [f"session {document.trading_date}, source {document.source}, quality {metrics.quality}"]
+    if metrics.membership_provisional:
+        lines.append(f"members provisional: confirmed through {document.facts.members_confirmed_through}")
     lines.append(f"{'':<3}{'':<7}{'market cap, USD':>26}{'of the seven':>14}{'of the index':>14}")
-    for company in document["rankings"]["by_market_cap"]:
-        of_index = company["pct_of_sp500"]
+    for company in document.rankings.by_market_cap:
+        of_index = company.pct_of_sp500
         lines.append(
-            f"{company['ranking']:<3}{company['ticker']:<7}{company['market_cap']:>26,.2f}"
-            f"{company['pct_of_mag7']:>12.2f} %{'not in it' if of_index is None else f'{of_index:.2f} %':>14}"
+            f"{company.ranking:<3}{company.ticker:<7}{company.market_cap:>26,.2f}"
+            f"{company.pct_of_mag7:>12.2f} %{'not in it' if of_index is None else f'{of_index:.2f} %':>14}"
         )
-    line_sum = metrics["line_sum_mag7_pct"]
-    lines.append(f"the seven in the index, by company: {metrics['mag7_pct_of_sp500']:.4f} %")
+    line_sum = metrics.line_sum_mag7_pct
+    lines.append(f"the seven in the index, by company: {metrics.mag7_pct_of_sp500:.4f} %")
     lines.append(
         "the same by line sum, as published elsewhere (two-line companies counted twice): "
         + ("not available, a line is missing" if line_sum is None else f"{line_sum:.4f} %")

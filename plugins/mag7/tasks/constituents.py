@@ -18,7 +18,6 @@ from mag7.index.facts import IndexFacts, digest_tables, name_version, read_facts
 from mag7.lake.fact_log import FactEntry, FactLog, FactsMissingError, FactSource, FactsOvertakenError, list_row_changes
 from mag7.lake.keys import document_key, used_rows_key
 from mag7.lake.objects import ObjectStore
-from mag7.market.document import list_document_lines
 from mag7.market.identity import ISSUER_UNCONFIRMED
 from mag7.polygon.bodies import parse_ticker_details
 from mag7.polygon.calls import ticker_details
@@ -169,9 +168,9 @@ def list_unconfirmed(store: ObjectStore, session: date) -> list[Wanted]:
     found: set[Wanted] = set()
     for day in list_sessions(previous_session(session, UNCONFIRMED_SESSIONS), session):
         document = read_published(store, day)
-        for line in list_document_lines(document) if document is not None else ():
-            if ISSUER_UNCONFIRMED in line["flags"]:
-                found |= {Wanted(line["symbol"], day), Wanted(line["symbol"], previous_session(day))}
+        for line in document.lines if document is not None else ():
+            if ISSUER_UNCONFIRMED in line.flags:
+                found |= {Wanted(line.symbol, day), Wanted(line.symbol, previous_session(day))}
     return sorted(found)
 
 

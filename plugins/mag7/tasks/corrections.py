@@ -6,11 +6,10 @@ import logging
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
 
 from mag7.lake.keys import pending_key
 from mag7.lake.objects import ObjectStore
-from mag7.market.document import Document, list_document_lines
+from mag7.market.document import Bar, Document, DocumentLine
 from mag7.polygon.answers import Answer
 from mag7.polygon.bodies import DailyBar, GroupedDaily, parse_grouped_daily
 from mag7.polygon.calls import Call, grouped_daily, ticker_details
@@ -60,7 +59,7 @@ def collect_corrections(window: Window, *, wanted: bool) -> Counts:
     settings = read_settings()
     published = dict(_list_published(open_store(settings), settings, list_window(window)[0]))
     collector = Collector(settings, Asking.AGAIN)
-    parsed = ParsedBars({day: {line["symbol"] for line in list_document_lines(published[day])} for day in published})
+    parsed = ParsedBars({day: {line.symbol for line in published[day].lines} for day in published})
     counts = [collector.ask_optional((grouped_daily(day) for day in published), parsed.take)]
     edits: dict[str, list[str]] = {}
     for day, document in published.items():
@@ -126,7 +125,7 @@ class ParsedBars:
 def list_edits(book: AnswerBook, day: date, document: Document, parsed: ParsedBars) -> list[Edit]:
     """List where the kept closes of a published session differ from its document; none where they cannot be used."""
     answer = book.grouped(day)
-    if answer is None or not answer.completed or answer.source != document["source"]:
+    if answer is None or not answer.completed or answer.source != document.source:
         return []
     try:
         bars = parsed.read(answer, day)
@@ -134,27 +133,27 @@ def list_edits(book: AnswerBook, day: date, document: Document, parsed: ParsedBa
         log.warning("the closes of %s stay as published: %s", day, invalid)
         return []
     edits: list[Edit] = []
-    for line in list_document_lines(document):
-        company = document["companies"].get(line["ticker"], {})
-        edits += _list_line_edits(line, company.get("trading_data", {}), bars.get(line["symbol"]))
+    for line in document.lines:
+        company = document.companies.get(line.ticker)
+        edits += _list_line_edits(line, company.trading_data if company else None, bars.get(line.symbol))
     return edits
 
 
-def _list_line_edits(line: Mapping[str, Any], published: Mapping[str, Any], bar: DailyBar | None) -> Iterator[Edit]:
+def _list_line_edits(line: DocumentLine, published: Bar | None, bar: DailyBar | None) -> Iterator[Edit]:
     """List one line's edits: its close, whether it has a bar at all, and of the seven the rest of the bar."""
-    before = line["close"]
+    before = line.close
     after = None if bar is None else float(bar.close)
     # A line may have failed for its count: then its document has no close, though there was a bar.
-    if before is None and line.get("has_bar", True):
+    if before is None and line.has_bar:
         return
     if before != after:
-        yield Edit(line["symbol"], line["ticker"], "close", before, after)
-    if bar is None or not published:
+        yield Edit(line.symbol, line.ticker, "close", before, after)
+    if bar is None or published is None:
         return
     # A document holds doubles: the kept decimals are compared as it would write them.
     prices = {field: getattr(bar, price) for field, price in OTHER_PRICES.items()}
     found = {field: None if price is None else float(price) for field, price in prices.items()}
     found["volume"] = bar.whole_volume
     for field, value in found.items():
-        if published[field] != value:
-            yield Edit(line["symbol"], line["ticker"], field, published[field], value)
+        if (written := getattr(published, field)) != value:
+            yield Edit(line.symbol, line.ticker, field, written, value)

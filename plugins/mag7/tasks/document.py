@@ -14,8 +14,9 @@ from mag7.lake.keys import staged_document_key
 from mag7.lake.objects import ObjectStore
 from mag7.market.changes import list_changes
 from mag7.market.concentration import CoverageBounds, NothingPricedError, list_refusals
-from mag7.market.document import Document, SessionFigures, compute_figures, encode_document, write_document
+from mag7.market.document import Document, encode_document
 from mag7.market.evidence import EvidenceReader
+from mag7.market.figures import SessionFigures, compute_figures, write_document
 from mag7.polygon.answers import AnswerStore, MixedSourcesError, require_one_source
 from mag7.polygon.source import SIMULATED
 from mag7.runs.progress import Progress

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from mag7.index.splits import SplitTable
 from mag7.lake.keys import document_key, document_month_prefix
@@ -52,25 +52,21 @@ def _read_nearest(store: ObjectStore, session: date, sources: set[str]) -> Docum
     stored = {entry.key for prefix in sorted(prefixes) for entry in store.list(prefix)}
     for day in (*reversed(before), *after):
         document = read_published(store, day) if document_key(day) in stored else None
-        if document is not None and document["source"] in sources:
+        if document is not None and document.source in sources:
             return document
     return None
 
 
 def _find_cap(document: Document, session: date, evidence: Evidence, splits: SplitTable) -> LastKnownCap | None:
-    line, day = evidence.line, date.fromisoformat(document["trading_date"])
-    published = _find(document["constituents"], "ticker", line.ticker)
-    if published is not None and published["market_cap"] is not None:
+    line, day = evidence.line, document.trading_date
+    published = next((item for item in document.constituents if item.ticker == line.ticker), None)
+    if published is not None and published.market_cap is not None and published.share_count is not None:
         if evidence.bar is None:
-            return LastKnownCap(Decimal(str(published["market_cap"])), f"published cap of {day}")
-        count = published["share_count"] * splits.factor_between(line.issuer, day, session)
+            return LastKnownCap(Decimal(str(published.market_cap)), f"published cap of {day}")
+        count = published.share_count * splits.factor_between(line.issuer, day, session)
         count /= splits.factor_between(line.issuer, session, day)
         return LastKnownCap(evidence.bar.close * round(count), f"close x published share count of {day}")
-    assumed = _find(document.get("coverage", {}).get("unpriced", []), "issuer", line.issuer)
-    if assumed is None or assumed["assumed_market_cap"] is None or assumed["basis"] == "mean":
+    assumed = next((item for item in document.coverage.unpriced if item.issuer == line.issuer), None)
+    if assumed is None or assumed.assumed_market_cap is None or assumed.basis == "mean":
         return None
-    return LastKnownCap(Decimal(str(assumed["assumed_market_cap"])), str(assumed["basis"]))
-
-
-def _find(items: Iterable[Mapping[str, Any]], field: str, value: str) -> Mapping[str, Any] | None:
-    return next((item for item in items if item.get(field) == value), None)
+    return LastKnownCap(Decimal(str(assumed.assumed_market_cap)), assumed.basis)

@@ -8,9 +8,10 @@ from datetime import date
 from typing import Any
 
 from mag7.lake import publish, splits
-from mag7.lake.keys import analytics_key, manifest_key, pending_key, staged_splits_key
+from mag7.lake.keys import analytics_key, manifest_key, pending_key, staged_document_key, staged_splits_key
 from mag7.lake.objects import ObjectStore
 from mag7.lake.tables import SPLITS, Table, list_tables
+from mag7.market.document import decode_document
 from mag7.runs.record import Loaded, write_section
 from mag7.settings import read_settings
 from mag7.tasks.connections import open_client, open_store
@@ -40,10 +41,17 @@ def publish_sessions(window: Window) -> Window:
 def publish_splits(window: Window) -> list[str]:
     """Publish every split that the window's documents know; returns the days that changed, as ISO dates."""
     store = open_store(read_settings())
-    days = splits.publish_splits(store, open_client("glue"), window["run"], list_window(window))
+    known = {session: read_known_splits(store, window["run"], session) for session in list_window(window)}
+    days = splits.publish_splits(store, open_client("glue"), window["run"], known)
     changed = [day.isoformat() for day in days]
     log.info("splits: %s", f"{len(days)} days written, {', '.join(changed)}" if days else "nothing was new")
     return changed
+
+
+def read_known_splits(store: ObjectStore, run: str, session: date) -> list[splits.StoredSplit]:
+    """Read the splits that a session's staged document knows; raises DocumentUnreadableError."""
+    key = staged_document_key(run, session)
+    return [splits.StoredSplit(**dict(split)) for split in decode_document(store.get(key), store.uri(key)).splits]
 
 
 def write_manifests(window: Window) -> int:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from datetime import date
-from typing import cast
 
-from mag7.errors import one_line
 from mag7.lake.keys import (
     analytics_key,
     analytics_month_prefix,
@@ -19,8 +16,7 @@ from mag7.lake.keys import (
 )
 from mag7.lake.objects import ObjectMissingError, ObjectStore
 from mag7.lake.tables import list_tables
-from mag7.market.document import Document
-from mag7.market.stored import find_fault
+from mag7.market.document import Document, DocumentUnreadableError, decode_document
 
 log = logging.getLogger(__name__)
 
@@ -43,19 +39,13 @@ def read_published(store: ObjectStore, session: date) -> Document | None:
     """Read a session's published document; None where there is none, or, with a warning, where it cannot be read."""
     key = document_key(session)
     try:
-        document = json.loads(store.get(key))
-        fault = find_fault(document)
+        document = decode_document(store.get(key), store.uri(key))
     except ObjectMissingError:
         return None
-    except (ValueError, RecursionError) as damaged:
-        fault = str(damaged) or type(damaged).__name__
-    if fault is None and document["trading_date"] != session.isoformat():
-        fault = f"its trading_date is {document['trading_date']}"
-    if fault is not None:
-        log.warning(
-            "%s is no document of this project (%s): taken for not published, a run replaces it",
-            store.uri(key),
-            one_line(fault),
-        )
+    except DocumentUnreadableError as unreadable:
+        log.warning("%s; taken for not published", unreadable)
         return None
-    return cast("Document", document)
+    if document.trading_date != session:
+        log.warning("%s is the document of %s: taken for not published", store.uri(key), document.trading_date)
+        return None
+    return document

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -10,7 +9,7 @@ from mag7.index.fact_ages import list_due
 from mag7.index.pinned import pinned_facts
 from mag7.lake.keys import document_key
 from mag7.lake.objects import ObjectStore
-from mag7.market.document import Document
+from mag7.market.document import Document, decode_document
 from mag7.market.explain import explain_line
 from mag7.market.profile import profile_document
 from mag7.runs import record
@@ -44,7 +43,7 @@ def summarise(
     record.read_section(store, run, record.Loaded)
     sessions, explained = {}, []
     for document in _read_documents(store, window):
-        sessions[document["trading_date"]] = profile_document(document)
+        sessions[document.trading_date.isoformat()] = profile_document(document)
         explained += [explain_line(document, explain)] if explain else []
         if len(window["sessions"]) <= SESSIONS_TABULATED:
             log.info("%s", tabulate_session(document))
@@ -70,7 +69,8 @@ def summarise(
 def _read_documents(store: ObjectStore, window: Window) -> Iterator[Document]:
     """Read the published documents of a window's sessions, one at a time: a window may be years."""
     for session in list_window(window):
-        yield json.loads(store.get(document_key(session)))
+        key = document_key(session)
+        yield decode_document(store.get(key), store.uri(key))
 
 
 def read_refused(store: ObjectStore, run: str) -> record.Reasons:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import date
@@ -16,19 +15,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mag7.lake.catalog import create_catalog
-from mag7.lake.keys import analytics_key, split_day_key, staged_document_key, staged_splits_key
+from mag7.lake.keys import analytics_key, split_day_key, staged_splits_key
 from mag7.lake.objects import ObjectStore, Version
 from mag7.lake.splits import (
     TRIES,
     SplitDayContestedError,
     SplitFileDamagedError,
-    SplitInvalidError,
     StoredSplit,
     decode_splits,
     encode_splits,
+    join_sessions,
     merge_splits,
     publish_splits,
-    read_splits,
 )
 from mag7.lake.tables import SPLITS
 from tests.declared import make_schema
@@ -39,24 +37,6 @@ JUNE = date(2024, 6, 10)
 NVIDIA = StoredSplit(JUNE, "X-nvda", "NVDA", 1.0, 10.0, "provider")
 NEIGHBOUR = StoredSplit(JUNE, "X-other", "OTH", 2.0, 3.0, "provider")
 TESLA = StoredSplit(date(2022, 8, 25), "X-tsla", "TSLA", 1.0, 3.0, "provider")
-
-
-def describe(split: StoredSplit, **changes: Any) -> dict[str, Any]:
-    """A split as a document holds it."""
-    return {
-        "issuer": split.issuer,
-        "ticker": split.ticker,
-        "execution_date": split.execution_date.isoformat(),
-        "split_from": split.split_from,
-        "split_to": split.split_to,
-        "source": split.source,
-        **changes,
-    }
-
-
-def stage(store: ObjectStore, *splits: StoredSplit, session: date = DAY, run: str = RUN) -> None:
-    document = {"splits": [describe(split) for split in splits]}
-    store.put(staged_document_key(run, session), json.dumps(document).encode())
 
 
 def read_lake(store: ObjectStore) -> dict[str, list[StoredSplit]]:
@@ -89,89 +69,33 @@ def list_days(glue: Any) -> list[str]:
     return sorted(item["Values"][0] for item in found)
 
 
-class TestDocuments:
-    def test_a_split_that_every_session_knows_is_one(self, store: ObjectStore) -> None:
-        stage(store, NVIDIA, TESLA, session=EVE)
-        stage(store, NVIDIA)
-        assert read_splits(store, RUN, [DAY, EVE]) == [TESLA, NVIDIA]
+class TestSessions:
+    def test_a_split_that_every_session_knows_is_one(self) -> None:
+        assert join_sessions({DAY: [NVIDIA], EVE: [NVIDIA, TESLA]}) == [TESLA, NVIDIA]
 
-    def test_the_newest_session_says_where_it_is_known_from(self, store: ObjectStore) -> None:
-        stage(store, replace(NVIDIA, source="older"), session=EVE)
-        stage(store, NVIDIA)
-        assert read_splits(store, RUN, [DAY, EVE]) == [NVIDIA]
+    def test_the_newest_session_says_where_it_is_known_from(self) -> None:
+        assert join_sessions({DAY: [NVIDIA], EVE: [replace(NVIDIA, source="older")]}) == [NVIDIA]
 
-    def test_a_ratio_written_otherwise_is_the_same_ratio(self, store: ObjectStore) -> None:
-        stage(store, replace(NVIDIA, split_from=2.0, split_to=20.0), session=EVE)
-        stage(store, NVIDIA)
-        assert read_splits(store, RUN, [DAY, EVE]) == [NVIDIA]
+    def test_a_ratio_written_otherwise_is_the_same_ratio(self) -> None:
+        assert join_sessions({DAY: [NVIDIA], EVE: [replace(NVIDIA, split_from=2.0, split_to=20.0)]}) == [NVIDIA]
 
     def test_of_two_ratios_the_newest_sessions_is_taken(
         self, store: ObjectStore, catalog: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
         """A corrected session brings the list of its own day, on which the ratio was announced otherwise."""
-        stage(store, replace(NVIDIA, split_to=4.0, source="table"), TESLA, session=EVE)
-        stage(store, NVIDIA)
-        publish_splits(store, catalog, RUN, [EVE, DAY])
+        eve = [replace(NVIDIA, split_to=4.0, source="table"), TESLA]
+        publish_splits(store, catalog, RUN, {EVE: eve, DAY: [NVIDIA]})
 
         assert read_lake(store) == {"analytics": [TESLA, NVIDIA], "processed": [TESLA, NVIDIA]}
         assert "2024-12-13 knows 10 for 1 (provider) for NVDA on 2024-06-10: taken instead of 4 for 1" in caplog.text
 
-    @pytest.mark.parametrize(
-        "changes",
-        [
-            {"split_to": 0},
-            {"split_from": -1},
-            {"split_to": float("nan")},
-            {"split_to": "many"},
-            {"split_from": None},
-            {"execution_date": "2024-06-31"},
-            {"execution_date": None},
-        ],
-    )
-    def test_an_entry_that_is_no_split_is_refused_by_name(self, store: ObjectStore, changes: dict[str, Any]) -> None:
-        document = {"splits": [describe(NVIDIA, **changes)]}
-        store.put(staged_document_key(RUN, DAY), json.dumps(document).encode())
-        with pytest.raises(SplitInvalidError, match=r"trading_date=2024-12-13/market_data.json holds .*NVDA"):
-            read_splits(store, RUN, [DAY])
-
-    @pytest.mark.parametrize("document", [{}, {"splits": None}, []])
-    def test_a_document_without_a_list_of_splits_is_refused(self, store: ObjectStore, document: Any) -> None:
-        store.put(staged_document_key(RUN, DAY), json.dumps(document).encode())
-        with pytest.raises(SplitInvalidError, match="has no list of splits"):
-            read_splits(store, RUN, [DAY])
-
-    @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000])
-    def test_a_document_that_is_no_json_is_refused(self, store: ObjectStore, body: bytes) -> None:
-        store.put(staged_document_key(RUN, DAY), body)
-        with pytest.raises(SplitInvalidError, match=r"market_data.json is no JSON"):
-            read_splits(store, RUN, [DAY])
-
-    @pytest.mark.parametrize(
-        "changes",
-        [
-            {"split_to": 10**400},
-            {"split_to": True},
-            {"split_to": "10"},
-            {"split_from": 1e-300},
-            {"source": None},
-            {"issuer": "\ud800"},
-        ],
-    )
-    def test_an_entry_that_no_file_can_hold_is_refused(self, store: ObjectStore, changes: dict[str, Any]) -> None:
-        document = {"splits": [describe(NVIDIA, **changes)]}
-        store.put(staged_document_key(RUN, DAY), json.dumps(document).encode())
-        with pytest.raises(SplitInvalidError, match="among its splits, which is none"):
-            read_splits(store, RUN, [DAY])
-
-    def test_a_source_is_cut_to_its_bytes(self, store: ObjectStore) -> None:
-        stage(store, replace(NVIDIA, source="x" + "é" * 200))
-        assert read_splits(store, RUN, [DAY])[0].source == "x" + "é" * 127
+    def test_a_source_is_cut_to_its_bytes(self) -> None:
+        assert replace(NVIDIA, source="x" + "é" * 200).source == "x" + "é" * 127
 
 
 class TestPublish:
     def test_a_day_is_a_file_in_each_form_and_a_partition(self, store: ObjectStore, catalog: Any) -> None:
-        stage(store, NVIDIA, NEIGHBOUR, TESLA)
-        assert publish_splits(store, catalog, RUN, [DAY]) == [TESLA.execution_date, JUNE]
+        assert publish_splits(store, catalog, RUN, {DAY: [NVIDIA, NEIGHBOUR, TESLA]}) == [TESLA.execution_date, JUNE]
         everything = [TESLA, NVIDIA, NEIGHBOUR]
         assert read_lake(store) == {"analytics": everything, "processed": everything}
         assert decode_splits(store.get(staged_splits_key(RUN)), "staged") == everything
@@ -182,34 +106,30 @@ class TestPublish:
             assert file.metadata.row_group(0).column(0).compression == "SNAPPY"
 
     def test_a_second_time_writes_nothing(self, store: ObjectStore, catalog: Any) -> None:
-        stage(store, NVIDIA, TESLA)
-        publish_splits(store, catalog, RUN, [DAY])
+        publish_splits(store, catalog, RUN, {DAY: [NVIDIA, TESLA]})
         before = {key: when for key, when in list_writes(store).items() if not key.startswith("staging/")}
-        assert publish_splits(store, catalog, RUN, [DAY]) == []
+        assert publish_splits(store, catalog, RUN, {DAY: [NVIDIA, TESLA]}) == []
         assert {key: when for key, when in list_writes(store).items() if not key.startswith("staging/")} == before
 
     def test_only_what_is_new_or_known_otherwise_is_written(self, store: ObjectStore, catalog: Any) -> None:
-        stage(store, NVIDIA, TESLA)
-        publish_splits(store, catalog, RUN, [DAY])
+        publish_splits(store, catalog, RUN, {DAY: [NVIDIA, TESLA]})
         corrected, later = replace(NVIDIA, split_to=4.0), replace(TESLA, execution_date=date(2025, 1, 2))
-        stage(store, corrected, TESLA, later, run=OTHER_RUN)
-        assert publish_splits(store, catalog, OTHER_RUN, [DAY]) == [JUNE, later.execution_date]
+        assert publish_splits(store, catalog, OTHER_RUN, {DAY: [corrected, TESLA, later]}) == [
+            JUNE,
+            later.execution_date,
+        ]
         assert read_lake(store) == in_both_forms([TESLA, corrected, later])
-        stage(store, replace(corrected, source="table"), run=OTHER_RUN)
-        assert publish_splits(store, catalog, OTHER_RUN, [DAY]) == [JUNE]
+        assert publish_splits(store, catalog, OTHER_RUN, {DAY: [replace(corrected, source="table")]}) == [JUNE]
 
     def test_a_run_that_knows_less_takes_nothing_away(self, store: ObjectStore, catalog: Any) -> None:
-        stage(store, NVIDIA, TESLA)
-        publish_splits(store, catalog, RUN, [DAY])
-        stage(store, NEIGHBOUR, run=OTHER_RUN)
-        publish_splits(store, catalog, OTHER_RUN, [DAY])
+        publish_splits(store, catalog, RUN, {DAY: [NVIDIA, TESLA]})
+        publish_splits(store, catalog, OTHER_RUN, {DAY: [NEIGHBOUR]})
         assert read_lake(store)["analytics"] == read_lake(store)["processed"] == [TESLA, NVIDIA, NEIGHBOUR]
         # What it loads are its days, as the lake holds them.
         assert decode_splits(store.get(staged_splits_key(OTHER_RUN)), "staged") == [NVIDIA, NEIGHBOUR]
 
     def test_a_window_without_a_split_leaves_a_file_of_no_row(self, store: ObjectStore, catalog: Any) -> None:
-        stage(store)
-        assert publish_splits(store, catalog, RUN, [DAY]) == []
+        assert publish_splits(store, catalog, RUN, {DAY: []}) == []
         file = pq.ParquetFile(io.BytesIO(store.get(staged_splits_key(RUN))))
         assert file.schema_arrow.remove_metadata().equals(make_schema(SPLITS, partitioned=False))
         assert file.metadata.num_rows == 0
@@ -228,19 +148,17 @@ class TestPublish:
                 self.left -= 1
                 return super().replace(key, body, before)
 
-        stage(store, NVIDIA, TESLA)
         with pytest.raises(KeyboardInterrupt):
-            publish_splits(Dying(store._client, store.bucket), catalog, RUN, [DAY])
-        publish_splits(store, catalog, RUN, [DAY])
+            publish_splits(Dying(store._client, store.bucket), catalog, RUN, {DAY: [NVIDIA, TESLA]})
+        publish_splits(store, catalog, RUN, {DAY: [NVIDIA, TESLA]})
         assert read_lake(store) == in_both_forms([TESLA, NVIDIA])
         assert list_days(catalog) == ["2022-08-25", "2024-06-10"]
 
     @pytest.mark.parametrize("body", [b"", b"no parquet"])
     def test_a_damaged_file_is_named(self, store: ObjectStore, catalog: Any, body: bytes) -> None:
-        stage(store, NVIDIA)
         store.put(analytics_key("splits", JUNE), body)
         with pytest.raises(SplitFileDamagedError, match=r"s3://lake/analytics/splits/2024-06-10.parquet is not a file"):
-            publish_splits(store, catalog, RUN, [DAY])
+            publish_splits(store, catalog, RUN, {DAY: [NVIDIA]})
 
     def test_a_file_of_other_columns_is_named(self, store: ObjectStore, catalog: Any) -> None:
         written = io.BytesIO()
@@ -281,31 +199,26 @@ class Meeting(ObjectStore):
 
 class TestBesideAnotherRun:
     def test_neither_loses_its_rows(self, store: ObjectStore, catalog: Any) -> None:
-        stage(store, NVIDIA)
-        stage(store, NEIGHBOUR, run=OTHER_RUN)
 
         def publish_other(key: str) -> None:
-            publish_splits(store, catalog, OTHER_RUN, [DAY])
+            publish_splits(store, catalog, OTHER_RUN, {DAY: [NEIGHBOUR]})
 
-        publish_splits(Meeting(store, publish_other, times=1), catalog, RUN, [DAY])
+        publish_splits(Meeting(store, publish_other, times=1), catalog, RUN, {DAY: [NVIDIA]})
         assert read_lake(store) == in_both_forms([NVIDIA, NEIGHBOUR])
         assert list_days(catalog) == ["2024-06-10"]
 
     def test_what_the_other_one_wrote_the_same_is_not_written_again(self, store: ObjectStore, catalog: Any) -> None:
-        stage(store, NVIDIA)
-        stage(store, NVIDIA, run=OTHER_RUN)
         refused = []
 
         def publish_other(key: str) -> None:
-            publish_splits(store, catalog, OTHER_RUN, [DAY])
+            publish_splits(store, catalog, OTHER_RUN, {DAY: [NVIDIA]})
             refused.append(key)
 
-        publish_splits(Meeting(store, publish_other, times=99), catalog, RUN, [DAY])
+        publish_splits(Meeting(store, publish_other, times=99), catalog, RUN, {DAY: [NVIDIA]})
         assert refused == [split_day_key(JUNE)]
         assert read_lake(store) == in_both_forms([NVIDIA])
 
     def test_one_that_is_always_overtaken_gives_up_for_now(self, store: ObjectStore, catalog: Any) -> None:
-        stage(store, NVIDIA)
         others = iter(range(100))
 
         def write_another(key: str) -> None:
@@ -313,18 +226,18 @@ class TestBesideAnotherRun:
             store.put(key, encode_splits([split], partitioned=key.startswith("processed/")))
 
         with pytest.raises(SplitDayContestedError, match=f"{TRIES} times meanwhile") as given_up:
-            publish_splits(Meeting(store, write_another, times=TRIES), catalog, RUN, [DAY])
+            publish_splits(Meeting(store, write_another, times=TRIES), catalog, RUN, {DAY: [NVIDIA]})
         assert given_up.value.transient
 
 
 SPLIT = st.builds(
     StoredSplit,
-    st.dates(date(2020, 1, 1), date(2025, 1, 1)),
-    st.sampled_from(["X-a", "X-b", "X-c"]),
-    st.just("A"),
-    st.floats(0.001, 1000),
-    st.floats(0.001, 1000),
-    st.sampled_from(["provider", "table", "Übersicht"]),
+    execution_date=st.dates(date(2020, 1, 1), date(2025, 1, 1)),
+    issuer=st.sampled_from(["X-a", "X-b", "X-c"]),
+    ticker=st.just("A"),
+    split_from=st.floats(0.001, 1000),
+    split_to=st.floats(0.001, 1000),
+    source=st.sampled_from(["provider", "table", "Übersicht"]),
 )
 
 

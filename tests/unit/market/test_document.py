@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from mag7.market.document import compute_figures, encode_document, write_document
+from mag7.market.document import decode_document, encode_document
+from mag7.market.figures import compute_figures, write_document
 from mag7.market.shares import AcceptedCount, Origin
-from mag7.market.stored import find_fault
 from mag7.polygon.answers import Answer
 from tests.unit.market.conftest import Make
 
@@ -68,14 +67,25 @@ def test_what_could_not_be_true_of_a_bar_is_null_and_the_session_flagged(make: M
     evidence = make.evidence(make.line("NVDA"), 24_490_000_000, "134.25")
     bar = replace(evidence.bar, open=None, high=None, low=None, volume=None, vwap=None, inconsistent=True)
     figures = compute_figures(SESSION, [replace(evidence, bar=bar)], [])
-    document = json.loads(encode_document(write_document(figures, "simulated", COLLECTED)))
+    body = encode_document(write_document(figures, "simulated", COLLECTED))
+    document = json.loads(body)
     data = document["companies"]["NVDA"]["trading_data"]
 
     assert {data[f"{name}_price"] for name in ("open", "high", "low")} | {data["volume"], data["vwap"]} == {None}
     assert (data["close_price"], document["companies"]["NVDA"]["market_cap"]) == (134.25, 3287782500000.0)
     assert document["constituents"][0]["flags"] == ["bar_inconsistent"]
     assert document["concentration_metrics"]["quality"] == "flagged"
-    assert find_fault(document) is None
+    assert encode_document(decode_document(body, "a test")) == body
+
+
+def test_amounts_are_written_as_the_nearest_double(make: Make):
+    evidence = make.evidence(make.line("NVDA"), 24_490_000_000, "0.000012340")
+    body = encode_document(write_document(compute_figures(SESSION, [evidence], []), "Ünic", COLLECTED))
+
+    assert b'"close": 1.234e-05,\n' in body
+    assert b'"market_cap": 302206.6,\n' in body
+    assert b'"share_count": 24490000000,\n' in body
+    assert body == json.dumps(json.loads(body), indent=1, ensure_ascii=False).encode()
 
 
 def test_the_order_of_the_lines_changes_nothing(make: Make):
@@ -95,6 +105,6 @@ def test_a_session_that_was_not_asked_about_has_no_market_cap_of_the_providers(m
         write_document(compute_figures(SESSION, [evidence], []), "simulated", COLLECTED)
         for evidence in (asked, between)
     ]
-    caps = [(line["market_cap"], line["provider_market_cap"]) for found in documents for line in found["constituents"]]
+    caps = [(line.market_cap, line.provider_market_cap) for found in documents for line in found.constituents]
 
-    assert caps == [(Decimal("3750689160990.00"), Decimal("3750689160990.00")), (Decimal("3750689160990.00"), None)]
+    assert caps == [(3750689160990.00, 3750689160990.00), (3750689160990.00, None)]

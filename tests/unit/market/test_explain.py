@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -15,8 +14,9 @@ from mag7.index.splits import Split
 from mag7.market import explain
 from mag7.market.basis import BasisEvidence, SplitEvidence
 from mag7.market.caps import LookBack
-from mag7.market.document import Document, SessionFigures, compute_figures, encode_document, write_document
+from mag7.market.document import Document, decode_document, encode_document
 from mag7.market.explain import LineUnknownError, explain_line
+from mag7.market.figures import SessionFigures, compute_figures, write_document
 from mag7.market.shares import Origin
 from mag7.polygon.answers import Answer
 from tests.unit.market.conftest import Make
@@ -46,7 +46,7 @@ def document() -> Document:
 
 def store(figures: SessionFigures) -> Document:
     """The document as it comes back from the lake."""
-    return json.loads(encode_document(write_document(figures, "s", ANSWERS[0].time)))
+    return decode_document(encode_document(write_document(figures, "s", ANSWERS[0].time)), "a test")
 
 
 def test_a_divided_count_shows_the_split_and_what_the_provider_said(document: Document) -> None:

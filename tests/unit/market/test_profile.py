@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import pytest
 
 from mag7.index.splits import RefusedSplit, Split, SplitTable
-from mag7.market.document import compute_figures, encode_document, write_document
+from mag7.market.figures import compute_figures, write_document
 from mag7.market.profile import list_changed, list_departures, profile_document
 from mag7.polygon.answers import Answer
 from tests.unit.market.conftest import Make
@@ -27,7 +26,7 @@ def profile(make: Make) -> dict[str, Any]:
         make.evidence(make.line("XOM"), None, "107.5"),
     ]
     figures = compute_figures(SESSION, evidence, [make.evidence(make.line("TSLA"), 3_210_059_659, "436.23")])
-    document = json.loads(encode_document(write_document(figures, "simulated", datetime(2024, 12, 14, tzinfo=UTC))))
+    document = write_document(figures, "simulated", datetime(2024, 12, 14, tzinfo=UTC))
     return profile_document(document) | {"rows": {"daily_trading": 3, "failed_collections": 1}}
 
 
@@ -84,11 +83,11 @@ def test_a_listed_split_that_is_not_applied_stands_in_document_and_profile_with_
     table = SplitTable({}, refused={"X-ge": (RefusedSplit(split, "the count stands", settled=True),)})
     evidence = [make.evidence(make.line("MSFT"), 7_434_880_776, "447.27", answers=ANSWERS)]
     figures = compute_figures(SESSION, evidence, [], table)
-    document = json.loads(encode_document(write_document(figures, "simulated", datetime(2024, 12, 14, tzinfo=UTC))))
+    document = write_document(figures, "simulated", datetime(2024, 12, 14, tzinfo=UTC))
 
-    (entry,) = document["contested_splits"]
-    assert (entry["ticker"], entry["execution_date"], entry["reason"]) == ("GE", "2023-01-04", "the count stands")
-    assert document["splits"] == []
+    (entry,) = document.contested_splits
+    assert (entry.ticker, entry.execution_date, entry.reason) == ("GE", date(2023, 1, 4), "the count stands")
+    assert document.splits == []
     after = {**profile, "contested_splits": profile_document(document)["contested_splits"]}
     assert list_departures(profile, after) == [
         "listed split GE 1281 for 1000 on 2023-01-04 is not applied: the count stands"

@@ -14,10 +14,12 @@ from airflow.sdk.log import mask_secret
 
 from mag7.lake.keys import document_key, run_manifest_key, session_manifest_key, staged_document_key
 from mag7.lake.objects import ObjectStore
+from mag7.market.document import decode_document
 from mag7.paths import DATA
 from mag7.runs.record import Asked, Built, Check, Checks, Corrections, Failure, Loaded, write_section
 from mag7.sessions import previous_session
 from mag7.tasks.ending import write_run_manifest
+from tests.fuzz.documents import STORED
 from tests.unit.tasks.conftest import DAY, RUN
 
 RUN_ID = RUN.removeprefix("mag7_daily-")
@@ -36,7 +38,7 @@ ANSWERS = {"raw/polygon/a.jsonl.gz": b"answers of a", "raw/polygon/b.jsonl.gz": 
 
 
 def make_document(day: str = DAY.isoformat(), **changes: Any) -> dict[str, Any]:
-    line = {"ticker": "AAPL", "share_count_origin": "weighted", "flags": [], "answers": sorted(ANSWERS)}
+    line = {**STORED["constituents"][0], "share_count_origin": "weighted", "flags": [], "answers": sorted(ANSWERS)}
     metrics = {
         "quality": "complete",
         "mag7_pct_of_sp500": 33.3,
@@ -45,13 +47,13 @@ def make_document(day: str = DAY.isoformat(), **changes: Any) -> dict[str, Any]:
         "coverage_pct": 100.0,
     }
     return {
-        "schema_version": 3,
+        **STORED,
         "source": "simulated",
         "trading_date": day,
         "constituents": [line | changes],
         "seven_outside": [],
-        "concentration_metrics": metrics,
-        "sp500_details": {"failed_tickers": []},
+        "concentration_metrics": STORED["concentration_metrics"] | metrics,
+        "sp500_details": STORED["sp500_details"] | {"failed_tickers": []},
     }
 
 
@@ -327,7 +329,8 @@ class TestComparison:
     def test_with_what_is_published_of_it_where_it_has_none(
         self, lake: ObjectStore, window: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        before = make_document(BEFORE.isoformat(), flags=["frozen_count"])
+        body = json.dumps(make_document(BEFORE.isoformat(), flags=["frozen_count"])).encode()
+        before = decode_document(body, "published")
         monkeypatch.setattr("mag7.tasks.ending.read_published", lambda _, day: {BEFORE: before}.get(day))
 
         session = self.compare(lake, window)
@@ -370,7 +373,8 @@ class TestComparison:
     def test_of_one_of_an_older_form_the_document_is_compared(
         self, lake: ObjectStore, window: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        before = make_document(BEFORE.isoformat(), flags=["frozen_count"])
+        body = json.dumps(make_document(BEFORE.isoformat(), flags=["frozen_count"])).encode()
+        before = decode_document(body, "published")
         monkeypatch.setattr("mag7.tasks.ending.read_published", lambda _, day: {BEFORE: before}.get(day))
         older = {"manifest": "s3://lake/manifests/runs/x.json", **OLDER, "session": {"state": "loaded", "source": "x"}}
         lake.put(session_manifest_key(BEFORE), json.dumps(older).encode())

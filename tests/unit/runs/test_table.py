@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+from mag7.market.document import Document, decode_document
 from mag7.runs.record import Summary
 from mag7.runs.table import tabulate_run, tabulate_session
 from tests.unit.tasks.test_summary import make_document
+
+
+def decode(document: dict[str, Any]) -> Document:
+    return decode_document(json.dumps(document).encode(), "a test")
+
 
 PROFILE = {
     "source": "simulated",
@@ -19,7 +26,7 @@ PROFILE = {
 
 class TestSession:
     def test_shows_caps_parts_and_both_figures(self) -> None:
-        lines = tabulate_session(make_document()).splitlines()
+        lines = tabulate_session(decode(make_document())).splitlines()
 
         assert lines[0] == "session 2024-12-13, source simulated, quality partial"
         assert lines[2].split() == ["1", "AAPL", "3,750,689,160,990.00", "50.00", "%", "6.90", "%"]
@@ -31,12 +38,13 @@ class TestSession:
     def test_a_line_sum_that_is_missing_is_not_shown_as_zero(self) -> None:
         document = make_document(line_sum_mag7_pct=None, line_sum_market_cap=None)
 
-        assert "not available, a line is missing" in tabulate_session(document)
+        assert "not available, a line is missing" in tabulate_session(decode(document))
 
     def test_provisional_members_are_said_to_be(self) -> None:
-        document = make_document(membership_provisional=True) | {"facts": {"members_confirmed_through": "2024-11-29"}}
+        document = make_document(membership_provisional=True)
+        document["facts"] = {**document["facts"], "members_confirmed_through": "2024-11-29"}
 
-        assert tabulate_session(document).splitlines()[1] == "members provisional: confirmed through 2024-11-29"
+        assert tabulate_session(decode(document)).splitlines()[1] == "members provisional: confirmed through 2024-11-29"
 
 
 class TestRun:

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from mag7.index.constituents import list_lines
 from mag7.lake.objects import ObjectStore
 from mag7.market.caps import FailedLine, PricedLine, price_line
-from mag7.market.document import encode_document, write_document
 from mag7.market.evidence import EvidenceReader
+from mag7.market.figures import write_document
 from mag7.polygon.answers import AnswerStore
 from mag7.polygon.calls import Call, grouped_daily, ticker_details
 from mag7.polygon.errors import (
@@ -699,10 +699,11 @@ class World:
                 collect.collect_details(batch, Asking.MISSING)
             look_back.collect_look_back(window, Asking.MISSING)
             figures = compute_session(collector.open_reader(AnswerBook(store), read_settings()), DAY)
-        document = write_document(figures, "polygon", max(answer.time for answer in figures.answers))
+        written = write_document(figures, "polygon", max(answer.time for answer in figures.answers))
+        document = written.model_dump(mode="json")
         for line in document["constituents"]:
             assert line.pop("answers")
-        return encode_document(document).decode(), provider.asked
+        return json.dumps(document), provider.asked
 
 
 WORLD = World()

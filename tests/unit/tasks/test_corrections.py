@@ -13,8 +13,9 @@ import pytest
 from mag7.lake.keys import document_key, pending_key
 from mag7.lake.objects import ObjectStore
 from mag7.market.caps import PricedLine, price_line
-from mag7.market.document import compute_figures, encode_document, write_document
+from mag7.market.document import encode_document
 from mag7.market.evidence import EvidenceReader
+from mag7.market.figures import compute_figures, write_document
 from mag7.market.shares import Origin
 from mag7.polygon import checks
 from mag7.polygon.answers import AnswerStore
@@ -44,10 +45,10 @@ def published(store: ObjectStore, answers: AnswerStore) -> None:
     make = Make()
     for day in (DAY, EARLIER):
         evidence = [make.evidence(make.line("AAPL"), 100, "247.5"), make.evidence(make.line("XOM"), 50, "107.5")]
-        document = write_document(compute_figures(day, evidence, []), "polygon", LATER)
+        document = json.loads(encode_document(write_document(compute_figures(day, evidence, []), "polygon", LATER)))
         bar = document["companies"]["AAPL"]["trading_data"]
         bar |= {f"{name}_price": bar["close_price"] for name in ("open", "high", "low")} | {"vwap": None}
-        store.put(document_key(day), encode_document(document))
+        store.put(document_key(day), json.dumps(document).encode())
         keep_bars(answers, day, AAPL=247.5, XOM=107.5)
 
 

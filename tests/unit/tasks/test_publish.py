@@ -25,16 +25,19 @@ from mag7.lake.objects import ObjectStore
 from mag7.lake.publish import StagingIncompleteError
 from mag7.lake.splits import StoredSplit, encode_splits
 from mag7.lake.tables import Table, list_tables
+from mag7.market.document import DocumentUnreadableError
 from mag7.runs.record import Loaded, read_section
 from mag7.tasks.publish import publish_sessions, publish_splits, reconcile, tally_file, write_manifests
 from mag7.tasks.transform import register_staging
 from mag7.warehouse.reconcile import ReconciliationError
 from tests.declared import find_table, make_schema
+from tests.fuzz.documents import STORED
 from tests.unit.tasks.conftest import DAY, RUN
 
 BEFORE = date(2024, 12, 12)
 BOTH: Any = {"run": RUN, "sessions": ["2024-12-12", "2024-12-13"], "facts": ""}
 NVIDIA = StoredSplit(date(2024, 6, 10), "X-nvda", "NVDA", 1.0, 10.0, "provider")
+SPLIT = {**STORED["splits"][0], "source": "provider"}
 ONE: Any = {"run": RUN, "sessions": ["2024-12-13"], "facts": ""}
 
 
@@ -236,16 +239,46 @@ class TestPublish:
         assert sorted(entry["Values"] for entry in found) == [[RUN, "2024-12-12"], [RUN, "2024-12-13"]]
 
     def test_splits_of_the_windows_documents_are_published_once(self, staged: ObjectStore) -> None:
-        entry = {"issuer": "X-nvda", "ticker": "NVDA", "execution_date": "2024-06-10", "split_from": 1, "split_to": 10}
         for session in (BEFORE, DAY):
-            document = {"splits": [{**entry, "source": "provider"}]}
-            staged.put(staged_document_key(RUN, session), json.dumps(document).encode())
+            staged.put(staged_document_key(RUN, session), json.dumps({**STORED, "splits": [SPLIT]}).encode())
 
         assert publish_splits(BOTH) == ["2024-06-10"]
         assert publish_splits(BOTH) == []
         assert staged.get(analytics_key("splits", NVIDIA.execution_date)) == encode_splits([NVIDIA])
         assert staged.get(split_day_key(NVIDIA.execution_date)) == encode_splits([NVIDIA], partitioned=True)
         assert staged.get(staged_splits_key(RUN)) == encode_splits([NVIDIA])
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("split_to", 0),
+            ("split_to", float("nan")),
+            ("split_to", 10**400),
+            ("split_to", True),
+            ("split_to", "10"),
+            ("split_from", -1),
+            ("split_from", 1e-300),
+            ("split_from", None),
+            ("execution_date", "2024-06-31"),
+            ("execution_date", None),
+            ("source", None),
+            ("ticker", ""),
+        ],
+    )
+    def test_an_entry_that_is_no_split_is_refused_by_name(self, staged: ObjectStore, name: str, value: Any) -> None:
+        document = {**STORED, "splits": [SPLIT, {**SPLIT, name: value}]}
+        staged.put(staged_document_key(RUN, DAY), json.dumps(document).encode())
+        with pytest.raises(
+            DocumentUnreadableError, match=rf"trading_date=2024-12-13/market_data.json .*\(splits.1.{name}"
+        ):
+            publish_splits(ONE)
+        assert list(staged.list("analytics/")) == []
+
+    @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b"[" * 100_000, b"{}", b"[]"])
+    def test_a_document_that_is_none_is_refused(self, staged: ObjectStore, body: bytes) -> None:
+        staged.put(staged_document_key(RUN, DAY), body)
+        with pytest.raises(DocumentUnreadableError, match=r"market_data.json is not a document of schema_version 4"):
+            publish_splits(ONE)
 
     def test_nothing_is_published_where_a_staged_file_is_missing(self, staged: ObjectStore) -> None:
         staged.delete([f"{staged_table_prefix(RUN, 'analytics', 'failed_collections', DAY)}part-0.parquet"])

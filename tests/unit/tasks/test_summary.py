@@ -25,6 +25,7 @@ from mag7.runs.record import (
 )
 from mag7.runs.refusal import SessionRefusedError
 from mag7.tasks.summary import SESSIONS_TABULATED, report_refusals, summarise
+from tests.fuzz.documents import STORED
 from tests.unit.tasks.conftest import RUN
 
 KEY = "raw/magnificent7/trading_date=2024-12-13/market_data.json"
@@ -45,7 +46,7 @@ def company(ranking: int, ticker: str, cap: float, of_index: float | None) -> di
 
 
 def make_document(**changes: Any) -> dict[str, Any]:
-    """The parts of a published document that a summary is made of, in numbers that are easy to tell apart."""
+    """A published document, whose summary is made of numbers that are easy to tell apart."""
     metrics = {
         "mag7_pct_of_sp500": 33.286,
         "line_sum_mag7_pct": 31.905,
@@ -57,14 +58,14 @@ def make_document(**changes: Any) -> dict[str, Any]:
         "quality": "partial",
     }
     return {
-        "schema_version": 3,
-        "trading_date": "2024-12-13",
+        **STORED,
         "source": "simulated",
-        "constituents": [],
-        "seven_outside": [],
-        "concentration_metrics": {**metrics, **changes},
+        "concentration_metrics": {**STORED["concentration_metrics"], **metrics, **changes},
         "rankings": {"by_market_cap": [company(1, "AAPL", 3750689160990.0, 6.9), company(2, "TSLA", 1.0, None)]},
-        "sp500_details": {"failed_tickers": [{"ticker": "XYZ", "reason": "HTTP 500 after 5 tries"}]},
+        "sp500_details": {
+            **STORED["sp500_details"],
+            "failed_tickers": [{"ticker": "XYZ", "reason": "HTTP 500 after 5 tries"}],
+        },
     }
 
 
