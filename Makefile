@@ -1,8 +1,9 @@
 # Everything runs in .venv, which the first target that needs it makes. `make help` lists the targets.
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?=
 VENV := .venv
 RUN := $(VENV)/bin/python
+UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 DATE ?= 2024-12-13
 AGAIN ?=
 THROUGH ?=
@@ -22,14 +23,16 @@ help: ## list the targets
 
 setup: $(VENV)/installed ## make .venv with the locked packages
 
-$(VENV)/installed: requirements.txt requirements-sandbox.txt requirements-dev.txt constraints.txt
-	@test -n "$(PYTHON)" || { echo "make: no python3 found: install Python 3.11"; exit 1; }
-	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "make: this project needs Python 3.11, but $(PYTHON) is $$("$(PYTHON)" -V 2>&1): install it, or name one with PYTHON=/path/to/python3.11"; exit 1; }
-	@"$(PYTHON)" -m venv $(VENV) || { echo "make: python3 -m venv failed: on Debian install python3.11-venv"; exit 1; }
-	$(RUN) -m pip install --quiet --disable-pip-version-check uv -c constraints.txt
+# uv takes PYTHON, or the first Python here that pyproject.toml allows, or brings one.
+$(VENV)/installed: requirements.txt requirements-sandbox.txt requirements-dev.txt constraints.txt | $(UV)
+	@$(UV) venv --quiet --allow-existing $(if $(PYTHON),--python "$(PYTHON)") $(VENV) || { echo "make: uv found and brought no Python that pyproject.toml allows: install Python 3.11, 3.12 or 3.13, or name one with PYTHON=/path/to/python3"; exit 1; }
 	@# Compiled now: with PYTHONDONTWRITEBYTECODE, as in containers, every start of Airflow would compile it anew.
-	$(VENV)/bin/uv pip install --quiet --compile-bytecode --python $(RUN) -r requirements-dev.txt -c constraints.txt
+	$(UV) pip install --quiet --compile-bytecode --python $(RUN) -r requirements-dev.txt -c constraints.txt
 	@touch $@
+
+.uv/bin/uv: # any Python 3 can install it
+	@"$(or $(PYTHON),python3)" -m venv .uv || { rm -rf .uv; echo "make: neither uv nor a Python 3 with venv is here: install uv, or on Debian python3-venv"; exit 1; }
+	.uv/bin/python -m pip install --quiet --disable-pip-version-check uv -c constraints.txt
 
 demo: setup ## one session through the daily DAG on the local sandbox (DATE=day or latest, AGAIN=1 asks again, TICKER= explains)
 	@$(RUN) -m sandbox.demo --date "$(DATE)" $(if $(filter-out 0,$(AGAIN)),--again) $(if $(TICKER),--explain "$(TICKER)")
@@ -44,7 +47,7 @@ constituents: setup ## an evening of mag7_constituents on the local sandbox: wha
 rebuild: setup ## published sessions anew from kept answers, no calls (DATE=first THROUGH=last), after a fact table changed
 	@$(RUN) -m sandbox.demo --date "$(DATE)" --rebuild $(if $(THROUGH),--through "$(THROUGH)")
 
-explain: setup ## how a figure came about (TICKER=NVDA DATE=2024-06-07)
+explain: setup ## how a figure came about (TICKER=NVDA DATE=2024-06-07), also while make ui runs
 	@test -n "$(TICKER)" || { echo "explain: name a line, such as make explain TICKER=NVDA DATE=2024-06-07"; exit 2; }
 	@$(RUN) -m sandbox.explain "$(TICKER)" "$(DATE)"
 
@@ -87,7 +90,7 @@ ui: setup ## Airflow's web page on the local sandbox, without Docker (PORT=8080)
 	@$(RUN) -m sandbox.ui --port "$(PORT)"
 
 up: ## the same with Docker, built and healthy when it returns
-	@"$(PYTHON)" -m sandbox.docker_check
+	@"$(or $(PYTHON),python3)" -m sandbox.docker_check
 	docker compose up --build --detach --wait || { docker compose logs --no-log-prefix --tail 3 airflow-init; exit 1; }
 
 down: ## end what `make up` started; its data stays (docker compose down --volumes forgets it)
@@ -102,5 +105,5 @@ bench-backfill: setup ## what collecting four years costs, about half an hour; f
 sandbox-reset: ## forget everything that the local sandbox holds
 	rm -rf .sandbox
 
-lock: setup ## resolve the requirements anew into constraints.txt
-	UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV)/bin/uv pip compile --quiet --upgrade requirements-dev.txt --output-file constraints.txt --python-version 3.11
+lock: setup ## resolve the requirements into constraints.txt, for every Python and system at once
+	UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --upgrade --universal --python-version 3.11 requirements-dev.txt --output-file constraints.txt
