@@ -6,6 +6,7 @@ import atexit
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -20,6 +21,10 @@ if "AIRFLOW_HOME" not in os.environ:
     # Airflow reads it at import, so it must be set before any test module is.
     os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-")
     atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
+
+# pytest's own setting is for this process: those that tests start find the checkout by this, also without make.
+ROOT = Path(__file__).resolve().parents[1]
+os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "plugins")])
 
 # Tests work with the checkout's facts unless they pin others; test modules read them while they are imported.
 pin_facts(load_packaged_facts())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -31,7 +30,6 @@ def serving(server: str, *arguments: str) -> Iterator[tuple[str, subprocess.Pope
     port = find_free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", f"sandbox.{server}", *arguments, "--host", "127.0.0.1", "--port", str(port)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "plugins")])},
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -118,7 +116,6 @@ def test_port_in_use_is_one_clear_line() -> None:
         other.listen()
         run = subprocess.run(
             [sys.executable, "-m", "sandbox.polygon", "--port", str(other.getsockname()[1])],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "plugins")])},
             cwd=ROOT,
             capture_output=True,
             text=True,

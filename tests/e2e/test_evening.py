@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -37,7 +36,6 @@ def test_an_evening_with_a_question_ends_by_itself_and_stores_it(tmp_path: Path)
     ended = subprocess.run(
         [sys.executable, "-m", "sandbox.constituents", "--home", str(tmp_path), "--date", "latest"],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "plugins")])},
         capture_output=True,
         text=True,
         timeout=LONGEST_SECONDS,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -80,7 +79,7 @@ class Server:
 def start_server(folder: Path, *flags: str) -> Server:
     ready = folder / "ready.json"
     command = [sys.executable, "-m", "sandbox.polygon", "--port", "0", "--ready-file", str(ready), *flags]
-    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    process = subprocess.Popen(command, cwd=ROOT)
     end = time.monotonic() + 60
     while not ready.exists():
         if process.poll() is not None or time.monotonic() > end:

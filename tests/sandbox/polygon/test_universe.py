@@ -50,10 +50,7 @@ def test_the_market_opens_no_table_of_the_product() -> None:
         "MarketApp(Settings()).answer('/v3/reference/tickers/AAPL?date=2024-12-13&apiKey=k', {})\n"
         "print(*(name for name in opened if name.endswith('.csv')), sep='\\n')\n"
     )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    told = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True, env=environment
-    )
+    told = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     tables = {Path(name).name for name in told.stdout.split()}
     assert {"lines.csv", "symbols.csv", "ciks.csv"} <= tables
     assert [name for name in told.stdout.split() if Path(name).parent != facts.DATA] == []
