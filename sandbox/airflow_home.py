@@ -7,6 +7,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ POOL = {
     "polygon": {"slots": 4, "description": "mapped tasks that ask the market data provider", "include_deferred": False}
 }
 PREPARE_SECONDS = 300.0
+PROGRESS_SECONDS = 15.0
+_PROGRESS = re.compile(r"\d+ of \d+ sessions built, [^\[\n]*")
 _TASK_STARTS = re.compile(r"\[DAG TEST\] starting task_id=(\S+)")
 
 
@@ -86,23 +89,32 @@ def run_dag(
 ) -> int:
     """Run ``airflow dags test`` for a date; its whole output goes to a log file. Returns the exit code.
 
-    ``say`` is told each task's id as it starts, a mapped task's once.
+    ``say`` is told each task's id as it starts, a mapped task's once, and now and then how far a long one is. The
+    command ends with this function, also where that is interrupted.
     """
     command = airflow_command("dags", "test", dag_id, day, "-c", json.dumps(conf))
     told: set[str] = set()
+    said = time.monotonic()
     with (
         log.open("w") as output,
         subprocess.Popen(
             command, cwd=ROOT, env=stack.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as process,
     ):
-        for line in process.stdout or ():
-            output.write(line)
-            output.flush()
-            started = _TASK_STARTS.search(line)
-            if started and started[1] not in told:
-                told.add(started[1])
-                say(started[1])
+        try:
+            for line in process.stdout or ():
+                output.write(line)
+                output.flush()
+                started, progress = _TASK_STARTS.search(line), _PROGRESS.search(line)
+                if started and started[1] not in told:
+                    told.add(started[1])
+                    say(started[1])
+                elif progress and time.monotonic() - said >= PROGRESS_SECONDS:
+                    said = time.monotonic()
+                    say(f"  {progress[0].strip()}")
+        except BaseException:
+            process.kill()
+            raise
     return process.returncode
 
 

@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 from mag7.lake.keys import run_segment
 from mag7.runs.record import read_record
 from mag7.runs.table import tabulate_run
-from sandbox.airflow_home import AirflowCommandError, find_run, list_task_runs, prepare_airflow, run_dag
-from sandbox.demo import WRONG_SETTING, explain_failure, open_sandbox_store, succeeded
-from sandbox.processes import ServerNotReadyError
-from sandbox.provision import ProvisioningError
+from mag7.sessions import NotASessionError, SessionNotClosedError, SessionTooEarlyError, sessions_asked_for
+from sandbox.airflow_home import find_run, list_task_runs, prepare_airflow, run_dag
+from sandbox.command import CANNOT_START, DateInvalidError, fail, read_day, run_as_command
+from sandbox.cost import foretell_range
+from sandbox.demo import FIRST_SESSION, explain_failure, open_sandbox_store, read_last_words, succeeded
 from sandbox.setup import set_up_sandbox
-from sandbox.stack import ROOT, FolderInUseError, Stack, run_stack
+from sandbox.stack import ROOT, Stack, run_stack
 
 DAG = "mag7_backfill"
 
@@ -34,16 +34,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeat", action="store_true", help="also sessions that are complete, from kept answers")
     parser.add_argument("--home", type=Path, default=ROOT / ".sandbox", help="where the sandbox keeps its state")
     options = parser.parse_args(arguments)
-    params = {"start_date": options.first, "end_date": options.last, "repeat": options.repeat}
     try:
+        first, last = read_range(options.first, options.last, datetime.now(UTC))
+        params = {"start_date": first.isoformat(), "end_date": last.isoformat(), "repeat": options.repeat}
         with run_stack(options.home, os.environ) as stack:
             return 0 if fill(stack, params) else 1
-    except (
-        *(FolderInUseError, ServerNotReadyError, ProvisioningError, AirflowCommandError),
-        *WRONG_SETTING,
-    ) as error:
-        print(f"backfill: {error}", file=sys.stderr)
-        return 1
+    except CANNOT_START as error:
+        return fail("backfill", error)
+
+
+def read_range(first: str, last: str, now: datetime) -> tuple[date, date]:
+    """Read FROM and TO; raises DateInvalidError where the range holds no session that is covered and has closed."""
+    begin, end = read_day("FROM", first, now), read_day("TO", last, now)
+    if end < begin:
+        raise DateInvalidError(f"TO={last} is before FROM={first}")
+    try:
+        sessions_asked_for(begin, end, now, covered=date.fromisoformat(FIRST_SESSION))
+    except (NotASessionError, SessionNotClosedError, SessionTooEarlyError) as error:
+        raise DateInvalidError(str(error)) from None
+    return begin, end
 
 
 def fill(stack: Stack, params: Mapping[str, Any]) -> bool:
@@ -53,6 +62,8 @@ def fill(stack: Stack, params: Mapping[str, Any]) -> bool:
     prepare_airflow(stack)
     if set_up_sandbox(stack.environment(), stack.folder / "setup.log"):
         _say("set up by mag7_setup")
+    if cost := foretell_range(stack, date.fromisoformat(first), date.fromisoformat(last)):
+        _say(cost)
     log = stack.folder / f"backfill-{first}-{last}.log"
     began = datetime.now(UTC)
     # The date is but the run's label: the params say what it is for.
@@ -68,7 +79,8 @@ def fill(stack: Stack, params: Mapping[str, Any]) -> bool:
         _say(f"\nall {len(asked)} sessions from {asked[0]} to {asked[-1]} are complete: nothing was to be done")
         return True
     if not succeeded(tasks):
-        _say(f"\nFAILED: {explain_failure(store, segment, tasks) if tasks else 'no task ran'}\nThe whole log: {log}")
+        reason = explain_failure(store, segment, tasks) if tasks else f"no task ran: {read_last_words(log)}"
+        _say(f"\nFAILED: {reason}\nThe whole log: {log}")
         return False
     if stack.simulated:
         _say("source: SIMULATED. Prices and counts of all but the seven's recorded days are invented.")
@@ -80,4 +92,4 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_as_command("backfill", main)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,12 +15,11 @@ from mag7.lake.keys import run_segment
 from mag7.lake.objects import ObjectMissingError
 from mag7.runs.record import read_section
 from mag7.tasks.constituents import Proposed
-from sandbox.airflow_home import AirflowCommandError, find_run, list_task_runs, prepare_airflow, read_conf, run_dag
-from sandbox.demo import LATEST, WRONG_SETTING, explain_failure, open_sandbox_store, read_date
-from sandbox.processes import ServerNotReadyError
-from sandbox.provision import ProvisioningError
+from sandbox.airflow_home import find_run, list_task_runs, prepare_airflow, read_conf, run_dag
+from sandbox.command import CANNOT_START, LATEST, fail, read_day, run_as_command
+from sandbox.demo import explain_failure, open_sandbox_store
 from sandbox.setup import set_up_sandbox
-from sandbox.stack import ROOT, FolderInUseError, Stack, run_stack
+from sandbox.stack import ROOT, Stack, run_stack
 
 DAG, REPAIR = "mag7_constituents", "mag7_backfill"
 
@@ -33,15 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--home", type=Path, default=ROOT / ".sandbox", help="where the sandbox keeps its state")
     options = parser.parse_args(arguments)
     try:
-        day = read_date(options.date, datetime.now(UTC))
+        day = read_day("DATE", options.date, datetime.now(UTC)).isoformat()
         with run_stack(options.home, os.environ) as stack:
             return 0 if run_evening(stack, day) else 1
-    except (
-        *(FolderInUseError, ServerNotReadyError, ProvisioningError, AirflowCommandError, ValueError),
-        *WRONG_SETTING,
-    ) as error:
-        print(f"constituents: {error}", file=sys.stderr)
-        return 1
+    except CANNOT_START as error:
+        return fail("constituents", error)
 
 
 def run_evening(stack: Stack, day: str) -> bool:
@@ -88,4 +82,4 @@ def repair(stack: Stack, queued: str, day: str) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_as_command("constituents", main)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import time
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -24,17 +23,14 @@ from mag7.lake.keys import document_key, run_segment
 from mag7.lake.objects import ObjectStore
 from mag7.runs.record import Built, Checks, Loaded, Summary, read_record, read_section
 from mag7.runs.table import tabulate_session
-from mag7.sessions import last_closed_session
-from mag7.settings import SettingInvalidError, SettingMissingError, read_settings
-from sandbox.airflow_home import AirflowCommandError, TaskRun, find_run, list_task_runs, prepare_airflow, run_dag
-from sandbox.processes import ServerNotReadyError
-from sandbox.provision import ProvisioningError
+from mag7.settings import read_settings
+from sandbox.airflow_home import TaskRun, find_run, list_task_runs, prepare_airflow, run_dag
+from sandbox.command import CANNOT_START, EXAMPLE, DateInvalidError, fail, read_day, run_as_command
+from sandbox.cost import foretell_session
 from sandbox.setup import set_up_sandbox
-from sandbox.stack import REGION, ROOT, FolderInUseError, Stack, run_stack
+from sandbox.stack import REGION, ROOT, Stack, run_stack
 
 DAG = "mag7_daily"
-GOLDEN_DAY = "2024-12-13"
-LATEST = "latest"
 FIRST_SESSION = "2020-11-30"
 SUMMARY_FILE = "summary.json"
 STAGES = {
@@ -48,7 +44,6 @@ STAGES = {
     "write_run_manifest": "summary",
     "send_alert": "summary",
 }
-WRONG_SETTING = (SettingInvalidError, SettingMissingError)
 PUBLISHING_TASK = "publish_sessions"
 CHANGES_SHOWN = 12
 FIGURES = (
@@ -78,30 +73,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one session and print what came of it; returns the exit code."""
     options = _parse(arguments)
     summary_file = options.home / SUMMARY_FILE
-    summary_file.unlink(missing_ok=True)
     started = time.monotonic()
     try:
-        day = read_date(options.date, datetime.now(UTC))
+        day = read_day("DATE", options.date, datetime.now(UTC)).isoformat()
         params = _read_params(options, day)
-    except ValueError:
-        return _fail(
-            f"DATE={options.date} is no date: write it as {GOLDEN_DAY}, or {LATEST} for the last closed session"
-        )
-    try:
         with run_stack(options.home, os.environ) as stack:
+            prepare(stack, day, params)
+            # The last summary is kept until a run begins.
+            summary_file.unlink(missing_ok=True)
             outcome = demonstrate(stack, day, params, started=started)
-    except FolderInUseError as error:
-        return _fail(str(error))
-    except (ServerNotReadyError, ProvisioningError, AirflowCommandError, *WRONG_SETTING) as error:
-        outcome = _refuse(day, str(error), options.home, started)
-    options.home.mkdir(parents=True, exist_ok=True)
+    except CANNOT_START as error:
+        return fail("demo", error)
     summary_file.write_text(json.dumps(outcome.summary, indent=1))
     return 0 if outcome.published else 1
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m sandbox.demo", description=__doc__)
-    parser.add_argument("--date", default=GOLDEN_DAY, help="the session, or latest (default: %(default)s)")
+    parser.add_argument("--date", default=EXAMPLE, help="the session, or latest (default: %(default)s)")
     parser.add_argument("--again", action="store_true", help="ask the provider again for answers already kept")
     parser.add_argument("--corrections", action="store_true", help="ask again for the closes of the sessions before")
     parser.add_argument("--rebuild", action="store_true", help="build published sessions from kept answers, no calls")
@@ -109,11 +98,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--explain", default=None, help="ticker whose figures are explained")
     parser.add_argument("--home", type=Path, default=ROOT / ".sandbox", help="where the sandbox keeps its state")
     return parser.parse_args(arguments)
-
-
-def read_date(text: str, now: datetime) -> str:
-    """Read the date asked for, ISO; "latest" is the last session that had closed at an aware instant."""
-    return (last_closed_session(now) if text == LATEST else date.fromisoformat(text)).isoformat()
 
 
 def _read_params(options: argparse.Namespace, day: str) -> dict[str, Any]:
@@ -124,35 +108,44 @@ def _read_params(options: argparse.Namespace, day: str) -> dict[str, Any]:
         "explain": options.explain,
     }
     if options.rebuild:
-        params |= {"rebuild": True, "trading_date": day, "through": options.through or day}
+        through = read_day("THROUGH", options.through, datetime.now(UTC)).isoformat() if options.through else day
+        if through < day:
+            raise DateInvalidError(f"THROUGH={through} is before DATE={day}")
+        params |= {"rebuild": True, "trading_date": day, "through": through}
     return {name: value for name, value in params.items() if value is not None}
 
 
-def _fail(message: str) -> int:
-    print(f"demo: {message}", file=sys.stderr)
-    return 1
+def prepare(stack: Stack, day: str, params: Mapping[str, Any]) -> None:
+    """Prepare Airflow and the sandbox for a run, and say what a slow plan makes of it."""
+    _say(f"{DAG} for {day}, source {stack.source}, sandbox {stack.folder}")
+    prepare_airflow(stack)
+    if set_up_sandbox(stack.environment(), stack.folder / "setup.log"):
+        _say("set up by mag7_setup")
+    if "rebuild" not in params and (
+        cost := foretell_session(stack, date.fromisoformat(day), again=params["collect_again"])
+    ):
+        _say(cost)
 
 
 def demonstrate(stack: Stack, day: str, params: Mapping[str, Any], *, started: float) -> Outcome:
-    """Run the DAG for a date on a running stack and report it."""
-    _say(f"{DAG} for {day}, source {stack.source}, sandbox {stack.folder}")
-    environment = stack.environment()
-    prepare_airflow(stack)
-    if set_up_sandbox(environment, stack.folder / "setup.log"):
-        _say("set up by mag7_setup")
+    """Run the DAG for a date on a stack that is prepared, and report it."""
+    served = _count_served(stack)
     log = stack.folder / f"dags-test-{day}.log"
     began = datetime.now(UTC)
     run_dag(stack, DAG, day, params, log=log, say=lambda task: _say(f"  {task}"))
     run_id = find_run(stack, DAG, began)
     tasks = list_task_runs(stack, DAG, run_id) if run_id else []
-    store = open_sandbox_store(environment)
+    store = open_sandbox_store(stack.environment())
     if not any(task.state for task in tasks):
-        return _refuse(day, _explain_no_task(day, log), log, started)
+        early = "Airflow runs none for a date before the DAG's start, yet calls that a success"
+        reason = f"{early}; ask for a session from {FIRST_SESSION} on" if day < FIRST_SESSION else read_last_words(log)
+        return _refuse(day, f"no task ran for {day}: {reason}", log, started)
     segment = run_segment(DAG, run_id or "")
     if not succeeded(tasks):
         published = any(task.task_id == PUBLISHING_TASK and task.state in RAN for task in tasks)
         return _refuse(day, explain_failure(store, segment, tasks), log, started, published=published)
-    return _summarise(stack, segment, day, tasks, started)
+    calls = _count_served(stack) - served if stack.simulated else None
+    return _summarise(stack, segment, day, tasks, started, calls=calls)
 
 
 def succeeded(tasks: Sequence[TaskRun]) -> bool:
@@ -160,13 +153,10 @@ def succeeded(tasks: Sequence[TaskRun]) -> bool:
     return any(task.task_id == LAST_TASK for task in tasks) and all(task.state == "success" for task in tasks)
 
 
-def _explain_no_task(day: str, log: Path) -> str:
-    last = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-1:]
-    said = f" (Airflow's last words: {last[0][:300]})" if last else ""
-    return (
-        f"no task ran for {day}: Airflow runs none for a date before the DAG's start, yet calls that a success;"
-        f" ask for a session from {FIRST_SESSION} on{said}"
-    )
+def read_last_words(log: Path) -> str:
+    """Read what Airflow said last, where it ran no task."""
+    said = log.read_text(errors="replace").split("\n")
+    return next((line[:300] for line in reversed(said) if line.strip()), "Airflow said nothing")
 
 
 def explain_failure(store: ObjectStore, segment: str, tasks: Sequence[TaskRun]) -> str:
@@ -183,7 +173,9 @@ def _refuse(day: str, reason: str, logs: Path, started: float, *, published: boo
     return Outcome({"trading_date": day, "refused": reason, "seconds": round(time.monotonic() - started, 1)}, False)
 
 
-def _summarise(stack: Stack, segment: str, day: str, tasks: Sequence[TaskRun], started: float) -> Outcome:
+def _summarise(
+    stack: Stack, segment: str, day: str, tasks: Sequence[TaskRun], started: float, *, calls: int | None
+) -> Outcome:
     store = open_sandbox_store(stack.environment())
     told, changes = read_section(store, segment, Summary), read_section(store, segment, Built).changes
     checks, loaded = read_section(store, segment, Checks).checks, read_section(store, segment, Loaded)
@@ -196,7 +188,7 @@ def _summarise(stack: Stack, segment: str, day: str, tasks: Sequence[TaskRun], s
         "checks": [check.model_dump() for check in checks],
         "rows_loaded": loaded.rows[document["trading_date"]],
         "splits_loaded": loaded.splits,
-        "calls": _count_served(stack.polygon_url) if stack.simulated else told.calls,
+        "calls": told.calls if calls is None else calls,
         "changes": changes,
         "stages": stages,
         "seconds": round(time.monotonic() - started, 1),
@@ -263,8 +255,11 @@ def _tabulate_run(summary: Mapping[str, Any], stages: Mapping[str, float]) -> st
     return "\n".join(lines)
 
 
-def _count_served(url: str) -> int:
-    with urllib.request.urlopen(f"{url}/sandbox/calls", timeout=10) as answer:  # noqa: S310  # nosec B310 # ours
+def _count_served(stack: Stack) -> int:
+    """Count the calls that the offline market has served, for other commands too where they share it."""
+    if not stack.simulated:
+        return 0
+    with urllib.request.urlopen(f"{stack.polygon_url}/sandbox/calls", timeout=10) as answer:  # noqa: S310  # nosec B310 # ours
         return int(json.load(answer)["total"])
 
 
@@ -284,4 +279,4 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_as_command("demo", main)

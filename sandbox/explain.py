@@ -11,11 +11,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
-from mag7.settings import SettingInvalidError
-from sandbox.processes import ServerNotReadyError
-from sandbox.stack import ROOT, FolderInUseError, run_stack
+from sandbox.command import CANNOT_START, fail, read_day, run_as_command
+from sandbox.stack import ROOT, run_stack
 
 LONGEST_SECONDS = 120.0
 
@@ -31,17 +31,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if not options.facts and (options.ticker is None or options.session is None):
         parser.error("give a ticker and a session, or --facts")
-    known_at = [] if options.known_at is None else ["--known-at", options.known_at]
-    what = ["show_facts", *known_at] if options.facts else ["explain", options.ticker, options.session]
-    command = [sys.executable, "-m", f"mag7.tasks.{what[0]}", *what[1:]]
     try:
-        with run_stack(options.home, os.environ) as stack:
+        if options.facts:
+            known_at = [] if options.known_at is None else ["--known-at", options.known_at]
+            what = ["show_facts", *known_at]
+        else:
+            what = ["explain", options.ticker, str(read_day("DATE", options.session, datetime.now(UTC)))]
+        command = [sys.executable, "-m", f"mag7.tasks.{what[0]}", *what[1:]]
+        with run_stack(options.home, os.environ, airflow=None) as stack:
             ended = subprocess.run(command, cwd=ROOT, env=stack.environment(), timeout=LONGEST_SECONDS, check=False)
-    except (FolderInUseError, ServerNotReadyError, SettingInvalidError, subprocess.TimeoutExpired) as error:
-        print(f"explain: {error}", file=sys.stderr)
-        return 1
+    except (*CANNOT_START, subprocess.TimeoutExpired) as error:
+        return fail("explain", error)
     return ended.returncode
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_as_command("explain", main)

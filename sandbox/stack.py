@@ -7,7 +7,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from mag7.polygon.source import SIMULATED, name_declared_source
 from mag7.settings import SettingInvalidError
 from sandbox.processes import run_server
 
+AIRFLOW = "airflow"
+OFFER = "offer.json"
 ROOT = Path(__file__).resolve().parents[1]
 REGION = "us-west-2"
 AWS_SECRET = "any-secret"  # noqa: S105 - the sandbox takes any  # pragma: allowlist secret
@@ -42,7 +44,7 @@ class Stack:
     @property
     def airflow_home(self) -> Path:
         """Where Airflow keeps its database and logs for this source."""
-        return self.folder / "airflow"
+        return self.folder / AIRFLOW
 
     def environment(self) -> dict[str, str]:
         """Give the environment in which Airflow talks to this stack and to nothing else."""
@@ -121,39 +123,68 @@ def name_source(environ: Mapping[str, str]) -> str:
 
 
 @contextmanager
-def run_stack(home: Path, environ: Mapping[str, str], *, aws_options: Sequence[str] = ()) -> Iterator[Stack]:
-    """Run the stack for the source that the environment asks for; its folder below ``home`` is locked meanwhile.
+def run_stack(
+    home: Path, environ: Mapping[str, str], *, aws_options: Sequence[str] = (), airflow: str | None = AIRFLOW
+) -> Iterator[Stack]:
+    """Run the stack for the source that the environment asks for, or use the one that another command offers.
 
     ``aws_options`` are further options of the AWS sandbox. With POLYGON_BASE_URL set the offline market is not
-    started: answers come from there, AWS stays the sandbox.
+    started: answers come from there, AWS stays the sandbox. The stack's folder below ``home`` is locked meanwhile, and
+    so is the Airflow that the command uses; ``airflow`` is None for a command that only reads. Raises FolderInUseError.
     """
     source = name_source(environ)
     folder = home / re.sub(r"[^A-Za-z0-9._-]+", "-", source)
     folder.mkdir(parents=True, exist_ok=True)
     base = environ.get("POLYGON_BASE_URL", "").strip()
-    with (
-        _locked(folder),
-        run_server(
-            "sandbox.aws", ["--port", "0", "--state", str(folder / "aws"), *aws_options], folder / "servers", ROOT
-        ) as aws,
-    ):
-        if base:
-            yield Stack(folder, source, aws.url, base, simulated=False)
-            return
-        # No delay after the close: the last closed session can be run at once.
-        options = ["--port", "0", "--release-minutes", "0"]
-        with run_server("sandbox.polygon", options, folder / "servers", ROOT) as market:
-            yield Stack(folder, source, aws.url, market.url, simulated=True)
+    with ExitStack() as held:
+        if airflow is not None:
+            _lock(folder, f"{airflow}.lock", held)
+        try:
+            _lock(folder, "lock", held)
+        except FolderInUseError:
+            aws_url, market_url = _read_offer(folder)
+        else:
+            (folder / OFFER).unlink(missing_ok=True)
+            aws_url, market_url = _start_servers(folder, held, aws_options, market=not base)
+        yield Stack(folder, source, aws_url, base or market_url, simulated=not base)
+
+
+def _start_servers(folder: Path, held: ExitStack, aws_options: Sequence[str], *, market: bool) -> tuple[str, str]:
+    """Start the servers until ``held`` ends; returns the addresses of AWS and of the market, empty without one."""
+    logs, options = folder / "servers", ["--port", "0", "--state", str(folder / "aws"), *aws_options]
+    aws = held.enter_context(run_server("sandbox.aws", options, logs, ROOT))
+    if not market:
+        return aws.url, ""
+    # No delay after the close: the last closed session can be run at once.
+    options = ["--port", "0", "--release-minutes", "0"]
+    return aws.url, held.enter_context(run_server("sandbox.polygon", options, logs, ROOT)).url
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise FolderInUseError(
-                f"another command is using {folder}: wait until it ends,"
-                " or give this one a folder of its own with --home"
-            ) from None
+def offer_stack(stack: Stack) -> Iterator[None]:
+    """Let other commands use a stack until the block ends; a command that ends by itself does not offer its own."""
+    offer = stack.folder / OFFER
+    offer.write_text(json.dumps([stack.aws_url, stack.polygon_url]))
+    try:
         yield
+    finally:
+        offer.unlink(missing_ok=True)
+
+
+def _read_offer(folder: Path) -> tuple[str, str]:
+    with suppress(FileNotFoundError):
+        aws_url, market_url = json.loads((folder / OFFER).read_text())
+        return aws_url, market_url
+    raise _in_use(folder)
+
+
+def _lock(folder: Path, name: str, held: ExitStack) -> None:
+    lock = held.enter_context((folder / name).open("w"))
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise _in_use(folder) from None
+
+
+def _in_use(folder: Path) -> FolderInUseError:
+    return FolderInUseError(f"another command is using {folder}: wait until it ends")

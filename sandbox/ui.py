@@ -34,7 +34,7 @@ from sandbox.processes import ServerNotReadyError
 from sandbox.provision import ProvisioningError
 from sandbox.services import Services, check_alive, describe_environment, run_services, wait_until_healthy
 from sandbox.setup import set_up_sandbox
-from sandbox.stack import REGION, ROOT, FolderInUseError, Stack, run_stack
+from sandbox.stack import REGION, ROOT, FolderInUseError, Stack, offer_stack, run_stack
 from sandbox.trigger import DEVELOPMENT_PASSWORD, USER, AirflowApi, AirflowRefusedError
 
 DAG = "mag7_daily"
@@ -60,9 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, _stop)
     try:
         check_port(options.port)
-        with run_stack(options.home, os.environ) as stack:
+        with run_stack(options.home, os.environ, airflow="ui") as stack:
             home = stack.folder / "ui"
-            with run_airflow_services(stack, home, options.port) as services:
+            with run_airflow_services(stack, home, options.port) as services, offer_stack(stack):
                 watch(services, home)
     except Stopped:
         _say("\nended: no process is left")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
@@ -26,13 +25,26 @@ END_SECONDS = 90.0
 def start(home: Path, port: int) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "sandbox.ui", "--port", str(port), "--home", str(home)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "plugins")])},
         cwd=ROOT,
         stdout=(home.parent / "ui.out").open("w"),
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
     )
+
+
+def run_command(home: Path, name: str, *arguments: str) -> str:
+    """Run one of the sandbox's commands to its end; returns what it printed."""
+    ended = subprocess.run(
+        [sys.executable, "-m", f"sandbox.{name}", *arguments, "--home", str(home)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=START_SECONDS,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
 
 
 def wait_for(process: subprocess.Popen[str], said: Path, words: str) -> None:
@@ -71,7 +83,9 @@ def test_end_of_sessions_reaches_groups_that_children_made() -> None:
 
 
 @pytest.mark.slow
-def test_serves_loads_sessions_and_leaves_nothing_behind(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_serves_loads_sessions_shares_its_sandbox_and_leaves_nothing_behind(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     folder = tmp_path_factory.mktemp("ui")
     for parent in [folder, *folder.parents][:3]:
         parent.chmod(0o755)
@@ -83,6 +97,11 @@ def test_serves_loads_sessions_and_leaves_nothing_behind(tmp_path_factory: pytes
         api = AirflowApi(f"http://127.0.0.1:{port}", DEVELOPMENT_PASSWORD)
         runs = api.call("GET", "/api/v2/dags/mag7_daily/dagRuns")["dag_runs"]
         assert sorted(run["logical_date"][:10] for run in runs) == sorted(FIRST_SESSIONS)
+        # Commands that end by themselves work on the sandbox of the one that lasts.
+        assert {api.wait("mag7_daily", run["dag_run_id"]) for run in runs} == {"success"}
+        explained = run_command(folder / "home", "explain", "NVDA", FIRST_SESSIONS[-1])
+        assert "market cap: 3,287,782,500,000.00 USD" in explained
+        assert "the seven in the index, by company: " in run_command(folder / "home", "demo", "--date", "2024-12-10")
         started = psutil.Process(process.pid).children(recursive=True)
         assert len(started) > 6
         process.send_signal(signal.SIGINT)

@@ -12,6 +12,7 @@ import pytest
 from mag7.lake.objects import ObjectStore
 from mag7.lake.scripts import digest_scripts, script_prefix
 from mag7.sessions import last_closed_session, next_session
+from sandbox.demo import SUMMARY_FILE
 from sandbox.processes import run_server
 from sandbox.stack import ROOT
 from tests.e2e.conftest import GOLDEN_DAY, clean_environment
@@ -84,13 +85,14 @@ class TestDates:
         assert "ask for a session from 2020-11-30 on" in str(run.summary["refused"])
         assert house.published() == before
 
-    def test_nonsense_is_no_date(self, house: House) -> None:
+    def test_nonsense_is_not_a_date_and_the_last_summary_stays(self, house: House) -> None:
+        (house.home / SUMMARY_FILE).write_text('{"of": "an earlier run"}')
         run = house.demo("--date", "nonsense")
 
-        assert (run.code, run.tasks, run.summary) == (1, [], {})
+        assert (run.code, run.tasks, run.summary) == (1, [], {"of": "an earlier run"})
         assert (
             run.printed
-            == f"demo: DATE=nonsense is no date: write it as {GOLDEN_DAY}, or latest for the last closed session\n"
+            == f"demo: DATE=nonsense is not a date: write it as {GOLDEN_DAY}, or latest for the last closed session\n"
         )
 
 

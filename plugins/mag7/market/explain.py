@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from datetime import date
+
 from mag7.errors import Mag7Error
 from mag7.market.document import Document, DocumentLine, FactsUsed
 
+_DETAILS = re.compile(r"/ticker_details/trading_date=(\d{4}-\d{2}-\d{2})/")
 ORIGINS = {
     "weighted": "the provider's weighted count, which agrees with its own market cap",
     "behind_market_cap": "the count behind the provider's market cap, with which its weighted count disagrees",
@@ -31,7 +35,7 @@ def explain_line(document: Document, name: str) -> str:
     if line.market_cap is None or line.share_count is None:
         rows.append(f"  not priced: {_find_reason(document, line.ticker)}")
     else:
-        rows += _explain_cap(line, line.share_count)
+        rows += _explain_cap(line, line.share_count, find_searched(line, day))
     rows.append(f"  counted: {_say_counted(document, line)}")
     rows.append(f"  flags: {', '.join(line.flags) or 'none'}")
     rows.append(f"  facts: {_say_facts(document.facts, document)}")
@@ -58,12 +62,24 @@ def find_line(document: Document, name: str) -> DocumentLine:
     )
 
 
-def _explain_cap(line: DocumentLine, count: int) -> list[str]:
+def find_searched(line: DocumentLine, day: date) -> tuple[date, date] | None:
+    """Find the sessions whose equal counts a priced line's count was taken from; None where it is its own session's.
+
+    A line's responses name them first, then what tells of splits.
+    """
+    found = map(_DETAILS.search, line.answers)
+    days = list(dict.fromkeys(date.fromisoformat(match[1]) for match in found if match))
+    if line.share_count_origin == "look_back" or len(days) < 2 or not days[0] < day < days[1]:
+        return None
+    return days[0], days[1]
+
+
+def _explain_cap(line: DocumentLine, count: int, searched: tuple[date, date] | None) -> list[str]:
     factor = line.split_factor or 1.0
-    rows = [
-        f"  close: {line.close:,} USD as traded",
-        f"  share count: {count:,}: {ORIGINS.get(str(line.share_count_origin), line.share_count_origin)}",
-    ]
+    origin = ORIGINS.get(str(line.share_count_origin), str(line.share_count_origin))
+    if searched:
+        origin = f"searched: same count on {searched[0]} and {searched[1]}, on both {origin}"
+    rows = [f"  close: {line.close:,} USD as traded", f"  share count: {count:,}: {origin}"]
     rows += [
         f"  split applied: the provider's count already stood on {split.split_to:g} for {split.split_from:g}"
         f" of {split.execution_date} ({split.source})"
@@ -76,8 +92,8 @@ def _explain_cap(line: DocumentLine, count: int) -> list[str]:
             f"  provider's count: about {count * factor:,.0f}, from before a split: multiplied by {1 / factor:g}"
         )
     rows.append(f"  market cap: {line.market_cap:,.2f} USD")
-    provider_cap = line.provider_market_cap
-    rows.append(f"  provider's market cap: {'not given' if provider_cap is None else f'{provider_cap:,.2f} USD'}")
+    provider_cap, missing = line.provider_market_cap, "not asked for on this session" if searched else "not given"
+    rows.append(f"  provider's market cap: {missing if provider_cap is None else f'{provider_cap:,.2f} USD'}")
     return rows
 
 

@@ -11,14 +11,16 @@ import pytest
 
 from mag7.index.facts import load_packaged_facts
 from mag7.index.splits import Split
+from mag7.lake.keys import answers_prefix
 from mag7.market import explain
 from mag7.market.basis import BasisEvidence, SplitEvidence
 from mag7.market.caps import LookBack
 from mag7.market.document import Document, decode_document, encode_document
 from mag7.market.explain import LineUnknownError, explain_line
 from mag7.market.figures import SessionFigures, compute_figures, write_document
-from mag7.market.shares import Origin
+from mag7.market.shares import AcceptedCount, Origin
 from mag7.polygon.answers import Answer
+from mag7.polygon.calls import TICKER_DETAILS
 from tests.unit.market.conftest import Make
 
 SESSION = date(2024, 6, 7)
@@ -105,6 +107,34 @@ def test_a_count_looked_back_for_names_the_session() -> None:
     assert "share count: 200: the accepted count of an earlier session" in text
     assert "flags: look_back, count_of_2024-06-06" in text
     assert "provider's market cap: not given" in text
+
+
+def answer_of(day: str) -> Answer:
+    key = f"{answers_prefix(TICKER_DETAILS, date.fromisoformat(day))}1.jsonl.gz"
+    return Answer(day, datetime(2024, 6, 8, tzinfo=UTC), 200, "x", "", None, key)
+
+
+def test_a_searched_count_names_the_sessions_that_agree() -> None:
+    make = Make()
+    answers = (ANSWERS[0], *map(answer_of, ("2024-06-05", "2024-06-12", "2024-09-18")))
+    nvda = make.evidence(make.line("NVDA"), 24_600_000_000, "120.88", answers=answers)
+    evidence = replace(nvda, between=AcceptedCount(24_600_000_000, Origin.WEIGHTED))
+
+    text = explain_line(store(compute_figures(SESSION, [evidence], [])), "NVDA")
+
+    assert (
+        "share count: 24,600,000,000: searched: same count on 2024-06-05 and 2024-06-12, on both the provider's"
+        " weighted count, which agrees with its own market cap\n"
+    ) in text
+    assert "provider's market cap: not asked for on this session\n" in text
+
+
+@pytest.mark.parametrize("asked", [("2024-06-07", "2024-09-18"), ("2024-06-06", "2024-06-07"), ("2024-06-06",), ()])
+def test_a_count_of_the_session_itself_was_not_searched(asked: tuple[str, ...]) -> None:
+    make = Make()
+    nvda = make.evidence(make.line("NVDA"), 24_600_000_000, "120.88", answers=tuple(map(answer_of, asked)))
+
+    assert "searched" not in explain_line(store(compute_figures(SESSION, [nvda], [])), "NVDA")
 
 
 def test_every_origin_is_put_into_words() -> None:
