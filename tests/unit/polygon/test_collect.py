@@ -139,9 +139,10 @@ def test_no_call_no_work(store: AnswerStore) -> None:
     assert report == CollectReport(0, 0, 0, 0, (), 0)
 
 
-def test_another_sources_answers_do_not_count(provider: LocalProvider, store: AnswerStore) -> None:
-    collect(details(["AAPL"]), open_client(provider.address, source="simulated"), store, threads=1)
-    report = collect(details(["AAPL"]), open_client(provider.address, source="replay"), store, threads=1)
+def test_another_sources_answers_do_not_count(provider: LocalProvider, store: AnswerStore, clock: FakeClock) -> None:
+    collect(details(["AAPL"]), open_client(provider.address, clock, source="simulated"), store, threads=1)
+    clock.seconds += 1
+    report = collect(details(["AAPL"]), open_client(provider.address, clock, source="replay"), store, threads=1)
     assert (report.asked, report.kept) == (1, 0)
     assert kept(store)["AAPL"].source == "replay"
 
