@@ -13,9 +13,10 @@ FROM ?=
 TO ?=
 PORT ?= 8080
 SEED ?= 1
+RECORD ?=
 export PYTHONPATH := $(CURDIR):$(CURDIR)/plugins
 
-.PHONY: help setup demo backfill constituents bench-backfill rebuild explain facts test test-slow faults lint ui up down bench sandbox-reset lock format readme-table validation-table document-schema
+.PHONY: help setup demo backfill constituents bench-backfill rebuild explain facts test test-slow faults lint ui up down bench sandbox-reset lock format docs docs-reference session-table validation-table share-chart readme-table document-schema
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -61,9 +62,9 @@ test-slow: setup ## the slow tests
 	$(RUN) -m pytest -m slow tests
 
 faults: setup ## both DAGs under faults and kills (SEED=1); figures also go to .sandbox/faults.json
-	@$(RUN) -m tests.faults --seed "$(SEED)"
+	@$(RUN) -m tests.faults --seed "$(SEED)" $(if $(filter-out 0,$(RECORD)),--record)
 
-lint: setup ## ruff, mypy, sqlfluff, bandit, and a search for keys and passwords
+lint: setup ## ruff, mypy, sqlfluff, bandit, a search for keys and passwords, and the links of the documentation
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
@@ -71,12 +72,25 @@ lint: setup ## ruff, mypy, sqlfluff, bandit, and a search for keys and passwords
 	$(VENV)/bin/bandit --quiet --configfile pyproject.toml --recursive plugins dags include
 	$(VENV)/bin/bandit --quiet --configfile pyproject.toml --severity-level medium --recursive sandbox bench
 	.ci/scan-secrets
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict
 
-readme-table: setup ## write the README's table of sessions anew, from the offline market
-	@$(RUN) -m tests.readme_table --write
+docs: setup ## build the documentation into .site, without network; fails on a broken link
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict
 
-validation-table: setup ## write include/data/README.md's table of every session held against the offline market's truth
-	@$(RUN) -m tests.validation_table --write
+docs-reference: setup ## write the generated parts of the documentation, from code and docs/figures.json
+	@$(RUN) -m tools.docs.reference
+
+session-table: setup ## write the table of the sessions on which the seven split, from the offline market
+	@$(RUN) -m tools.docs.session_table
+
+validation-table: setup ## write the table of every session held against the offline market's truth, some ten minutes
+	@$(RUN) -m tools.docs.validation_table
+
+share-chart: setup ## work out the share at each month end and draw the README's chart
+	@$(RUN) -m tools.docs.share_chart
+
+readme-table:
+	@echo "make readme-table is now make session-table"; exit 2
 
 document-schema: setup ## write the JSON Schema of market_data.json, from which the Glue jobs make their Spark schema
 	@$(RUN) -m tools.document_schema
@@ -96,11 +110,11 @@ up: ## the same with Docker, built and healthy when it returns
 down: ## end what `make up` started; its data stays (docker compose down --volumes forgets it)
 	docker compose down
 
-bench: setup ## the benchmarks; figures also go to .sandbox/bench.json
-	@$(RUN) -m bench
+bench: setup ## the benchmarks; figures also go to .sandbox/bench.json, with RECORD=1 to docs/figures.json, too
+	@$(RUN) -m bench $(if $(filter-out 0,$(RECORD)),--record)
 
 bench-backfill: setup ## what collecting four years costs, about half an hour; figures also go to .sandbox/bench-backfill.json
-	@$(RUN) -m bench.backfill
+	@$(RUN) -m bench.backfill $(if $(filter-out 0,$(RECORD)),--record)
 
 sandbox-reset: ## forget everything that the local sandbox holds
 	rm -rf .sandbox

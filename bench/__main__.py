@@ -1,4 +1,4 @@
-"""``make bench``: every benchmark in turn, printed as tables and written to .sandbox/bench.json."""
+"""``make bench``: every benchmark in turn, printed as tables and written to .sandbox/bench.json and, to record, docs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 from bench import collector, daily, parse
+from bench.figures import record
 from bench.machine import describe_machine, print_machine, read_load
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -20,7 +21,9 @@ def main() -> None:
     parser.add_argument(
         "--output", type=Path, default=OUTPUT, help="where the figures go (default: .sandbox/bench.json)"
     )
-    output: Path = parser.parse_args().output
+    parser.add_argument("--record", action="store_true", help="also write the figures into docs/figures.json")
+    options = parser.parse_args()
+    output: Path = options.output
     output.unlink(missing_ok=True)
     machine = describe_machine()
     print_machine(machine)
@@ -46,6 +49,9 @@ def main() -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(figures, indent=1))
     print(f"\nfigures written to {output}")
+    if options.record:
+        for name in ("daily", "collector", "parse"):
+            record(name, figures, machine)
 
 
 if __name__ == "__main__":

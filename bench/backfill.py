@@ -4,7 +4,8 @@ The tasks run as the DAG runs them: a process each, four that ask at once (the p
 against the offline market at 100 ms latency and 90 calls a second; calls are the market's own count. Afterwards every
 session is worked out from the kept answers and compared with one worked out from the market's own function, asked for
 everything.
-``python -m bench.backfill`` prints the tables and writes .sandbox/bench-backfill.json; ``--months`` bounds it.
+``python -m bench.backfill`` prints the tables and writes .sandbox/bench-backfill.json; ``--months`` bounds it,
+``--record`` writes the figures into docs/figures.json, too.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from bench.figures import record
 from bench.machine import describe_machine, print_machine, read_load
 from mag7.index.facts import load_packaged_facts, pin_facts
 from mag7.market.caps import PricedLine
@@ -390,6 +392,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.backfill", description=__doc__)
     parser.add_argument("--months", type=int, nargs="+", default=list(SIZES), help="numbers of months, ascending")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="where the figures go (default: %(default)s)")
+    parser.add_argument("--record", action="store_true", help="also write the figures into docs/figures.json")
     options = parser.parse_args()
     machine = describe_machine()
     print_machine(machine)
@@ -400,6 +403,8 @@ def main() -> None:
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(figures, indent=1))
     print(f"\nfigures written to {options.output}")
+    if options.record:
+        record("backfill", figures, machine)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from bench.figures import record
 from bench.machine import describe_machine, print_machine, read_load
 from mag7.lake.keys import run_segment
 from mag7.lake.objects import ObjectMissingError
@@ -274,12 +275,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--months", type=int, default=MONTHS, help="default: %(default)s")
     parser.add_argument("--max-active-runs", type=int, default=ACTIVE_RUNS, help="default: %(default)s")
     parser.add_argument("--preload", action="store_true", help="let the scheduler import what every task would")
+    parser.add_argument("--record", action="store_true", help="write the figures into docs/figures.json")
     options = parser.parse_args(arguments)
-    print_machine(describe_machine())
+    machine = describe_machine()
+    print_machine(machine)
     done = run_backfill(options.from_date, options.months, options.max_active_runs, preload=options.preload)
     print_table(done)
     print(f"load at the end {read_load()}")
-    summarise(done)
+    figures = summarise(done)
+    if options.record:
+        record("backfill_pipeline", figures, machine)
 
 
 if __name__ == "__main__":

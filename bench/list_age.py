@@ -2,11 +2,13 @@
 
 Each session is worked out with its true list and with the true list of some days before, from the
 offline market's caps: the changes are facts, the seven's caps come near real ones, other companies' are simulated. A
-line of the old list that does not trade any more counts nothing, as in a run. Nothing is asserted.
+line of the old list that does not trade any more counts nothing, as in a run. Nothing is asserted;
+``--record`` writes the figures into docs/figures.json.
 """
 
 from __future__ import annotations
 
+import argparse
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +16,8 @@ from datetime import date, timedelta
 
 import numpy as np
 
+from bench.figures import record
+from bench.machine import describe_machine
 from sandbox.polygon.facts import SEVEN
 from sandbox.polygon.market import Market, load_market
 
@@ -66,6 +70,9 @@ class Lists:
 
 def main() -> None:
     """Print the table."""
+    parser = argparse.ArgumentParser(prog="python -m bench.list_age", description=__doc__)
+    parser.add_argument("--record", action="store_true", help="write the figures into docs/figures.json")
+    recording, figures = parser.parse_args().record, {}
     lists = Lists(load_market(LAST))
     print(
         "| days old | companies off, mean | most | cap in doubt, mean % | most % | share off, mean points | most | on |"
@@ -80,6 +87,14 @@ def main() -> None:
             f"| {age} | {np.mean(lines):.1f} | {max(lines)} | {np.mean(doubt):.2f} | {max(doubt):.2f} | {points:.3f} | "
             f"{worst.points:+.3f} | {worst.session} |"
         )
+        figures[str(age)] = {
+            "companies": round(float(np.mean(lines)), 1),
+            "doubt": round(max(doubt), 2),
+            "share_mean": round(float(points), 3),
+            "share_most": round(abs(worst.points), 3),
+        }
+    if recording:
+        record("list_age", figures, describe_machine())
 
 
 if __name__ == "__main__":

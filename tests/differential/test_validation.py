@@ -16,7 +16,7 @@ from sandbox.polygon.sessions import NEW_YORK, Clock
 from sandbox.polygon.settings import Settings
 from tests.market_answers import MarketAnswers, open_market
 from tests.validation import Verdict, judge
-from tests.validation_table import LAST, README, REFRESH, list_validated, render_table, split_readme
+from tools.docs.validation_table import LAST, REGION, list_validated, render
 
 SINCE = date(2025, 7, 1)
 ROUNDING, SHARE = 1e-6, 0.05
@@ -97,8 +97,7 @@ def test_the_evening_of_every_change_since_july_2025_comes_to_the_same() -> None
 
 
 def test_the_table_has_every_year_and_all_its_sessions() -> None:
-    _, table, _ = split_readme(README.read_text(encoding="utf-8"))
-    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines()[2:]]
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in REGION.read().splitlines()[2:]]
 
     assert sum(int(row[1]) for row in rows) == len(list_validated())
     assert [row[0] for row in rows] == sorted({str(session.year) for session in list_validated()})
@@ -111,7 +110,4 @@ def test_the_table_has_every_year_and_all_its_sessions() -> None:
 
 @pytest.mark.slow
 def test_the_table_is_what_every_session_comes_to() -> None:
-    _, table, _ = split_readme(README.read_text(encoding="utf-8"))
-    verdicts = (judge(compute_session(open_market(), session)) for session in list_validated())
-
-    assert table == render_table(verdicts), f"refresh it with `{REFRESH}`"
+    assert REGION.read() == render(), f"refresh it with `make {REGION.command}`"

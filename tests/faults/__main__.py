@@ -10,6 +10,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.figures import record
+from bench.machine import describe_machine
 from sandbox.stack import ROOT
 from tests.faults.harness import Report, run_sequences
 from tests.faults.house import FLOWS, open_house
@@ -33,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--flow", action="append", choices=tuple(FLOWS), help="only this one (default: all in turn)")
     parser.add_argument("--home", type=Path, default=None, help="keep the stack here, and what undisturbed runs gave")
     parser.add_argument("--report", type=Path, default=ROOT / ".sandbox" / "faults.json")
+    parser.add_argument("--record", action="store_true", help="also write the figures into docs/figures.json")
     options = parser.parse_args(arguments)
     report, began = Report(options.seed), time.monotonic()
     flows = tuple(options.flow or FLOWS)
@@ -47,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.report.parent.mkdir(parents=True, exist_ok=True)
     options.report.write_text(json.dumps(report.content(), indent=1))
     print(tabulate(report))
+    if options.record:
+        record("faults", {**report.content(), "kinds": len(report.by_kind)}, describe_machine())
     whole = options.sequences >= SEQUENCES and options.only is None
     lacks = list_lacks(report) if whole else []
     for lack in lacks:

@@ -1,15 +1,14 @@
-"""The README's table is what the offline market's answers come to, and its figures lie where they must."""
+"""The table of the seven's splits is what the offline market's responses come to, and lies where it must."""
 
 from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
 
-import pytest
-
 from mag7.market.caps import PricedLine
 from tests.market_answers import NAMED, work_out
-from tests.readme_table import BEGIN, END, README, REFRESH, MarkersMissingError, render_table, split_readme
+from tools.docs.regions import DOCS
+from tools.docs.session_table import REGION, render
 
 
 def find_seven(ticker: str, session: date) -> PricedLine:
@@ -18,27 +17,19 @@ def find_seven(ticker: str, session: date) -> PricedLine:
     return line
 
 
-def test_the_readme_has_the_table() -> None:
-    _, table, _ = split_readme(README.read_text(encoding="utf-8"))
-
-    assert table == render_table(work_out(session) for session in NAMED), f"refresh it with `{REFRESH}`"
+def test_the_page_has_the_table() -> None:
+    assert REGION.read() == render(), f"refresh it with `make {REGION.command}`"
 
 
-def test_the_readme_explains_every_flag_of_the_table() -> None:
-    before, _, after = split_readme(README.read_text(encoding="utf-8"))
+def test_the_reference_explains_every_flag_of_the_table() -> None:
+    page = (DOCS / "reference" / "flags.md").read_text(encoding="utf-8")
     lines = [line for session in NAMED for line in work_out(session).seven.values() if isinstance(line, PricedLine)]
     flags = {flag for line in lines for flag in line.accepted.flags if not flag.startswith("count_of_")}
 
     assert flags == {
         *("count_behind_market_cap", "divided_by_split", "frozen_count", "look_back", "reference_unfiled"),
     }
-    assert [flag for flag in flags if f"`{flag}`" not in before + after] == []
-
-
-@pytest.mark.parametrize("text", ["", BEGIN, f"{END}\n{BEGIN}", f"{BEGIN}\n{BEGIN}\n{END}", f"{BEGIN}\n{END}\n{END}"])
-def test_a_readme_without_its_markers_is_left_alone(text: str) -> None:
-    with pytest.raises(MarkersMissingError, match="once each"):
-        split_readme(text)
+    assert [flag for flag in flags if f"\n| `{flag}` |" not in page] == []
 
 
 def test_the_day_before_nvidias_split_by_line_sum() -> None:
