@@ -1,4 +1,4 @@
-"""``make bench``: every benchmark in turn, printed as tables and written to .sandbox/bench.json and, to record, docs."""
+"""``make bench``: every benchmark in turn, printed as tables and written to .sandbox/bench.json."""
 
 from __future__ import annotations
 

@@ -129,9 +129,9 @@ BENCHMARKS: Mapping[str, Benchmark] = {
 def find_figure(values: Mapping[str, Any], benchmark: str, key: str) -> float:
     """Find a figure in what a benchmark gave; raises FigureMissingError."""
     found: Any = values.get(key)
-    if found is None and "." in key:
-        outer, _, inner = key.partition(".")
-        return find_figure(values.get(outer) or {}, benchmark, inner)
+    outer, _, inner = key.partition(".")
+    if found is None and isinstance(values.get(outer), Mapping):
+        return find_figure(values[outer], benchmark, inner)
     if isinstance(found, bool) or not isinstance(found, int | float):
         raise FigureMissingError(
             f"the benchmark {benchmark} gives no figure {key}: correct bench/figures.py, and the pages that show it"

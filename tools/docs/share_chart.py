@@ -1,4 +1,4 @@
-"""The chart of the seven's share at each month end: ``python -m tools.docs.share_chart``, which is ``make share-chart``.
+"""``make share-chart``: the chart of the seven's share at each month end.
 
 Works the month ends out from the offline market's responses, writes docs/assets/share.csv, and draws
 docs/assets/share.svg from it. The SVG has text, no script, no font of its own, and colours for light and dark pages.
@@ -143,12 +143,11 @@ def draw(points: Sequence[Point]) -> str:
 
 
 def _draw_frozen(frame: _Frame) -> list[str]:
-    right = frame.x(COUNTS_TRUE_SINCE)
+    width = frame.x(COUNTS_TRUE_SINCE) - LEFT
+    note = "Shaded: share counts are those of about November 2021, every figure is flagged."
     return [
-        f'<rect class="frozen" x="{LEFT}" y="{TOP}" width="{right - LEFT:.1f}" height="{BOTTOM - TOP}"/>',
-        _text(
-            LEFT, BOTTOM + 44, "Shaded: share counts are those of about November 2021, every figure is flagged.", "note"
-        ),
+        f'<rect class="frozen" x="{LEFT}" y="{TOP}" width="{width:.1f}" height="{BOTTOM - TOP}"/>',
+        _text(LEFT, BOTTOM + 44, note, "note"),
     ]
 
 
@@ -158,9 +157,8 @@ def _draw_grid(frame: _Frame, points: Sequence[Point]) -> list[str]:
         y = frame.y(share)
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(_text(LEFT - 8, y + 4, f"{share} %", "note", anchor="end"))
-    for year in range(points[0].session.year + 1, points[-1].session.year + 1):
-        parts.append(_text(frame.x(date(year, 1, 1)), BOTTOM + 20, str(year), "note", anchor="middle"))
-    return parts
+    years = range(points[0].session.year + 1, points[-1].session.year + 1)
+    return parts + [_text(frame.x(date(year, 1, 1)), BOTTOM + 20, str(year), "note", anchor="middle") for year in years]
 
 
 def _text(x: float, y: float, text: str, name: str, anchor: str = "start") -> str:

@@ -7,7 +7,6 @@ import re
 
 import pytest
 
-from mag7.index.seven import SEVEN
 from mag7.lake.checks import list_checks
 from mag7.lake.tables import list_published_tables
 from mag7.paths import PACKAGE
@@ -68,4 +67,3 @@ def test_the_page_of_flags_names_flags_of_the_code_and_no_others() -> None:
     assert [flag for flag in listed if f'"{flag}"' not in literals] == []
     assert list_declared_flags() - origins - {"look_back"} <= listed
     assert len(listed) >= 18
-    assert len(SEVEN) == 7
