@@ -21,6 +21,7 @@ import boto3
 
 from mag7.lake.keys import document_key, run_segment
 from mag7.lake.objects import ObjectStore
+from mag7.market.document import Document, decode_document
 from mag7.runs.record import Built, Checks, Loaded, Summary, read_record, read_section
 from mag7.runs.table import tabulate_session
 from mag7.settings import read_settings
@@ -179,14 +180,15 @@ def _summarise(
     store = open_sandbox_store(stack.environment())
     told, changes = read_section(store, segment, Summary), read_section(store, segment, Built).changes
     checks, loaded = read_section(store, segment, Checks).checks, read_section(store, segment, Loaded)
-    documents = {one: json.loads(store.get(document_key(date.fromisoformat(one)))) for one in told.sessions}
+    keys = {one: document_key(date.fromisoformat(one)) for one in told.sessions}
+    documents = {one: decode_document(store.get(key), store.uri(key)) for one, key in keys.items()}
     # Corrected sessions come before the one that was asked for; a rebuild tells of its first.
     document = documents.get(day) or next(iter(documents.values()))
     stages = time_stages(tasks)
     summary = {
         **_take_figures(document),
         "checks": [check.model_dump() for check in checks],
-        "rows_loaded": loaded.rows[document["trading_date"]],
+        "rows_loaded": loaded.rows[document.trading_date.isoformat()],
         "splits_loaded": loaded.splits,
         "calls": told.calls if calls is None else calls,
         "changes": changes,
@@ -202,17 +204,17 @@ def _summarise(
     return Outcome(summary, True)
 
 
-def _take_figures(document: Mapping[str, Any]) -> dict[str, Any]:
+def _take_figures(document: Document) -> dict[str, Any]:
     """Take out of a published document what the summary for programs repeats."""
-    metrics, ranking = document["concentration_metrics"], document["rankings"]["by_market_cap"]
+    metrics, ranking = document.concentration_metrics, document.rankings.by_market_cap
     return {
-        "trading_date": document["trading_date"],
-        "source": document["source"],
-        **{name: metrics[name] for name in FIGURES},
-        "companies": metrics["companies_priced"],
-        "facts": document.get("facts"),
-        "ranking": [{"ticker": item["ticker"], "market_cap": item["market_cap"]} for item in ranking],
-        "failed_collections": document["sp500_details"]["failed_tickers"],
+        "trading_date": document.trading_date.isoformat(),
+        "source": document.source,
+        **{name: getattr(metrics, name) for name in FIGURES},
+        "companies": metrics.companies_priced,
+        "facts": document.facts.model_dump(mode="json"),
+        "ranking": [{"ticker": item.ticker, "market_cap": item.market_cap} for item in ranking],
+        "failed_collections": [failed.model_dump() for failed in document.sp500_details.failed_tickers],
     }
 
 
