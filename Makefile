@@ -70,7 +70,7 @@ lint: setup ## ruff, mypy, sqlfluff, bandit, a search for keys and passwords, an
 	$(VENV)/bin/mypy
 	$(VENV)/bin/sqlfluff lint include/sql
 	$(VENV)/bin/bandit --quiet --configfile pyproject.toml --recursive plugins dags include
-	$(VENV)/bin/bandit --quiet --configfile pyproject.toml --severity-level medium --recursive sandbox bench
+	$(VENV)/bin/bandit --quiet --configfile pyproject.toml --severity-level medium --recursive sandbox bench tools
 	.ci/scan-secrets
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict
 
