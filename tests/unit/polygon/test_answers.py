@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -166,6 +167,7 @@ def changed(**fields: Any) -> bytes:
         changed(path="/half/\ud800"),
         changed(source="\ud800"),
     ],
+    ids=itertools.count(),  # the bytes hold the time: each test process would have other ids
 )
 def test_a_corrupt_object_is_named(store: AnswerStore, objects: MemoryObjects, stored: bytes) -> None:
     store.save("ticker_details", DAY, [answer("/b")])
