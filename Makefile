@@ -68,6 +68,7 @@ lint: setup ## ruff, mypy, sqlfluff, bandit, a search for keys and passwords, an
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
 	$(VENV)/bin/sqlfluff lint include/sql
 	$(VENV)/bin/bandit --quiet --configfile pyproject.toml --recursive plugins dags include
 	$(VENV)/bin/bandit --quiet --configfile pyproject.toml --severity-level medium --recursive sandbox bench tools
