@@ -15,7 +15,6 @@ from functools import cached_property
 from mag7.index.constituents import Line
 from mag7.index.count_jumps import find_count_jump
 from mag7.index.seven import seven_issuers
-from mag7.market.basis import BasisEvidence, settle_basis
 from mag7.market.identity import ISSUER_UNCONFIRMED
 from mag7.market.jumps import (
     CAP_JUMP,
@@ -28,6 +27,7 @@ from mag7.market.jumps import (
     judge_price_jump,
 )
 from mag7.market.shares import AcceptedCount, CountUnavailableError, CountWrongError, Origin, accept_count
+from mag7.market.split_basis import SplitBasisInputs, settle_split_basis
 from mag7.polygon.answers import Answer
 from mag7.polygon.bodies import DailyBar, TickerDetails
 from mag7.sessions import next_session
@@ -95,7 +95,7 @@ class Evidence:
     look_back: LookBack | None = None
     look_back_failure: str | None = None
     answers: tuple[Answer, ...] = ()
-    basis: BasisEvidence | None = None
+    basis: SplitBasisInputs | None = None
     yesterday: LookBack | None = None
     frozen: bool = False
     between: AcceptedCount | None = None
@@ -185,7 +185,7 @@ def _accept(evidence: Evidence, bar: DailyBar) -> AcceptedCount:
         own = _accept_own(evidence, bar)
     except CountUnavailableError as unavailable:
         return _accept_look_back(evidence, bar, str(unavailable))
-    return own if evidence.basis is None else settle_basis(own, evidence.basis)
+    return own if evidence.basis is None else settle_split_basis(own, evidence.basis)
 
 
 def _accept_own(evidence: Evidence, bar: DailyBar) -> AcceptedCount:
@@ -212,7 +212,7 @@ def _accept_look_back(evidence: Evidence, bar: DailyBar, reason: str) -> Accepte
     if evidence.basis is None:
         return accepted
     # It was put on its basis as of its own day; splits since are in it.
-    return settle_basis(accepted, replace(evidence.basis, splits=()))
+    return settle_split_basis(accepted, replace(evidence.basis, splits=()))
 
 
 def _compare(own: AcceptedCount, evidence: Evidence) -> AcceptedCount:

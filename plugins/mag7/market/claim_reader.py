@@ -12,8 +12,8 @@ from typing import Final, Protocol
 
 from mag7.index.constituents import Line
 from mag7.index.splits import Split, SplitTable, collapse, find_main_line, tabulate
-from mag7.market.basis import PROBE_DAYS, list_relevant_splits
 from mag7.market.claims import Market, judge_claims, session_from
+from mag7.market.split_basis import PROBE_DAYS, list_relevant_splits
 from mag7.polygon.answers import Answer
 from mag7.sessions import previous_session
 

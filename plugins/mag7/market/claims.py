@@ -16,7 +16,7 @@ from math import prod
 from typing import Final
 
 from mag7.index.splits import RefusedSplit, Split, collapse
-from mag7.market.basis import CLOSE_TOLERANCE, LEAST_FACTOR, PROBE_DAYS, fits, gap, is_telling, session_until
+from mag7.market.split_basis import CLOSE_TOLERANCE, LEAST_FACTOR, PROBE_DAYS, fits, gap, is_telling, session_until
 from mag7.sessions import list_sessions, next_session, previous_session
 
 CLUSTER_DAYS: Final = PROBE_DAYS

@@ -15,18 +15,6 @@ from mag7.index.seven import seven_issuers
 from mag7.index.share_counts import find_reference
 from mag7.index.splits import Split, SplitTable
 from mag7.index.symbols import symbol_on
-from mag7.market.basis import (
-    CLOSE_TOLERANCE,
-    LATE_DAYS,
-    PROBE_DAYS,
-    BasisEvidence,
-    SplitEvidence,
-    fits,
-    gap,
-    list_relevant_splits,
-    probe_sessions,
-    settle_basis,
-)
 from mag7.market.caps import Evidence, FailedLine, LookBack, PricedLine, price_line
 from mag7.market.claim_reader import ClaimReader
 from mag7.market.identity import has_own_identifier
@@ -41,6 +29,18 @@ from mag7.market.shares import (
     accept_count,
     needs_previous_close,
     rough_count,
+)
+from mag7.market.split_basis import (
+    CLOSE_TOLERANCE,
+    LATE_DAYS,
+    PROBE_DAYS,
+    SplitBasisInputs,
+    SplitCounts,
+    fits,
+    gap,
+    list_relevant_splits,
+    probe_sessions,
+    settle_split_basis,
 )
 from mag7.polygon.answers import Answer
 from mag7.polygon.bodies import (
@@ -209,7 +209,7 @@ class EvidenceReader:
         try:
             # Accepted again for the reason: where nothing can be accepted, it says why.
             own = told.accepted or self._accept(line, day, told.details)[0]
-            accepted = settle_basis(own, basis)
+            accepted = settle_split_basis(own, basis)
         except (CountUnavailableError, CountWrongError) as unusable:
             return f"{day}: {unusable}"
         return LookBack(
@@ -302,7 +302,7 @@ class EvidenceReader:
 
     def _read_basis(
         self, session: date, day: date, line: Line, told: datetime | None
-    ) -> tuple[BasisEvidence, list[Answer]]:
+    ) -> tuple[SplitBasisInputs, list[Answer]]:
         """Read what tells on which basis a line's count of a day stands, by the splits known with a session.
 
         What was ``told`` long before a split cannot stand on it: such a split is left out.
@@ -327,7 +327,7 @@ class EvidenceReader:
                 after, answer = None, None
             if after is not None:
                 before, before_answer = None, None
-            item = SplitEvidence(split, after, before, step, frozen=after_day < self._rules.frozen_before)
+            item = SplitCounts(split, after, before, step, frozen=after_day < self._rules.frozen_before)
             if split.execution_date > first or item.tells:
                 splits.append(item)
                 answers += [found for found in (answer, before_answer, *step_answers) if found]
@@ -335,7 +335,7 @@ class EvidenceReader:
         if splits or refused:
             answers += [*judged.answers.get(line.issuer, ()), *(self._answers.splits(session) or ())]
         unlisted = self.jumps.find_unlisted_split(day, line, table) if day < self._rules.frozen_before else None
-        basis = BasisEvidence(
+        basis = SplitBasisInputs(
             day,
             tuple(splits),
             find_reference(line.issuer, day, table),

@@ -11,8 +11,8 @@ import pytest
 
 from mag7.index.share_counts import ReferenceCount
 from mag7.index.splits import Split
-from mag7.market.basis import BasisEvidence, SplitEvidence
 from mag7.market.caps import FailedLine, LookBack, PricedLine, price_line
+from mag7.market.split_basis import SplitBasisInputs, SplitCounts
 from mag7.polygon.bars import leave_out_impossible
 from tests.unit.market.conftest import Make
 
@@ -99,7 +99,7 @@ def test_an_earlier_count_is_held_to_the_reference_but_not_judged_by_splits_agai
     """The look-back put it on its basis; the split after it is in the factor."""
     ten = Split("X-ko", "KO", date(2024, 12, 13), Decimal(1), Decimal(10), "test")
     reference = ReferenceCount("X-ko", date(2024, 11, 1), 24_000_000_000, "a filing"), Fraction(24_000_000_000)
-    basis = BasisEvidence(date(2024, 12, 13), (SplitEvidence(ten, after=2_460_000_000),), reference)
+    basis = SplitBasisInputs(date(2024, 12, 13), (SplitCounts(ten, after=2_460_000_000),), reference)
     near = LookBack(date(2024, 12, 12), 2_460_000_000, Decimal(1210), factor=Fraction(10))
     for found, kind in ((near, PricedLine), (replace(near, count=820_000_000), FailedLine)):
         evidence = MAKE.evidence(MAKE.line("KO"), None, "121", look_back=found, basis=basis)

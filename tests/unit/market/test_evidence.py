@@ -16,12 +16,12 @@ from mag7.index.membership import ShareClasses, load_membership
 from mag7.index.pinned import pinned, pinned_facts
 from mag7.index.splits import Split, SplitTable, load_splits
 from mag7.index.tables import FactTable
-from mag7.market.basis import BasisEvidence
 from mag7.market.caps import Evidence, FailedLine, LookBack, PricedLine, price_line
 from mag7.market.evidence import CountRules, EvidenceReader, Told, agree
 from mag7.market.lasting import LASTING_SESSIONS
 from mag7.market.response_reader import LOOK_BACK_SESSIONS
 from mag7.market.shares import Origin
+from mag7.market.split_basis import SplitBasisInputs
 from mag7.polygon.answers import Answer
 from mag7.polygon.bodies import GroupedDaily, SplitPage, parse_grouped_daily, parse_splits
 from mag7.sessions import list_sessions, month_ends, previous_session
@@ -438,7 +438,7 @@ class TestSplits:
         assert isinstance(failed, FailedLine)
         assert "an entry of the provider's list of splits cannot be used" in failed.reason
         assert "split_to is 0" in failed.reason
-        assert read(book, line, EVE).basis == BasisEvidence(EVE)
+        assert read(book, line, EVE).basis == SplitBasisInputs(EVE)
 
     def test_two_that_contradict_each_other_fail_their_company(self, book: Book) -> None:
         keep_cintas(book, 100_000_000)

@@ -13,11 +13,11 @@ import pytest
 from mag7.index.facts import load_packaged_facts
 from mag7.index.splits import Split
 from mag7.market import explain
-from mag7.market.basis import BasisEvidence, SplitEvidence
 from mag7.market.caps import LookBack
 from mag7.market.document import Document, SessionFigures, compute_figures, encode_document, write_document
 from mag7.market.explain import LineUnknownError, explain_line
 from mag7.market.shares import Origin
+from mag7.market.split_basis import SplitBasisInputs, SplitCounts
 from mag7.polygon.answers import Answer
 from tests.unit.market.conftest import Make
 
@@ -30,7 +30,7 @@ ANSWERS = tuple(Answer(path, datetime(2024, 6, 8, tzinfo=UTC), 200, "x", "", Non
 def document() -> Document:
     """Nvidia's count a session early on its new basis, Alphabet by two lines, a line that failed, Tesla outside."""
     make = Make()
-    basis = BasisEvidence(SESSION, (SplitEvidence(TEN, after=24_530_000_000),))
+    basis = SplitBasisInputs(SESSION, (SplitCounts(TEN, after=24_530_000_000),))
     yesterday = LookBack(date(2024, 6, 6), 2_460_000_000, Decimal("1209.98"))
     nvda = make.evidence(make.line("NVDA"), 24_600_000_000, "1208.88", answers=ANSWERS)
     evidence = [

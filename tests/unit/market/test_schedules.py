@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from mag7.index.constituents import list_lines
 from mag7.index.seven import SEVEN
-from mag7.market.basis import REFERENCE_OLD
 from mag7.market.caps import FailedLine, PricedLine
 from mag7.market.concentration import CoverageBounds, list_refusals
 from mag7.market.document import SessionFigures, encode_document
 from mag7.market.evidence import CountRules, EvidenceReader
 from mag7.market.jumps import is_continuous
+from mag7.market.split_basis import REFERENCE_OLD
 from mag7.polygon.answers import Answer
 from mag7.sessions import list_sessions, next_session, previous_session
 from mag7.tasks.document import compute_session, write_session

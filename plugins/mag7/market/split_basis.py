@@ -46,7 +46,7 @@ CONTESTED: Final = "split_contested"
 
 
 @dataclass(frozen=True)
-class SplitEvidence:
+class SplitCounts:
     """A split, and the company's whole share count as the provider had it some time after and before; None: unknown.
 
     ``close_step`` is how many shares one became on the split's day by the closes, where that day has passed. A count
@@ -66,7 +66,7 @@ class SplitEvidence:
 
 
 @dataclass(frozen=True)
-class BasisEvidence:
+class SplitBasisInputs:
     """What tells on which basis a company's count of a session stands.
 
     ``splits`` are those after the session and shortly before it, oldest first. ``reference`` is the nearest reference
@@ -75,7 +75,7 @@ class BasisEvidence:
     """
 
     session: date
-    splits: tuple[SplitEvidence, ...] = ()
+    splits: tuple[SplitCounts, ...] = ()
     reference: tuple[ReferenceCount, Fraction] | None = None
     one_of_seven: bool = False
     contested: str | None = None
@@ -122,7 +122,7 @@ def session_until(day: date) -> date:
     return previous_session(day + timedelta(days=1))
 
 
-def settle_basis(accepted: AcceptedCount, evidence: BasisEvidence) -> AcceptedCount:
+def settle_split_basis(accepted: AcceptedCount, evidence: SplitBasisInputs) -> AcceptedCount:
     """Put an accepted count on the basis of its session: divided by every later split that it already stands on.
 
     A count that comes late to an earlier split is multiplied, where it equals the count before the split and the close
@@ -162,7 +162,7 @@ def settle_basis(accepted: AcceptedCount, evidence: BasisEvidence) -> AcceptedCo
     return settled
 
 
-def _judge_splits(count: int, evidence: BasisEvidence) -> tuple[list[Split], list[Split], list[Split]]:
+def _judge_splits(count: int, evidence: SplitBasisInputs) -> tuple[list[Split], list[Split], list[Split]]:
     """Return the later splits that a count already stands on, the earlier ones that it lags, and what nothing tells of.
 
     Raises CountWrongError where the count, put on its session's basis, stands before an earlier split and does not just
@@ -193,7 +193,7 @@ def _judge_splits(count: int, evidence: BasisEvidence) -> tuple[list[Split], lis
     return [item.split for item in later[:standing]], lagging, doubtful
 
 
-def count_standing(count: int, later: Sequence[SplitEvidence]) -> int:
+def count_standing(count: int, later: Sequence[SplitCounts]) -> int:
     """Count how many of a company's later splits, oldest first, a count stands on already.
 
     A count that stands on k of them is put on the basis of each known count beside a split by the factors in between;
@@ -205,7 +205,7 @@ def count_standing(count: int, later: Sequence[SplitEvidence]) -> int:
     return min(range(len(later) + 1), key=lambda standing: (_misfit(count, standing, later), standing))
 
 
-def _misfit(count: int, standing: int, later: Sequence[SplitEvidence]) -> Fraction:
+def _misfit(count: int, standing: int, later: Sequence[SplitCounts]) -> Fraction:
     """The product of the gaps between known counts and what they would be if a count stood on that many splits."""
     misfit = Fraction(1)
     unsplit = Fraction(count) / _multiply(later[:standing])
@@ -220,7 +220,7 @@ def _misfit(count: int, standing: int, later: Sequence[SplitEvidence]) -> Fracti
     return misfit
 
 
-def stands_on(settled: Fraction, item: SplitEvidence, later: Sequence[SplitEvidence] = ()) -> bool:
+def stands_on(settled: Fraction, item: SplitCounts, later: Sequence[SplitCounts] = ()) -> bool:
     """Whether a count stands on an earlier split: no farther from the known count beside it than if it did not.
 
     A frozen count after the split may stand on any of the ``later`` splits, too.
@@ -234,7 +234,7 @@ def stands_on(settled: Fraction, item: SplitEvidence, later: Sequence[SplitEvide
     return item.before is None or gap(settled / factor, item.before) <= gap(settled, item.before)
 
 
-def comes_late(settled: Fraction, item: SplitEvidence, later: Sequence[SplitEvidence] = ()) -> bool:
+def comes_late(settled: Fraction, item: SplitCounts, later: Sequence[SplitCounts] = ()) -> bool:
     """Whether a count that does not stand on an earlier split is that of the last filing before it.
 
     Both must tell: the close moved by the split on its day, and the count is as it was before it.
@@ -248,7 +248,7 @@ def comes_late(settled: Fraction, item: SplitEvidence, later: Sequence[SplitEvid
     return item.before is not None and gap(settled, item.before) <= LAG_TOLERANCE
 
 
-def _multiply(items: Sequence[SplitEvidence]) -> Fraction:
+def _multiply(items: Sequence[SplitCounts]) -> Fraction:
     return prod((item.split.factor for item in items), start=Fraction(1))
 
 
@@ -263,7 +263,7 @@ def gap(count: Fraction, other: Fraction | int) -> Fraction:
     return max(count / other, other / count)
 
 
-def _say_counts(item: SplitEvidence) -> str:
+def _say_counts(item: SplitCounts) -> str:
     if item.after is not None:
         return f"{item.after:,} after it"
     return f"{item.before:,} before it"
