@@ -31,7 +31,7 @@ from bench.machine import describe_machine, print_machine, read_load
 from mag7.index.facts import load_packaged_facts, pin_facts
 from mag7.market.caps import PricedLine
 from mag7.market.document import SessionFigures
-from mag7.market.evidence import EvidenceReader
+from mag7.market.input_reader import InputReader
 from mag7.polygon.answers import AnswerStore
 from mag7.sessions import group_months, list_sessions, load_calendar
 from mag7.settings import read_settings
@@ -268,7 +268,7 @@ def compare_month(sessions: Sequence[date]) -> tuple[int, list[str]]:
 
     settings = read_settings()
     kept = open_reader(AnswerBook(AnswerStore(open_store(settings))), settings)
-    everything = EvidenceReader(MarketAnswers())
+    everything = InputReader(MarketAnswers())
     count, differences = 0, []
     for session in sessions:
         found, expected = tell(compute_session(kept, session)), tell(compute_session(everything, session))

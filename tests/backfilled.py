@@ -14,8 +14,8 @@ from urllib.parse import unquote
 import pytest
 
 from mag7.index.share_counts import REFERENCE_DAYS
-from mag7.market.evidence import EvidenceReader
-from mag7.market.response_reader import KeptAnswers
+from mag7.market.input_reader import InputReader
+from mag7.market.response_reader import StoredResponses
 from mag7.polygon.answers import Answer, AnswerStore
 from mag7.polygon.source import SIMULATED
 from mag7.sessions import group_months
@@ -44,7 +44,7 @@ class MarketProvider:
     source = SIMULATED
     tries = 1
 
-    def __init__(self, market: KeptAnswers) -> None:
+    def __init__(self, market: StoredResponses) -> None:
         self._market = market
         self._lock = threading.Lock()
         self.asked: Counter[str] = Counter()
@@ -81,7 +81,7 @@ class MarketProvider:
 class Backfill:
     """One lake, and the months that are backfilled into it."""
 
-    def __init__(self, market: KeptAnswers, now: datetime, frozen_before: date | None = None) -> None:
+    def __init__(self, market: StoredResponses, now: datetime, frozen_before: date | None = None) -> None:
         self.objects = MemoryObjects()
         self.provider = MarketProvider(market)
         self._now = now
@@ -117,7 +117,7 @@ class Backfill:
             collect.collect_look_back(window, Asking.MISSING)
         return self.provider.details - before
 
-    def reader(self) -> EvidenceReader:
+    def reader(self) -> InputReader:
         """A reader of what is kept, as the tasks that build documents open it."""
         with pytest.MonkeyPatch.context() as patch:
             for name, value in self._settings.items():

@@ -15,7 +15,7 @@ from mag7.index.splits import SPLITS
 from mag7.index.symbols import SYMBOL_HISTORY
 from mag7.market.caps import FROZEN, FailedLine, PricedLine, price_line
 from mag7.market.document import SessionFigures
-from mag7.market.evidence import DEFAULT_RULES, EvidenceReader
+from mag7.market.input_reader import DEFAULT_RULES, InputReader
 from mag7.paths import DATA
 from mag7.sessions import list_sessions, next_session, previous_session
 from mag7.settings import Settings
@@ -219,7 +219,7 @@ def test_the_evening_of_a_session_knows_no_later_count_and_comes_to_the_same(ses
     """That evening nothing can be asked for beyond it, and market caps may rest on the close before."""
     clock = Clock(datetime.combine(session, time(21), NEW_YORK))
     evening = MarketAnswers(market.Settings(clock=clock, evening=True))
-    figures = compute_session(EvidenceReader(evening), session)
+    figures = compute_session(InputReader(evening), session)
     comparison = Comparison()
     comparison.add_session(figures)
 

@@ -72,7 +72,7 @@ class LastKnownCap:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class LineInputs:
     """All that was learned about a line for one session, and the answers that say so.
 
     ``between`` is the count that sessions on both sides have, where the session itself was not asked about: then
@@ -130,7 +130,7 @@ class Evidence:
 class PricedLine:
     """A line with its cap in USD; counted is True for a company's main line, whose cap is the company's."""
 
-    evidence: Evidence
+    evidence: LineInputs
     bar: DailyBar
     accepted: AcceptedCount
     market_cap: Decimal
@@ -145,7 +145,7 @@ class PricedLine:
 class FailedLine:
     """A line without a cap, and the true reason."""
 
-    evidence: Evidence
+    evidence: LineInputs
     reason: str
 
     @property
@@ -154,7 +154,7 @@ class FailedLine:
         return self.evidence.line
 
 
-def price_line(evidence: Evidence) -> PricedLine | FailedLine:
+def price_line(evidence: LineInputs) -> PricedLine | FailedLine:
     """Price one line, or say why it cannot be priced; nothing missing ever counts as zero."""
     bar = evidence.bar
     if bar is None:
@@ -169,14 +169,14 @@ def price_line(evidence: Evidence) -> PricedLine | FailedLine:
     return PricedLine(evidence, bar, accepted, bar.close * accepted.count)
 
 
-def _say_no_bar(evidence: Evidence) -> str:
+def _say_no_bar(evidence: LineInputs) -> str:
     reason = f"no bar for {evidence.line.symbol} in the grouped call"
     if not evidence.stopped_trading:
         return reason
     return f"{reason}: the line leaves the index after {evidence.line.member_to} and has stopped trading"
 
 
-def _accept(evidence: Evidence, bar: DailyBar) -> AcceptedCount:
+def _accept(evidence: LineInputs, bar: DailyBar) -> AcceptedCount:
     """Take the session's own count on the session's split basis, else the look-back's.
 
     Raises CountUnavailableError where there is none, CountWrongError where there is one that cannot be true.
@@ -188,7 +188,7 @@ def _accept(evidence: Evidence, bar: DailyBar) -> AcceptedCount:
     return own if evidence.basis is None else settle_split_basis(own, evidence.basis)
 
 
-def _accept_own(evidence: Evidence, bar: DailyBar) -> AcceptedCount:
+def _accept_own(evidence: LineInputs, bar: DailyBar) -> AcceptedCount:
     if evidence.between is not None:
         return evidence.between
     if evidence.details is None:
@@ -196,7 +196,7 @@ def _accept_own(evidence: Evidence, bar: DailyBar) -> AcceptedCount:
     return accept_count(evidence.line, evidence.details, bar.close, evidence.previous_close)
 
 
-def _accept_look_back(evidence: Evidence, bar: DailyBar, reason: str) -> AcceptedCount:
+def _accept_look_back(evidence: LineInputs, bar: DailyBar, reason: str) -> AcceptedCount:
     """Take an earlier session's count, put on this session's basis, unless a split unknown to us may lie between."""
     back = evidence.look_back
     if back is None:
@@ -215,7 +215,7 @@ def _accept_look_back(evidence: Evidence, bar: DailyBar, reason: str) -> Accepte
     return settle_split_basis(accepted, replace(evidence.basis, splits=()))
 
 
-def _compare(own: AcceptedCount, evidence: Evidence) -> AcceptedCount:
+def _compare(own: AcceptedCount, evidence: LineInputs) -> AcceptedCount:
     """Compare a session's own count with that of the session before, and flag what a reader should know of it.
 
     Raises CountWrongError where the count, or the close, moved as it does in a split, and nothing explains that.
@@ -241,7 +241,7 @@ def _compare(own: AcceptedCount, evidence: Evidence) -> AcceptedCount:
     return replace(own, flags=(*own.flags, *flags))
 
 
-def _explain_count(own: AcceptedCount, ratio: Fraction, yesterday: LookBack, evidence: Evidence) -> None:
+def _explain_count(own: AcceptedCount, ratio: Fraction, yesterday: LookBack, evidence: LineInputs) -> None:
     """Let a count that jumps pass where something explains it; raises CountWrongError where nothing does."""
     known = find_count_jump(evidence.line.issuer, next_session(yesterday.session), ratio)
     agreed = own.origin == Origin.WEIGHTED
@@ -255,7 +255,7 @@ def _explain_count(own: AcceptedCount, ratio: Fraction, yesterday: LookBack, evi
     )
 
 
-def _explain_price(yesterday: LookBack, evidence: Evidence) -> None:
+def _explain_price(yesterday: LookBack, evidence: LineInputs) -> None:
     ratio = evidence.price_ratio
     if evidence.bar is None or ratio is None:
         return

@@ -14,7 +14,7 @@ from mag7.index.constituents import Line
 from mag7.index.pinned import pinned_facts
 from mag7.index.seven import SEVEN
 from mag7.index.splits import Split, SplitTable
-from mag7.market.caps import Evidence, FailedLine, PricedLine, price_line
+from mag7.market.caps import FailedLine, LineInputs, PricedLine, price_line
 from mag7.market.concentration import Concentration, Coverage, measure_concentration
 from mag7.polygon.answers import Answer
 
@@ -60,7 +60,7 @@ class SessionFigures:
 
 
 def compute_figures(
-    session: date, index: Sequence[Evidence], seven_outside: Sequence[Evidence], splits: SplitTable = NO_SPLITS
+    session: date, index: Sequence[LineInputs], seven_outside: Sequence[LineInputs], splits: SplitTable = NO_SPLITS
 ) -> SessionFigures:
     """Price every line and measure the session; raises NothingPricedError where no company has a cap."""
     lines = tuple(price_line(evidence) for evidence in sorted(index, key=lambda evidence: evidence.line.ticker))
@@ -154,7 +154,7 @@ def _company(line: PricedLine, figures: SessionFigures) -> dict[str, Any]:
     }
 
 
-def _cik(evidence: Evidence) -> str | None:
+def _cik(evidence: LineInputs) -> str | None:
     """Take the CIK of the session that the table has, but the provider's where that is not the company's there."""
     told = evidence.details.cik if evidence.details else None
     return told if evidence.issuer_unconfirmed and told else evidence.line.cik or told

@@ -12,9 +12,9 @@ from typing import Final
 from mag7.index.constituents import Line
 from mag7.index.splits import SplitTable
 from mag7.index.symbols import symbol_on
-from mag7.market.claim_reader import ReadClose, ReadCount
 from mag7.market.jumps import LATER_COUNTS, USUAL_TOLERANCE, Later, find_usual, is_continuous
 from mag7.market.lasting import Step
+from mag7.market.listed_split_reader import ReadClose, ReadCount
 from mag7.polygon.answers import Answer
 from mag7.sessions import list_sessions, month_ends, next_session, previous_session
 

@@ -27,7 +27,7 @@ BARS_KEPT, CLOSES_KEPT, DETAILS_KEPT, SPLITS_KEPT = 8, 64, 16_384, 8
 """Parsed answers that a reader holds on to: a session has one of bars and some 505 of details, a month some 1,500."""
 
 
-class KeptAnswers(Protocol):
+class StoredResponses(Protocol):
     """The newest kept answer of a call, or None where the call was never made."""
 
     @property
@@ -53,7 +53,7 @@ class ResponseReader:
 
     def __init__(
         self,
-        answers: KeptAnswers,
+        answers: StoredResponses,
         given: Mapping[date, Mapping[str, Decimal]],
         judge_splits: Callable[[date], SplitTable],
     ) -> None:

@@ -13,9 +13,9 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from itertools import groupby
 
-from mag7.market.evidence import Told, agree
+from mag7.market.input_reader import Observation, agree
 
-Gap = tuple[Told | None, list[date], Told | None]
+Gap = tuple[Observation | None, list[date], Observation | None]
 """Sessions of which nothing is known, in order, and what is known next to them on both sides."""
 
 CALLS_A_LINE = 2.5
@@ -28,7 +28,7 @@ def estimate_calls(lines: int, months: int) -> int:
 
 
 def choose_sessions(
-    needed: Sequence[date], told: Mapping[date, Told], likely: Collection[date] = frozenset()
+    needed: Sequence[date], told: Mapping[date, Observation], likely: Collection[date] = frozenset()
 ) -> list[date]:
     """Choose the sessions to ask about next, one or two a span; none are left once every needed one is known.
 
@@ -47,7 +47,7 @@ def choose_sessions(
     return chosen
 
 
-def list_gaps(needed: Sequence[date], told: Mapping[date, Told]) -> list[Gap]:
+def list_gaps(needed: Sequence[date], told: Mapping[date, Observation]) -> list[Gap]:
     """List the needed sessions that are neither known nor between two known ones that agree."""
     known = sorted(told)
     open_days = [day for day in needed if day not in told]

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 LOOK_BACK_BATCHES = 8
 """On a plan of 5 calls a minute, of which each task has a quarter, one of them takes less than its two hours."""
 
-CLAIM_ROUNDS = 10
+LISTED_SPLIT_ROUNDS = 10
 """Counts, closes of the listed day, those of both ends around it, and four halvings of the sessions between."""
 
 LEAST_BATCH = 20
@@ -225,10 +225,10 @@ def collect_look_back(window: Window, asking: Asking) -> Counts:
 def _look_back(collector: Collector, session: date) -> Iterator[Counts]:
     lines = list_session_lines(session)
     reader = collector.reader
-    yield from _ask_claims(collector, session, lines, previous_session(session))
+    yield from _ask_listed_splits(collector, session, lines, previous_session(session))
     yield from _ask_probes(collector, session, lines, previous_session(session))
     unpriced = _list_unpriced(collector, session, lines)
-    if lagging := reader.claims.list_split_closes(session, unpriced):
+    if lagging := reader.listed.list_split_closes(session, unpriced):
         # A count that comes late is that of before the split, whose day's closes tell so.
         yield collector.ask_optional(grouped_daily(day) for day in sorted(lagging))
         befores = [(line, before) for line, _, before in reader.list_probes(session, unpriced, session)]
@@ -253,7 +253,7 @@ def _look_back(collector: Collector, session: date) -> Iterator[Counts]:
             for line in unpriced
             if reader.find_between(line, day) is None
         )
-        yield from _ask_claims(collector, session, unpriced, day)
+        yield from _ask_listed_splits(collector, session, unpriced, day)
         yield from _ask_probes(collector, session, unpriced, day)
         # Whatever later steps are kept from other runs: the figures take the first step that helps, so ask in order.
         unpriced = _list_unhelped(collector, session, unpriced, sessions_back)
@@ -264,14 +264,14 @@ def _list_unpriced(collector: Collector, session: date, lines: Iterable[Line]) -
     return [line for line in lines if isinstance(price_line(collector.reader.read_own(session, line)), FailedLine)]
 
 
-def _ask_claims(collector: Collector, session: date, lines: Sequence[Line], earliest: date) -> Iterator[Counts]:
+def _ask_listed_splits(collector: Collector, session: date, lines: Sequence[Line], earliest: date) -> Iterator[Counts]:
     """Ask for the closes and counts that tell which entries of the provider's list of splits hold.
 
-    What one answer leaves open is asked next: no entry needs more than CLAIM_ROUNDS.
+    What one answer leaves open is asked next: no entry needs more than LISTED_SPLIT_ROUNDS.
     """
     today = datetime.now(NEW_YORK).date()
-    for _ in range(CLAIM_ROUNDS):
-        counts, closes = collector.reader.claims.list_wanted(session, lines, earliest)
+    for _ in range(LISTED_SPLIT_ROUNDS):
+        counts, closes = collector.reader.listed.list_wanted(session, lines, earliest)
         calls = {_probe_call(line, day) for line, day in counts if day < today} - collector.failed
         # Most entries are settled by their counts: closes are asked for where those leave one open.
         calls = calls or {grouped_daily(day) for day in closes if day < today} - collector.failed

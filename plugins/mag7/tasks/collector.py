@@ -10,7 +10,7 @@ from typing import TypedDict, cast
 
 from mag7.index.share_counts import REFERENCE_DAYS
 from mag7.lake.objects import ObjectStore
-from mag7.market.evidence import CountRules, EvidenceReader
+from mag7.market.input_reader import CountRules, InputReader
 from mag7.polygon.answers import Answer, AnswerStore, better_answer
 from mag7.polygon.collect import (
     SPLITS,
@@ -286,6 +286,6 @@ def list_older_splits(session: date) -> Call:
 
 def open_reader(
     book: AnswerBook, settings: Settings, closes: Mapping[date, Mapping[str, Decimal]] | None = None
-) -> EvidenceReader:
+) -> InputReader:
     """Open a reader of a book's answers, by the rules of the settings; ``closes`` are what is known already."""
-    return EvidenceReader(book, CountRules(settings.counts_frozen_before), closes)
+    return InputReader(book, CountRules(settings.counts_frozen_before), closes)

@@ -15,7 +15,7 @@ from mag7.lake.objects import ObjectStore
 from mag7.market.changes import list_changes
 from mag7.market.concentration import CoverageBounds, NothingPricedError, list_refusals
 from mag7.market.document import Document, SessionFigures, compute_figures, encode_document, write_document
-from mag7.market.evidence import EvidenceReader
+from mag7.market.input_reader import InputReader
 from mag7.polygon.answers import AnswerStore, MixedSourcesError, require_one_source
 from mag7.polygon.source import SIMULATED
 from mag7.runs.progress import Progress
@@ -87,7 +87,7 @@ def _compare_with_published(store: ObjectStore, session: date, document: Documen
     return {session.isoformat(): changes}
 
 
-def compute_session(reader: EvidenceReader, session: date, store: ObjectStore | None = None) -> SessionFigures:
+def compute_session(reader: InputReader, session: date, store: ObjectStore | None = None) -> SessionFigures:
     """Work a session's figures out from the kept answers; raises NothingPricedError where they price no company.
 
     ``store`` is the lake in which earlier sessions are published: coverage counts companies that have no cap with

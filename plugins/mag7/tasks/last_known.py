@@ -11,7 +11,7 @@ from typing import Any, Final
 from mag7.index.splits import SplitTable
 from mag7.lake.keys import document_key, document_month_prefix
 from mag7.lake.objects import ObjectStore
-from mag7.market.caps import Evidence, FailedLine, LastKnownCap, price_line
+from mag7.market.caps import FailedLine, LastKnownCap, LineInputs, price_line
 from mag7.market.document import Document
 from mag7.sessions import list_sessions, next_session, previous_session
 from mag7.tasks.published import read_published
@@ -21,8 +21,8 @@ SESSIONS_AWAY: Final = 63
 
 
 def add_last_known(
-    store: ObjectStore, session: date, evidence: Sequence[Evidence], splits: SplitTable
-) -> list[Evidence]:
+    store: ObjectStore, session: date, evidence: Sequence[LineInputs], splits: SplitTable
+) -> list[LineInputs]:
     """Return the evidence, with the last published cap of each company of which nothing else is known.
 
     The newest document published before the session says it, else the oldest one after it; each passes on what the
@@ -38,7 +38,7 @@ def add_last_known(
     return [replace(item, last_known=found.get(item.line.ticker)) for item in evidence]
 
 
-def _is_unknown(evidence: Evidence) -> bool:
+def _is_unknown(evidence: LineInputs) -> bool:
     if not evidence.line.main_line or evidence.look_back is not None or evidence.yesterday is not None:
         return False
     return isinstance(price_line(evidence), FailedLine)
@@ -57,7 +57,7 @@ def _read_nearest(store: ObjectStore, session: date, sources: set[str]) -> Docum
     return None
 
 
-def _find_cap(document: Document, session: date, evidence: Evidence, splits: SplitTable) -> LastKnownCap | None:
+def _find_cap(document: Document, session: date, evidence: LineInputs, splits: SplitTable) -> LastKnownCap | None:
     line, day = evidence.line, date.fromisoformat(document["trading_date"])
     published = _find(document["constituents"], "ticker", line.ticker)
     if published is not None and published["market_cap"] is not None:

@@ -18,7 +18,7 @@ from mag7.index.symbols import symbol_on
 from mag7.lake.claims import Claims
 from mag7.lake.keys import answers_prefix, claim_key, closes_key
 from mag7.lake.objects import ObjectStore
-from mag7.market.evidence import Told
+from mag7.market.input_reader import Observation
 from mag7.market.search import choose_sessions, count_steps, estimate_calls, list_gaps
 from mag7.polygon.answers import AnswerStore
 from mag7.polygon.collect import TICKER_DETAILS, Call, ticker_details
@@ -179,7 +179,7 @@ class MonthSearch:
         self._ends = month_ends(sessions[0])
         self._days = list_sessions(*self._ends)
         self.needed = list_needed(sessions, batch, priced)
-        self._told: dict[Line, dict[date, Told]] = {line: {} for line in self.needed}
+        self._told: dict[Line, dict[date, Observation]] = {line: {} for line in self.needed}
         for line in self.needed:
             self._look(line, self._days)
         self._likely = {line: collector.reader.list_likely(sessions[0], line, self._days) for line in self.needed}

@@ -10,7 +10,7 @@ import pytest
 
 from mag7.index.constituents import Line
 from mag7.index.membership import ShareClasses
-from mag7.market.caps import Evidence, LookBack
+from mag7.market.caps import LineInputs, LookBack
 from mag7.polygon.bodies import DailyBar, TickerDetails
 
 
@@ -38,7 +38,7 @@ class Make:
         price = Decimal(close)
         return DailyBar(ticker, price, price, price, price, Decimal("1000.4"), price, 1734123600000)
 
-    def evidence(self, line: Line, count: int | None, close: str | None, **changes: Any) -> Evidence:
+    def evidence(self, line: Line, count: int | None, close: str | None, **changes: Any) -> LineInputs:
         """A line whose weighted count and market_cap agree, today and yesterday; None for a count or close: none."""
         bar = None if close is None else self.bar(line.symbol, close)
         details = None
@@ -53,7 +53,7 @@ class Make:
             "bar_failure": None,
             "yesterday": None if count is None or bar is None else LookBack(date(2024, 12, 12), count, bar.close),
         }
-        return Evidence(**{**values, **changes})
+        return LineInputs(**{**values, **changes})
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-from mag7.market.caps import Evidence
+from mag7.market.caps import LineInputs
 from mag7.market.changes import list_changes
 from mag7.market.document import Document, compute_figures, encode_document, write_document
 from tests.unit.market.conftest import Make
@@ -19,7 +19,7 @@ NVDA = MAKE.evidence(MAKE.line("NVDA"), 2_460_000_000, "1208.88")
 XOM = MAKE.evidence(MAKE.line("XOM"), 4_500_000_000, "112.75")
 
 
-def write(*evidence: Evidence, at: datetime = COLLECTED) -> Document:
+def write(*evidence: LineInputs, at: datetime = COLLECTED) -> Document:
     return write_document(compute_figures(SESSION, evidence, []), "simulated", at)
 
 

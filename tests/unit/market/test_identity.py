@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from mag7.index.constituents import Line, list_lines
 from mag7.index.names import normalize_name
-from mag7.market.caps import Evidence, FailedLine, PricedLine, price_line
-from mag7.market.evidence import EvidenceReader
+from mag7.market.caps import FailedLine, LineInputs, PricedLine, price_line
 from mag7.market.identity import ISSUER_UNCONFIRMED
+from mag7.market.input_reader import InputReader
 from mag7.sessions import previous_session
-from tests.unit.market.test_evidence import Book
+from tests.unit.market.test_input_reader import Book
 
 DAY = date(2024, 12, 13)
 NOBODYS = "0000000007"
@@ -32,17 +32,17 @@ def keep(book: Book, symbol: str, day: date, count: int, close: float, **fields:
     book.keep_details(symbol, day, weighted_shares_outstanding=count, market_cap=cap, **fields)
 
 
-def read(book: Book, line: Line, day: date = DAY) -> Evidence:
-    return EvidenceReader(book).read_line(day, line)
+def read(book: Book, line: Line, day: date = DAY) -> LineInputs:
+    return InputReader(book).read_line(day, line)
 
 
-def reason(evidence: Evidence) -> str:
+def reason(evidence: LineInputs) -> str:
     priced = price_line(evidence)
     assert isinstance(priced, FailedLine)
     return priced.reason
 
 
-def flags(evidence: Evidence) -> tuple[str, ...]:
+def flags(evidence: LineInputs) -> tuple[str, ...]:
     priced = price_line(evidence)
     assert isinstance(priced, PricedLine), priced
     return priced.accepted.flags

@@ -15,13 +15,13 @@ from mag7.index.seven import seven_issuers
 from mag7.index.share_counts import find_reference
 from mag7.index.splits import Split, SplitTable
 from mag7.index.symbols import symbol_on
-from mag7.market.caps import Evidence, FailedLine, LookBack, PricedLine, price_line
-from mag7.market.claim_reader import ClaimReader
+from mag7.market.caps import FailedLine, LineInputs, LookBack, PricedLine, price_line
 from mag7.market.identity import has_own_identifier
 from mag7.market.jump_reader import JumpReader
 from mag7.market.jumps import is_continuous
 from mag7.market.lasting import LASTING_SESSIONS, find_lasting_count_jump, find_lasting_price_jump
-from mag7.market.response_reader import LOOK_BACK_SESSIONS, KeptAnswers, ResponseReader
+from mag7.market.listed_split_reader import ListedSplitReader
+from mag7.market.response_reader import LOOK_BACK_SESSIONS, ResponseReader, StoredResponses
 from mag7.market.shares import (
     AcceptedCount,
     CountUnavailableError,
@@ -56,7 +56,7 @@ MONTHS_KEPT = 2048
 
 
 @dataclass(frozen=True)
-class Told:
+class Observation:
     """What the provider said of a line's count on a session: the accepted one, on the split basis that it came on.
 
     None where its answer holds no count that can be accepted. ``time`` (UTC) is when it said so; ``answers`` are that
@@ -80,7 +80,7 @@ class CountRules:
 DEFAULT_RULES = CountRules()
 
 
-class EvidenceReader:
+class InputReader:
     """Reads lines' evidence from kept answers, parsing each answer once.
 
     ``closes`` (USD, by session and symbol) are taken as given instead of being read from the answers again.
@@ -88,22 +88,24 @@ class EvidenceReader:
 
     def __init__(
         self,
-        answers: KeptAnswers,
+        answers: StoredResponses,
         rules: CountRules = DEFAULT_RULES,
         closes: Mapping[date, Mapping[str, Decimal]] | None = None,
     ) -> None:
         self._answers = answers
         self._rules = rules
         kept = self._kept = ResponseReader(answers, closes or {}, self.splits)
-        self.claims = ClaimReader(answers, kept.list_splits, kept.read_close, kept.read_count, rules.frozen_before)
+        self.listed = ListedSplitReader(
+            answers, kept.list_splits, kept.read_close, kept.read_count, rules.frozen_before
+        )
         self.jumps = JumpReader(self.splits, lambda day: kept.closes(day)[0], kept.read_close, kept.read_count)
         self._tell_month = lru_cache(maxsize=MONTHS_KEPT)(self._list_told)
 
-    def read_lines(self, session: date, lines: Iterable[Line]) -> list[Evidence]:
+    def read_lines(self, session: date, lines: Iterable[Line]) -> list[LineInputs]:
         """Read the evidence of every line; earlier sessions are searched for lines that cannot be priced without."""
         return [self.read_line(session, line) for line in lines]
 
-    def read_line(self, session: date, line: Line) -> Evidence:
+    def read_line(self, session: date, line: Line) -> LineInputs:
         """Read one line's evidence for a session, with that of an earlier session where its own does not suffice."""
         own = self.read_own(session, line)
         yesterday = self.look_back(session, line, 1)
@@ -123,7 +125,7 @@ class EvidenceReader:
             failures.append(found)
         return replace(own, look_back_failure=f"no earlier session helps: {'; '.join(failures)}")
 
-    def _read_jump(self, session: date, line: Line, own: Evidence) -> Evidence:
+    def _read_jump(self, session: date, line: Line, own: LineInputs) -> LineInputs:
         """Read what tells of a close or a count that jumps since the session before."""
         if own.price_jumps:
             earlier = self.look_back(session, line, 2)
@@ -135,7 +137,7 @@ class EvidenceReader:
         known = self.jumps.knows_no_split(session, line)
         return replace(own, later=later, nothing_split=known, answers=_join(own.answers, answers))
 
-    def _read_lasting(self, session: date, priced: PricedLine) -> Evidence:
+    def _read_lasting(self, session: date, priced: PricedLine) -> LineInputs:
         """Read whether a jump of the weeks before, which nothing explained, lasts: a cap that moved far has one."""
         own, line, day = priced.evidence, priced.line, previous_session(session, LASTING_SESSIONS)
         if day < self._rules.frozen_before:
@@ -158,7 +160,7 @@ class EvidenceReader:
         answers = _join(own.answers, *(back.answers for back in known))
         return replace(own, lasting=lasting, look_back=next(iter(known), None), answers=answers)
 
-    def read_own(self, session: date, line: Line) -> Evidence:
+    def read_own(self, session: date, line: Line) -> LineInputs:
         """Read what a session's own answers say of a line, and the close before where market_cap may rest on it.
 
         Where the line's details were not asked for on the session, but on others around it, which agree, those do.
@@ -177,7 +179,7 @@ class EvidenceReader:
             previous_close, earlier_answer = self._read_previous_close(line, session, details, bar.close)
             answers.append(earlier_answer)
         basis, basis_answers = self._read_basis(session, session, line, told_at)
-        return Evidence(
+        return LineInputs(
             line,
             details,
             details_failure,
@@ -221,20 +223,20 @@ class EvidenceReader:
             frozen=day < self._rules.frozen_before,
         )
 
-    def tell(self, line: Line, day: date) -> Told | None:
+    def tell(self, line: Line, day: date) -> Observation | None:
         """Read what the provider said of a line's count on a session; None where it was not asked, or did not say."""
         details, _, answer = self._kept.details(line, symbol_on(line.ticker, day), day)
         if answer is None or not answer.completed:
             return None
         if details is None:
-            return Told(day, answer.time, None, None, (answer,))
+            return Observation(day, answer.time, None, None, (answer,))
         try:
             accepted, answers = self._accept(line, day, details)
         except CountUnavailableError:
-            return Told(day, answer.time, None, details, (answer,))
-        return Told(day, answer.time, accepted, details, _join((answer,), answers))
+            return Observation(day, answer.time, None, details, (answer,))
+        return Observation(day, answer.time, accepted, details, _join((answer,), answers))
 
-    def find_between(self, line: Line, day: date) -> Told | None:
+    def find_between(self, line: Line, day: date) -> Observation | None:
         """Find a line's count of a session between the sessions nearest to it on which the provider was asked.
 
         None unless both lie between the last session of the month before and that of its month, and agree. It then
@@ -249,7 +251,7 @@ class EvidenceReader:
         time = max(earlier.time, later.time)
         return replace(earlier, time=time, answers=_join(earlier.answers, later.answers))
 
-    def _list_told(self, line: Line, first: date, last: date, _version: int) -> tuple[Told, ...]:
+    def _list_told(self, line: Line, first: date, last: date, _version: int) -> tuple[Observation, ...]:
         """List what was said of a line from one session to another, in order; the answers being of a version."""
         return tuple(told for day in list_sessions(first, last) if (told := self.tell(line, day)) is not None)
 
@@ -308,7 +310,7 @@ class EvidenceReader:
         What was ``told`` long before a split cannot stand on it: such a split is left out.
         """
         first = day - timedelta(days=PROBE_DAYS)
-        judged = self.claims.judge(session)
+        judged = self.listed.judge(session)
         table = judged.table
         answers: list[Answer] = []
         splits = []
@@ -316,7 +318,7 @@ class EvidenceReader:
             if told is not None and told.date() < split.execution_date - timedelta(days=PROBE_DAYS):
                 continue
             after_day, before_day = probe_sessions(table, split)
-            step, step_answers = self.claims.read_close_step(line, split, day)
+            step, step_answers = self.listed.read_close_step(line, split, day)
             after, answer = self._probe(line, after_day)
             before, before_answer = (None, None)
             if not self._is_later_count(split, before_day) and (
@@ -381,7 +383,7 @@ class EvidenceReader:
 
         An entry of the list that closes or counts speak against is left out.
         """
-        return self.claims.judge(session).table
+        return self.listed.judge(session).table
 
 
 def _is_leaving(line: Line, session: date) -> bool:
@@ -389,7 +391,7 @@ def _is_leaving(line: Line, session: date) -> bool:
     return line.member_to is not None and previous_session(line.member_to, LEAVING_SESSIONS) < session
 
 
-def agree(earlier: Told, later: Told) -> bool:
+def agree(earlier: Observation, later: Observation) -> bool:
     """Whether two sessions' answers, of one source, hold the same count from the same field."""
     first, last = earlier.accepted, later.accepted
     if first is None or last is None or _list_sources(earlier.answers) != _list_sources(later.answers):

@@ -1,4 +1,4 @@
-"""Whether an entry of the provider's list of splits holds: its list is a claim, and closes and counts are the facts.
+"""Whether an entry of the provider's list of splits holds, which closes and counts tell.
 
 An entry holds where the close moved by its factor on its day, or the company's count did about that day. A spin-off
 moves the close, too, by any factor, and leaves the count as it was: so the close alone proves a usual ratio only. Of a
@@ -89,18 +89,18 @@ class _CountStep:
         return f"the count was {self.before:,} on {self.before_day} and {self.after:,} on {self.after_day}"
 
 
-def judge_claims(claims: Sequence[Split], facts: Sequence[Split], market: Market) -> Judgement:
+def judge_listed(listed: Sequence[Split], facts: Sequence[Split], market: Market) -> Judgement:
     """Judge a company's entries, oldest first; ``facts`` are its splits in the project's own table.
 
     Entries of which neither closes nor counts tell are taken as they are listed.
     """
     small = tuple(
         RefusedSplit(split, f"neither a close nor a count can tell a ratio below {LEAST_FACTOR}")
-        for split in claims
+        for split in listed
         if not is_telling(split)
     )
-    clusters = group_claims([split for split in claims if is_telling(split)])
-    days = sorted({split.execution_date for split in (*claims, *facts) if is_telling(split)})
+    clusters = group_listed([split for split in listed if is_telling(split)])
+    days = sorted({split.execution_date for split in (*listed, *facts) if is_telling(split)})
     held: list[Split] = []
     refused = [*small]
     late: list[Split] = []
@@ -114,10 +114,10 @@ def judge_claims(claims: Sequence[Split], facts: Sequence[Split], market: Market
     return Judgement(tuple(held), tuple(refused), clashes[0] if clashes else None, tuple(late))
 
 
-def group_claims(claims: Iterable[Split]) -> list[tuple[Split, ...]]:
+def group_listed(listed: Iterable[Split]) -> list[tuple[Split, ...]]:
     """Group entries, oldest first, that lie at most CLUSTER_DAYS apart; what repeats an entry is left out."""
     clusters: list[list[Split]] = []
-    for split in claims:
+    for split in listed:
         last = clusters[-1][-1] if clusters else None
         if last is None or split.execution_date - last.execution_date > timedelta(days=CLUSTER_DAYS):
             clusters.append([split])

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from mag7.index.constituents import Line
 from mag7.index.splits import Split, SplitTable, collapse, find_main_line, tabulate
-from mag7.market.claims import Market, judge_claims, session_from
+from mag7.market.listed_splits import Market, judge_listed, session_from
 from mag7.market.split_basis import PROBE_DAYS, list_relevant_splits
 from mag7.polygon.answers import Answer
 from mag7.sessions import previous_session
@@ -63,15 +63,15 @@ def judge_splits(table: SplitTable, span: Span, read_close: ReadClose, read_coun
     judged = dict(table.splits)
     contested, refused = dict(table.contested), dict(table.refused)
     late: set[Split] = set()
-    for issuer, listed in table.claims.items():
-        claims = [split for split in listed if span.after < split.execution_date <= span.through]
-        if not claims:
+    for issuer, listed in table.listed.items():
+        entries = [split for split in listed if span.after < split.execution_date <= span.through]
+        if not entries:
             continue
         desk = _Desk(find_main_line(issuer, span.session), span, wanted, read_close, read_count)
         known = judged.get(issuer, ())
         facts = [split for split in known if split not in listed]
-        found = judge_claims(claims, facts, Market(span.session, desk.close, desk.count))
-        judged[issuer] = (*(split for split in known if split not in claims), *found.held)
+        found = judge_listed(entries, facts, Market(span.session, desk.close, desk.count))
+        judged[issuer] = (*(split for split in known if split not in entries), *found.held)
         refused[issuer] = found.refused
         late |= {*found.late}
         if contested.get(issuer) == collapse(listed)[1]:
@@ -81,12 +81,12 @@ def judge_splits(table: SplitTable, span: Span, read_close: ReadClose, read_coun
         answers[issuer] = tuple(desk.answers)
     settled = tabulate((split for splits in judged.values() for split in splits), contested)
     refused = {issuer: splits for issuer, splits in sorted(refused.items()) if splits}
-    settled = replace(settled, claims=table.claims, refused=refused, late=frozenset(late))
+    settled = replace(settled, listed=table.listed, refused=refused, late=frozenset(late))
     return JudgedSplits(settled, answers, wanted)
 
 
 class Answers(Protocol):
-    """The kept answers that a reader of claims needs."""
+    """The kept answers that a reader of entries needs."""
 
     @property
     def version(self) -> int:
@@ -96,7 +96,7 @@ class Answers(Protocol):
         """Every bar of a session."""
 
 
-class ClaimReader:
+class ListedSplitReader:
     """Judges the splits of sessions by kept answers, each session's once until answers come in.
 
     ``list_splits`` gives the unjudged splits of a session, and the day on which the provider gave its list.
