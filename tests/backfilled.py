@@ -14,14 +14,14 @@ from urllib.parse import unquote
 import pytest
 
 from mag7.index.share_counts import REFERENCE_DAYS
-from mag7.market.input_reader import InputReader
+from mag7.market.input_reader import InputReader, open_inputs
 from mag7.market.response_reader import StoredResponses
 from mag7.polygon.answers import Answer, AnswerStore
 from mag7.polygon.source import SIMULATED
 from mag7.sessions import group_months
 from mag7.settings import read_settings
 from mag7.tasks import collect, search
-from mag7.tasks.collector import AnswerBook, open_reader
+from mag7.tasks.collector import AnswerBook
 from mag7.tasks.request import Asking
 from mag7.tasks.window import make_window
 from tests.unit.polygon.local_provider import MemoryObjects
@@ -122,7 +122,8 @@ class Backfill:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in self._settings.items():
                 patch.setenv(name, value)
-            return open_reader(AnswerBook(AnswerStore(self.objects)), read_settings())  # type: ignore[arg-type]
+            book = AnswerBook(AnswerStore(self.objects))
+            return open_inputs(book, read_settings().counts_frozen_before)  # type: ignore[arg-type]
 
 
 def by_month(sessions: Sequence[date]) -> Iterator[tuple[date, ...]]:

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from functools import lru_cache
 
 from mag7.market.document import SessionFigures
-from mag7.market.input_reader import InputReader
+from mag7.market.input_reader import InputReader, open_inputs
 from mag7.polygon.answers import Answer
 from mag7.polygon.client import next_page_path
 from mag7.polygon.collect import Call, grouped_daily, ticker_details
@@ -88,7 +88,7 @@ class MarketAnswers:
 @lru_cache(1)
 def open_market() -> InputReader:
     """A reader of the whole market's answers, one for every test of a process: what is parsed is kept a while."""
-    return InputReader(MarketAnswers())
+    return open_inputs(MarketAnswers())
 
 
 @lru_cache(64)

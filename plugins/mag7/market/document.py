@@ -14,8 +14,9 @@ from mag7.index.constituents import Line
 from mag7.index.pinned import pinned_facts
 from mag7.index.seven import SEVEN
 from mag7.index.splits import Split, SplitTable
-from mag7.market.caps import FailedLine, LineInputs, PricedLine, price_line
+from mag7.market.caps import FailedLine, PricedLine, price_line
 from mag7.market.concentration import Concentration, Coverage, measure_concentration
+from mag7.market.inputs import LineInputs
 from mag7.polygon.answers import Answer
 
 SCHEMA_VERSION = 4
@@ -51,7 +52,7 @@ class SessionFigures:
     def answers(self) -> tuple[Answer, ...]:
         """The answers that the figures rest on, each once."""
         lines = (*self.lines, *self.seven_outside)
-        return tuple({answer.path: answer for line in lines for answer in line.evidence.answers}.values())
+        return tuple({answer.path: answer for line in lines for answer in line.inputs.answers}.values())
 
     @property
     def failed(self) -> list[FailedLine]:
@@ -130,11 +131,11 @@ def _number(value: object) -> float:
 
 
 def _company(line: PricedLine, figures: SessionFigures) -> dict[str, Any]:
-    details, bar = line.evidence.details, line.bar
+    details, bar = line.inputs.details, line.bar
     midnight = datetime.combine(figures.session, datetime.min.time(), NEW_YORK)
     return {
         "name": _name(line),
-        "cik": _cik(line.evidence),
+        "cik": _cik(line.inputs),
         "market_cap": line.market_cap,
         "shares_outstanding": line.accepted.count,
         "share_count_origin": line.accepted.origin.value,
@@ -176,7 +177,7 @@ def _rankings(concentration: Concentration) -> list[dict[str, Any]]:
 
 
 def _name(line: PricedLine) -> str:
-    details = line.evidence.details
+    details = line.inputs.details
     return (details.name if details else None) or line.line.company
 
 
@@ -210,10 +211,10 @@ def _constituent(line: PricedLine | FailedLine) -> dict[str, Any]:
         "symbol": member.symbol,
         "company": member.company,
         "issuer": member.issuer,
-        "cik": _cik(line.evidence),
+        "cik": _cik(line.inputs),
         "sector": member.sector,
         "main_line": member.main_line,
-        "has_bar": line.evidence.bar is not None,
+        "has_bar": line.inputs.bar is not None,
         "close": priced.bar.close if priced else None,
         "share_count": priced.accepted.count if priced else None,
         "share_count_origin": priced.accepted.origin.value if priced else None,
@@ -221,9 +222,9 @@ def _constituent(line: PricedLine | FailedLine) -> dict[str, Any]:
         "splits_applied": [_split(split) for split in priced.accepted.splits] if priced else [],
         "market_cap": priced.market_cap if priced else None,
         "counted": priced is not None and member.main_line,
-        "provider_market_cap": line.evidence.provider_market_cap,
+        "provider_market_cap": line.inputs.provider_market_cap,
         "flags": list(priced.accepted.flags) if priced else [],
-        "answers": list(dict.fromkeys(answer.key for answer in line.evidence.answers if answer.key)),
+        "answers": list(dict.fromkeys(answer.key for answer in line.inputs.answers if answer.key)),
     }
 
 

@@ -14,7 +14,8 @@ from fractions import Fraction
 from typing import Final
 
 from mag7.index.count_jumps import find_count_jump
-from mag7.market.caps import LookBack, PricedLine
+from mag7.market.caps import PricedLine
+from mag7.market.inputs import LookBack
 from mag7.market.jumps import EXACT_TOLERANCE, Later, PriceJump, find_usual, is_continuous, judge_price_jump
 from mag7.market.shares import CountWrongError
 from mag7.market.split_basis import gap

@@ -16,7 +16,16 @@ from math import prod
 from typing import Final
 
 from mag7.index.splits import RefusedSplit, Split, collapse
-from mag7.market.split_basis import CLOSE_TOLERANCE, LEAST_FACTOR, PROBE_DAYS, fits, gap, is_telling, session_until
+from mag7.market.split_basis import (
+    CLOSE_TOLERANCE,
+    LEAST_FACTOR,
+    PROBE_DAYS,
+    fits,
+    gap,
+    is_telling,
+    session_from,
+    session_until,
+)
 from mag7.sessions import list_sessions, next_session, previous_session
 
 CLUSTER_DAYS: Final = PROBE_DAYS
@@ -34,7 +43,6 @@ ROUNDING: Final = Fraction(10001, 10000)
 
 NEARBY_SESSIONS: Final = 10
 """How many sessions before and after its listed day a split is looked for, where the close did not move on that day."""
-
 
 NEAR_DAYS: Final = 16
 """Sessions no further from a listed day may lie between it and the right one, as NEARBY_SESSIONS reach so far."""
@@ -167,7 +175,7 @@ def _all_counted(cluster: Sequence[Split], step: _CountStep) -> bool:
 
 
 def _refuse_all(cluster: Iterable[Split], reason: str) -> Judgement:
-    return Judgement(refused=tuple(_refuse(split, reason, settled=True) for split in cluster))
+    return Judgement(refused=tuple(RefusedSplit(split, reason, settled=True) for split in cluster))
 
 
 def _judge_by_closes(cluster: Sequence[Split], steps: dict[Split, Fraction | None], market: Market) -> Judgement:
@@ -179,11 +187,9 @@ def _judge_by_closes(cluster: Sequence[Split], steps: dict[Split, Fraction | Non
         found = list(dict.fromkeys(split for split in nearby if split is not None))
         if len(found) == 1:
             others = [split for split in cluster if split.factor != found[0].factor]
-            return Judgement(
-                (found[0],), tuple(_refuse(split, f"{found[0]} is right", settled=True) for split in others)
-            )
+            return Judgement((found[0],), _refuse_all(others, f"{found[0]} is right").refused)
     held, clash = collapse(unknown)
-    refused = tuple(_refuse(split, _say_closes(split, market), settled=is_usual(split.factor)) for split in still)
+    refused = tuple(RefusedSplit(split, _say_closes(split, market), settled=is_usual(split.factor)) for split in still)
     return Judgement(tuple(held), refused, clash)
 
 
@@ -270,11 +276,6 @@ def _read_count_step(cluster: Sequence[Split], days: Sequence[date], market: Mar
     return step if step and _find_counted(cluster, step) else None
 
 
-def session_from(day: date) -> date:
-    """Return the first session on or after a day."""
-    return next_session(day - timedelta(days=1))
-
-
 def _refuse_others(
     cluster: Sequence[Split],
     moved: Sequence[Split],
@@ -283,7 +284,7 @@ def _refuse_others(
 ) -> tuple[RefusedSplit, ...]:
     held = ", ".join(map(str, moved))
     return tuple(
-        _refuse(
+        RefusedSplit(
             split,
             f"the close moved by {held}" if steps[split] is None else f"{_say_closes(split, market)}, and by {held}",
             settled=True,
@@ -291,10 +292,6 @@ def _refuse_others(
         for split in cluster
         if split not in moved
     )
-
-
-def _refuse(split: Split, reason: str, *, settled: bool = False) -> RefusedSplit:
-    return RefusedSplit(split, reason, settled)
 
 
 def _say_closes(split: Split, market: Market) -> str:

@@ -17,7 +17,7 @@ from typing import Final
 from mag7.index.share_counts import REFERENCE_DAYS, REFERENCE_LIMIT_DAYS, ReferenceCount
 from mag7.index.splits import RefusedSplit, Split, SplitTable
 from mag7.market.shares import AcceptedCount, CountWrongError
-from mag7.sessions import previous_session
+from mag7.sessions import next_session, previous_session
 
 PROBE_DAYS: Final = 100
 """How long after a split, or before it, the company is asked for its count: by then a filing has reached it."""
@@ -122,7 +122,12 @@ def session_until(day: date) -> date:
     return previous_session(day + timedelta(days=1))
 
 
-def settle_split_basis(accepted: AcceptedCount, evidence: SplitBasisInputs) -> AcceptedCount:
+def session_from(day: date) -> date:
+    """Return the first session on or after a day."""
+    return next_session(day - timedelta(days=1))
+
+
+def settle_split_basis(accepted: AcceptedCount, inputs: SplitBasisInputs) -> AcceptedCount:
     """Put an accepted count on the basis of its session: divided by every later split that it already stands on.
 
     A count that comes late to an earlier split is multiplied, where it equals the count before the split and the close
@@ -130,9 +135,9 @@ def settle_split_basis(accepted: AcceptedCount, evidence: SplitBasisInputs) -> A
     REFERENCE_TOLERANCE from a reference count, where one of the seven has no reference count, and where the company's
     splits are contested. Where nothing tells, the count is used and flagged.
     """
-    if evidence.contested is not None:
-        raise CountWrongError(evidence.contested)
-    applied, lagging, doubtful = _judge_splits(accepted.count, evidence)
+    if inputs.contested is not None:
+        raise CountWrongError(inputs.contested)
+    applied, lagging, doubtful = _judge_splits(accepted.count, inputs)
     count = Fraction(accepted.count)
     for split in applied:
         count /= split.factor
@@ -142,7 +147,7 @@ def settle_split_basis(accepted: AcceptedCount, evidence: SplitBasisInputs) -> A
         *((DIVIDED,) if applied else ()),
         *((MULTIPLIED,) if lagging else ()),
         *((UNCONFIRMED,) if doubtful else ()),
-        *((CONTESTED,) if evidence.refusal_matters else ()),
+        *((CONTESTED,) if inputs.refusal_matters else ()),
     )
     settled = replace(
         accepted,
@@ -151,10 +156,10 @@ def settle_split_basis(accepted: AcceptedCount, evidence: SplitBasisInputs) -> A
         splits=(*accepted.splits, *applied),
         lagging=(*accepted.lagging, *lagging),
     )
-    if evidence.reference is not None:
-        _check_reference(settled, *evidence.reference)
-        return replace(settled, flags=(*settled.flags, *_flag_reference(evidence.reference[0], evidence.session)))
-    if evidence.one_of_seven:
+    if inputs.reference is not None:
+        _check_reference(settled, *inputs.reference)
+        return replace(settled, flags=(*settled.flags, *_flag_reference(inputs.reference[0], inputs.session)))
+    if inputs.one_of_seven:
         raise CountWrongError(
             f"no reference count within {REFERENCE_LIMIT_DAYS} days tells whether the count {accepted.count:,} can be"
             " true: add one from a filing to include/data/share_count_references.csv"
@@ -162,22 +167,22 @@ def settle_split_basis(accepted: AcceptedCount, evidence: SplitBasisInputs) -> A
     return settled
 
 
-def _judge_splits(count: int, evidence: SplitBasisInputs) -> tuple[list[Split], list[Split], list[Split]]:
+def _judge_splits(count: int, inputs: SplitBasisInputs) -> tuple[list[Split], list[Split], list[Split]]:
     """Return the later splits that a count already stands on, the earlier ones that it lags, and what nothing tells of.
 
     Raises CountWrongError where the count, put on its session's basis, stands before an earlier split and does not just
     come late.
     """
-    if not evidence.splits:
+    if not inputs.splits:
         return [], [], []
-    later = [item for item in evidence.splits if item.split.execution_date > evidence.session]
+    later = [item for item in inputs.splits if item.split.execution_date > inputs.session]
     standing = count_standing(count, later)
     told = max((place for place, item in enumerate(later, start=1) if item.tells), default=0)
     settled = Fraction(count) / _multiply(later[:standing])
     doubtful = [item.split for item in later[max(standing, told) :]]
     lagging: list[Split] = []
-    for item in evidence.splits:
-        if item.split.execution_date > evidence.session:
+    for item in inputs.splits:
+        if item.split.execution_date > inputs.session:
             continue
         if not item.tells:
             doubtful.append(item.split)
@@ -211,10 +216,7 @@ def _misfit(count: int, standing: int, later: Sequence[SplitCounts]) -> Fraction
     unsplit = Fraction(count) / _multiply(later[:standing])
     for place, item in enumerate(later, start=1):
         if item.after is not None:
-            misfit *= min(
-                gap(unsplit * _multiply(later[:basis]), item.after)
-                for basis in range(place, len(later) + 1 if item.frozen else place + 1)
-            )
+            misfit *= _gap_after(unsplit * _multiply(later[:place]), item.after, item, later[place:])
         elif item.before is not None:
             misfit *= gap(unsplit * _multiply(later[: place - 1]), item.before)
     return misfit
@@ -227,10 +229,7 @@ def stands_on(settled: Fraction, item: SplitCounts, later: Sequence[SplitCounts]
     """
     factor = item.split.factor
     if item.after is not None:
-        levels = [settled * _multiply(later[:basis]) for basis in range(len(later) + 1 if item.frozen else 1)]
-        return min(gap(level, item.after) for level in levels) <= min(
-            gap(level * factor, item.after) for level in levels
-        )
+        return _gap_after(settled, item.after, item, later) <= _gap_after(settled * factor, item.after, item, later)
     return item.before is None or gap(settled / factor, item.before) <= gap(settled, item.before)
 
 
@@ -243,9 +242,14 @@ def comes_late(settled: Fraction, item: SplitCounts, later: Sequence[SplitCounts
     if item.close_step is None or not fits(item.close_step, factor, CLOSE_TOLERANCE):
         return False
     if item.after is not None:
-        levels = [settled * _multiply(later[:basis]) for basis in range(len(later) + 1 if item.frozen else 1)]
-        return min(gap(level * factor, item.after) for level in levels) <= LAG_TOLERANCE
+        return _gap_after(settled * factor, item.after, item, later) <= LAG_TOLERANCE
     return item.before is not None and gap(settled, item.before) <= LAG_TOLERANCE
+
+
+def _gap_after(count: Fraction, after: int, item: SplitCounts, later: Sequence[SplitCounts]) -> Fraction:
+    """The gap between a count and the one ``after`` a split, which may stand on ``later`` splits where it is frozen."""
+    levels = range(len(later) + 1 if item.frozen else 1)
+    return min(gap(count * _multiply(later[:level]), after) for level in levels)
 
 
 def _multiply(items: Sequence[SplitCounts]) -> Fraction:

@@ -15,7 +15,7 @@ from mag7.lake.objects import ObjectStore
 from mag7.market.changes import list_changes
 from mag7.market.concentration import CoverageBounds, NothingPricedError, list_refusals
 from mag7.market.document import Document, SessionFigures, compute_figures, encode_document, write_document
-from mag7.market.input_reader import InputReader
+from mag7.market.input_reader import InputReader, open_inputs
 from mag7.polygon.answers import AnswerStore, MixedSourcesError, require_one_source
 from mag7.polygon.source import SIMULATED
 from mag7.runs.progress import Progress
@@ -23,7 +23,7 @@ from mag7.runs.record import Built, read_section, write_section
 from mag7.runs.refusal import SessionRefusedError, refusal_sentence
 from mag7.settings import Settings, read_settings
 from mag7.tasks.collect import list_seven_outside
-from mag7.tasks.collector import AnswerBook, open_reader
+from mag7.tasks.collector import AnswerBook
 from mag7.tasks.connections import open_store
 from mag7.tasks.facts import with_facts
 from mag7.tasks.last_known import add_last_known
@@ -47,7 +47,7 @@ def build_market_data(window: Window, sessions_of_run: int | None = None) -> dic
     """
     settings = read_settings()
     store = open_store(settings)
-    reader = open_reader(AnswerBook(AnswerStore(store)), settings)
+    reader = open_inputs(AnswerBook(AnswerStore(store)), settings.counts_frozen_before)
     keys: dict[str, str] = {}
     refusals: dict[str, list[str]] = {}
     changes: dict[str, list[str]] = {}
@@ -93,7 +93,7 @@ def compute_session(reader: InputReader, session: date, store: ObjectStore | Non
     ``store`` is the lake in which earlier sessions are published: coverage counts companies that have no cap with
     their last published one.
     """
-    lines, splits = list_lines(session), reader.splits(session)
+    lines, splits = list_lines(session), reader.splits.table(session)
     evidence = reader.read_lines(session, lines)
     if store is not None:
         evidence = add_last_known(store, session, evidence, splits)

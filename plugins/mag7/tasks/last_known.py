@@ -11,8 +11,9 @@ from typing import Any, Final
 from mag7.index.splits import SplitTable
 from mag7.lake.keys import document_key, document_month_prefix
 from mag7.lake.objects import ObjectStore
-from mag7.market.caps import FailedLine, LastKnownCap, LineInputs, price_line
+from mag7.market.caps import FailedLine, price_line
 from mag7.market.document import Document
+from mag7.market.inputs import LastKnownCap, LineInputs
 from mag7.sessions import list_sessions, next_session, previous_session
 from mag7.tasks.published import read_published
 

@@ -10,7 +10,7 @@ import pytest
 
 from mag7.index.constituents import Line
 from mag7.index.membership import ShareClasses
-from mag7.market.caps import LineInputs, LookBack
+from mag7.market.inputs import LineInputs, LookBack
 from mag7.polygon.bodies import DailyBar, TickerDetails
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from mag7.index.share_counts import ReferenceCount
 from mag7.index.splits import Split
-from mag7.market.caps import FailedLine, LookBack, PricedLine, price_line
+from mag7.market.caps import FailedLine, PricedLine, price_line
+from mag7.market.inputs import LookBack
 from mag7.market.split_basis import SplitBasisInputs, SplitCounts
 from mag7.polygon.bars import leave_out_impossible
 from tests.unit.market.conftest import Make

@@ -7,9 +7,9 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-from mag7.market.caps import LineInputs
 from mag7.market.changes import list_changes
 from mag7.market.document import Document, compute_figures, encode_document, write_document
+from mag7.market.inputs import LineInputs
 from tests.unit.market.conftest import Make
 
 SESSION = date(2024, 6, 7)

@@ -13,9 +13,9 @@ import pytest
 from mag7.index.facts import load_packaged_facts
 from mag7.index.splits import Split
 from mag7.market import explain
-from mag7.market.caps import LookBack
 from mag7.market.document import Document, SessionFigures, compute_figures, encode_document, write_document
 from mag7.market.explain import LineUnknownError, explain_line
+from mag7.market.inputs import LookBack
 from mag7.market.shares import Origin
 from mag7.market.split_basis import SplitBasisInputs, SplitCounts
 from mag7.polygon.answers import Answer

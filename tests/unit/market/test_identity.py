@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from mag7.index.constituents import Line, list_lines
 from mag7.index.names import normalize_name
-from mag7.market.caps import FailedLine, LineInputs, PricedLine, price_line
+from mag7.market.caps import FailedLine, PricedLine, price_line
 from mag7.market.identity import ISSUER_UNCONFIRMED
-from mag7.market.input_reader import InputReader
+from mag7.market.input_reader import open_inputs
+from mag7.market.inputs import LineInputs
 from mag7.sessions import previous_session
 from tests.unit.market.test_input_reader import Book
 
@@ -33,7 +34,7 @@ def keep(book: Book, symbol: str, day: date, count: int, close: float, **fields:
 
 
 def read(book: Book, line: Line, day: date = DAY) -> LineInputs:
-    return InputReader(book).read_line(day, line)
+    return open_inputs(book).read_line(day, line)
 
 
 def reason(evidence: LineInputs) -> str:

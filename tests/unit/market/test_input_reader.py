@@ -16,9 +16,11 @@ from mag7.index.membership import ShareClasses, load_membership
 from mag7.index.pinned import pinned, pinned_facts
 from mag7.index.splits import Split, SplitTable, load_splits
 from mag7.index.tables import FactTable
-from mag7.market.caps import FailedLine, LineInputs, LookBack, PricedLine, price_line
-from mag7.market.input_reader import CountRules, InputReader, Observation, agree
+from mag7.market.caps import FailedLine, PricedLine, price_line
+from mag7.market.input_reader import open_inputs
+from mag7.market.inputs import LineInputs, LookBack
 from mag7.market.lasting import LASTING_SESSIONS
+from mag7.market.observation import Observation, agree
 from mag7.market.response_reader import LOOK_BACK_SESSIONS
 from mag7.market.shares import Origin
 from mag7.market.split_basis import SplitBasisInputs
@@ -99,7 +101,7 @@ def line(make: Make) -> Line:
 
 
 def read(book: Book, line: Line, day: date = DAY) -> LineInputs:
-    return InputReader(book).read_line(day, line)
+    return open_inputs(book).read_line(day, line)
 
 
 def keys_of(found: LineInputs | LookBack) -> list[str | None]:
@@ -201,7 +203,7 @@ class TestOwnSession:
         book.keep_bars(AAA=10, BBB=20)
         for symbol, cap in (("AAA", 1000), ("BBB", 2000)):
             book.keep_details(symbol, weighted_shares_outstanding=100, market_cap=cap)
-        InputReader(book).read_lines(DAY, [make.line("AAA"), make.line("BBB")])
+        open_inputs(book).read_lines(DAY, [make.line("AAA"), make.line("BBB")])
 
         assert parsed.count(DAY) == 1
 
@@ -327,8 +329,8 @@ class TestLookBack:
             book.keep_details("AAA", day, weighted_shares_outstanding=count)
 
         assert count_of(read(book, line)) == 2
-        assert isinstance(InputReader(book).look_back(DAY, line, 1), str)
-        later = InputReader(book).look_back(DAY, line, 21)
+        assert isinstance(open_inputs(book).look_backs.read(DAY, line, 1), str)
+        later = open_inputs(book).look_backs.read(DAY, line, 21)
         assert isinstance(later, LookBack)
         assert later.count == 3
 
@@ -392,7 +394,7 @@ def keep_cintas(book: Book, count: int, session: date = EVE, close: int = 820) -
 class TestSplits:
     def test_the_providers_list_is_joined_with_ours(self, book: Book) -> None:
         book.keep_splits(EVE, CINTAS_SPLIT, {**CINTAS_SPLIT, "ticker": "NVDA"}, {**CINTAS_SPLIT, "ticker": "NOBODY"})
-        table = InputReader(book).splits(EVE)
+        table = open_inputs(book).splits.table(EVE)
 
         assert [(str(split), split.source) for split in table.of(member("CTAS").issuer)] == [
             ("4 for 1 on 2024-09-12", "provider")
@@ -405,14 +407,14 @@ class TestSplits:
     def test_every_page_of_the_list_is_read(self, book: Book) -> None:
         book.keep_splits(EVE, CINTAS_SPLIT)
         book.pages[EVE] += [make_answer("2", body=json.dumps({"results": [{**CINTAS_SPLIT, "ticker": "DECK"}]}))]
-        table = InputReader(book).splits(EVE)
+        table = open_inputs(book).splits.table(EVE)
 
         assert table.of(member("CTAS").issuer)
         assert table.of(member("DECK").issuer)
 
     def test_without_a_list_ours_serves_alone(self, book: Book) -> None:
         """The list is kept whole or not at all (mag7.polygon.collect.join_pages)."""
-        assert InputReader(book).splits(EVE) == load_splits()
+        assert open_inputs(book).splits.table(EVE) == load_splits()
 
     def test_the_list_is_parsed_once_for_all_lines(
         self, book: Book, make: Make, monkeypatch: pytest.MonkeyPatch
@@ -426,7 +428,7 @@ class TestSplits:
         monkeypatch.setattr("mag7.market.response_reader.parse_splits", parse)
         book.keep_bars(AAA=10, BBB=10)
         book.keep_splits(DAY)
-        InputReader(book).read_lines(DAY, [make.line("AAA"), make.line("BBB")])
+        open_inputs(book).read_lines(DAY, [make.line("AAA"), make.line("BBB")])
 
         assert len(parsed) == 1
 
@@ -473,7 +475,7 @@ class TestClaims:
         assert isinstance(priced, PricedLine)
         assert priced.market_cap == 1_099_000_000 * Decimal("85.37")
         assert not {*priced.accepted.flags} - {"continuity_skipped"}
-        (refused,) = InputReader(book).splits(self.SESSION).list_refused()
+        (refused,) = open_inputs(book).splits.table(self.SESSION).list_refused()
         assert str(refused) == (
             "GE 1281 for 1000 on 2023-01-04 is not applied: the count was 1,094,000,000 on 2022-09-26 and 1,089,000,000"
             " on 2023-04-14"
@@ -497,7 +499,7 @@ class TestClaims:
         self.keep_ge(book, self.SESSION, 1_099_000_000, 85.37)
 
         def wanted() -> tuple[set[date], set[date]]:
-            counts, closes = InputReader(book).listed.list_wanted(self.SESSION, [line], self.SESSION)
+            counts, closes = open_inputs(book).splits.list_wanted(self.SESSION, [line], self.SESSION)
             assert {other.ticker for other, _ in counts} <= {"GE"}
             return {day for _, day in counts}, closes
 
@@ -507,7 +509,7 @@ class TestClaims:
         assert wanted() == ({after}, {date(2023, 1, 3), date(2023, 1, 4)})
         book.keep_details("GE", after, weighted_shares_outstanding=1_089_000_000)
         assert wanted() == (set(), set())
-        assert InputReader(book).listed.list_wanted(self.SESSION, [], self.SESSION) == (set(), set())
+        assert open_inputs(book).splits.list_wanted(self.SESSION, [], self.SESSION) == (set(), set())
 
     def test_counts_that_are_frozen_tell_nothing_of_it(self, book: Book) -> None:
         """CSX split 3 for 1 in June 2021: every count before November stands on it."""
@@ -519,7 +521,7 @@ class TestClaims:
             book.keep_bars(day, CSX=close)
 
         assert count_of(read(book, member("CSX", session), session)) == 740_000_000
-        assert InputReader(book).splits(session).refused == {}
+        assert open_inputs(book).splits.table(session).refused == {}
 
 
 class TestProbes:
@@ -579,7 +581,7 @@ class TestProbes:
         found = {
             earliest: [
                 (line.ticker, after, before)
-                for line, after, before in InputReader(book).list_probes(session, lines, earliest)
+                for line, after, before in open_inputs(book).split_basis.list_probes(session, lines, earliest)
             ]
             for earliest in (session, date(2024, 9, 3))
         }
@@ -604,7 +606,7 @@ class TestProbes:
         if fields is not None:
             book.keep_details("CTAS", AFTER, **fields)
 
-        assert InputReader(book).probe_answered(member("CTAS"), AFTER) is answered
+        assert open_inputs(book).split_basis.probe_answered(member("CTAS"), AFTER) is answered
 
 
 class TestYesterdayOfItsOwnEvening:
@@ -709,9 +711,9 @@ class TestYesterday:
 
     @pytest.mark.parametrize(("day", "frozen"), [(date(2021, 10, 29), True), (date(2021, 11, 1), False)])
     def test_counts_are_frozen_before_a_date(self, book: Book, line: Line, day: date, frozen: bool) -> None:
-        assert InputReader(book).read_own(day, line).frozen is frozen
-        rules = CountRules(frozen_before=date(2021, 10, 1))
-        assert InputReader(book, rules).read_own(day, line).frozen is False
+        assert open_inputs(book).read_own(day, line).frozen is frozen
+        rules = date(2021, 10, 1)
+        assert open_inputs(book, rules).read_own(day, line).frozen is False
 
 
 class TestJumps:
@@ -781,8 +783,8 @@ class TestJumps:
         assert isinstance(following, PricedLine)
         assert following.market_cap == 1000 * Decimal("26.3")
         assert following.accepted.flags == ("previous_close_odd",)
-        assert following.evidence.yesterday is not None
-        assert following.evidence.yesterday.session == YESTERDAY
+        assert following.inputs.yesterday is not None
+        assert following.inputs.yesterday.session == YESTERDAY
 
     @pytest.mark.parametrize("close", [12.57, 30.2, 41.5])
     def test_a_fall_by_a_ratio_of_its_own_is_priced_and_flagged(self, book: Book, close: float) -> None:
@@ -901,11 +903,11 @@ class TestTelling:
         if answer:
             book.keep("AAA", DAY, **answer)
 
-        assert InputReader(book).tell(line, DAY) is None
+        assert open_inputs(book).observations.observe(line, DAY) is None
 
     def test_an_accepted_count_comes_with_the_answers_that_it_rests_on(self, book: Book, line: Line) -> None:
         keep_told(book, DAY, 100)
-        told = InputReader(book).tell(line, DAY)
+        told = open_inputs(book).observations.observe(line, DAY)
 
         assert told is not None
         assert told.accepted is not None
@@ -916,7 +918,7 @@ class TestTelling:
         book.keep_bars(AAA=10)
         book.keep_bars(YESTERDAY, AAA=9)
         book.keep_details("AAA", weighted_shares_outstanding=100, market_cap=900)
-        told = InputReader(book).tell(line, DAY)
+        told = open_inputs(book).observations.observe(line, DAY)
 
         assert told is not None
         assert told.accepted is not None
@@ -932,7 +934,7 @@ class TestTelling:
         else:
             keep_told(book, DAY, None if how == "no count" else 100, cik=OTHER)
         ciks = frozenset({OTHER} if how == "no count" else {APPLE})
-        told = InputReader(book).tell(make.line("AAA", ciks=ciks), DAY)
+        told = open_inputs(book).observations.observe(make.line("AAA", ciks=ciks), DAY)
 
         assert told is not None
         assert told.accepted is None
@@ -985,7 +987,7 @@ class TestBetweenTwoSessions:
         keep_told(book, LAST_END, 102)
         counts = {}
         for day in list_sessions(FIRST_END, LAST_END):
-            told = InputReader(book).find_between(line, day)
+            told = open_inputs(book).observations.find_between(line, day)
             counts[day] = told and told.accepted and told.accepted.count
 
         assert [day for day, count in counts.items() if count is not None] == [
@@ -998,7 +1000,7 @@ class TestBetweenTwoSessions:
         keep_told(book, date(2024, 12, 5), None)
         keep_told(book, LAST_END, 100)
 
-        assert InputReader(book).find_between(line, DAY) is None
+        assert open_inputs(book).observations.find_between(line, DAY) is None
 
     def test_two_sources_never_agree(self, book: Book, line: Line) -> None:
         book.keep_bars(AAA=10)
@@ -1012,18 +1014,18 @@ class TestBetweenTwoSessions:
         keep_told(book, LAST_END, 100)
         book.keep_bars(LAST_END, "simulated", AAA=10)
 
-        assert InputReader(book).find_between(line, DAY) is None
+        assert open_inputs(book).observations.find_between(line, DAY) is None
 
     def test_the_same_number_from_another_field_is_no_agreement(self, book: Book, line: Line) -> None:
         keep_told(book, FIRST_END, 100)
         keep_told(book, LAST_END, 100, market_cap=None)
-        found = [InputReader(book).tell(line, day) for day in (FIRST_END, LAST_END)]
+        found = [open_inputs(book).observations.observe(line, day) for day in (FIRST_END, LAST_END)]
 
         assert [told and told.accepted and told.accepted.origin for told in found] == [
             Origin.WEIGHTED,
             Origin.WEIGHTED_ALONE,
         ]
-        assert InputReader(book).find_between(line, DAY) is None
+        assert open_inputs(book).observations.find_between(line, DAY) is None
 
     @pytest.mark.parametrize("day", list_sessions(date(2022, 6, 1), date(2022, 6, 29)))
     def test_a_line_is_asked_about_by_the_symbol_of_each_end(self, book: Book, day: date) -> None:
@@ -1032,7 +1034,7 @@ class TestBetweenTwoSessions:
         book.keep_bars(day, **{meta.symbol: 190})
         keep_told(book, date(2022, 5, 31), 2_706_000_000, "FB")
         keep_told(book, date(2022, 6, 30), 2_706_000_000, "META")
-        between = InputReader(book).read_own(day, meta).between
+        between = open_inputs(book).read_own(day, meta).between
 
         assert between is not None
         assert between.count == 2_706_000_000
@@ -1047,14 +1049,16 @@ class TestBetweenTwoSessions:
         keep_told(book, earlier, 100)
         keep_told(book, later, 100)
 
-        assert [InputReader(book).find_between(line, day) for day in list_sessions(FIRST_END, LAST_END)] == [None] * 22
+        assert [
+            open_inputs(book).observations.find_between(line, day) for day in list_sessions(FIRST_END, LAST_END)
+        ] == [None] * 22
 
     def test_a_months_last_session_lies_in_its_own_month(self, book: Book, line: Line) -> None:
         """Whoever builds December needs it as yesterday; it is told by its own answer, or by November's."""
         keep_told(book, date(2024, 11, 27), 100)
         keep_told(book, date(2024, 12, 2), 100)
 
-        assert InputReader(book).find_between(line, FIRST_END) is None
+        assert open_inputs(book).observations.find_between(line, FIRST_END) is None
 
     def test_a_sessions_own_completed_answer_wins(self, book: Book, line: Line) -> None:
         keep_told(book, FIRST_END, 100)
@@ -1095,7 +1099,7 @@ class TestBetweenTwoSessions:
         book.keep("AAA", YESTERDAY, status=None, error="timed out")
         keep_told(book, FIRST_END, 100)
         keep_told(book, LAST_END, 100)
-        told = InputReader(book).find_between(line, DAY)
+        told = open_inputs(book).observations.find_between(line, DAY)
 
         assert told is not None
         assert told.session == FIRST_END
@@ -1106,7 +1110,7 @@ class TestBetweenTwoSessions:
         keep_told(book, LAST_END, 100)
         late = TOLD_AT.replace(year=2025)
         book.said["AAA", FIRST_END] = replace(book.said["AAA", FIRST_END], time=late)
-        told = InputReader(book).find_between(line, DAY)
+        told = open_inputs(book).observations.find_between(line, DAY)
 
         assert told is not None
         assert told.time == late
@@ -1133,17 +1137,17 @@ class TestLikelyDays:
 
     def test_they_stand_on_both_sides_of_a_split(self) -> None:
         (nvidia,) = [line for line in list_lines(date(2024, 6, 10)) if line.ticker == "NVDA"]
-        likely = InputReader(Book()).list_likely(date(2024, 6, 3), nvidia, self.DAYS)
+        likely = open_inputs(Book()).observations.list_likely(date(2024, 6, 3), nvidia, self.DAYS)
 
         assert sorted(likely) == [date(2024, 6, 7), date(2024, 6, 10)]
 
     def test_a_company_without_a_split_has_none(self, line: Line) -> None:
-        assert InputReader(Book()).list_likely(date(2024, 6, 3), line, self.DAYS) == frozenset()
+        assert open_inputs(Book()).observations.list_likely(date(2024, 6, 3), line, self.DAYS) == frozenset()
 
     def test_they_stand_on_both_sides_of_the_day_on_which_counts_thaw(self, line: Line) -> None:
         days = list_sessions(*month_ends(date(2021, 11, 15)))
 
-        assert sorted(InputReader(Book()).list_likely(days[0], line, days)) == [days[0], days[1]]
+        assert sorted(open_inputs(Book()).observations.list_likely(days[0], line, days)) == [days[0], days[1]]
 
     def test_a_change_before_or_after_the_days_makes_none_of_them_likely(self, book: Book, line: Line) -> None:
         for day in (self.DAYS[0], date(2024, 7, 1)):
@@ -1151,4 +1155,4 @@ class TestLikelyDays:
                 date(2024, 6, 3),
                 {"ticker": "AAA", "execution_date": day.isoformat(), "split_from": 1, "split_to": 2},
             )
-            assert InputReader(book).list_likely(date(2024, 6, 3), line, self.DAYS) == frozenset()
+            assert open_inputs(book).observations.list_likely(date(2024, 6, 3), line, self.DAYS) == frozenset()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mag7.market.input_reader import Observation, agree
+from mag7.market.observation import Observation, agree
 from mag7.market.search import choose_sessions, count_steps, list_gaps
 from mag7.market.shares import AcceptedCount, Origin
 from mag7.polygon.answers import Answer

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from mag7.index.constituents import list_lines
 from mag7.market.caps import FailedLine, PricedLine, price_line
 from mag7.market.document import encode_document, write_document
-from mag7.market.input_reader import InputReader
+from mag7.market.input_reader import open_inputs
 from mag7.polygon.answers import AnswerStore
 from mag7.polygon.collect import Call, grouped_daily, ticker_details
 from mag7.polygon.errors import (
@@ -446,7 +446,7 @@ class TestSessionsAroundThatDisagree:
         keep_bars(answers, AAA=10)
         provider.say(ticker_details("AAA", DAY), details_body("AAA", weighted_shares_outstanding=121, market_cap=1210))
         collect.collect_look_back(window, Asking.MISSING)
-        (evidence,) = InputReader(AnswerBook(answers)).read_lines(DAY, [make_line("AAA")])
+        (evidence,) = open_inputs(AnswerBook(answers)).read_lines(DAY, [make_line("AAA")])
 
         assert provider.take_asked() == [("AAA", "2024-12-13")]
         assert price_line(evidence).accepted.count == 121  # type: ignore[union-attr]
@@ -550,7 +550,7 @@ class TestLookBackThatCannotBeHad:
         for symbol, count in (("AAA", 1000), ("BBB", 1648)):
             provider.say(ticker_details(symbol, later), details_body(symbol, weighted_shares_outstanding=count))
         collect.collect_look_back(window, Asking.MISSING)
-        reader = InputReader(AnswerBook(answers))
+        reader = open_inputs(AnswerBook(answers))
         lines = [price_line(reader.read_line(DAY, make_line(ticker))) for ticker in ("AAA", "BBB")]
 
         assert provider.take_asked() == [
@@ -572,7 +572,7 @@ class TestLookBackThatCannotBeHad:
             path = grouped_daily(day).path
             provider.errors[path] = PlanRefusedError(path, 'HTTP 403 "not in your plan"', status=403)
         collect.collect_look_back(window, Asking.MISSING)
-        (evidence,) = InputReader(AnswerBook(answers)).read_lines(DAY, [make_line("NEW")])
+        (evidence,) = open_inputs(AnswerBook(answers)).read_lines(DAY, [make_line("NEW")])
         failed = price_line(evidence)
 
         assert provider.take_asked() == [("bars", day) for day in LOOK_BACK_DAYS]
@@ -587,7 +587,7 @@ class TestLookBackThatCannotBeHad:
         keep_bars(answers, AAA=10)
         keep_details(answers, "AAA", weighted_shares_outstanding=100, market_cap=900)
         collect.collect_look_back(window, Asking.MISSING)
-        (evidence,) = InputReader(AnswerBook(answers)).read_lines(DAY, [make_line("AAA")])
+        (evidence,) = open_inputs(AnswerBook(answers)).read_lines(DAY, [make_line("AAA")])
         priced = price_line(evidence)
 
         assert provider.take_asked() == []
@@ -624,7 +624,7 @@ class TestLookBackThatCannotBeHad:
 
 
 def look_back_of(answers: AnswerStore) -> tuple[date, int] | None:
-    (evidence,) = InputReader(AnswerBook(answers)).read_lines(DAY, [make_line("NEW")])
+    (evidence,) = open_inputs(AnswerBook(answers)).read_lines(DAY, [make_line("NEW")])
     return None if evidence.look_back is None else (evidence.look_back.session, evidence.look_back.count)
 
 
@@ -674,7 +674,7 @@ class World:
             for batch in collect.plan_batches(window, Asking.MISSING):
                 collect.collect_details(batch, Asking.MISSING)
             collect.collect_look_back(window, Asking.MISSING)
-            figures = compute_session(collector.open_reader(AnswerBook(store), read_settings()), DAY)
+            figures = compute_session(open_inputs(AnswerBook(store), read_settings().counts_frozen_before), DAY)
         document = write_document(figures, "polygon", max(answer.time for answer in figures.answers))
         for line in document["constituents"]:
             assert line.pop("answers")

@@ -12,7 +12,7 @@ from mag7.lake.keys import document_key, pending_key
 from mag7.lake.objects import ObjectStore
 from mag7.market.caps import PricedLine, price_line
 from mag7.market.document import compute_figures, encode_document, write_document
-from mag7.market.input_reader import InputReader
+from mag7.market.input_reader import open_inputs
 from mag7.market.shares import Origin
 from mag7.polygon.answers import AnswerStore
 from mag7.polygon.collect import grouped_daily, ticker_details
@@ -61,7 +61,7 @@ class TestCollect:
         collect_corrections(window, wanted=True)
 
         assert provider.take_asked() == [("bars", "2024-12-12"), ("XOM", "2024-12-12"), ("bars", "2024-12-10")]
-        priced = price_line(InputReader(AnswerBook(answers)).read_own(DAY, Make().line("XOM")))
+        priced = price_line(open_inputs(AnswerBook(answers)).read_own(DAY, Make().line("XOM")))
         assert isinstance(priced, PricedLine)
         assert (priced.market_cap, priced.accepted.origin) == (50 * 106, Origin.WEIGHTED)
 
