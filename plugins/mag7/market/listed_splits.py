@@ -62,8 +62,11 @@ class Market:
 
     def close_step(self, day: date) -> Fraction | None:
         """Return how many shares of ``day`` one of the session before would be by the closes; None: not known."""
-        before = self.close(previous_session(day))
-        after = self.close(session_from(day))
+        return self.step_between(previous_session(day), session_from(day))
+
+    def step_between(self, earlier: date, later: date) -> Fraction | None:
+        """Return how many shares of one session one of an earlier one would be by the closes; None: not known."""
+        before, after = self.close(earlier), self.close(later)
         return None if before is None or after is None else Fraction(before) / Fraction(after)
 
 
@@ -109,17 +112,13 @@ def judge_listed(listed: Sequence[Split], facts: Sequence[Split], market: Market
     )
     clusters = group_listed([split for split in listed if is_telling(split)])
     days = sorted({split.execution_date for split in (*listed, *facts) if is_telling(split)})
-    held: list[Split] = []
-    refused = [*small]
-    late: list[Split] = []
-    clashes: list[str] = []
-    for cluster in clusters:
-        found = _judge_cluster(cluster, _read_count_step(cluster, days, market), market)
-        held += found.held
-        refused += found.refused
-        late += found.late
-        clashes += [found.clash] if found.clash else []
-    return Judgement(tuple(held), tuple(refused), clashes[0] if clashes else None, tuple(late))
+    found = [_judge_cluster(cluster, _read_count_step(cluster, days, market), market) for cluster in clusters]
+    return Judgement(
+        tuple(split for judgement in found for split in judgement.held),
+        (*small, *(refused for judgement in found for refused in judgement.refused)),
+        next((judgement.clash for judgement in found if judgement.clash), None),
+        tuple(split for judgement in found for split in judgement.late),
+    )
 
 
 def group_listed(listed: Iterable[Split]) -> list[tuple[Split, ...]]:
@@ -230,24 +229,18 @@ def _find_nearby(split: Split, market: Market) -> Split | None:
     if split.execution_date <= market.session:
         end = min(end, market.session)
     days = list_sessions(previous_session(split.execution_date, NEARBY_SESSIONS + 1), end)
-    closes = {day: market.close(day) for day in (days[0], days[-1])}
     first, last = 0, len(days) - 1
-
-    def step(one: int, other: int) -> Fraction | None:
-        before = closes.setdefault(days[one], market.close(days[one]))
-        after = closes.setdefault(days[other], market.close(days[other]))
-        return None if before is None or after is None else Fraction(before) / Fraction(after)
-
     while last - first > 1:
         middle = (first + last) // 2
-        whole, early = step(first, last), step(first, middle)
+        whole = market.step_between(days[first], days[last])
+        early = market.step_between(days[first], days[middle])
         if whole is None or early is None or not fits(whole, split.factor, CLOSE_TOLERANCE):
             return None
         if gap(early, split.factor) < gap(early, Fraction(1)):
             last = middle
         else:
             first = middle
-    moved = step(first, last)
+    moved = market.step_between(days[first], days[last])
     if moved is None or not fits(moved, split.factor, CLOSE_TOLERANCE):
         return None
     return replace(split, execution_date=days[last])

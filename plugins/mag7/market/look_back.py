@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
 
 from mag7.index.constituents import Line
@@ -16,20 +17,14 @@ from mag7.market.split_basis_reader import SplitBasisReader
 from mag7.sessions import previous_session
 
 
+@dataclass(frozen=True)
 class LookBackReader:
     """Reads lines' counts of earlier sessions, on the split basis of those."""
 
-    def __init__(
-        self,
-        responses: ResponseReader,
-        splits: ListedSplitReader,
-        split_basis: SplitBasisReader,
-        observations: ObservationReader,
-    ) -> None:
-        self._responses = responses
-        self._splits = splits
-        self._split_basis = split_basis
-        self._observations = observations
+    _responses: ResponseReader
+    _splits: ListedSplitReader
+    _split_basis: SplitBasisReader
+    _observations: ObservationReader
 
     def find(self, session: date, line: Line) -> LookBack | str:
         """Take a line's count from the first of the LOOK_BACK_SESSIONS that has one, or say why none has."""
@@ -50,7 +45,7 @@ class LookBackReader:
             return failure
         if symbol not in closes:
             return self._responses.bars(day)[0].unusable.get(symbol, f"no bar for {symbol} on {day}")
-        asked = self._responses.asked_details(line, day)
+        asked = self._responses.stored.details(symbol, day) is not None
         observed = (self._observations.observe if asked else self._observations.find_between)(line, day)
         if observed is None or observed.accepted is None:
             failure = observed.failure if observed else self._responses.details(line, day)[1]

@@ -75,10 +75,6 @@ class ResponseReader:
         """Whether the provider's counts of a day are a later date's."""
         return day < self.frozen_before
 
-    def asked_details(self, line: Line, day: date) -> bool:
-        """Whether the provider was asked for a line's details on a day."""
-        return self.stored.details(symbol_on(line.ticker, day), day) is not None
-
     def list_splits(self, session: date) -> tuple[SplitTable, date]:
         """Join the project's splits with the provider's list, unjudged; and say when it was given."""
         pages = tuple(self.stored.splits(session) or ())

@@ -191,8 +191,9 @@ def _judge_splits(count: int, inputs: SplitBasisInputs) -> tuple[list[Split], li
         elif comes_late(settled, item, later):
             lagging.append(item.split)
         else:
+            known = f"{item.before:,} before it" if item.after is None else f"{item.after:,} after it"
             raise CountWrongError(
-                f"the count {count:,} still stands on the basis before the split {item.split} ({_say_counts(item)}); "
+                f"the count {count:,} still stands on the basis before the split {item.split} ({known}); "
                 "it is not repaired: run the session with collect_again once the provider has mended it"
             )
     return [item.split for item in later[:standing]], lagging, doubtful
@@ -265,12 +266,6 @@ def fits(step: Fraction, factor: Fraction, tolerance: Fraction) -> bool:
 def gap(count: Fraction, other: Fraction | int) -> Fraction:
     """Return the larger of two counts or ratios over the smaller."""
     return max(count / other, other / count)
-
-
-def _say_counts(item: SplitCounts) -> str:
-    if item.after is not None:
-        return f"{item.after:,} after it"
-    return f"{item.before:,} before it"
 
 
 def _flag_reference(reference: ReferenceCount, session: date) -> tuple[str, ...]:

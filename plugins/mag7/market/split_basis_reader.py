@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
 from fractions import Fraction
+from functools import lru_cache
+from typing import Final
 
 from mag7.index.constituents import Line, main_ticker
 from mag7.index.seven import seven_issuers
 from mag7.index.share_counts import find_reference
 from mag7.index.splits import Split, SplitTable, find_main_line
 from mag7.index.symbols import symbol_on
+from mag7.market.jumps import USUAL_TOLERANCE, find_usual, is_continuous
 from mag7.market.listed_split_reader import ListedSplitReader
 from mag7.market.response_reader import ResponseReader
 from mag7.market.split_basis import (
@@ -25,9 +28,12 @@ from mag7.market.split_basis import (
     probe_sessions,
     session_from,
 )
-from mag7.market.unlisted_splits import UnlistedSplitReader
 from mag7.polygon.answers import Answer
-from mag7.sessions import previous_session
+from mag7.sessions import list_sessions, month_ends, next_session, previous_session
+
+DAYS_CACHED: Final = 64
+LEAST_MOVE: Final = 1.4
+"""Closes that moved by less are not looked at: the smallest usual split is 3 for 2."""
 
 
 class SplitBasisReader:
@@ -39,7 +45,7 @@ class SplitBasisReader:
     def __init__(self, responses: ResponseReader, splits: ListedSplitReader) -> None:
         self._responses = responses
         self._splits = splits
-        self._unlisted = UnlistedSplitReader(responses)
+        self._list_moves = lru_cache(maxsize=DAYS_CACHED)(self._find_moves)
 
     def read(
         self, session: date, day: date, line: Line, observed_at: datetime | None
@@ -63,7 +69,7 @@ class SplitBasisReader:
         refused = tuple(item for item in table.refused.get(issuer, ()) if item.split.execution_date > first)
         if splits or refused:
             answers += [*judged.answers.get(issuer, ()), *(self._responses.stored.splits(session) or ())]
-        unlisted = self._unlisted.find(day, line, table) if self._responses.is_frozen(day) else None
+        unlisted = self._find_unlisted_split(day, line, table) if self._responses.is_frozen(day) else None
         inputs = SplitBasisInputs(
             day,
             tuple(splits),
@@ -112,6 +118,41 @@ class SplitBasisReader:
         if before is None or after is None:
             return None, []
         return Fraction(before) / Fraction(after), [earlier, later]
+
+    def _find_unlisted_split(self, session: date, line: Line, table: SplitTable) -> str | None:
+        """Say why a count that is a later date's may stand on a split that no list has; None where nothing shows one.
+
+        That is where the close moves by a usual split ratio later in the month, and stays there.
+        """
+        known = {split.execution_date for split in table.of(line.issuer)}
+        _, last = month_ends(session)
+        for day in list_sessions(next_session(session), last):
+            usual = self._list_moves(day).get(symbol_on(line.ticker, day))
+            if usual is None or day in known:
+                continue
+            own, now, later = (self._responses.read_close(line, at)[0] for at in (session, day, next_session(day)))
+            after = later or now
+            if own is not None and after is not None and is_continuous(Fraction(own) / Fraction(after) / usual):
+                return (
+                    f"on {day} the close moves as in a split of {usual.numerator} for {usual.denominator} which no list"
+                    " has, and the count is a later date's, which may stand on it already: add the split to"
+                    " include/data/splits.csv (with the ratio 1 for 1 where nothing was split), then rebuild"
+                )
+        return None
+
+    def _find_moves(self, day: date) -> Mapping[str, Fraction]:
+        """Find the symbols whose close moved by a usual split ratio on a session, and how many shares one became."""
+        before, after = self._responses.closes(previous_session(day))[0], self._responses.closes(day)[0]
+        found: dict[str, Fraction] = {}
+        for symbol, close in after.items():
+            # Most closes hardly move: floats are enough to see that.
+            if symbol not in before or 1 / LEAST_MOVE < float(close) / float(before[symbol]) < LEAST_MOVE:
+                continue
+            ratio = Fraction(close) / Fraction(before[symbol])
+            usual = find_usual(ratio, USUAL_TOLERANCE)
+            if usual is not None:
+                found[symbol] = usual if ratio < 1 else 1 / usual
+        return found
 
     def _probe(self, line: Line, day: date) -> tuple[int | None, Answer | None]:
         """Read the whole company's count on a day, good enough to tell a split by, and the answer that it is from."""

@@ -19,7 +19,7 @@ from mag7.index.tables import FactTable
 from mag7.market.caps import FailedLine, PricedLine, price_line
 from mag7.market.input_reader import open_inputs
 from mag7.market.inputs import LineInputs, LookBack
-from mag7.market.lasting import LASTING_SESSIONS
+from mag7.market.jump_reader import LASTING_SESSIONS
 from mag7.market.observation import Observation, agree
 from mag7.market.response_reader import LOOK_BACK_SESSIONS
 from mag7.market.shares import Origin
