@@ -288,7 +288,7 @@ class TestFieldNumbers:
     def test_the_cik_of_that_day_prices_exxon_mobil_and_blackrock(self) -> None:
         market = Bent()
         market.bends["XOM", None] = lambda content: content["results"].update(cik="0000034088")
-        figures = compute_session(EvidenceReader(market), self.SESSION)
+        figures = compute_session(open_inputs(market), self.SESSION)
 
         assert figures.failed == []
         assert round(figures.concentration.mag7_pct_of_sp500, 2) == Decimal("24.96")
@@ -304,7 +304,7 @@ class TestFieldNumbers:
 
         market = Bent()
         market.bends["BRK.B", None] = forget
-        figures = compute_session(EvidenceReader(market), self.SESSION)
+        figures = compute_session(open_inputs(market), self.SESSION)
 
         (refusal,) = judge_coverage(figures, Settings())
         assert refusal.startswith("BRK.B (")
