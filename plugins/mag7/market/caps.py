@@ -92,7 +92,7 @@ def _accept(inputs: LineInputs, bar: DailyBar) -> AcceptedCount:
         own = _accept_own(inputs, bar)
     except CountUnavailableError as unavailable:
         return _accept_look_back(inputs, bar, str(unavailable))
-    return own if inputs.basis is None else settle_split_basis(own, inputs.basis)
+    return own if inputs.split_basis is None else settle_split_basis(own, inputs.split_basis)
 
 
 def _accept_own(inputs: LineInputs, bar: DailyBar) -> AcceptedCount:
@@ -116,10 +116,10 @@ def _accept_look_back(inputs: LineInputs, bar: DailyBar, reason: str) -> Accepte
         )
     flags = ("look_back", f"count_of_{back.session.isoformat()}", *((FROZEN,) if back.frozen else ()))
     accepted = AcceptedCount(round(back.expected_count), Origin.LOOK_BACK, flags)
-    if inputs.basis is None:
+    if inputs.split_basis is None:
         return accepted
     # It was put on its basis as of its own day; splits since are in it.
-    return settle_split_basis(accepted, replace(inputs.basis, splits=()))
+    return settle_split_basis(accepted, replace(inputs.split_basis, splits=()))
 
 
 def _compare(own: AcceptedCount, inputs: LineInputs) -> AcceptedCount:

@@ -175,14 +175,14 @@ def measure_coverage(lines: Sequence[PricedLine | FailedLine]) -> Coverage:
 
 
 def _assume(failed: FailedLine) -> UnpricedCompany:
-    line, evidence = failed.line, failed.inputs
-    look_back = evidence.look_back or evidence.yesterday
+    line, inputs = failed.line, failed.inputs
+    look_back = inputs.look_back or inputs.yesterday
     cap: Decimal | None = None
     basis = "nothing"
     if look_back is not None:
         cap, basis = look_back.market_cap, f"cap of {look_back.session}"
-    elif evidence.last_known is not None:
-        cap, basis = evidence.last_known.market_cap, evidence.last_known.basis
+    elif inputs.last_known is not None:
+        cap, basis = inputs.last_known.market_cap, inputs.last_known.basis
     return UnpricedCompany(line.issuer, line.ticker, line.company, cap, basis)
 
 

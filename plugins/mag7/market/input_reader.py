@@ -104,7 +104,7 @@ class InputReader:
         elif details is not None and bar is not None:
             previous_close, earlier = self.observations.read_previous_close(line, session, details, bar.close)
             answers.append(earlier)
-        basis, basis_answers = self.split_basis.read(session, session, line, observed_at)
+        split_basis, basis_answers = self.split_basis.read(session, session, line, observed_at)
         return LineInputs(
             line,
             details,
@@ -113,7 +113,7 @@ class InputReader:
             bar_failure,
             previous_close=previous_close,
             answers=join_answers(answers, basis_answers),
-            basis=basis,
+            split_basis=split_basis,
             between=None if between is None else between.accepted,
             frozen=self.responses.is_frozen(session),
             issuer_unconfirmed=details is not None and not has_own_identifier(line, details),

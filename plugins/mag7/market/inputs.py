@@ -74,7 +74,7 @@ class LineInputs:
     look_back: LookBack | None = None
     look_back_failure: str | None = None
     answers: tuple[Answer, ...] = ()
-    basis: SplitBasisInputs | None = None
+    split_basis: SplitBasisInputs | None = None
     yesterday: LookBack | None = None
     frozen: bool = False
     between: AcceptedCount | None = None

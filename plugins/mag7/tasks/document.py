@@ -94,11 +94,11 @@ def compute_session(reader: InputReader, session: date, store: ObjectStore | Non
     their last published one.
     """
     lines, splits = list_lines(session), reader.splits.table(session)
-    evidence = reader.read_lines(session, lines)
+    inputs = reader.read_lines(session, lines)
     if store is not None:
-        evidence = add_last_known(store, session, evidence, splits)
+        inputs = add_last_known(store, session, inputs, splits)
     outside = reader.read_lines(session, list_seven_outside(session, lines))
-    return compute_figures(session, evidence, outside, splits)
+    return compute_figures(session, inputs, outside, splits)
 
 
 def write_session(figures: SessionFigures) -> Document:

@@ -22,27 +22,27 @@ SESSIONS_AWAY: Final = 63
 
 
 def add_last_known(
-    store: ObjectStore, session: date, evidence: Sequence[LineInputs], splits: SplitTable
+    store: ObjectStore, session: date, inputs: Sequence[LineInputs], splits: SplitTable
 ) -> list[LineInputs]:
-    """Return the evidence, with the last published cap of each company of which nothing else is known.
+    """Return the inputs, with the last published cap of each company of which nothing else is known.
 
     The newest document published before the session says it, else the oldest one after it; each passes on what the
     one before it knew.
     """
-    unknown = [item for item in evidence if _is_unknown(item)]
+    unknown = [item for item in inputs if _is_unknown(item)]
     if not unknown:
-        return list(evidence)
-    document = _read_nearest(store, session, {answer.source for item in evidence for answer in item.answers})
+        return list(inputs)
+    document = _read_nearest(store, session, {answer.source for item in inputs for answer in item.answers})
     if document is None:
-        return list(evidence)
+        return list(inputs)
     found = {item.line.ticker: _find_cap(document, session, item, splits) for item in unknown}
-    return [replace(item, last_known=found.get(item.line.ticker)) for item in evidence]
+    return [replace(item, last_known=found.get(item.line.ticker)) for item in inputs]
 
 
-def _is_unknown(evidence: LineInputs) -> bool:
-    if not evidence.line.main_line or evidence.look_back is not None or evidence.yesterday is not None:
+def _is_unknown(inputs: LineInputs) -> bool:
+    if not inputs.line.main_line or inputs.look_back is not None or inputs.yesterday is not None:
         return False
-    return isinstance(price_line(evidence), FailedLine)
+    return isinstance(price_line(inputs), FailedLine)
 
 
 def _read_nearest(store: ObjectStore, session: date, sources: set[str]) -> Document | None:
@@ -58,15 +58,15 @@ def _read_nearest(store: ObjectStore, session: date, sources: set[str]) -> Docum
     return None
 
 
-def _find_cap(document: Document, session: date, evidence: LineInputs, splits: SplitTable) -> LastKnownCap | None:
-    line, day = evidence.line, date.fromisoformat(document["trading_date"])
+def _find_cap(document: Document, session: date, inputs: LineInputs, splits: SplitTable) -> LastKnownCap | None:
+    line, day = inputs.line, date.fromisoformat(document["trading_date"])
     published = _find(document["constituents"], "ticker", line.ticker)
     if published is not None and published["market_cap"] is not None:
-        if evidence.bar is None:
+        if inputs.bar is None:
             return LastKnownCap(Decimal(str(published["market_cap"])), f"published cap of {day}")
         count = published["share_count"] * splits.factor_between(line.issuer, day, session)
         count /= splits.factor_between(line.issuer, session, day)
-        return LastKnownCap(evidence.bar.close * round(count), f"close x published share count of {day}")
+        return LastKnownCap(inputs.bar.close * round(count), f"close x published share count of {day}")
     assumed = _find(document.get("coverage", {}).get("unpriced", []), "issuer", line.issuer)
     if assumed is None or assumed["assumed_market_cap"] is None or assumed["basis"] == "mean":
         return None

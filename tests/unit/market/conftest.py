@@ -1,4 +1,4 @@
-"""Small builders of lines, answers and evidence; every value that a test is about is written in the test."""
+"""Small builders of lines, answers and inputs; every value that a test is about is written in the test."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Make:
         price = Decimal(close)
         return DailyBar(ticker, price, price, price, price, Decimal("1000.4"), price, 1734123600000)
 
-    def evidence(self, line: Line, count: int | None, close: str | None, **changes: Any) -> LineInputs:
+    def inputs(self, line: Line, count: int | None, close: str | None, **changes: Any) -> LineInputs:
         """A line whose weighted count and market_cap agree, today and yesterday; None for a count or close: none."""
         bar = None if close is None else self.bar(line.symbol, close)
         details = None

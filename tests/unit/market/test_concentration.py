@@ -28,15 +28,15 @@ DAY = date(2024, 12, 12)
 
 
 def priced(ticker: str, cap: int, **line: object) -> PricedLine:
-    found = price_line(MAKE.evidence(MAKE.line(ticker, **line), cap, "1"))
+    found = price_line(MAKE.inputs(MAKE.line(ticker, **line), cap, "1"))
     assert isinstance(found, PricedLine)
     return found
 
 
 def failed(ticker: str, look_back: LookBack | None = None, **changes: object) -> FailedLine:
     changes = {"bar_failure": "no bar", **changes}
-    evidence = MAKE.evidence(MAKE.line(ticker), None, None, look_back=look_back, **changes)
-    found = price_line(evidence)
+    inputs = MAKE.inputs(MAKE.line(ticker), None, None, look_back=look_back, **changes)
+    found = price_line(inputs)
     assert isinstance(found, FailedLine)
     return found
 

@@ -32,15 +32,15 @@ def document() -> Document:
     make = Make()
     basis = SplitBasisInputs(SESSION, (SplitCounts(TEN, after=24_530_000_000),))
     yesterday = LookBack(date(2024, 6, 6), 2_460_000_000, Decimal("1209.98"))
-    nvda = make.evidence(make.line("NVDA"), 24_600_000_000, "1208.88", answers=ANSWERS)
+    nvda = make.inputs(make.line("NVDA"), 24_600_000_000, "1208.88", answers=ANSWERS)
     evidence = [
-        replace(nvda, basis=basis, yesterday=yesterday),
-        make.evidence(make.line("GOOGL", issuer="X-goog"), 12_441_000_000, "174.46"),
-        make.evidence(make.line("GOOG", issuer="X-goog", main_line=False), 12_441_000_000, "175.95"),
-        make.evidence(make.line("COR", symbol="ABC"), 200_000_000, "238.54"),
-        make.evidence(make.line("XOM"), None, "112.75", details_failure="HTTP 404"),
+        replace(nvda, split_basis=basis, yesterday=yesterday),
+        make.inputs(make.line("GOOGL", issuer="X-goog"), 12_441_000_000, "174.46"),
+        make.inputs(make.line("GOOG", issuer="X-goog", main_line=False), 12_441_000_000, "175.95"),
+        make.inputs(make.line("COR", symbol="ABC"), 200_000_000, "238.54"),
+        make.inputs(make.line("XOM"), None, "112.75", details_failure="HTTP 404"),
     ]
-    outside = [make.evidence(make.line("TSLA"), 3_189_000_000, "177.48")]
+    outside = [make.inputs(make.line("TSLA"), 3_189_000_000, "177.48")]
     return store(compute_figures(SESSION, evidence, outside))
 
 
@@ -98,7 +98,7 @@ def test_an_unknown_line_is_refused(document: Document) -> None:
 def test_a_count_looked_back_for_names_the_session() -> None:
     make = Make()
     back = LookBack(date(2024, 6, 6), 200, Decimal(10), factor=Fraction(1))
-    evidence = make.evidence(make.line("KO"), None, "10.5", look_back=back)
+    evidence = make.inputs(make.line("KO"), None, "10.5", look_back=back)
     document = store(compute_figures(SESSION, [evidence], []))
 
     text = explain_line(document, "KO")

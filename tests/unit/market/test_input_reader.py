@@ -108,8 +108,8 @@ def keys_of(found: LineInputs | LookBack) -> list[str | None]:
     return [answer.key for answer in found.answers]
 
 
-def count_of(evidence: LineInputs) -> int:
-    priced = price_line(evidence)
+def count_of(inputs: LineInputs) -> int:
+    priced = price_line(inputs)
     assert isinstance(priced, PricedLine), priced
     return priced.accepted.count
 
@@ -118,12 +118,12 @@ class TestOwnSession:
     def test_an_agreeing_answer_is_all_that_is_read(self, book: Book, line: Line) -> None:
         book.keep_bars(AAA=10)
         book.keep_details("AAA", weighted_shares_outstanding=100, market_cap=1000)
-        evidence = read(book, line)
+        inputs = read(book, line)
 
-        assert evidence.bar is not None
-        assert evidence.bar.close == Decimal(10)
-        assert (evidence.previous_close, evidence.look_back) == (None, None)
-        assert keys_of(evidence) == ["bars-2024-12-13", "details-AAA-2024-12-13"]
+        assert inputs.bar is not None
+        assert inputs.bar.close == Decimal(10)
+        assert (inputs.previous_close, inputs.look_back) == (None, None)
+        assert keys_of(inputs) == ["bars-2024-12-13", "details-AAA-2024-12-13"]
         assert {day for _, day in book.looked_up} == {DAY, YESTERDAY, previous_session(DAY, LASTING_SESSIONS)}
 
     @pytest.mark.parametrize(
@@ -142,9 +142,9 @@ class TestOwnSession:
         book.keep_bars(AAA=10)
         if answer:
             book.keep("AAA", DAY, **answer)
-        evidence = read(book, line)
+        inputs = read(book, line)
 
-        assert (evidence.details, evidence.details_failure) == (None, reason)
+        assert (inputs.details, inputs.details_failure) == (None, reason)
 
     def test_details_of_another_ticker_are_refused(self, book: Book, line: Line) -> None:
         book.keep_bars(AAA=10)
@@ -156,10 +156,10 @@ class TestOwnSession:
         line = make.line("AAPL", cik=APPLE, ciks=frozenset({APPLE}), company="Apple")
         book.keep_bars(AAPL=10)
         book.keep_details("AAPL", cik=MICROSOFT, weighted_shares_outstanding=100, market_cap=1000)
-        evidence = read(book, line)
+        inputs = read(book, line)
 
-        assert evidence.details is None
-        assert evidence.details_failure == (
+        assert inputs.details is None
+        assert inputs.details_failure == (
             f"the provider's AAPL on 2024-12-13 is another issuer (CIK {MICROSOFT} is that of another company of the"
             " table)"
         )
@@ -170,10 +170,10 @@ class TestOwnSession:
     ) -> None:
         book.keep_bars(AAPL=10)
         book.keep_details("AAPL", cik=theirs, weighted_shares_outstanding=100, market_cap=1000)
-        evidence = read(book, make.line("AAPL", ciks=frozenset({APPLE})))
+        inputs = read(book, make.line("AAPL", ciks=frozenset({APPLE})))
 
-        assert count_of(evidence) == 100
-        assert not evidence.issuer_unconfirmed
+        assert count_of(inputs) == 100
+        assert not inputs.issuer_unconfirmed
 
     def test_closes_that_are_missing_are_a_failure_of_every_line(self, book: Book, line: Line) -> None:
         book.keep_details("AAA", weighted_shares_outstanding=100, market_cap=1000)
@@ -213,11 +213,11 @@ class TestPreviousClose:
         book.keep_bars(AAA=10)
         book.keep_bars(YESTERDAY, AAA=9)
         book.keep_details("AAA", weighted_shares_outstanding=100, market_cap=900)
-        evidence = read(book, line)
+        inputs = read(book, line)
 
-        assert evidence.previous_close == Decimal(9)
-        assert count_of(evidence) == 100
-        assert keys_of(evidence)[-1] == "bars-2024-12-12"
+        assert inputs.previous_close == Decimal(9)
+        assert count_of(inputs) == 100
+        assert keys_of(inputs)[-1] == "bars-2024-12-12"
 
     def test_is_fridays_on_a_monday_and_skips_holidays(self, book: Book, line: Line) -> None:
         monday = date(2025, 1, 6)
@@ -233,11 +233,11 @@ class TestPreviousClose:
         book.keep_bars(day, META=184.00)
         book.keep_bars(before, FB=196.64, META=12.01)
         book.keep_details("META", day, weighted_shares_outstanding=2_700_000_000, market_cap=2_700_000_000 * 196.64)
-        evidence = read(book, make.line("META"), day)
+        inputs = read(book, make.line("META"), day)
 
-        assert evidence.previous_close == Decimal("196.64")
-        assert keys_of(evidence)[-1] == "bars-2022-06-08"
-        assert count_of(evidence) == 2_700_000_000
+        assert inputs.previous_close == Decimal("196.64")
+        assert keys_of(inputs)[-1] == "bars-2022-06-08"
+        assert count_of(inputs) == 2_700_000_000
 
     def test_that_cannot_be_had_is_flagged(self, book: Book, line: Line) -> None:
         book.keep_bars(AAA=10)
@@ -252,11 +252,11 @@ class TestPreviousClose:
         book.keep_bars(AAA=10)
         book.keep_bars(YESTERDAY, BBB=9)
         book.keep_details("AAA", weighted_shares_outstanding=100, market_cap=900)
-        evidence = read(book, line)
+        inputs = read(book, line)
 
-        assert evidence.previous_close is None
-        assert "bars-2024-12-12" not in keys_of(evidence)
-        assert count_of(evidence) == 90  # what is behind market_cap at the session's own close
+        assert inputs.previous_close is None
+        assert "bars-2024-12-12" not in keys_of(inputs)
+        assert count_of(inputs) == 90  # what is behind market_cap at the session's own close
 
 
 class TestLookBack:
@@ -290,13 +290,13 @@ class TestLookBack:
         book.keep("AAA", DAY, status=500, error="HTTP 500 after 5 tries")
         book.keep_bars(YESTERDAY, AAA=9)
         book.keep_details("AAA", YESTERDAY, weighted_shares_outstanding=100, market_cap=900)
-        evidence = read(book, line)
-        priced = price_line(evidence)
+        inputs = read(book, line)
+        priced = price_line(inputs)
 
         assert isinstance(priced, PricedLine)
         assert priced.market_cap == 1000
         assert priced.accepted.flags == ("look_back", "count_of_2024-12-12")
-        assert keys_of(evidence)[-2:] == ["bars-2024-12-12", "details-AAA-2024-12-12"]
+        assert keys_of(inputs)[-2:] == ["bars-2024-12-12", "details-AAA-2024-12-12"]
 
     def test_asks_an_earlier_session_by_its_own_symbol(self, book: Book, make: Make) -> None:
         day = date(2022, 6, 9)
@@ -440,7 +440,7 @@ class TestSplits:
         assert isinstance(failed, FailedLine)
         assert "an entry of the provider's list of splits cannot be used" in failed.reason
         assert "split_to is 0" in failed.reason
-        assert read(book, line, EVE).basis == SplitBasisInputs(EVE)
+        assert read(book, line, EVE).split_basis == SplitBasisInputs(EVE)
 
     def test_two_that_contradict_each_other_fail_their_company(self, book: Book) -> None:
         keep_cintas(book, 100_000_000)
@@ -469,8 +469,8 @@ class TestClaims:
         for day, count in zip(self.BESIDE, (1_094_000_000, 1_089_000_000), strict=True):
             book.keep_details("GE", day, weighted_shares_outstanding=count)
         self.keep_ge(book, self.SESSION, 1_099_000_000, 85.37)
-        evidence = read(book, member("GE", self.SESSION), self.SESSION)
-        priced = price_line(evidence)
+        inputs = read(book, member("GE", self.SESSION), self.SESSION)
+        priced = price_line(inputs)
 
         assert isinstance(priced, PricedLine)
         assert priced.market_cap == 1_099_000_000 * Decimal("85.37")
@@ -480,7 +480,7 @@ class TestClaims:
             "GE 1281 for 1000 on 2023-01-04 is not applied: the count was 1,094,000,000 on 2022-09-26 and 1,089,000,000"
             " on 2023-04-14"
         )
-        assert {"details-GE-2022-09-26", "details-GE-2023-04-14", "splits-2022-06-08"} <= {*keys_of(evidence)}
+        assert {"details-GE-2022-09-26", "details-GE-2023-04-14", "splits-2022-06-08"} <= {*keys_of(inputs)}
 
     @pytest.mark.parametrize("session", [date(2023, 1, 4), date(2023, 3, 1)])
     def test_soon_after_it_the_line_is_priced_and_flagged(self, book: Book, session: date) -> None:
@@ -530,14 +530,14 @@ class TestProbes:
         keep_cintas(book, told)
         book.keep_details("CTAS", AFTER, weighted_shares_outstanding=403_000_000)
         book.keep_details("CTAS", BEFORE, weighted_shares_outstanding=101_000_000)
-        evidence = read(book, member("CTAS"), EVE)
+        inputs = read(book, member("CTAS"), EVE)
 
-        assert count_of(evidence) == 100_000_000
-        assert keys_of(evidence) == [
+        assert count_of(inputs) == 100_000_000
+        assert keys_of(inputs) == [
             *("bars-2024-09-11", "details-CTAS-2024-09-11", "details-CTAS-2024-12-20"),
             *("details-CTAS-2024-06-04", "splits-2024-09-11"),
         ]
-        priced = price_line(evidence)
+        priced = price_line(inputs)
         assert isinstance(priced, PricedLine)
         assert ("divided_by_split" in priced.accepted.flags) is divided
 
@@ -552,10 +552,10 @@ class TestProbes:
         book.keep_details("CTAS", BEFORE, weighted_shares_outstanding=101_000_000)
         if after is not None:
             book.keep_details("CTAS", AFTER, **after)
-        evidence = read(book, member("CTAS"), EVE)
+        inputs = read(book, member("CTAS"), EVE)
 
-        assert count_of(evidence) == 100_000_000
-        assert keys_of(evidence)[2:] == ["details-CTAS-2024-06-04", "splits-2024-09-11"]
+        assert count_of(inputs) == 100_000_000
+        assert keys_of(inputs)[2:] == ["details-CTAS-2024-06-04", "splits-2024-09-11"]
 
     def test_without_either_the_count_is_used_and_flagged(self, book: Book) -> None:
         keep_cintas(book, 400_000_000)
@@ -617,11 +617,11 @@ class TestYesterdayOfItsOwnEvening:
             book.keep_bars(day, AAA=close)
         book.keep_details("AAA", weighted_shares_outstanding=100, market_cap=1300)
         book.keep_details("AAA", YESTERDAY, weighted_shares_outstanding=100, market_cap=800)
-        evidence = read(book, line)
+        inputs = read(book, line)
 
-        assert evidence.yesterday is not None
-        assert evidence.yesterday.count == 100  # 800 / 12 would be 67, which today's count cannot follow
-        priced = price_line(evidence)
+        assert inputs.yesterday is not None
+        assert inputs.yesterday.count == 100  # 800 / 12 would be 67, which today's count cannot follow
+        priced = price_line(inputs)
         assert isinstance(priced, PricedLine)
         assert priced.accepted.flags == ()
 
@@ -632,10 +632,10 @@ class TestYesterdayOfItsOwnEvening:
         book.keep_splits(DAY, ahead)
         book.keep_bars(CTAS=200)
         book.keep_details("CTAS", weighted_shares_outstanding=400, market_cap=80_000)
-        evidence = read(book, cintas)
+        inputs = read(book, cintas)
 
-        assert evidence.basis is not None
-        assert evidence.basis.splits == ()
+        assert inputs.split_basis is not None
+        assert inputs.split_basis.splits == ()
 
 
 class TestReusedSymbol:
@@ -658,9 +658,9 @@ class TestReusedSymbol:
         book.keep_details("META", day, type="ETF", weighted_shares_outstanding=28_400_000)
         book.keep_details("FB", day, type="CS", weighted_shares_outstanding=2_720_000_000)
 
-        evidence = read(book, member("META", day), day)
-        assert evidence.bar is not None
-        assert (evidence.bar.close, count_of(evidence)) == (Decimal("301.71"), 2_720_000_000)
+        inputs = read(book, member("META", day), day)
+        assert inputs.bar is not None
+        assert (inputs.bar.close, count_of(inputs)) == (Decimal("301.71"), 2_720_000_000)
 
     @pytest.mark.parametrize("kind", ["CS", "ADRC", None])
     def test_shares_are_the_companys(self, book: Book, line: Line, kind: str | None) -> None:
@@ -678,11 +678,11 @@ class TestYesterday:
 
     def test_is_compared_with(self, book: Book, line: Line) -> None:
         self.keep_both(book, 300, 100)
-        evidence = read(book, line)
-        failed = price_line(evidence)
+        inputs = read(book, line)
+        failed = price_line(inputs)
 
-        assert evidence.yesterday is not None
-        assert (evidence.yesterday.session, evidence.yesterday.count) == (YESTERDAY, 100)
+        assert inputs.yesterday is not None
+        assert (inputs.yesterday.session, inputs.yesterday.count) == (YESTERDAY, 100)
         assert isinstance(failed, FailedLine)
         assert "3 times as many, and no split is known that explains it" in failed.reason
 
@@ -690,10 +690,10 @@ class TestYesterday:
         self.keep_both(book, 300, 100)
         book.bars[YESTERDAY] = replace(book.bars[YESTERDAY], source="simulated")
         book.said["AAA", YESTERDAY] = replace(book.said["AAA", YESTERDAY], source="simulated")
-        evidence = read(book, line)
-        priced = price_line(evidence)
+        inputs = read(book, line)
+        priced = price_line(inputs)
 
-        assert evidence.yesterday is None
+        assert inputs.yesterday is None
         assert isinstance(priced, PricedLine)
         assert (priced.accepted.count, priced.accepted.flags) == (300, ("continuity_skipped",))
 
@@ -703,11 +703,11 @@ class TestYesterday:
         keep_cintas(book, 400_000_000, day, close=205)
         keep_cintas(book, 100_000_000, EVE)
         book.keep_details("CTAS", AFTER, weighted_shares_outstanding=403_000_000)
-        evidence = read(book, member("CTAS", day), day)
+        inputs = read(book, member("CTAS", day), day)
 
-        assert evidence.yesterday is not None
-        assert (evidence.yesterday.count, evidence.yesterday.factor) == (100_000_000, 4)
-        assert count_of(evidence) == 400_000_000
+        assert inputs.yesterday is not None
+        assert (inputs.yesterday.count, inputs.yesterday.factor) == (100_000_000, 4)
+        assert count_of(inputs) == 400_000_000
 
     @pytest.mark.parametrize(("day", "frozen"), [(date(2021, 10, 29), True), (date(2021, 11, 1), False)])
     def test_counts_are_frozen_before_a_date(self, book: Book, line: Line, day: date, frozen: bool) -> None:
@@ -947,18 +947,18 @@ class TestBetweenTwoSessions:
         book.keep_bars(AAA=12)
         keep_told(book, FIRST_END, 100, name="The Name Before")
         keep_told(book, LAST_END, 100, name="The Name After")
-        evidence = read(book, line)
-        priced = price_line(evidence)
+        inputs = read(book, line)
+        priced = price_line(inputs)
 
         assert isinstance(priced, PricedLine)
         assert (priced.accepted.count, priced.accepted.origin, priced.market_cap) == (100, Origin.WEIGHTED, 1200)
         assert priced.accepted.flags == ()
-        assert evidence.details is not None
-        assert (evidence.details.name, evidence.details_failure) == ("The Name Before", None)
+        assert inputs.details is not None
+        assert (inputs.details.name, inputs.details_failure) == ("The Name Before", None)
         # The provider's figure is another session's.
-        assert evidence.details.market_cap is not None
-        assert evidence.provider_market_cap is None
-        assert {key for key in keys_of(evidence) if "splits" not in str(key)} == {
+        assert inputs.details.market_cap is not None
+        assert inputs.provider_market_cap is None
+        assert {key for key in keys_of(inputs) if "splits" not in str(key)} == {
             "bars-2024-12-13",
             "details-AAA-2024-11-29",
             "bars-2024-11-29",
@@ -975,10 +975,10 @@ class TestBetweenTwoSessions:
         book.keep_bars(AAA=10)
         keep_told(book, FIRST_END, 100)
         keep_told(book, LAST_END, 101)
-        evidence = read(book, line)
+        inputs = read(book, line)
 
-        assert (evidence.between, evidence.details) == (None, None)
-        assert evidence.details_failure == "ticker details of AAA on 2024-12-13 were never asked for"
+        assert (inputs.between, inputs.details) == (None, None)
+        assert inputs.details_failure == "ticker details of AAA on 2024-12-13 were never asked for"
 
     def test_the_nearest_sessions_on_both_sides_say_it(self, book: Book, line: Line) -> None:
         keep_told(book, FIRST_END, 100)
@@ -1076,11 +1076,11 @@ class TestBetweenTwoSessions:
         keep_told(book, DAY, None)
         if how == "404":
             book.keep("AAA", DAY, status=404)
-        evidence = read(book, line)
+        inputs = read(book, line)
 
-        assert evidence.between is None
-        assert evidence.look_back is not None
-        assert evidence.look_back.session == YESTERDAY
+        assert inputs.between is None
+        assert inputs.look_back is not None
+        assert inputs.look_back.session == YESTERDAY
 
     def test_a_session_that_was_asked_in_vain_looks_back_instead(self, book: Book, line: Line) -> None:
         """What others are asked later must not change its figures."""
@@ -1089,11 +1089,11 @@ class TestBetweenTwoSessions:
         keep_told(book, LAST_END, 100)
         book.keep("AAA", DAY, status=500, error="HTTP 500 after 5 tries")
         keep_told(book, YESTERDAY, 100)
-        evidence = read(book, line)
+        inputs = read(book, line)
 
-        assert evidence.between is None
-        assert evidence.look_back is not None
-        assert evidence.look_back.session == YESTERDAY
+        assert inputs.between is None
+        assert inputs.look_back is not None
+        assert inputs.look_back.session == YESTERDAY
 
     def test_a_failed_answer_is_none_of_the_sessions_around_it(self, book: Book, line: Line) -> None:
         book.keep("AAA", YESTERDAY, status=None, error="timed out")

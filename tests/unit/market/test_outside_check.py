@@ -36,8 +36,8 @@ def fund() -> Holdings:
 @pytest.fixture(scope="module")
 def full(fund: Holdings) -> Concentration:
     """The figures by full caps of the day of the holdings, from the offline market's answers."""
-    evidence = open_inputs(MarketAnswers()).read_lines(fund.as_of, list_lines(fund.as_of))
-    return measure_concentration([price_line(line) for line in evidence], [])
+    inputs = open_inputs(MarketAnswers()).read_lines(fund.as_of, list_lines(fund.as_of))
+    return measure_concentration([price_line(line) for line in inputs], [])
 
 
 def weigh(fund: Holdings, issuers: set[str]) -> Decimal:

@@ -39,8 +39,8 @@ def settle(
             ReferenceCount("X-a", date(2021, 1, 31), reference, "a filing", "0001045810-21-000010"),
             Fraction(reference),
         )
-    evidence = SplitBasisInputs(session, splits, known, one_of_seven=seven)
-    return settle_split_basis(AcceptedCount(count, Origin.WEIGHTED), evidence)
+    inputs = SplitBasisInputs(session, splits, known, one_of_seven=seven)
+    return settle_split_basis(AcceptedCount(count, Origin.WEIGHTED), inputs)
 
 
 class TestLaterSplit:

@@ -446,10 +446,10 @@ class TestSessionsAroundThatDisagree:
         keep_bars(answers, AAA=10)
         provider.say(ticker_details("AAA", DAY), details_body("AAA", weighted_shares_outstanding=121, market_cap=1210))
         collect.collect_look_back(window, Asking.MISSING)
-        (evidence,) = open_inputs(AnswerBook(answers)).read_lines(DAY, [make_line("AAA")])
+        (inputs,) = open_inputs(AnswerBook(answers)).read_lines(DAY, [make_line("AAA")])
 
         assert provider.take_asked() == [("AAA", "2024-12-13")]
-        assert price_line(evidence).accepted.count == 121  # type: ignore[union-attr]
+        assert price_line(inputs).accepted.count == 121  # type: ignore[union-attr]
 
 
 class TestLookBackThatCannotBeHad:
@@ -572,8 +572,8 @@ class TestLookBackThatCannotBeHad:
             path = grouped_daily(day).path
             provider.errors[path] = PlanRefusedError(path, 'HTTP 403 "not in your plan"', status=403)
         collect.collect_look_back(window, Asking.MISSING)
-        (evidence,) = open_inputs(AnswerBook(answers)).read_lines(DAY, [make_line("NEW")])
-        failed = price_line(evidence)
+        (inputs,) = open_inputs(AnswerBook(answers)).read_lines(DAY, [make_line("NEW")])
+        failed = price_line(inputs)
 
         assert provider.take_asked() == [("bars", day) for day in LOOK_BACK_DAYS]
         assert isinstance(failed, FailedLine)
@@ -587,8 +587,8 @@ class TestLookBackThatCannotBeHad:
         keep_bars(answers, AAA=10)
         keep_details(answers, "AAA", weighted_shares_outstanding=100, market_cap=900)
         collect.collect_look_back(window, Asking.MISSING)
-        (evidence,) = open_inputs(AnswerBook(answers)).read_lines(DAY, [make_line("AAA")])
-        priced = price_line(evidence)
+        (inputs,) = open_inputs(AnswerBook(answers)).read_lines(DAY, [make_line("AAA")])
+        priced = price_line(inputs)
 
         assert provider.take_asked() == []
         assert isinstance(priced, PricedLine)
@@ -624,8 +624,8 @@ class TestLookBackThatCannotBeHad:
 
 
 def look_back_of(answers: AnswerStore) -> tuple[date, int] | None:
-    (evidence,) = open_inputs(AnswerBook(answers)).read_lines(DAY, [make_line("NEW")])
-    return None if evidence.look_back is None else (evidence.look_back.session, evidence.look_back.count)
+    (inputs,) = open_inputs(AnswerBook(answers)).read_lines(DAY, [make_line("NEW")])
+    return None if inputs.look_back is None else (inputs.look_back.session, inputs.look_back.count)
 
 
 class World:

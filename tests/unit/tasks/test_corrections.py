@@ -33,8 +33,8 @@ def published(store: ObjectStore, answers: AnswerStore) -> None:
     """Two published sessions of two lines; the closes that they were built from are kept."""
     make = Make()
     for day in (DAY, EARLIER):
-        evidence = [make.evidence(make.line("AAPL"), 100, "247.5"), make.evidence(make.line("XOM"), 50, "107.5")]
-        document = write_document(compute_figures(day, evidence, []), "polygon", LATER)
+        inputs = [make.inputs(make.line("AAPL"), 100, "247.5"), make.inputs(make.line("XOM"), 50, "107.5")]
+        document = write_document(compute_figures(day, inputs, []), "polygon", LATER)
         bar = document["companies"]["AAPL"]["trading_data"]
         bar |= {f"{name}_price": bar["close_price"] for name in ("open", "high", "low")} | {"vwap": None}
         store.put(document_key(day), encode_document(document))
