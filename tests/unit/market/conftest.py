@@ -12,6 +12,7 @@ from mag7.index.constituents import Line
 from mag7.index.membership import ShareClasses
 from mag7.market.inputs import LineInputs, LookBack
 from mag7.polygon.bodies import DailyBar, TickerDetails
+from tests.unit.market.book import Book
 
 
 class Make:
@@ -59,3 +60,13 @@ class Make:
 @pytest.fixture
 def make() -> Make:
     return Make()
+
+
+@pytest.fixture
+def book() -> Book:
+    return Book()
+
+
+@pytest.fixture
+def line(make: Make) -> Line:
+    return make.line("AAA")

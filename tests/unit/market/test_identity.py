@@ -16,7 +16,7 @@ from mag7.market.identity import ISSUER_UNCONFIRMED
 from mag7.market.input_reader import open_inputs
 from mag7.market.inputs import LineInputs
 from mag7.sessions import previous_session
-from tests.unit.market.test_input_reader import Book
+from tests.unit.market.book import Book
 
 DAY = date(2024, 12, 13)
 NOBODYS = "0000000007"
