@@ -32,13 +32,13 @@ from bench.figures import record
 from bench.machine import describe_machine, print_machine, read_load
 from mag7.index.facts import load_packaged_facts, pin_facts
 from mag7.market.caps import PricedLine
-from mag7.market.evidence import EvidenceReader
 from mag7.market.figures import SessionFigures
+from mag7.market.input_reader import open_inputs
 from mag7.polygon.answers import AnswerStore
 from mag7.sessions import group_months, list_sessions, load_calendar
 from mag7.settings import read_settings
 from mag7.tasks import collect, look_back, search
-from mag7.tasks.collector import AnswerBook, open_reader
+from mag7.tasks.collector import AnswerBook
 from mag7.tasks.connections import open_store
 from mag7.tasks.document import compute_session
 from mag7.tasks.request import Asking
@@ -270,8 +270,8 @@ def compare_month(sessions: Sequence[date]) -> tuple[int, list[str]]:
         return lines | {"total": total.sp500_total_market_cap, "share": total.mag7_pct_of_sp500}
 
     settings = read_settings()
-    kept = open_reader(AnswerBook(AnswerStore(open_store(settings))), settings)
-    everything = EvidenceReader(MarketAnswers())
+    kept = open_inputs(AnswerBook(AnswerStore(open_store(settings))), settings.counts_frozen_before)
+    everything = open_inputs(MarketAnswers())
     count, differences = 0, []
     for session in sessions:
         found, expected = tell(compute_session(kept, session)), tell(compute_session(everything, session))

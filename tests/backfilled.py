@@ -14,14 +14,14 @@ from urllib.parse import unquote
 import pytest
 
 from mag7.index.share_counts import REFERENCE_DAYS
-from mag7.market.evidence import EvidenceReader
-from mag7.market.response_reader import KeptAnswers
+from mag7.market.input_reader import InputReader, open_inputs
+from mag7.market.response_reader import StoredResponses
 from mag7.polygon.answers import Answer, AnswerStore
 from mag7.polygon.source import SIMULATED
 from mag7.sessions import group_months
 from mag7.settings import read_settings
 from mag7.tasks import collect, look_back, search
-from mag7.tasks.collector import AnswerBook, open_reader
+from mag7.tasks.collector import AnswerBook
 from mag7.tasks.request import Asking
 from mag7.tasks.window import make_window
 from tests.unit.polygon.local_provider import MemoryObjects
@@ -44,7 +44,7 @@ class MarketProvider:
     source = SIMULATED
     tries = 1
 
-    def __init__(self, market: KeptAnswers) -> None:
+    def __init__(self, market: StoredResponses) -> None:
         self._market = market
         self._lock = threading.Lock()
         self.asked: Counter[str] = Counter()
@@ -81,7 +81,7 @@ class MarketProvider:
 class Backfill:
     """One lake, and the months that are backfilled into it."""
 
-    def __init__(self, market: KeptAnswers, now: datetime, frozen_before: date | None = None) -> None:
+    def __init__(self, market: StoredResponses, now: datetime, frozen_before: date | None = None) -> None:
         self.objects = MemoryObjects()
         self.provider = MarketProvider(market)
         self._now = now
@@ -117,12 +117,13 @@ class Backfill:
             look_back.collect_look_back(window, Asking.MISSING)
         return self.provider.details - before
 
-    def reader(self) -> EvidenceReader:
+    def reader(self) -> InputReader:
         """A reader of what is kept, as the tasks that build documents open it."""
         with pytest.MonkeyPatch.context() as patch:
             for name, value in self._settings.items():
                 patch.setenv(name, value)
-            return open_reader(AnswerBook(AnswerStore(self.objects)), read_settings())  # type: ignore[arg-type]
+            book = AnswerBook(AnswerStore(self.objects))
+            return open_inputs(book, read_settings().counts_frozen_before)  # type: ignore[arg-type]
 
 
 def by_month(sessions: Sequence[date]) -> Iterator[tuple[date, ...]]:

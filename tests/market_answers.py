@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import lru_cache
 
-from mag7.market.evidence import EvidenceReader
 from mag7.market.figures import SessionFigures
+from mag7.market.input_reader import InputReader, open_inputs
 from mag7.polygon.answers import Answer
 from mag7.polygon.calls import Call, grouped_daily, ticker_details
 from mag7.polygon.client import next_page_path
@@ -48,7 +48,7 @@ ANSWERS_KEPT = 8192
 
 
 class MarketAnswers:
-    """Kept answers (mag7.market.response_reader.KeptAnswers) of a run that asked the offline market for everything."""
+    """Stored responses (mag7.market.response_reader) of a run that asked the offline market for everything."""
 
     version = 0
 
@@ -86,9 +86,9 @@ class MarketAnswers:
 
 
 @lru_cache(1)
-def open_market() -> EvidenceReader:
+def open_market() -> InputReader:
     """A reader of the whole market's answers, one for every test of a process: what is parsed is kept a while."""
-    return EvidenceReader(MarketAnswers())
+    return open_inputs(MarketAnswers())
 
 
 @lru_cache(64)

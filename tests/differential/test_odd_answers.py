@@ -13,7 +13,7 @@ import pytest
 
 from mag7.index.constituents import Line, list_lines
 from mag7.market.caps import FailedLine, PricedLine, price_line
-from mag7.market.evidence import EvidenceReader
+from mag7.market.input_reader import open_inputs
 from mag7.polygon.answers import Answer
 from mag7.sessions import list_sessions, next_session, previous_session
 from mag7.settings import Settings
@@ -57,7 +57,7 @@ def _bend(answer: Answer, bend: Bend, day: date) -> Answer:
 
 
 def read(market: Bent, ticker: str, session: date) -> PricedLine | FailedLine:
-    return price_line(EvidenceReader(market).read_line(session, find(ticker, session)))
+    return price_line(open_inputs(market).read_line(session, find(ticker, session)))
 
 
 def find(ticker: str, session: date) -> Line:
@@ -153,7 +153,7 @@ def test_one_close_a_hundred_times_too_large_leaves_the_share_right() -> None:
     market = Bent()
     market.bends["bars", session] = enlarge
     market.bends["MOS", session] = enlarge_cap
-    figures = compute_session(EvidenceReader(market), session)
+    figures = compute_session(open_inputs(market), session)
     right = work_out(session).concentration
 
     assert [failed.line.ticker for failed in figures.failed] == ["MOS"]
@@ -179,8 +179,8 @@ def test_a_close_that_goes_on_being_wrong_with_the_market_cap_fails_its_line(
 
     assert isinstance(line, FailedLine), line
     assert "the close went from" in line.reason
-    assert line.evidence.look_back is not None
-    assert line.evidence.look_back.session < first
+    assert line.inputs.look_back is not None
+    assert line.inputs.look_back.session < first
 
 
 @pytest.mark.parametrize(("factor", "later"), [(10, 2), (0.01, 21), (2, 22)])
@@ -254,7 +254,7 @@ def test_details_without_a_cik_and_under_an_unknown_name_are_flagged_where_nothi
 def test_a_count_from_before_a_split_that_is_a_later_days_does_not_tell_of_it(ticker: str, session: date) -> None:
     """Intuitive split on 2021-10-05: the provider's count of 100 days before is that of November 2021."""
     evening = MarketAnswers(Market(clock=Clock(datetime.combine(session, time(21), NEW_YORK))))
-    line = assert_true(price_line(EvidenceReader(evening).read_line(session, find(ticker, session))), session)
+    line = assert_true(price_line(open_inputs(evening).read_line(session, find(ticker, session))), session)
 
     assert line.accepted.flags == ("split_basis_unconfirmed",)
 
@@ -288,7 +288,7 @@ class TestFieldNumbers:
     def test_the_cik_of_that_day_prices_exxon_mobil_and_blackrock(self) -> None:
         market = Bent()
         market.bends["XOM", None] = lambda content: content["results"].update(cik="0000034088")
-        figures = compute_session(EvidenceReader(market), self.SESSION)
+        figures = compute_session(open_inputs(market), self.SESSION)
 
         assert figures.failed == []
         assert round(figures.concentration.mag7_pct_of_sp500, 2) == Decimal("24.96")
@@ -304,7 +304,7 @@ class TestFieldNumbers:
 
         market = Bent()
         market.bends["BRK.B", None] = forget
-        figures = compute_session(EvidenceReader(market), self.SESSION)
+        figures = compute_session(open_inputs(market), self.SESSION)
 
         (refusal,) = judge_coverage(figures, Settings())
         assert refusal.startswith("BRK.B (")

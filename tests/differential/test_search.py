@@ -12,7 +12,7 @@ from mag7.index.seven import SEVEN
 from mag7.index.splits import SPLITS
 from mag7.index.symbols import SYMBOL_HISTORY
 from mag7.market.caps import PricedLine, price_line
-from mag7.market.evidence import EvidenceReader
+from mag7.market.input_reader import InputReader, open_inputs
 from mag7.paths import DATA
 from mag7.sessions import list_sessions, month_ends
 from mag7.tasks.collect import list_session_lines
@@ -61,7 +61,7 @@ def market() -> MarketAnswers:
     return MarketAnswers()
 
 
-def count_of(reader: EvidenceReader, session: date, line: Line) -> int | str:
+def count_of(reader: InputReader, session: date, line: Line) -> int | str:
     """A line's accepted count, or why there is none."""
     priced = price_line(reader.read_line(session, line))
     return priced.accepted.count if isinstance(priced, PricedLine) else priced.reason
@@ -73,7 +73,7 @@ def test_lines_to_which_much_happens_come_to_the_same_as_with_every_call(market:
     awkward = list_awkward(sessions)
     backfill = Backfill(market, NOW)
     asked = backfill.collect(sessions, awkward)
-    few, all_of_it = backfill.reader(), EvidenceReader(market)
+    few, all_of_it = backfill.reader(), open_inputs(market)
 
     for session in sessions:
         lines = [line for line in list_session_lines(session) if line.ticker in awkward]
@@ -83,7 +83,7 @@ def test_lines_to_which_much_happens_come_to_the_same_as_with_every_call(market:
         assert asked.total() < len(sessions) * len(awkward) / 2
 
 
-def figures_of(reader: EvidenceReader, sessions: Sequence[date]) -> Iterator[tuple[date, object, object]]:
+def figures_of(reader: InputReader, sessions: Sequence[date]) -> Iterator[tuple[date, object, object]]:
     for session in sessions:
         figures = compute_session(reader, session)
         counts = {
@@ -106,7 +106,7 @@ def test_a_backfilled_month_comes_to_the_same_as_with_every_call(market: MarketA
     print(f"  {further / len(sessions):.1f} with the first end kept")
 
     few = figures_of(backfill.reader(), sessions)
-    all_of_it = figures_of(EvidenceReader(market), sessions)
+    all_of_it = figures_of(open_inputs(market), sessions)
     for (session, counts, totals), (_, all_counts, all_totals) in zip(few, all_of_it, strict=True):
         assert counts == all_counts, session
         assert totals == all_totals, session

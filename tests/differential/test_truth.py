@@ -14,8 +14,9 @@ from mag7.index.seven import SEVEN
 from mag7.index.splits import SPLITS
 from mag7.index.symbols import SYMBOL_HISTORY
 from mag7.market.caps import FROZEN, FailedLine, PricedLine, price_line
-from mag7.market.evidence import DEFAULT_RULES, EvidenceReader
 from mag7.market.figures import SessionFigures
+from mag7.market.input_reader import open_inputs
+from mag7.market.response_reader import COUNTS_FROZEN_BEFORE
 from mag7.paths import DATA
 from mag7.sessions import list_sessions, next_session, previous_session
 from mag7.settings import Settings
@@ -28,7 +29,7 @@ from tests.market_answers import NAMED, NOW, MarketAnswers, open_market, work_ou
 
 FIRST, LAST = date(2020, 11, 30), date(2024, 12, 13)
 
-THAW = DEFAULT_RULES.frozen_before
+THAW = COUNTS_FROZEN_BEFORE
 """From this session on counts are the day's own, so those of the session before differ by up to a year's issuance."""
 
 THAW_SESSION = next_session(previous_session(THAW))
@@ -175,7 +176,7 @@ def test_what_is_listed_and_did_not_happen_is_not_applied(session: date) -> None
         "CPRT 2 for 1 on 2022-09-02",
         "GE 1281 for 1000 on 2023-01-04",
     }
-    refused = {f"{item.split.ticker} {item.split}" for item in open_market().splits(session).list_refused()}
+    refused = {f"{item.split.ticker} {item.split}" for item in open_market().splits.table(session).list_refused()}
 
     assert refused == {name for name in listed if date.fromisoformat(name[-10:]) > session - timedelta(days=200)}
 
@@ -219,7 +220,7 @@ def test_the_evening_of_a_session_knows_no_later_count_and_comes_to_the_same(ses
     """That evening nothing can be asked for beyond it, and market caps may rest on the close before."""
     clock = Clock(datetime.combine(session, time(21), NEW_YORK))
     evening = MarketAnswers(market.Settings(clock=clock, evening=True))
-    figures = compute_session(EvidenceReader(evening), session)
+    figures = compute_session(open_inputs(evening), session)
     comparison = Comparison()
     comparison.add_session(figures)
 

@@ -7,7 +7,7 @@ from datetime import date, datetime, time
 
 import pytest
 
-from mag7.market.evidence import EvidenceReader
+from mag7.market.input_reader import open_inputs
 from mag7.sessions import list_sessions, next_session, previous_session
 from mag7.tasks.document import compute_session
 from sandbox.polygon import facts
@@ -81,7 +81,7 @@ def test_every_change_since_july_2025_leaves_the_sessions_round_it_right() -> No
 def work_out_evening(session: date) -> Verdict:
     clock = Clock(datetime.combine(session, time(21), NEW_YORK))
     market = MarketAnswers(Settings(clock=clock, evening=True))
-    return judge(compute_session(EvidenceReader(market), session))
+    return judge(compute_session(open_inputs(market), session))
 
 
 @pytest.mark.parametrize("session", EVENINGS, ids=str)

@@ -36,10 +36,10 @@ def make_document() -> Document:
     make = Make()
     answers = (Answer("/v3/x", datetime(2024, 12, 14, tzinfo=UTC), 200, "polygon", "", None, "raw/polygon/x"),)
     lines = [
-        make.evidence(make.line("AAPL"), 15_115_823_000, "248.13", answers=answers),
-        make.evidence(make.line("XOM"), None, "112.75", details_failure="HTTP 404"),
+        make.inputs(make.line("AAPL"), 15_115_823_000, "248.13", answers=answers),
+        make.inputs(make.line("XOM"), None, "112.75", details_failure="HTTP 404"),
     ]
-    outside = [make.evidence(make.line("TSLA"), 3_210_059_659, "436.23")]
+    outside = [make.inputs(make.line("TSLA"), 3_210_059_659, "436.23")]
     figures = compute_figures(DAY, lines, outside, SplitTable({"X-nvda": (TEN,)}))
     return write_document(figures, "polygon", answers[0].time)
 

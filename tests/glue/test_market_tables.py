@@ -215,12 +215,12 @@ def test_the_document_that_the_market_room_writes_becomes_tables(
     make = Make()
     collected = datetime(2024, 12, 14, 1, 59, 5, tzinfo=UTC)
     answers = tuple(Answer(path, collected, 200, "simulated", "", None, f"k{path}") for path in "12")
-    evidence = [
-        make.evidence(make.line("MSFT", cik="0000789019"), 7_434_880_776, "447.27", answers=answers),
-        make.evidence(make.line("AAPL"), 15_115_823_000, "248.13"),
-        make.evidence(make.line("XOM"), None, "107.5"),
+    inputs = [
+        make.inputs(make.line("MSFT", cik="0000789019"), 7_434_880_776, "447.27", answers=answers),
+        make.inputs(make.line("AAPL"), 15_115_823_000, "248.13"),
+        make.inputs(make.line("XOM"), None, "107.5"),
     ]
-    figures = compute_figures(GOLDEN_DAY, evidence, [make.evidence(make.line("TSLA"), 3_210_059_659, "436.23")])
+    figures = compute_figures(GOLDEN_DAY, inputs, [make.inputs(make.line("TSLA"), 3_210_059_659, "436.23")])
     document = write_document(figures, "simulated", collected)
     store_document(tmp_path, encode_document(document).decode())
     run_pipeline(spark, FLAT, open_window(tmp_path), job_folder)

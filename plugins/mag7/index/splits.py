@@ -1,7 +1,7 @@
 """Splits of index companies: the project's own table, joined with what the provider lists.
 
 A split belongs to a company: all its share classes split alike. Shares trade on the new basis from the execution date.
-A row of the project's table is a fact. An entry of the provider's list is a claim: mag7.market.claims judges it.
+A row of the project's table is a fact; mag7.market.listed_splits judges the entries of the provider's list.
 """
 
 from __future__ import annotations
@@ -77,13 +77,13 @@ class RefusedSplit:
 class SplitTable:
     """Every known split by company, oldest first, and why some companies' splits are not known for certain.
 
-    ``claims`` are all entries of the provider that ``splits`` may hold, also those that repeat or contradict one
+    ``listed`` are all entries of the provider that ``splits`` may hold, also those that repeat or contradict one
     another; ``refused`` are those that were judged and are not applied.
     """
 
     splits: Mapping[str, tuple[Split, ...]]
     contested: Mapping[str, str] = field(default_factory=dict)
-    claims: Mapping[str, tuple[Split, ...]] = field(default_factory=dict, compare=False)
+    listed: Mapping[str, tuple[Split, ...]] = field(default_factory=dict, compare=False)
     refused: Mapping[str, tuple[RefusedSplit, ...]] = field(default_factory=dict)
     late: frozenset[Split] = frozenset()
 
@@ -154,13 +154,13 @@ def merge_splits(
                 f" {SPLITS}"
             )
     merged = [split for splits in known.splits.values() for split in splits]
-    claims = {issuer: tuple(sorted(splits, key=_order)) for issuer, splits in sorted(found.items())}
-    for issuer, splits in claims.items():
+    entries = {issuer: tuple(sorted(splits, key=_order)) for issuer, splits in sorted(found.items())}
+    for issuer, splits in entries.items():
         kept, clash = collapse(splits)
         if clash is not None:
             contested.setdefault(issuer, clash)
         merged += kept
-    return replace(tabulate(merged, contested), claims=MappingProxyType(claims))
+    return replace(tabulate(merged, contested), listed=MappingProxyType(entries))
 
 
 def collapse(splits: Sequence[Split]) -> tuple[list[Split], str | None]:

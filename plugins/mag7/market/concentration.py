@@ -124,7 +124,7 @@ def _measure_share_before(companies: Sequence[PricedLine], in_index: Sequence[Pr
 
     None where one of the seven, or more than LEAST_COMPARED allows of the others, had no cap that day.
     """
-    caps = {line.line.issuer: line.evidence.yesterday.market_cap for line in companies if line.evidence.yesterday}
+    caps = {line.line.issuer: line.inputs.yesterday.market_cap for line in companies if line.inputs.yesterday}
     compared = len(caps) >= LEAST_COMPARED * len(companies)
     if not compared or any(line.line.issuer not in caps for line in in_index):
         return None
@@ -175,21 +175,21 @@ def measure_coverage(lines: Sequence[PricedLine | FailedLine]) -> Coverage:
 
 
 def _assume(failed: FailedLine) -> UnpricedCompany:
-    line, evidence = failed.line, failed.evidence
-    look_back = evidence.look_back or evidence.yesterday
+    line, inputs = failed.line, failed.inputs
+    look_back = inputs.look_back or inputs.yesterday
     cap: Decimal | None = None
     basis = "nothing"
     if look_back is not None:
         cap, basis = look_back.market_cap, f"cap of {look_back.session}"
-    elif evidence.last_known is not None:
-        cap, basis = evidence.last_known.market_cap, evidence.last_known.basis
+    elif inputs.last_known is not None:
+        cap, basis = inputs.last_known.market_cap, inputs.last_known.basis
     return UnpricedCompany(line.issuer, line.ticker, line.company, cap, basis)
 
 
 def _grade(lines: Sequence[PricedLine | FailedLine]) -> str:
     """Grade all that a document says of caps, those of the seven outside the index included."""
     priced = [line for line in lines if isinstance(line, PricedLine)]
-    if any(isinstance(line, FailedLine) and not line.evidence.stopped_trading for line in lines):
+    if any(isinstance(line, FailedLine) and not line.inputs.stopped_trading for line in lines):
         return "partial"
     return "flagged" if any(line.accepted.flags for line in priced) else "complete"
 

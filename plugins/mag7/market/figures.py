@@ -1,4 +1,4 @@
-"""One session worked out of its evidence, and laid out as its document."""
+"""One session worked out of its inputs, and laid out as its document."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from mag7.index.pinned import pinned_facts
 from mag7.index.seven import SEVEN
 from mag7.index.splits import SplitTable
-from mag7.market.caps import Evidence, FailedLine, PricedLine, price_line
+from mag7.market.caps import FailedLine, PricedLine, price_line
 from mag7.market.concentration import Concentration, measure_concentration
 from mag7.market.document import (
     SCHEMA_VERSION,
@@ -28,6 +28,7 @@ from mag7.market.document import (
     RankedCompany,
     Rankings,
 )
+from mag7.market.inputs import LineInputs
 from mag7.polygon.answers import Answer
 
 NEW_YORK = ZoneInfo("America/New_York")
@@ -59,7 +60,7 @@ class SessionFigures:
     def answers(self) -> tuple[Answer, ...]:
         """The answers that the figures rest on, each once."""
         lines = (*self.lines, *self.seven_outside)
-        return tuple({answer.path: answer for line in lines for answer in line.evidence.answers}.values())
+        return tuple({answer.path: answer for line in lines for answer in line.inputs.answers}.values())
 
     @property
     def failed(self) -> list[FailedLine]:
@@ -68,11 +69,11 @@ class SessionFigures:
 
 
 def compute_figures(
-    session: date, index: Sequence[Evidence], seven_outside: Sequence[Evidence], splits: SplitTable = NO_SPLITS
+    session: date, index: Sequence[LineInputs], seven_outside: Sequence[LineInputs], splits: SplitTable = NO_SPLITS
 ) -> SessionFigures:
     """Price every line and measure the session; raises NothingPricedError where no company has a cap."""
-    lines = tuple(price_line(evidence) for evidence in sorted(index, key=lambda evidence: evidence.line.ticker))
-    outside = tuple(price_line(evidence) for evidence in seven_outside)
+    lines = tuple(price_line(inputs) for inputs in sorted(index, key=lambda inputs: inputs.line.ticker))
+    outside = tuple(price_line(inputs) for inputs in seven_outside)
     return SessionFigures(session, lines, outside, measure_concentration(lines, outside), splits)
 
 
@@ -114,11 +115,11 @@ def write_document(figures: SessionFigures, source: str, collected_at: datetime)
 
 
 def _company(line: PricedLine, figures: SessionFigures) -> Company:
-    details, bar = line.evidence.details, line.bar
+    details, bar = line.inputs.details, line.bar
     midnight = datetime.combine(figures.session, datetime.min.time(), NEW_YORK)
     return Company(
         name=_name(line),
-        cik=_cik(line.evidence),
+        cik=_cik(line.inputs),
         market_cap=line.market_cap,
         shares_outstanding=line.accepted.count,
         share_count_origin=line.accepted.origin.value,
@@ -138,14 +139,14 @@ def _company(line: PricedLine, figures: SessionFigures) -> Company:
     )
 
 
-def _cik(evidence: Evidence) -> str | None:
+def _cik(inputs: LineInputs) -> str | None:
     """Take the CIK of the session that the table has, but the provider's where that is not the company's there."""
-    told = evidence.details.cik if evidence.details else None
-    return told if evidence.issuer_unconfirmed and told else evidence.line.cik or told
+    told = inputs.details.cik if inputs.details else None
+    return told if inputs.issuer_unconfirmed and told else inputs.line.cik or told
 
 
 def _name(line: PricedLine) -> str:
-    details = line.evidence.details
+    details = line.inputs.details
     return (details.name if details else None) or line.line.company
 
 
@@ -196,10 +197,10 @@ def _line(line: PricedLine | FailedLine, *, counted: bool) -> DocumentLine:
         symbol=member.symbol,
         company=member.company,
         issuer=member.issuer,
-        cik=_cik(line.evidence),
+        cik=_cik(line.inputs),
         sector=member.sector,
         main_line=member.main_line,
-        has_bar=line.evidence.bar is not None,
+        has_bar=line.inputs.bar is not None,
         close=priced.bar.close if priced else None,
         share_count=priced.accepted.count if priced else None,
         share_count_origin=priced.accepted.origin.value if priced else None,
@@ -207,7 +208,7 @@ def _line(line: PricedLine | FailedLine, *, counted: bool) -> DocumentLine:
         splits_applied=[DocumentSplit.model_validate(split) for split in priced.accepted.splits] if priced else [],
         market_cap=priced.market_cap if priced else None,
         counted=priced is not None and counted,
-        provider_market_cap=line.evidence.provider_market_cap,
+        provider_market_cap=line.inputs.provider_market_cap,
         flags=list(priced.accepted.flags) if priced else [],
-        answers=list(dict.fromkeys(answer.key for answer in line.evidence.answers if answer.key)),
+        answers=list(dict.fromkeys(answer.key for answer in line.inputs.answers if answer.key)),
     )

@@ -1,107 +1,132 @@
-"""Reading what the sessions around one say of a line whose close or count jumps on it."""
+"""Reading what the sessions around one say of a line whose close or count jumps on it, or did some weeks before.
+
+A session is compared with the one before it, so a value that goes on being wrong looks right from its second session
+on. A session some weeks back tells: a cap that moved far since then is looked at session by session, and a jump that
+nothing explained on its own session fails the sessions after, too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
-from functools import lru_cache
 from typing import Final
 
 from mag7.index.constituents import Line
+from mag7.index.count_jumps import find_count_jump
+from mag7.index.seven import seven_issuers
 from mag7.index.splits import SplitTable
-from mag7.index.symbols import symbol_on
-from mag7.market.claim_reader import ReadClose, ReadCount
-from mag7.market.jumps import LATER_COUNTS, USUAL_TOLERANCE, Later, find_usual, is_continuous
-from mag7.market.lasting import Step
+from mag7.market.caps import PricedLine
+from mag7.market.inputs import LineInputs, LookBack
+from mag7.market.jumps import (
+    EXACT_TOLERANCE,
+    LATER_COUNTS,
+    Later,
+    PriceJump,
+    find_usual,
+    is_continuous,
+    judge_price_jump,
+)
+from mag7.market.listed_split_reader import ListedSplitReader
+from mag7.market.look_back import LookBackReader
+from mag7.market.response_reader import ResponseReader, join_answers, list_sources
+from mag7.market.shares import CountWrongError
+from mag7.market.split_basis import gap
 from mag7.polygon.answers import Answer
-from mag7.sessions import list_sessions, month_ends, next_session, previous_session
+from mag7.sessions import list_sessions, next_session, previous_session
 
-DAYS_KEPT: Final = 64
-LEAST_MOVE: Final = 1.4
+LASTING_SESSIONS: Final = 21
+"""For how many sessions a jump that nothing explains fails its line: by then somebody has decided what it is."""
+
+LARGEST_MERGER: Final = 4
+"""A count that grows by more than this is not a merger paid in shares; the largest one known is 2.14 (VMRK)."""
 
 
+@dataclass(frozen=True)
+class _Step:
+    """A session's close (USD) and how many of its shares one share of the step before became by known splits.
+
+    ``nothing_split`` is as in PriceJump.
+    """
+
+    session: date
+    close: Decimal
+    factor: Fraction = Fraction(1)
+    nothing_split: bool = False
+
+
+@dataclass(frozen=True)
 class JumpReader:
     """Finds lines that jump, and reads what confirms or contradicts it."""
 
-    def __init__(
-        self,
-        list_splits: Callable[[date], SplitTable],
-        list_closes: Callable[[date], Mapping[str, Decimal]],
-        read_close: ReadClose,
-        read_count: ReadCount,
-    ) -> None:
-        self._list_splits = list_splits
-        self._list_closes = list_closes
-        self._read_close = read_close
-        self._read_count = read_count
-        self._list_moves = lru_cache(maxsize=DAYS_KEPT)(self._find_moves)
+    _responses: ResponseReader
+    _splits: ListedSplitReader
+    _look_backs: LookBackReader
 
-    def read_later(self, session: date, line: Line) -> tuple[Later, list[Answer]]:
+    def add_jump(self, session: date, line: Line, own: LineInputs) -> LineInputs:
+        """Add what tells of a close or a count that jumps since the session before."""
+        if own.price_jumps:
+            earlier = self._look_backs.read(session, line, 2)
+            if isinstance(earlier, LookBack):
+                skipped = replace(own, yesterday=earlier, odd_close_before=True)
+                if not skipped.price_jumps:
+                    return replace(skipped, answers=join_answers(own.answers, earlier.answers))
+        later, answers = self._read_later(session, line)
+        known = self._knows_no_split(session, line, session)
+        return replace(own, later=later, nothing_split=known, answers=join_answers(own.answers, answers))
+
+    def add_lasting(self, session: date, priced: PricedLine) -> LineInputs:
+        """Add whether a jump of the weeks before, which nothing explained, lasts: a cap that moved far has one."""
+        own, line, day = priced.inputs, priced.line, previous_session(session, LASTING_SESSIONS)
+        if self._responses.is_frozen(day):
+            return own
+        count, count_answer = self._responses.read_count(line, day)
+        close, close_answer = self._responses.read_close(line, day)
+        sources = list_sources(own.answers)
+        if count is None or close is None or not sources >= list_sources((count_answer, close_answer)):
+            return own
+        if is_continuous(Fraction(priced.market_cap) / (count * Fraction(close))):
+            return own
+        backs = [self._look_backs.read(session, line, LASTING_SESSIONS + more) for more in (0, 1)]
+        known = [back for back in backs if isinstance(back, LookBack) and sources >= list_sources(back.answers)]
+        lasting = _find_lasting_count_jump(session, priced, known) or _find_lasting_price_jump(
+            self._list_steps(session, line, LASTING_SESSIONS + 2),
+            lambda other: self._responses.read_count(line, other)[0],
+            one_of_seven=line.issuer in seven_issuers(),
+        )
+        if lasting is None:
+            return own
+        answers = join_answers(own.answers, *(back.answers for back in known))
+        return replace(own, lasting=lasting, look_back=next(iter(known), None), answers=answers)
+
+    def _read_later(self, session: date, line: Line) -> tuple[Later, list[Answer]]:
         """Read a line's close of the next session, and its newest count of the LATER_COUNTS sessions after one."""
-        table = self._list_splits(session)
+        table = self._splits.table(session)
         following = next_session(session)
-        close, close_answer = self._read_close(line, following)
+        close, close_answer = self._responses.read_close(line, following)
         answers = [close_answer] if close is not None and close_answer else []
         if close is not None:
             factor = table.factor_between(line.issuer, session, following)
             close = close * factor.numerator / factor.denominator
         for sessions in range(LATER_COUNTS, 0, -1):
             day = next_session(session, sessions)
-            count, answer = self._read_count(line, day)
+            count, answer = self._responses.read_count(line, day)
             if count is not None:
                 basis = table.factor_between(line.issuer, session, day)
                 return Later(close, round(count / basis), day), [*answers, *([answer] if answer else [])]
         return Later(close), answers
 
-    def knows_no_split(self, session: date, line: Line, day: date | None = None) -> bool:
-        """Whether the project's own table says that nothing was split on a session, or a day: a row of the ratio 1."""
-        splits = self._list_splits(session).of(line.issuer)
-        return any(split.execution_date == (day or session) and split.factor == 1 for split in splits)
-
-    def find_unlisted_split(self, session: date, line: Line, table: SplitTable) -> str | None:
-        """Say why a count that is a later date's may stand on a split that no list has; None where nothing shows one.
-
-        That is where the close moves by a usual split ratio later in the month, and stays there.
-        """
-        known = {split.execution_date for split in table.of(line.issuer)}
-        _, last = month_ends(session)
-        for day in list_sessions(next_session(session), last):
-            symbol = symbol_on(line.ticker, day)
-            usual = self._list_moves(day).get(symbol)
-            if usual is None or day in known:
-                continue
-            own = self._read_close(line, session)[0]
-            after = self._read_close(line, next_session(day))[0] or self._read_close(line, day)[0]
-            if own is not None and after is not None and is_continuous(Fraction(own) / Fraction(after) / usual):
-                return (
-                    f"on {day} the close moves as in a split of {usual.numerator} for {usual.denominator} which no list"
-                    " has, and the count is a later date's, which may stand on it already: add the split to"
-                    " include/data/splits.csv (with the ratio 1 for 1 where nothing was split), then rebuild"
-                )
-        return None
-
-    def _find_moves(self, day: date) -> Mapping[str, Fraction]:
-        """Find the symbols whose close moved by a usual split ratio on a session, and how many shares one became."""
-        before, after = self._list_closes(previous_session(day)), self._list_closes(day)
-        moved = {
-            symbol: Fraction(close) / Fraction(before[symbol])
-            for symbol, close in after.items()
-            # Most closes hardly move: floats are enough to see that.
-            if symbol in before and not 1 / LEAST_MOVE < float(close) / float(before[symbol]) < LEAST_MOVE
-        }
-        found: dict[str, Fraction] = {}
-        for symbol, ratio in moved.items():
-            usual = find_usual(ratio, USUAL_TOLERANCE)
-            if usual is not None:
-                found[symbol] = usual if ratio < 1 else 1 / usual
-        return found
+    def _knows_no_split(self, session: date, line: Line, day: date) -> bool:
+        """Whether the project's own table says that nothing was split on a day: a row of the ratio 1."""
+        splits = self._splits.table(session).of(line.issuer)
+        return any(split.execution_date == day and split.factor == 1 for split in splits)
 
     def list_jumping(self, session: date, lines: Iterable[Line]) -> list[Line]:
         """List the lines whose close or count moved, since the session before, by more than it does without a split."""
         day = previous_session(session)
-        table = self._list_splits(session)
+        table = self._splits.table(session)
         return [line for line in lines if self._jumps(line, day, session, table)]
 
     def list_wanted(self, session: date, lines: Iterable[Line]) -> tuple[set[tuple[Line, date]], set[date]]:
@@ -111,27 +136,102 @@ class JumpReader:
         counts: set[tuple[Line, date]] = set()
         closes: set[date] = set()
         for line in lines:
-            counts |= {(line, later)} if self._read_count(line, later)[1] is None else set()
-            closes |= {side for side in sides if self._read_close(line, side) == (None, None)}
+            counts |= {(line, later)} if self._responses.read_count(line, later)[1] is None else set()
+            closes |= {side for side in sides if self._responses.read_close(line, side) == (None, None)}
         return counts, closes
 
-    def list_steps(self, session: date, line: Line, sessions_back: int) -> list[Step]:
+    def _list_steps(self, session: date, line: Line, sessions_back: int) -> list[_Step]:
         """List what is known of a line's sessions from ``sessions_back`` before one through that one, oldest first."""
-        table = self._list_splits(session)
-        found: list[Step] = []
+        table = self._splits.table(session)
+        found: list[_Step] = []
         for day in list_sessions(previous_session(session, sessions_back), session):
-            close, _ = self._read_close(line, day)
+            close, _ = self._responses.read_close(line, day)
             if close is None:
                 continue
             before = found[-1].session if found else day
             factor = table.factor_between(line.issuer, before, day)
-            found.append(Step(day, close, factor, self.knows_no_split(session, line, day)))
+            found.append(_Step(day, close, factor, self._knows_no_split(session, line, day)))
         return found
 
     def _jumps(self, line: Line, day: date, session: date, table: SplitTable) -> bool:
         factor = table.factor_between(line.issuer, day, session)
-        (before, _), (after, _) = self._read_close(line, day), self._read_close(line, session)
+        (before, _), (after, _) = self._responses.read_close(line, day), self._responses.read_close(line, session)
         if before is not None and after is not None and not is_continuous(Fraction(after) * factor / Fraction(before)):
             return True
-        (earlier, _), (later, _) = self._read_count(line, day), self._read_count(line, session)
+        (earlier, _), (later, _) = self._responses.read_count(line, day), self._responses.read_count(line, session)
         return earlier is not None and later is not None and not is_continuous(later / (earlier * factor))
+
+
+def _find_lasting_price_jump(
+    steps: Sequence[_Step], read_count: Callable[[date], int | None], *, one_of_seven: bool
+) -> str | None:
+    """Say which move of a close nothing explains and no later close took back; None where there is none.
+
+    ``steps`` are the known sessions, oldest first. The first two only tell whether what follows is a return from one
+    odd close, and what moved on the last one is not judged here. ``read_count`` reads the company's count of a day.
+    """
+    for place in range(2, len(steps) - 1):
+        before, step, last = steps[place - 1], steps[place], steps[-1]
+        ratio = _move(steps, place - 1, place)
+        if is_continuous(ratio) or is_continuous(_move(steps, place - 2, place)):
+            continue
+        now = _move(steps, place - 1, len(steps) - 1)
+        if gap(now, ratio) >= gap(now, Fraction(1)) or _count_follows(
+            read_count(before.session), read_count(step.session), ratio / step.factor
+        ):
+            continue
+        jump = PriceJump(
+            step.session,
+            before.close,
+            before.session,
+            step.close,
+            ratio,
+            split_today=step.factor != 1,
+            nothing_split=step.nothing_split,
+        )
+        following = steps[place + 1]
+        close = following.close * following.factor.numerator / following.factor.denominator
+        try:
+            judge_price_jump(jump, Later(close), one_of_seven=one_of_seven)
+        except CountWrongError as unexplained:
+            return f"still so on {last.session}: {unexplained}"
+    return None
+
+
+def _find_lasting_count_jump(session: date, priced: PricedLine, known: Sequence[LookBack]) -> str | None:
+    """Say that a count is another one than some weeks before, by what only a split or a mistake moves it.
+
+    None where it is not, on any one of the ``known`` sessions, oldest last, or where something explains it.
+    """
+    ratios = [priced.accepted.count / back.expected_count for back in known]
+    if not ratios or not all(map(_is_wrong, ratios)):
+        return None
+    before, ratio, issuer = known[0], ratios[0], priced.line.issuer
+    if is_continuous(Fraction(priced.market_cap) / Fraction(before.market_cap)):
+        return None
+    if any(find_count_jump(issuer, day, ratio) for day in list_sessions(next_session(before.session), session)):
+        return None
+    return (
+        f"the count {priced.accepted.count:,} is {float(ratio):.3g} times that of {before.session}, and no split is"
+        " known that explains it: add it to include/data/splits.csv, or a merger to include/data/count_jumps.csv, or"
+        " run the sessions since with collect_again where their counts are wrong"
+    )
+
+
+def _is_wrong(ratio: Fraction) -> bool:
+    if is_continuous(ratio):
+        return False
+    return find_usual(ratio, EXACT_TOLERANCE) is not None or gap(ratio, Fraction(1)) >= LARGEST_MERGER
+
+
+def _move(steps: Sequence[_Step], first: int, last: int) -> Fraction:
+    """By what the close moved between two of the sessions, splits that are known taken out."""
+    ratio = Fraction(steps[last].close) / Fraction(steps[first].close)
+    for step in steps[first + 1 : last + 1]:
+        ratio *= step.factor
+    return ratio
+
+
+def _count_follows(before: int | None, after: int | None, ratio: Fraction) -> bool:
+    """Whether the count moved against the close, as in a split that no list has: the cap stands."""
+    return before is not None and after is not None and is_continuous(ratio * after / before)

@@ -13,8 +13,8 @@ from fractions import Fraction
 from typing import Final
 
 from mag7.index.count_jumps import CountJump
-from mag7.market.basis import gap
 from mag7.market.shares import CountWrongError
+from mag7.market.split_basis import gap
 
 SPLIT_RATIO: Final = Fraction(14, 10)
 """A count, or a price, that moved by more than this although no split is known may have been split all the same (the

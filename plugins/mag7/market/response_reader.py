@@ -1,8 +1,8 @@
-"""Reading single kept answers: a session's bars, a line's details on a day, and the provider's list of splits."""
+"""Reading single stored responses: a session's bars, a line's details on a day, and the provider's list of splits."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
@@ -21,18 +21,21 @@ from mag7.sessions import previous_session
 LOOK_BACK_SESSIONS: Final = (1, 5, 21, 63)
 """How many sessions back the provider is asked about a line that has no count; 63 sessions stay under 100 days."""
 
+COUNTS_FROZEN_BEFORE: Final = date(2021, 11, 1)
+"""The provider's counts of sessions before are those of about that date."""
+
 HTTP_NOT_FOUND: Final = 404
 
-BARS_KEPT, CLOSES_KEPT, DETAILS_KEPT, SPLITS_KEPT = 8, 64, 16_384, 8
-"""Parsed answers that a reader holds on to: a session has one of bars and some 505 of details, a month some 1,500."""
+BARS_CACHED, CLOSES_CACHED, DETAILS_CACHED, SPLITS_CACHED = 8, 64, 16_384, 8
+"""Parsed responses in memory: a session has one of bars and some 505 of details, a month some 1,500."""
 
 
-class KeptAnswers(Protocol):
-    """The newest kept answer of a call, or None where the call was never made."""
+class StoredResponses(Protocol):
+    """The newest stored response to a call, or None where the call was never made."""
 
     @property
     def version(self) -> int:
-        """A number that is another one whenever answers have come in."""
+        """A number that changes whenever responses come in."""
 
     def details(self, symbol: str, day: date) -> Answer | None:
         """Ticker details of a symbol on a date."""
@@ -45,43 +48,54 @@ class KeptAnswers(Protocol):
 
 
 class ResponseReader:
-    """Reads kept answers, parsing each once, and refuses details that are another company's.
+    """Reads stored responses, parsing each once, and refuses details that are another company's.
 
-    ``given`` closes (USD, by session and symbol) are taken instead of those in the answers. ``judge_splits`` returns
-    the splits that are known with a session.
+    Counts of days before ``frozen_before`` are a later date's. ``given`` closes (USD, by session and symbol) are taken
+    instead of the stored ones. ``list_known_splits`` returns the splits that are known with a session.
     """
 
     def __init__(
         self,
-        answers: KeptAnswers,
+        stored: StoredResponses,
+        frozen_before: date,
         given: Mapping[date, Mapping[str, Decimal]],
-        judge_splits: Callable[[date], SplitTable],
+        list_known_splits: Callable[[date], SplitTable],
     ) -> None:
-        self._answers = answers
+        self.stored = stored
+        self.frozen_before = frozen_before
         self._given = given
-        self._judge_splits = judge_splits
-        # By the answers themselves: what is asked for later is seen, and nothing is parsed twice.
-        self._parse_bars = lru_cache(maxsize=BARS_KEPT)(_parse_bars)
-        self._parse_closes = lru_cache(maxsize=CLOSES_KEPT)(self._list_closes)
-        self._parse_details = lru_cache(maxsize=DETAILS_KEPT)(_parse_details)
-        self._merge_splits = lru_cache(maxsize=SPLITS_KEPT)(_merge_pages)
+        self._list_known_splits = list_known_splits
+        # Keyed by the responses themselves, so that later ones are seen.
+        self._parse_bars = lru_cache(maxsize=BARS_CACHED)(_parse_bars)
+        self._parse_closes = lru_cache(maxsize=CLOSES_CACHED)(self._list_closes)
+        self._parse_details = lru_cache(maxsize=DETAILS_CACHED)(_parse_details)
+        self._merge_splits = lru_cache(maxsize=SPLITS_CACHED)(_merge_pages)
+
+    def is_frozen(self, day: date) -> bool:
+        """Whether the provider's counts of a day are a later date's."""
+        return day < self.frozen_before
 
     def list_splits(self, session: date) -> tuple[SplitTable, date]:
         """Join the project's splits with the provider's list, unjudged; and say when it was given."""
-        pages = tuple(self._answers.splits(session) or ())
+        pages = tuple(self.stored.splits(session) or ())
         return self._merge_splits(pages), max((page.time.date() for page in pages), default=session)
 
     def read_close(self, line: Line, day: date) -> tuple[Decimal | None, Answer | None]:
+        """Read a line's close (USD) of a session, and the response that holds the session's closes."""
         closes, _, answer = self.closes(day)
         return closes.get(symbol_on(line.ticker, day)), answer
 
-    def read_count(self, line: Line, day: date) -> tuple[int | None, Answer | None]:
-        """Read a company's own count of a day, good enough to tell a split by."""
-        details, _, answer = self.details(line, symbol_on(line.ticker, day), day)
+    def read_count(self, line: Line, day: date, symbol: str | None = None) -> tuple[int | None, Answer | None]:
+        """Read a company's count of a day, good enough to tell a split by; ``symbol`` as of ``details``."""
+        details, _, answer = self.details(line, day, symbol)
         return None if details is None else rough_count(line, details), answer
 
-    def details(self, line: Line, symbol: str, day: date) -> tuple[TickerDetails | None, str | None, Answer | None]:
-        answer = self._answers.details(symbol, day)
+    def details(
+        self, line: Line, day: date, symbol: str | None = None
+    ) -> tuple[TickerDetails | None, str | None, Answer | None]:
+        """Read a line's details on a day, else why there are none; ``symbol`` may be of another line of its company."""
+        symbol = symbol or symbol_on(line.ticker, day)
+        answer = self.stored.details(symbol, day)
         if answer is None:
             return None, f"ticker details of {symbol} on {day} were never asked for", None
         details, failure = self._parse_details(symbol, day, answer)
@@ -98,33 +112,49 @@ class ResponseReader:
         return None if doubt is None else f"the provider's {symbol} on {day} may be another issuer ({doubt})"
 
     def _find_known(self, line: Line, day: date) -> KnownDetails | None:
-        """Find the nearest earlier session, of those looked back to, whose kept response has the company's CIK."""
+        """Find the nearest earlier session, of those looked back to, whose stored response has the company's CIK."""
         for sessions_back in LOOK_BACK_SESSIONS:
             earlier = previous_session(day, sessions_back)
             symbol = symbol_on(line.ticker, earlier)
-            answer, close = self._answers.details(symbol, earlier), self.closes(earlier)[0].get(symbol)
+            answer, close = self.stored.details(symbol, earlier), self.closes(earlier)[0].get(symbol)
             if answer is None or close is None:
                 continue
             details, _ = self._parse_details(symbol, earlier, answer)
             if details is not None and details.cik is not None and has_own_identifier(line, details):
-                factor = self._judge_splits(day).factor_between(line.issuer, earlier, day)
+                factor = self._list_known_splits(day).factor_between(line.issuer, earlier, day)
                 return KnownDetails(earlier, details, close, factor)
         return None
 
     def bars(self, day: date) -> tuple[GroupedDaily, str | None, Answer | None]:
-        answer = self._answers.grouped(day)
+        """Read a session's bars, else why there are none."""
+        answer = self.stored.grouped(day)
         return (*self._parse_bars(day, answer), answer)
 
     def closes(self, day: date) -> tuple[Mapping[str, Decimal], str | None, Answer | None]:
         """Read a session's closes alone, of which many sessions' can be held on to."""
         if day in self._given:
             return self._given[day], None, None
-        answer = self._answers.grouped(day)
+        answer = self.stored.grouped(day)
         return (*self._parse_closes(day, answer), answer)
+
+    def select_closes(self, day: date, tickers: Iterable[str]) -> dict[str, Decimal]:
+        """Select some lines' closes of a session (USD), by their symbols on it; those without a close are left out."""
+        closes, _, _ = self.closes(day)
+        return {symbol: closes[symbol] for ticker in tickers if (symbol := symbol_on(ticker, day)) in closes}
 
     def _list_closes(self, day: date, answer: Answer | None) -> tuple[Mapping[str, Decimal], str | None]:
         grouped, failure = self._parse_bars(day, answer)
         return {symbol: bar.close for symbol, bar in grouped.bars.items()}, failure
+
+
+def join_answers(*groups: Iterable[Answer | None]) -> tuple[Answer, ...]:
+    """Join answers, each once, in their order."""
+    return tuple(dict.fromkeys(answer for group in groups for answer in group if answer is not None))
+
+
+def list_sources(answers: Iterable[Answer | None]) -> set[str]:
+    """List the sources that answers are from."""
+    return {answer.source for answer in answers if answer is not None}
 
 
 def _parse_details(symbol: str, day: date, answer: Answer) -> tuple[TickerDetails | None, str | None]:

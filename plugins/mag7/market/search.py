@@ -13,9 +13,9 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from itertools import groupby
 
-from mag7.market.evidence import Told, agree
+from mag7.market.observation import Observation, agree
 
-Gap = tuple[Told | None, list[date], Told | None]
+Gap = tuple[Observation | None, list[date], Observation | None]
 """Sessions of which nothing is known, in order, and what is known next to them on both sides."""
 
 CALLS_A_LINE = 2.5
@@ -28,15 +28,15 @@ def estimate_calls(lines: int, months: int) -> int:
 
 
 def choose_sessions(
-    needed: Sequence[date], told: Mapping[date, Told], likely: Collection[date] = frozenset()
+    needed: Sequence[date], observed: Mapping[date, Observation], likely: Collection[date] = frozenset()
 ) -> list[date]:
     """Choose the sessions to ask about next, one or two a span; none are left once every needed one is known.
 
-    ``needed`` and ``told`` are of one line and one month, the last session of the month before included; ``needed`` is
-    in order. ``likely`` are sessions beside a day on which the count may well change: they are asked about first.
+    Both are of one line and one month, the last session of the month before included; ``needed`` is in order.
+    ``likely`` are sessions beside a day on which the count may well change: they are asked about first.
     """
     chosen: list[date] = []
-    for earlier, days, later in list_gaps(needed, told):
+    for earlier, days, later in list_gaps(needed, observed):
         if earlier is None or later is None:
             chosen += sorted({*([days[0]] if earlier is None else []), *([days[-1]] if later is None else [])})
         else:
@@ -47,14 +47,14 @@ def choose_sessions(
     return chosen
 
 
-def list_gaps(needed: Sequence[date], told: Mapping[date, Told]) -> list[Gap]:
+def list_gaps(needed: Sequence[date], observed: Mapping[date, Observation]) -> list[Gap]:
     """List the needed sessions that are neither known nor between two known ones that agree."""
-    known = sorted(told)
-    open_days = [day for day in needed if day not in told]
+    known = sorted(observed)
+    open_days = [day for day in needed if day not in observed]
     gaps: list[Gap] = []
     for place, days in groupby(open_days, key=lambda day: bisect_left(known, day)):
-        earlier = told[known[place - 1]] if place > 0 else None
-        later = told[known[place]] if place < len(known) else None
+        earlier = observed[known[place - 1]] if place > 0 else None
+        later = observed[known[place]] if place < len(known) else None
         if earlier is None or later is None or not agree(earlier, later):
             gaps.append((earlier, list(days), later))
     return gaps

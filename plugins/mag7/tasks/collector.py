@@ -1,4 +1,4 @@
-"""What a collecting task works with: the kept answers, the provider, and the evidence that both give."""
+"""What a collecting task works with: the stored responses, the provider, and the inputs that both give."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TypedDict, cast
 
 from mag7.index.share_counts import REFERENCE_DAYS
 from mag7.lake.objects import ObjectStore
-from mag7.market.evidence import CountRules, EvidenceReader
+from mag7.market.input_reader import open_inputs
 from mag7.polygon.answers import Answer, AnswerStore, better_answer
 from mag7.polygon.batch import Parsed
 from mag7.polygon.calls import SPLITS, Call, grouped_daily, list_of_splits, list_of_stock_splits, ticker_details
@@ -133,7 +133,7 @@ class AnswerBook:
 
 
 class Collector:
-    """Asks the provider within one task, keeps what it said, and reads the evidence of all that is kept.
+    """Asks the provider within one task, keeps what it said, and reads lines' inputs from all that is kept.
 
     ``part`` or ``span`` name the lines that it works on (mag7.polygon.answers.AnswerStore); ``closes`` are what is
     known already. ``failed`` are the calls that stayed without an answer.
@@ -160,7 +160,7 @@ class Collector:
         self.objects = objects or open_store(settings)
         self.store = AnswerStore(self.objects, part, span)
         self.book = AnswerBook(self.store)
-        self.reader = open_reader(self.book, settings, closes)
+        self.reader = open_inputs(self.book, settings.counts_frozen_before, closes)
 
     def ask(self, calls: Iterable[Call]) -> Counts:
         """Make the calls that are not completed yet (all of them when asked again) and store their answers."""
@@ -277,10 +277,3 @@ def list_session_splits(session: date) -> Call:
 def list_older_splits(session: date) -> Call:
     """The same list of the provider's older endpoint, where the newer one is not there."""
     return list_of_splits(session - timedelta(days=REFERENCE_DAYS), session)
-
-
-def open_reader(
-    book: AnswerBook, settings: Settings, closes: Mapping[date, Mapping[str, Decimal]] | None = None
-) -> EvidenceReader:
-    """Open a reader of a book's answers, by the rules of the settings; ``closes`` are what is known already."""
-    return EvidenceReader(book, CountRules(settings.counts_frozen_before), closes)

@@ -15,8 +15,8 @@ from mag7.lake.objects import ObjectStore
 from mag7.market.changes import list_changes
 from mag7.market.concentration import CoverageBounds, NothingPricedError, list_refusals
 from mag7.market.document import Document, encode_document
-from mag7.market.evidence import EvidenceReader
 from mag7.market.figures import SessionFigures, compute_figures, write_document
+from mag7.market.input_reader import InputReader, open_inputs
 from mag7.polygon.answers import AnswerStore, MixedSourcesError, require_one_source
 from mag7.polygon.source import SIMULATED
 from mag7.runs.progress import Progress
@@ -24,7 +24,7 @@ from mag7.runs.record import Built, read_section, write_section
 from mag7.runs.refusal import SessionRefusedError, refusal_sentence
 from mag7.settings import Settings, read_settings
 from mag7.tasks.collect import list_seven_outside
-from mag7.tasks.collector import AnswerBook, open_reader
+from mag7.tasks.collector import AnswerBook
 from mag7.tasks.connections import open_store
 from mag7.tasks.facts import with_facts
 from mag7.tasks.last_known import add_last_known
@@ -48,7 +48,7 @@ def build_market_data(window: Window, sessions_of_run: int | None = None) -> dic
     """
     settings = read_settings()
     store = open_store(settings)
-    reader = open_reader(AnswerBook(AnswerStore(store)), settings)
+    reader = open_inputs(AnswerBook(AnswerStore(store)), settings.counts_frozen_before)
     keys: dict[str, str] = {}
     refusals: dict[str, list[str]] = {}
     changes: dict[str, list[str]] = {}
@@ -88,18 +88,18 @@ def _compare_with_published(store: ObjectStore, session: date, document: Documen
     return {session.isoformat(): changes}
 
 
-def compute_session(reader: EvidenceReader, session: date, store: ObjectStore | None = None) -> SessionFigures:
+def compute_session(reader: InputReader, session: date, store: ObjectStore | None = None) -> SessionFigures:
     """Work a session's figures out from the kept answers; raises NothingPricedError where they price no company.
 
     ``store`` is the lake in which earlier sessions are published: coverage counts companies that have no cap with
     their last published one.
     """
-    lines, splits = list_lines(session), reader.splits(session)
-    evidence = reader.read_lines(session, lines)
+    lines, splits = list_lines(session), reader.splits.table(session)
+    inputs = reader.read_lines(session, lines)
     if store is not None:
-        evidence = add_last_known(store, session, evidence, splits)
+        inputs = add_last_known(store, session, inputs, splits)
     outside = reader.read_lines(session, list_seven_outside(session, lines))
-    return compute_figures(session, evidence, outside, splits)
+    return compute_figures(session, inputs, outside, splits)
 
 
 def write_session(figures: SessionFigures) -> Document:

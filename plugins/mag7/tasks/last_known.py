@@ -11,8 +11,9 @@ from typing import Final
 from mag7.index.splits import SplitTable
 from mag7.lake.keys import document_key, document_month_prefix
 from mag7.lake.objects import ObjectStore
-from mag7.market.caps import Evidence, FailedLine, LastKnownCap, price_line
+from mag7.market.caps import FailedLine, price_line
 from mag7.market.document import Document
+from mag7.market.inputs import LastKnownCap, LineInputs
 from mag7.sessions import list_sessions, next_session, previous_session
 from mag7.tasks.published import read_published
 
@@ -21,27 +22,27 @@ SESSIONS_AWAY: Final = 63
 
 
 def add_last_known(
-    store: ObjectStore, session: date, evidence: Sequence[Evidence], splits: SplitTable
-) -> list[Evidence]:
-    """Return the evidence, with the last published cap of each company of which nothing else is known.
+    store: ObjectStore, session: date, inputs: Sequence[LineInputs], splits: SplitTable
+) -> list[LineInputs]:
+    """Return the inputs, with the last published cap of each company of which nothing else is known.
 
     The newest document published before the session says it, else the oldest one after it; each passes on what the
     one before it knew.
     """
-    unknown = [item for item in evidence if _is_unknown(item)]
+    unknown = [item for item in inputs if _is_unknown(item)]
     if not unknown:
-        return list(evidence)
-    document = _read_nearest(store, session, {answer.source for item in evidence for answer in item.answers})
+        return list(inputs)
+    document = _read_nearest(store, session, {answer.source for item in inputs for answer in item.answers})
     if document is None:
-        return list(evidence)
+        return list(inputs)
     found = {item.line.ticker: _find_cap(document, session, item, splits) for item in unknown}
-    return [replace(item, last_known=found.get(item.line.ticker)) for item in evidence]
+    return [replace(item, last_known=found.get(item.line.ticker)) for item in inputs]
 
 
-def _is_unknown(evidence: Evidence) -> bool:
-    if not evidence.line.main_line or evidence.look_back is not None or evidence.yesterday is not None:
+def _is_unknown(inputs: LineInputs) -> bool:
+    if not inputs.line.main_line or inputs.look_back is not None or inputs.yesterday is not None:
         return False
-    return isinstance(price_line(evidence), FailedLine)
+    return isinstance(price_line(inputs), FailedLine)
 
 
 def _read_nearest(store: ObjectStore, session: date, sources: set[str]) -> Document | None:
@@ -57,15 +58,15 @@ def _read_nearest(store: ObjectStore, session: date, sources: set[str]) -> Docum
     return None
 
 
-def _find_cap(document: Document, session: date, evidence: Evidence, splits: SplitTable) -> LastKnownCap | None:
-    line, day = evidence.line, document.trading_date
+def _find_cap(document: Document, session: date, inputs: LineInputs, splits: SplitTable) -> LastKnownCap | None:
+    line, day = inputs.line, document.trading_date
     published = next((item for item in document.constituents if item.ticker == line.ticker), None)
     if published is not None and published.market_cap is not None and published.share_count is not None:
-        if evidence.bar is None:
+        if inputs.bar is None:
             return LastKnownCap(Decimal(str(published.market_cap)), f"published cap of {day}")
         count = published.share_count * splits.factor_between(line.issuer, day, session)
         count /= splits.factor_between(line.issuer, session, day)
-        return LastKnownCap(evidence.bar.close * round(count), f"close x published share count of {day}")
+        return LastKnownCap(inputs.bar.close * round(count), f"close x published share count of {day}")
     assumed = next((item for item in document.coverage.unpriced if item.issuer == line.issuer), None)
     if assumed is None or assumed.assumed_market_cap is None or assumed.basis == "mean":
         return None

@@ -21,7 +21,7 @@ from mag7.tasks.window import Window, list_window
 
 log = logging.getLogger(__name__)
 
-CLAIM_ROUNDS = 10
+LISTED_SPLIT_ROUNDS = 10
 """Counts, closes of the listed day, those of both ends around it, and four halvings of the sessions between."""
 
 
@@ -47,17 +47,17 @@ def collect_look_back(window: Window, asking: Asking) -> Counts:
 def _look_back(collector: Collector, session: date) -> Iterator[Counts]:
     lines = list_session_lines(session)
     reader = collector.reader
-    yield from _ask_claims(collector, session, lines, previous_session(session))
+    yield from _ask_listed_splits(collector, session, lines, previous_session(session))
     yield from _ask_probes(collector, session, lines, previous_session(session))
     unpriced = _list_unpriced(collector, session, lines)
-    if lagging := reader.claims.list_split_closes(session, unpriced):
+    if lagging := reader.split_basis.list_wanted_closes(session, unpriced):
         # A count that comes late is that of before the split, whose day's closes tell so.
         yield collector.ask_optional(grouped_daily(day) for day in sorted(lagging))
-        befores = [(line, before) for line, _, before in reader.list_probes(session, unpriced, session)]
+        befores = [(line, before) for line, _, before in reader.split_basis.list_probes(session, unpriced, session)]
         yield from _ask_unanswered(collector, [(line, day) for line, day in befores if day < session])
         unpriced = _list_unpriced(collector, session, lines)
-    unasked = [line for line in unpriced if reader.tell(line, session) is None]
-    if unasked and reader.closes_failure(session) is None:
+    unasked = [line for line in unpriced if reader.observations.observe(line, session) is None]
+    if unasked and reader.responses.closes(session)[1] is None:
         # The sessions around it were taken to agree, until one between them was asked that does not.
         yield collector.ask_optional(ticker_details(line.symbol, session) for line in unasked)
         unpriced = _list_unpriced(collector, session, unpriced)
@@ -73,9 +73,9 @@ def _look_back(collector: Collector, session: date) -> Iterator[Counts]:
         yield collector.ask_optional(
             ticker_details(symbol_on(line.ticker, day), day)
             for line in unpriced
-            if reader.find_between(line, day) is None
+            if reader.observations.find_between(line, day) is None
         )
-        yield from _ask_claims(collector, session, unpriced, day)
+        yield from _ask_listed_splits(collector, session, unpriced, day)
         yield from _ask_probes(collector, session, unpriced, day)
         # Whatever later steps are kept from other runs: the figures take the first step that helps, so ask in order.
         unpriced = _list_unhelped(collector, session, unpriced, sessions_back)
@@ -86,14 +86,14 @@ def _list_unpriced(collector: Collector, session: date, lines: Iterable[Line]) -
     return [line for line in lines if isinstance(price_line(collector.reader.read_own(session, line)), FailedLine)]
 
 
-def _ask_claims(collector: Collector, session: date, lines: Sequence[Line], earliest: date) -> Iterator[Counts]:
+def _ask_listed_splits(collector: Collector, session: date, lines: Sequence[Line], earliest: date) -> Iterator[Counts]:
     """Ask for the closes and counts that tell which entries of the provider's list of splits hold.
 
-    What one answer leaves open is asked next: no entry needs more than CLAIM_ROUNDS.
+    What one answer leaves open is asked next: no entry needs more than LISTED_SPLIT_ROUNDS.
     """
     today = datetime.now(NEW_YORK).date()
-    for _ in range(CLAIM_ROUNDS):
-        counts, closes = collector.reader.claims.list_wanted(session, lines, earliest)
+    for _ in range(LISTED_SPLIT_ROUNDS):
+        counts, closes = collector.reader.splits.list_wanted(session, lines, earliest)
         calls = {_probe_call(line, day) for line, day in counts if day < today} - collector.failed
         # Most entries are settled by their counts: closes are asked for where those leave one open.
         calls = calls or {grouped_daily(day) for day in closes if day < today} - collector.failed
@@ -120,16 +120,17 @@ def _ask_about_jumps(collector: Collector, session: date, lines: Sequence[Line])
 def _ask_probes(collector: Collector, session: date, lines: Sequence[Line], earliest: date) -> Iterator[Counts]:
     """Ask for companies' counts after their splits, and where that has no answer, before them."""
     reader = collector.reader
-    probes = reader.list_probes(session, lines, earliest)
+    probes = reader.split_basis.list_probes(session, lines, earliest)
     today = datetime.now(NEW_YORK).date()
     yield from _ask_unanswered(collector, [(line, after) for line, after, _ in probes if after < today])
-    unanswered = [(line, before) for line, after, before in probes if not reader.probe_answered(line, after)]
-    yield from _ask_unanswered(collector, [(line, before) for line, before in unanswered if before < today])
+    befores = [(line, day) for line, after, day in probes if not reader.split_basis.probe_answered(line, after)]
+    yield from _ask_unanswered(collector, [(line, day) for line, day in befores if day < today])
 
 
 def _ask_unanswered(collector: Collector, probes: Iterable[tuple[Line, date]]) -> Iterator[Counts]:
     """Ask for companies' counts of a day that are not among the kept answers; once, though many sessions want them."""
-    wanted = {_probe_call(line, day) for line, day in probes if not collector.reader.probe_answered(line, day)}
+    answered = collector.reader.split_basis.probe_answered
+    wanted = {_probe_call(line, day) for line, day in probes if not answered(line, day)}
     if calls := wanted - collector.failed:
         yield collector.ask_optional(sorted(calls, key=lambda call: call.path))
 
@@ -139,7 +140,7 @@ def _probe_call(line: Line, day: date) -> Call:
 
 
 def _closes_kept(collector: Collector, day: date) -> bool:
-    failure = collector.reader.closes_failure(day)
+    failure = collector.reader.responses.closes(day)[1]
     if failure is not None:
         log.warning("skipped: %s", failure)
     return failure is None
@@ -147,7 +148,7 @@ def _closes_kept(collector: Collector, day: date) -> bool:
 
 def _list_unhelped(collector: Collector, session: date, lines: list[Line], sessions_back: int) -> list[Line]:
     """List the lines of which an earlier session, that many sessions back, says nothing usable."""
-    found = [(line, collector.reader.look_back(session, line, sessions_back)) for line in lines]
+    found = [(line, collector.reader.look_backs.read(session, line, sessions_back)) for line in lines]
     for line, failure in found:
         if isinstance(failure, str):
             log.info("%s is not helped: %s", line.ticker, failure)

@@ -18,7 +18,8 @@ from mag7.index.symbols import symbol_on
 from mag7.lake.claims import Claims
 from mag7.lake.keys import answers_prefix, claim_key, closes_key
 from mag7.lake.objects import ObjectStore
-from mag7.market.evidence import Told
+from mag7.market.input_reader import open_inputs
+from mag7.market.observation import Observation
 from mag7.market.search import choose_sessions, count_steps, estimate_calls, list_gaps
 from mag7.polygon.answers import AnswerStore
 from mag7.polygon.calls import TICKER_DETAILS, Call, ticker_details
@@ -27,7 +28,7 @@ from mag7.runs.progress import Progress, name_part
 from mag7.sessions import group_months, list_sessions, month_ends, previous_session
 from mag7.settings import Settings, read_settings
 from mag7.tasks.collect import list_session_lines
-from mag7.tasks.collector import AnswerBook, Collector, Counts, add_counts, count_calls, open_reader
+from mag7.tasks.collector import AnswerBook, Collector, Counts, add_counts, count_calls
 from mag7.tasks.connections import open_store
 from mag7.tasks.facts import with_facts
 from mag7.tasks.request import Asking
@@ -141,9 +142,9 @@ def write_closes(
     days |= {previous_session(min(days))}
     closes: dict[str, dict[str, Decimal]] = {}
     book = AnswerBook(AnswerStore(store))
-    reader = open_reader(book, settings)
+    reader = open_inputs(book, settings.counts_frozen_before)
     for month in group_months(sorted(days)):
-        closes |= {day.isoformat(): reader.read_closes(day, tickers) for day in month}
+        closes |= {day.isoformat(): reader.responses.select_closes(day, tickers) for day in month}
         # A month's bars are enough to hold.
         book.clear()
     store.put(closes_key(run), json.dumps(closes, default=str).encode(), "application/json")
@@ -179,10 +180,12 @@ class MonthSearch:
         self._ends = month_ends(sessions[0])
         self._days = list_sessions(*self._ends)
         self.needed = list_needed(sessions, batch, priced)
-        self._told: dict[Line, dict[date, Told]] = {line: {} for line in self.needed}
+        self._observed: dict[Line, dict[date, Observation]] = {line: {} for line in self.needed}
         for line in self.needed:
             self._look(line, self._days)
-        self._likely = {line: collector.reader.list_likely(sessions[0], line, self._days) for line in self.needed}
+        self._likely = {
+            line: collector.reader.observations.list_likely(sessions[0], line, self._days) for line in self.needed
+        }
 
     def run(self, tell: Tell) -> list[Counts]:
         """Ask until every count is known; ``tell`` hears on the way how far that is."""
@@ -197,14 +200,14 @@ class MonthSearch:
         questions = [
             (line, day)
             for line, needed in self.needed.items()
-            for day in choose_sessions(needed, self._told[line], self._likely[line])
+            for day in choose_sessions(needed, self._observed[line], self._likely[line])
         ]
         return sorted(questions, key=lambda question: question[1])
 
     def estimate_left(self) -> int:
         """Estimate how many calls the search still takes."""
         return sum(
-            count_steps(gap) for line, needed in self.needed.items() for gap in list_gaps(needed, self._told[line])
+            count_steps(gap) for line, needed in self.needed.items() for gap in list_gaps(needed, self._observed[line])
         )
 
     def _ask(self, questions: Sequence[Question], tell: Tell) -> list[Counts]:
@@ -223,7 +226,7 @@ class MonthSearch:
         self._collector.book.refresh(_call(*questions[0]))
         for line, day in questions:
             self._look(line, [day])
-        return [(line, day) for line, day in questions if day not in self._told[line]]
+        return [(line, day) for line, day in questions if day not in self._observed[line]]
 
     def _ask_now(self, questions: Sequence[Question], tell: Tell) -> list[Counts]:
         if not questions:
@@ -244,7 +247,7 @@ class MonthSearch:
             )
         for line, day in questions:
             self._look(line, [day])
-            if day not in self._told[line]:
+            if day not in self._observed[line]:
                 # It stays without an answer, so the session does; its neighbours need not.
                 self.needed[line].remove(day)
         return [count_calls(report)]
@@ -252,9 +255,9 @@ class MonthSearch:
     def _look(self, line: Line, days: Iterable[date]) -> None:
         """Read what the kept answers tell of a line on some sessions."""
         for day in days:
-            told = self._collector.reader.tell(line, day)
-            if told is not None:
-                self._told[line][day] = told
+            observed = self._collector.reader.observations.observe(line, day)
+            if observed is not None:
+                self._observed[line][day] = observed
 
     def _count_objects(self, day: date) -> int:
         return sum(1 for _ in self._collector.objects.list(answers_prefix(TICKER_DETAILS, day)))

@@ -1,4 +1,4 @@
-"""Small builders of lines, answers and evidence; every value that a test is about is written in the test."""
+"""Small builders of lines, answers and inputs; every value that a test is about is written in the test."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 
 from mag7.index.constituents import Line
 from mag7.index.membership import ShareClasses
-from mag7.market.caps import Evidence, LookBack
+from mag7.market.inputs import LineInputs, LookBack
 from mag7.polygon.bodies import DailyBar, TickerDetails
+from tests.unit.market.book import Book
 
 
 class Make:
@@ -38,7 +39,7 @@ class Make:
         price = Decimal(close)
         return DailyBar(ticker, price, price, price, price, Decimal("1000.4"), price, 1734123600000)
 
-    def evidence(self, line: Line, count: int | None, close: str | None, **changes: Any) -> Evidence:
+    def inputs(self, line: Line, count: int | None, close: str | None, **changes: Any) -> LineInputs:
         """A line whose weighted count and market_cap agree, today and yesterday; None for a count or close: none."""
         bar = None if close is None else self.bar(line.symbol, close)
         details = None
@@ -53,9 +54,19 @@ class Make:
             "bar_failure": None,
             "yesterday": None if count is None or bar is None else LookBack(date(2024, 12, 12), count, bar.close),
         }
-        return Evidence(**{**values, **changes})
+        return LineInputs(**{**values, **changes})
 
 
 @pytest.fixture
 def make() -> Make:
     return Make()
+
+
+@pytest.fixture
+def book() -> Book:
+    return Book()
+
+
+@pytest.fixture
+def line(make: Make) -> Line:
+    return make.line("AAA")

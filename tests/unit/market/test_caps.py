@@ -11,8 +11,9 @@ import pytest
 
 from mag7.index.share_counts import ReferenceCount
 from mag7.index.splits import Split
-from mag7.market.basis import BasisEvidence, SplitEvidence
-from mag7.market.caps import FailedLine, LookBack, PricedLine, price_line
+from mag7.market.caps import FailedLine, PricedLine, price_line
+from mag7.market.inputs import LookBack
+from mag7.market.split_basis import SplitBasisInputs, SplitCounts
 from mag7.polygon.bars import leave_out_impossible
 from tests.unit.market.conftest import Make
 
@@ -20,8 +21,8 @@ MAKE = Make()
 
 
 def price_with(close: str, back: LookBack) -> PricedLine | FailedLine:
-    evidence = MAKE.evidence(MAKE.line("KO"), None, close, look_back=back, details_failure="HTTP 404")
-    return price_line(evidence)
+    inputs = MAKE.inputs(MAKE.line("KO"), None, close, look_back=back, details_failure="HTTP 404")
+    return price_line(inputs)
 
 
 def test_an_earlier_sessions_count_is_taken_and_flagged():
@@ -39,14 +40,14 @@ def test_a_count_from_before_a_split_is_not_multiplied_with_a_price_after_it(clo
 
 
 def test_nothing_earlier_leaves_the_true_reason():
-    evidence = MAKE.evidence(MAKE.line("KO"), None, "61.50", details_failure="HTTP 404")
-    failed = price_line(evidence)
+    inputs = MAKE.inputs(MAKE.line("KO"), None, "61.50", details_failure="HTTP 404")
+    failed = price_line(inputs)
     assert isinstance(failed, FailedLine)
     assert failed.reason == "HTTP 404"
 
 
 def price_beside(count: int, yesterday: LookBack | None, **changes: object) -> PricedLine | FailedLine:
-    return price_line(MAKE.evidence(MAKE.line("KO"), count, "61.50", yesterday=yesterday, **changes))
+    return price_line(MAKE.inputs(MAKE.line("KO"), count, "61.50", yesterday=yesterday, **changes))
 
 
 def back(count: int, factor: Fraction = Fraction(1)) -> LookBack:
@@ -99,17 +100,17 @@ def test_an_earlier_count_is_held_to_the_reference_but_not_judged_by_splits_agai
     """The look-back put it on its basis; the split after it is in the factor."""
     ten = Split("X-ko", "KO", date(2024, 12, 13), Decimal(1), Decimal(10), "test")
     reference = ReferenceCount("X-ko", date(2024, 11, 1), 24_000_000_000, "a filing"), Fraction(24_000_000_000)
-    basis = BasisEvidence(date(2024, 12, 13), (SplitEvidence(ten, after=2_460_000_000),), reference)
+    basis = SplitBasisInputs(date(2024, 12, 13), (SplitCounts(ten, after=2_460_000_000),), reference)
     near = LookBack(date(2024, 12, 12), 2_460_000_000, Decimal(1210), factor=Fraction(10))
     for found, kind in ((near, PricedLine), (replace(near, count=820_000_000), FailedLine)):
-        evidence = MAKE.evidence(MAKE.line("KO"), None, "121", look_back=found, basis=basis)
-        assert isinstance(price_line(evidence), kind)
+        inputs = MAKE.inputs(MAKE.line("KO"), None, "121", look_back=found, split_basis=basis)
+        assert isinstance(price_line(inputs), kind)
 
 
 def test_a_bar_that_contradicts_itself_is_flagged_and_its_close_used(make: Make):
-    evidence = make.evidence(make.line("NVDA"), 24_490_000_000, "134.25")
-    low = replace(evidence.bar, low=Decimal("0.92"))
-    priced = price_line(replace(evidence, bar=leave_out_impossible(low)))
+    inputs = make.inputs(make.line("NVDA"), 24_490_000_000, "134.25")
+    low = replace(inputs.bar, low=Decimal("0.92"))
+    priced = price_line(replace(inputs, bar=leave_out_impossible(low)))
 
     assert isinstance(priced, PricedLine)
     assert (priced.market_cap, priced.bar.low) == (Decimal("3287782500000.00"), None)

@@ -6,21 +6,21 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
-from mag7.market.caps import Evidence
 from mag7.market.changes import list_changes
 from mag7.market.document import Document, DocumentSplit, decode_document, encode_document
 from mag7.market.figures import compute_figures, write_document
+from mag7.market.inputs import LineInputs
 from tests.unit.market.conftest import Make
 
 SESSION = date(2024, 6, 7)
 COLLECTED = datetime(2024, 6, 8, 1, tzinfo=UTC)
 MAKE = Make()
-NVDA = MAKE.evidence(MAKE.line("NVDA"), 2_460_000_000, "1208.88")
-XOM = MAKE.evidence(MAKE.line("XOM"), 4_500_000_000, "112.75")
+NVDA = MAKE.inputs(MAKE.line("NVDA"), 2_460_000_000, "1208.88")
+XOM = MAKE.inputs(MAKE.line("XOM"), 4_500_000_000, "112.75")
 
 
-def write(*evidence: Evidence, at: datetime = COLLECTED) -> Document:
-    return write_document(compute_figures(SESSION, evidence, []), "simulated", at)
+def write(*inputs: LineInputs, at: datetime = COLLECTED) -> Document:
+    return write_document(compute_figures(SESSION, inputs, []), "simulated", at)
 
 
 def store(document: Document) -> Document:
@@ -48,7 +48,7 @@ def test_a_corrected_close_shows_in_its_line_its_bar_and_the_totals() -> None:
 
 
 def test_lines_that_join_or_leave_are_named() -> None:
-    ko = MAKE.evidence(MAKE.line("KO"), 4_300_000_000, "63.10")
+    ko = MAKE.inputs(MAKE.line("KO"), 4_300_000_000, "63.10")
     changes = list_changes(store(write(NVDA, XOM)), write(NVDA, ko))
 
     assert changes[:2] == ["XOM is no line any more", "KO is now a line"]
@@ -63,7 +63,7 @@ def test_one_of_the_seven_outside_the_index_is_compared_too() -> None:
 
 
 def test_a_line_that_cannot_be_priced_any_more_has_no_figure() -> None:
-    unpriced = MAKE.evidence(MAKE.line("XOM"), None, "112.75")
+    unpriced = MAKE.inputs(MAKE.line("XOM"), None, "112.75")
     changes = list_changes(store(write(NVDA, XOM)), write(NVDA, unpriced))
 
     assert "XOM market_cap: 507,375,000,000.0 -> None" in changes

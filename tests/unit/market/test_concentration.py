@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mag7.index.seven import SEVEN
-from mag7.market.caps import FailedLine, LastKnownCap, LookBack, PricedLine, price_line
+from mag7.market.caps import FailedLine, PricedLine, price_line
 from mag7.market.concentration import (
     CoverageBounds,
     NothingPricedError,
@@ -19,6 +19,7 @@ from mag7.market.concentration import (
     measure_concentration,
     measure_coverage,
 )
+from mag7.market.inputs import LastKnownCap, LookBack
 from tests.unit.market.conftest import Make
 
 BOUNDS = CoverageBounds(Decimal(99), Decimal("99.5"))
@@ -27,15 +28,15 @@ DAY = date(2024, 12, 12)
 
 
 def priced(ticker: str, cap: int, **line: object) -> PricedLine:
-    found = price_line(MAKE.evidence(MAKE.line(ticker, **line), cap, "1"))
+    found = price_line(MAKE.inputs(MAKE.line(ticker, **line), cap, "1"))
     assert isinstance(found, PricedLine)
     return found
 
 
 def failed(ticker: str, look_back: LookBack | None = None, **changes: object) -> FailedLine:
     changes = {"bar_failure": "no bar", **changes}
-    evidence = MAKE.evidence(MAKE.line(ticker), None, None, look_back=look_back, **changes)
-    found = price_line(evidence)
+    inputs = MAKE.inputs(MAKE.line(ticker), None, None, look_back=look_back, **changes)
+    found = price_line(inputs)
     assert isinstance(found, FailedLine)
     return found
 
@@ -128,7 +129,7 @@ def compared(ticker: str, cap: int, before: int | None) -> PricedLine:
     """A line with the cap that its company had on the session before, None where that could not be had."""
     line = priced(ticker, cap)
     yesterday = None if before is None else LookBack(DAY, before, Decimal(1))
-    return replace(line, evidence=replace(line.evidence, yesterday=yesterday))
+    return replace(line, inputs=replace(line.inputs, yesterday=yesterday))
 
 
 def test_the_share_before_is_that_of_todays_companies():

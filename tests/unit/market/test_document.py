@@ -22,12 +22,12 @@ COLLECTED = datetime(2024, 12, 14, 1, 59, 5, tzinfo=UTC)
 
 @pytest.fixture
 def document(make: Make) -> dict[str, Any]:
-    evidence = [
-        make.evidence(make.line("MSFT", cik="0000789019"), 7_434_880_776, "447.27", answers=ANSWERS),
-        make.evidence(make.line("AAPL"), 15_115_823_000, "248.13"),
-        make.evidence(make.line("XOM"), None, "107.5"),
+    inputs = [
+        make.inputs(make.line("MSFT", cik="0000789019"), 7_434_880_776, "447.27", answers=ANSWERS),
+        make.inputs(make.line("AAPL"), 15_115_823_000, "248.13"),
+        make.inputs(make.line("XOM"), None, "107.5"),
     ]
-    figures = compute_figures(SESSION, evidence, [make.evidence(make.line("TSLA"), 3_210_059_659, "436.23")])
+    figures = compute_figures(SESSION, inputs, [make.inputs(make.line("TSLA"), 3_210_059_659, "436.23")])
     return json.loads(encode_document(write_document(figures, "simulated", COLLECTED)))
 
 
@@ -64,9 +64,9 @@ def test_constituents_name_their_answers_and_volume_is_whole(document: dict[str,
 
 
 def test_what_could_not_be_true_of_a_bar_is_null_and_the_session_flagged(make: Make):
-    evidence = make.evidence(make.line("NVDA"), 24_490_000_000, "134.25")
-    bar = replace(evidence.bar, open=None, high=None, low=None, volume=None, vwap=None, inconsistent=True)
-    figures = compute_figures(SESSION, [replace(evidence, bar=bar)], [])
+    inputs = make.inputs(make.line("NVDA"), 24_490_000_000, "134.25")
+    bar = replace(inputs.bar, open=None, high=None, low=None, volume=None, vwap=None, inconsistent=True)
+    figures = compute_figures(SESSION, [replace(inputs, bar=bar)], [])
     body = encode_document(write_document(figures, "simulated", COLLECTED))
     document = json.loads(body)
     data = document["companies"]["NVDA"]["trading_data"]
@@ -79,8 +79,8 @@ def test_what_could_not_be_true_of_a_bar_is_null_and_the_session_flagged(make: M
 
 
 def test_amounts_are_written_as_the_nearest_double(make: Make):
-    evidence = make.evidence(make.line("NVDA"), 24_490_000_000, "0.000012340")
-    body = encode_document(write_document(compute_figures(SESSION, [evidence], []), "Ünic", COLLECTED))
+    inputs = make.inputs(make.line("NVDA"), 24_490_000_000, "0.000012340")
+    body = encode_document(write_document(compute_figures(SESSION, [inputs], []), "Ünic", COLLECTED))
 
     assert b'"close": 1.234e-05,\n' in body
     assert b'"market_cap": 302206.6,\n' in body
@@ -89,21 +89,20 @@ def test_amounts_are_written_as_the_nearest_double(make: Make):
 
 
 def test_the_order_of_the_lines_changes_nothing(make: Make):
-    evidence = [make.evidence(make.line(ticker), 10, "2.5") for ticker in ("XOM", "AAPL", "KO")]
+    inputs = [make.inputs(make.line(ticker), 10, "2.5") for ticker in ("XOM", "AAPL", "KO")]
     first, second = (
         encode_document(write_document(compute_figures(SESSION, order, []), "simulated", COLLECTED))
-        for order in (evidence, evidence[::-1])
+        for order in (inputs, inputs[::-1])
     )
     assert first == second
 
 
 def test_a_session_that_was_not_asked_about_has_no_market_cap_of_the_providers(make: Make):
     """Its count stands between two sessions that were: the provider's figure is the earlier one's."""
-    asked = make.evidence(make.line("AAPL"), 15_115_823_000, "248.13")
+    asked = make.inputs(make.line("AAPL"), 15_115_823_000, "248.13")
     between = replace(asked, between=AcceptedCount(15_115_823_000, Origin.WEIGHTED))
     documents = [
-        write_document(compute_figures(SESSION, [evidence], []), "simulated", COLLECTED)
-        for evidence in (asked, between)
+        write_document(compute_figures(SESSION, [inputs], []), "simulated", COLLECTED) for inputs in (asked, between)
     ]
     caps = [(line.market_cap, line.provider_market_cap) for found in documents for line in found.constituents]
 

@@ -13,12 +13,12 @@ from mag7.index.facts import load_packaged_facts
 from mag7.index.splits import Split
 from mag7.lake.keys import answers_prefix
 from mag7.market import explain
-from mag7.market.basis import BasisEvidence, SplitEvidence
-from mag7.market.caps import LookBack
 from mag7.market.document import Document, decode_document, encode_document
 from mag7.market.explain import LineUnknownError, explain_line
 from mag7.market.figures import SessionFigures, compute_figures, write_document
+from mag7.market.inputs import LookBack
 from mag7.market.shares import AcceptedCount, Origin
+from mag7.market.split_basis import SplitBasisInputs, SplitCounts
 from mag7.polygon.answers import Answer
 from mag7.polygon.calls import TICKER_DETAILS
 from tests.unit.market.conftest import Make
@@ -32,18 +32,18 @@ ANSWERS = tuple(Answer(path, datetime(2024, 6, 8, tzinfo=UTC), 200, "x", "", Non
 def document() -> Document:
     """Nvidia's count a session early on its new basis, Alphabet by two lines, a line that failed, Tesla outside."""
     make = Make()
-    basis = BasisEvidence(SESSION, (SplitEvidence(TEN, after=24_530_000_000),))
+    basis = SplitBasisInputs(SESSION, (SplitCounts(TEN, after=24_530_000_000),))
     yesterday = LookBack(date(2024, 6, 6), 2_460_000_000, Decimal("1209.98"))
-    nvda = make.evidence(make.line("NVDA"), 24_600_000_000, "1208.88", answers=ANSWERS)
-    evidence = [
-        replace(nvda, basis=basis, yesterday=yesterday),
-        make.evidence(make.line("GOOGL", issuer="X-goog"), 12_441_000_000, "174.46"),
-        make.evidence(make.line("GOOG", issuer="X-goog", main_line=False), 12_441_000_000, "175.95"),
-        make.evidence(make.line("COR", symbol="ABC"), 200_000_000, "238.54"),
-        make.evidence(make.line("XOM"), None, "112.75", details_failure="HTTP 404"),
+    nvda = make.inputs(make.line("NVDA"), 24_600_000_000, "1208.88", answers=ANSWERS)
+    inputs = [
+        replace(nvda, split_basis=basis, yesterday=yesterday),
+        make.inputs(make.line("GOOGL", issuer="X-goog"), 12_441_000_000, "174.46"),
+        make.inputs(make.line("GOOG", issuer="X-goog", main_line=False), 12_441_000_000, "175.95"),
+        make.inputs(make.line("COR", symbol="ABC"), 200_000_000, "238.54"),
+        make.inputs(make.line("XOM"), None, "112.75", details_failure="HTTP 404"),
     ]
-    outside = [make.evidence(make.line("TSLA"), 3_189_000_000, "177.48")]
-    return store(compute_figures(SESSION, evidence, outside))
+    outside = [make.inputs(make.line("TSLA"), 3_189_000_000, "177.48")]
+    return store(compute_figures(SESSION, inputs, outside))
 
 
 def store(figures: SessionFigures) -> Document:
@@ -100,8 +100,8 @@ def test_an_unknown_line_is_refused(document: Document) -> None:
 def test_a_count_looked_back_for_names_the_session() -> None:
     make = Make()
     back = LookBack(date(2024, 6, 6), 200, Decimal(10), factor=Fraction(1))
-    evidence = make.evidence(make.line("KO"), None, "10.5", look_back=back)
-    document = store(compute_figures(SESSION, [evidence], []))
+    inputs = make.inputs(make.line("KO"), None, "10.5", look_back=back)
+    document = store(compute_figures(SESSION, [inputs], []))
 
     text = explain_line(document, "KO")
     assert "share count: 200: the accepted count of an earlier session" in text
@@ -117,10 +117,10 @@ def answer_of(day: str) -> Answer:
 def test_a_searched_count_names_the_sessions_that_agree() -> None:
     make = Make()
     answers = (ANSWERS[0], *map(answer_of, ("2024-06-05", "2024-06-12", "2024-09-18")))
-    nvda = make.evidence(make.line("NVDA"), 24_600_000_000, "120.88", answers=answers)
-    evidence = replace(nvda, between=AcceptedCount(24_600_000_000, Origin.WEIGHTED))
+    nvda = make.inputs(make.line("NVDA"), 24_600_000_000, "120.88", answers=answers)
+    inputs = replace(nvda, between=AcceptedCount(24_600_000_000, Origin.WEIGHTED))
 
-    text = explain_line(store(compute_figures(SESSION, [evidence], [])), "NVDA")
+    text = explain_line(store(compute_figures(SESSION, [inputs], [])), "NVDA")
 
     assert (
         "share count: 24,600,000,000: searched: same count on 2024-06-05 and 2024-06-12, on both the provider's"
@@ -132,7 +132,7 @@ def test_a_searched_count_names_the_sessions_that_agree() -> None:
 @pytest.mark.parametrize("asked", [("2024-06-07", "2024-09-18"), ("2024-06-06", "2024-06-07"), ("2024-06-06",), ()])
 def test_a_count_of_the_session_itself_was_not_searched(asked: tuple[str, ...]) -> None:
     make = Make()
-    nvda = make.evidence(make.line("NVDA"), 24_600_000_000, "120.88", answers=tuple(map(answer_of, asked)))
+    nvda = make.inputs(make.line("NVDA"), 24_600_000_000, "120.88", answers=tuple(map(answer_of, asked)))
 
     assert "searched" not in explain_line(store(compute_figures(SESSION, [nvda], [])), "NVDA")
 

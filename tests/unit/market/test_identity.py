@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from mag7.index.constituents import Line, list_lines
 from mag7.index.names import normalize_name
-from mag7.market.caps import Evidence, FailedLine, PricedLine, price_line
-from mag7.market.evidence import EvidenceReader
+from mag7.market.caps import FailedLine, PricedLine, price_line
 from mag7.market.identity import ISSUER_UNCONFIRMED
+from mag7.market.input_reader import open_inputs
+from mag7.market.inputs import LineInputs
 from mag7.sessions import previous_session
-from tests.unit.market.test_evidence import Book
+from tests.unit.market.book import Book
 
 DAY = date(2024, 12, 13)
 NOBODYS = "0000000007"
@@ -32,18 +33,18 @@ def keep(book: Book, symbol: str, day: date, count: int, close: float, **fields:
     book.keep_details(symbol, day, weighted_shares_outstanding=count, market_cap=cap, **fields)
 
 
-def read(book: Book, line: Line, day: date = DAY) -> Evidence:
-    return EvidenceReader(book).read_line(day, line)
+def read(book: Book, line: Line, day: date = DAY) -> LineInputs:
+    return open_inputs(book).read_line(day, line)
 
 
-def reason(evidence: Evidence) -> str:
-    priced = price_line(evidence)
+def reason(inputs: LineInputs) -> str:
+    priced = price_line(inputs)
     assert isinstance(priced, FailedLine)
     return priced.reason
 
 
-def flags(evidence: Evidence) -> tuple[str, ...]:
-    priced = price_line(evidence)
+def flags(inputs: LineInputs) -> tuple[str, ...]:
+    priced = price_line(inputs)
     assert isinstance(priced, PricedLine), priced
     return priced.accepted.flags
 
@@ -71,9 +72,9 @@ class TestOneCompanyUnderTwoCiks:
     def test_a_new_cik_is_used_and_flagged_where_the_name_says_that_it_is_the_same_company(self) -> None:
         book = Book()
         keep(book, "CAT", DAY, 482_000_000, 380, cik=NOBODYS, name="Caterpillar, Inc.")
-        evidence = read(book, find("CAT"))
+        inputs = read(book, find("CAT"))
 
-        assert ISSUER_UNCONFIRMED in flags(evidence)
+        assert ISSUER_UNCONFIRMED in flags(inputs)
 
     def test_a_new_cik_is_used_where_the_figi_of_an_earlier_session_says_that_it_is_the_same_line(self) -> None:
         book = Book()
@@ -98,11 +99,11 @@ class TestOneSymbolOfTwoCompanies:
         keep(book, "PARA", previous_session(DAY), 667_000_000, 11.36, cik="0000813828", name="Paramount Global")
         keep(book, "PARA", DAY, 24_000_000, 11.36, cik="0001999999", name="Para Industries Corp")
 
-        evidence = read(book, find("PARA"))
+        inputs = read(book, find("PARA"))
 
-        assert "may be another issuer (CIK 0001999999 is none of Paramount Global's" in str(evidence.details_failure)
-        assert {"look_back", "count_of_2024-12-12"} <= set(flags(evidence))
-        priced = price_line(evidence)
+        assert "may be another issuer (CIK 0001999999 is none of Paramount Global's" in str(inputs.details_failure)
+        assert {"look_back", "count_of_2024-12-12"} <= set(flags(inputs))
+        priced = price_line(inputs)
         assert isinstance(priced, PricedLine)
         assert priced.market_cap == Decimal("11.36") * 667_000_000
 

@@ -13,7 +13,7 @@ from mag7.index.holdings import Holdings, read_holdings
 from mag7.index.seven import SEVEN, seven_lines
 from mag7.market.caps import price_line
 from mag7.market.concentration import Concentration, measure_concentration
-from mag7.market.evidence import EvidenceReader
+from mag7.market.input_reader import open_inputs
 from tests.market_answers import MarketAnswers
 
 REFERENCE = Path(os.environ.get("REFERENCE_DATA") or Path(__file__).parents[4] / "shared/data")
@@ -36,8 +36,8 @@ def fund() -> Holdings:
 @pytest.fixture(scope="module")
 def full(fund: Holdings) -> Concentration:
     """The figures by full caps of the day of the holdings, from the offline market's answers."""
-    evidence = EvidenceReader(MarketAnswers()).read_lines(fund.as_of, list_lines(fund.as_of))
-    return measure_concentration([price_line(line) for line in evidence], [])
+    inputs = open_inputs(MarketAnswers()).read_lines(fund.as_of, list_lines(fund.as_of))
+    return measure_concentration([price_line(line) for line in inputs], [])
 
 
 def weigh(fund: Holdings, issuers: set[str]) -> Decimal:

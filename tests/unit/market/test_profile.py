@@ -20,12 +20,12 @@ ANSWERS = (Answer("1", datetime(2024, 12, 14, tzinfo=UTC), 200, "x", "", None, "
 
 @pytest.fixture
 def profile(make: Make) -> dict[str, Any]:
-    evidence = [
-        make.evidence(make.line("MSFT"), 7_434_880_776, "447.27", answers=ANSWERS),
-        make.evidence(make.line("AAPL"), 15_115_823_000, "248.13", yesterday=None),
-        make.evidence(make.line("XOM"), None, "107.5"),
+    inputs = [
+        make.inputs(make.line("MSFT"), 7_434_880_776, "447.27", answers=ANSWERS),
+        make.inputs(make.line("AAPL"), 15_115_823_000, "248.13", yesterday=None),
+        make.inputs(make.line("XOM"), None, "107.5"),
     ]
-    figures = compute_figures(SESSION, evidence, [make.evidence(make.line("TSLA"), 3_210_059_659, "436.23")])
+    figures = compute_figures(SESSION, inputs, [make.inputs(make.line("TSLA"), 3_210_059_659, "436.23")])
     document = write_document(figures, "simulated", datetime(2024, 12, 14, tzinfo=UTC))
     return profile_document(document) | {"rows": {"daily_trading": 3, "failed_collections": 1}}
 
@@ -81,8 +81,8 @@ def test_a_listed_split_that_is_not_applied_stands_in_document_and_profile_with_
 ) -> None:
     split = Split("X-ge", "GE", date(2023, 1, 4), Decimal(1000), Decimal(1281), "provider")
     table = SplitTable({}, refused={"X-ge": (RefusedSplit(split, "the count stands", settled=True),)})
-    evidence = [make.evidence(make.line("MSFT"), 7_434_880_776, "447.27", answers=ANSWERS)]
-    figures = compute_figures(SESSION, evidence, [], table)
+    inputs = [make.inputs(make.line("MSFT"), 7_434_880_776, "447.27", answers=ANSWERS)]
+    figures = compute_figures(SESSION, inputs, [], table)
     document = write_document(figures, "simulated", datetime(2024, 12, 14, tzinfo=UTC))
 
     (entry,) = document.contested_splits

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from mag7.index.constituents import list_lines
 from mag7.index.seven import SEVEN
-from mag7.market.basis import REFERENCE_OLD
 from mag7.market.caps import FailedLine, PricedLine
 from mag7.market.concentration import CoverageBounds, list_refusals
 from mag7.market.document import encode_document
-from mag7.market.evidence import CountRules, EvidenceReader
 from mag7.market.figures import SessionFigures
+from mag7.market.input_reader import open_inputs
 from mag7.market.jumps import is_continuous
+from mag7.market.split_basis import REFERENCE_OLD
 from mag7.polygon.answers import Answer
 from mag7.sessions import list_sessions, next_session, previous_session
 from mag7.tasks.document import compute_session, write_session
@@ -70,7 +70,7 @@ def worlds(draw: st.DrawFn) -> World:
 
 
 def work_out(world: World, session: date) -> SessionFigures:
-    return compute_session(EvidenceReader(world, CountRules(world.frozen_before)), session)
+    return compute_session(open_inputs(world, world.frozen_before), session)
 
 
 def list_refused(world: World, session: date) -> list[str]:
@@ -158,7 +158,7 @@ def test_the_order_in_which_sessions_are_read_changes_nothing(world: World, data
     turn = data.draw(st.sampled_from(turns))
     order = data.draw(st.permutations([previous_session(turn), turn, next_session(turn), data.draw(days)]))
     with standing_on(world):
-        reader = EvidenceReader(world, CountRules(world.frozen_before))
+        reader = open_inputs(world, world.frozen_before)
         together = {session: encode_document(write_session(compute_session(reader, session))) for session in order}
         for session, document in together.items():
             assert document == encode_document(write_session(work_out(world, session)))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mag7.market.evidence import Told, agree
+from mag7.market.observation import Observation, agree
 from mag7.market.search import choose_sessions, count_steps, list_gaps
 from mag7.market.shares import AcceptedCount, Origin
 from mag7.polygon.answers import Answer
@@ -26,14 +26,14 @@ DAYS = list_sessions(date(2024, 11, 1), date(2024, 12, 31))[:LONGEST]
 Series = Mapping[date, int | None]
 
 
-def tell(day: date, count: int | None, origin: Origin = Origin.WEIGHTED, source: str = "polygon") -> Told:
+def tell(day: date, count: int | None, origin: Origin = Origin.WEIGHTED, source: str = "polygon") -> Observation:
     """What the provider said on a day: a count, or (None) nothing that can be accepted."""
     answer = Answer(f"details/{day}", datetime(2025, 1, 2, tzinfo=UTC), 200, source, "")
     accepted = None if count is None else AcceptedCount(count, origin)
-    return Told(day, answer.time, accepted, None, (answer,))
+    return Observation(day, answer.time, accepted, None, (answer,))
 
 
-def tell_all(counts: Series) -> dict[date, Told]:
+def tell_all(counts: Series) -> dict[date, Observation]:
     return {day: tell(day, count) for day, count in counts.items()}
 
 
@@ -44,7 +44,7 @@ class Search:
         self,
         series: Series,
         needed: Sequence[date] | None = None,
-        told: Mapping[date, Told] | None = None,
+        told: Mapping[date, Observation] | None = None,
         likely: Sequence[date] = (),
     ) -> None:
         self.needed = list(series) if needed is None else list(needed)

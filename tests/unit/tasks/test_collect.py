@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from mag7.index.constituents import list_lines
 from mag7.lake.objects import ObjectStore
 from mag7.market.caps import FailedLine, PricedLine, price_line
-from mag7.market.evidence import EvidenceReader
 from mag7.market.figures import write_document
+from mag7.market.input_reader import open_inputs
 from mag7.polygon.answers import AnswerStore
 from mag7.polygon.calls import Call, grouped_daily, ticker_details
 from mag7.polygon.errors import (
@@ -470,10 +470,10 @@ class TestSessionsAroundThatDisagree:
         keep_bars(answers, AAA=10)
         provider.say(ticker_details("AAA", DAY), details_body("AAA", weighted_shares_outstanding=121, market_cap=1210))
         look_back.collect_look_back(window, Asking.MISSING)
-        (evidence,) = EvidenceReader(AnswerBook(answers)).read_lines(DAY, [make_line("AAA")])
+        (inputs,) = open_inputs(AnswerBook(answers)).read_lines(DAY, [make_line("AAA")])
 
         assert provider.take_asked() == [("AAA", "2024-12-13")]
-        assert price_line(evidence).accepted.count == 121  # type: ignore[union-attr]
+        assert price_line(inputs).accepted.count == 121  # type: ignore[union-attr]
 
 
 class TestLookBackThatCannotBeHad:
@@ -574,7 +574,7 @@ class TestLookBackThatCannotBeHad:
         for symbol, count in (("AAA", 1000), ("BBB", 1648)):
             provider.say(ticker_details(symbol, later), details_body(symbol, weighted_shares_outstanding=count))
         look_back.collect_look_back(window, Asking.MISSING)
-        reader = EvidenceReader(AnswerBook(answers))
+        reader = open_inputs(AnswerBook(answers))
         lines = [price_line(reader.read_line(DAY, make_line(ticker))) for ticker in ("AAA", "BBB")]
 
         assert provider.take_asked() == [
@@ -596,8 +596,8 @@ class TestLookBackThatCannotBeHad:
             path = grouped_daily(day).path
             provider.errors[path] = PlanRefusedError(path, 'HTTP 403 "not in your plan"', status=403)
         look_back.collect_look_back(window, Asking.MISSING)
-        (evidence,) = EvidenceReader(AnswerBook(answers)).read_lines(DAY, [make_line("NEW")])
-        failed = price_line(evidence)
+        (inputs,) = open_inputs(AnswerBook(answers)).read_lines(DAY, [make_line("NEW")])
+        failed = price_line(inputs)
 
         assert provider.take_asked() == [("bars", day) for day in LOOK_BACK_DAYS]
         assert isinstance(failed, FailedLine)
@@ -611,8 +611,8 @@ class TestLookBackThatCannotBeHad:
         keep_bars(answers, AAA=10)
         keep_details(answers, "AAA", weighted_shares_outstanding=100, market_cap=900)
         look_back.collect_look_back(window, Asking.MISSING)
-        (evidence,) = EvidenceReader(AnswerBook(answers)).read_lines(DAY, [make_line("AAA")])
-        priced = price_line(evidence)
+        (inputs,) = open_inputs(AnswerBook(answers)).read_lines(DAY, [make_line("AAA")])
+        priced = price_line(inputs)
 
         assert provider.take_asked() == []
         assert isinstance(priced, PricedLine)
@@ -648,8 +648,8 @@ class TestLookBackThatCannotBeHad:
 
 
 def look_back_of(answers: AnswerStore) -> tuple[date, int] | None:
-    (evidence,) = EvidenceReader(AnswerBook(answers)).read_lines(DAY, [make_line("NEW")])
-    return None if evidence.look_back is None else (evidence.look_back.session, evidence.look_back.count)
+    (inputs,) = open_inputs(AnswerBook(answers)).read_lines(DAY, [make_line("NEW")])
+    return None if inputs.look_back is None else (inputs.look_back.session, inputs.look_back.count)
 
 
 class World:
@@ -698,7 +698,7 @@ class World:
             for batch in collect.plan_batches(window, Asking.MISSING):
                 collect.collect_details(batch, Asking.MISSING)
             look_back.collect_look_back(window, Asking.MISSING)
-            figures = compute_session(collector.open_reader(AnswerBook(store), read_settings()), DAY)
+            figures = compute_session(open_inputs(AnswerBook(store), read_settings().counts_frozen_before), DAY)
         written = write_document(figures, "polygon", max(answer.time for answer in figures.answers))
         document = written.model_dump(mode="json")
         for line in document["constituents"]:

@@ -14,8 +14,8 @@ from mag7.lake.keys import document_key, pending_key
 from mag7.lake.objects import ObjectStore
 from mag7.market.caps import PricedLine, price_line
 from mag7.market.document import encode_document
-from mag7.market.evidence import EvidenceReader
 from mag7.market.figures import compute_figures, write_document
+from mag7.market.input_reader import open_inputs
 from mag7.market.shares import Origin
 from mag7.polygon import checks
 from mag7.polygon.answers import AnswerStore
@@ -44,8 +44,8 @@ def published(store: ObjectStore, answers: AnswerStore) -> None:
     """Two published sessions of two lines; the closes that they were built from are kept."""
     make = Make()
     for day in (DAY, EARLIER):
-        evidence = [make.evidence(make.line("AAPL"), 100, "247.5"), make.evidence(make.line("XOM"), 50, "107.5")]
-        document = json.loads(encode_document(write_document(compute_figures(day, evidence, []), "polygon", LATER)))
+        inputs = [make.inputs(make.line("AAPL"), 100, "247.5"), make.inputs(make.line("XOM"), 50, "107.5")]
+        document = json.loads(encode_document(write_document(compute_figures(day, inputs, []), "polygon", LATER)))
         bar = document["companies"]["AAPL"]["trading_data"]
         bar |= {f"{name}_price": bar["close_price"] for name in ("open", "high", "low")} | {"vwap": None}
         store.put(document_key(day), json.dumps(document).encode())
@@ -72,7 +72,7 @@ class TestCollect:
         collect_corrections(window, wanted=True)
 
         assert provider.take_asked() == [("bars", "2024-12-12"), ("XOM", "2024-12-12"), ("bars", "2024-12-10")]
-        priced = price_line(EvidenceReader(AnswerBook(answers)).read_own(DAY, Make().line("XOM")))
+        priced = price_line(open_inputs(AnswerBook(answers)).read_own(DAY, Make().line("XOM")))
         assert isinstance(priced, PricedLine)
         assert (priced.market_cap, priced.accepted.origin) == (50 * 106, Origin.WEIGHTED)
 

@@ -18,7 +18,7 @@ from mag7.index.seven import SEVEN
 from mag7.lake.keys import claim_key, closes_key
 from mag7.lake.objects import ObjectStore
 from mag7.market.caps import PricedLine
-from mag7.market.evidence import CountRules, EvidenceReader
+from mag7.market.input_reader import InputReader, open_inputs
 from mag7.polygon.answers import AnswerStore
 from mag7.polygon.calls import ticker_details
 from mag7.polygon.errors import KeyRejectedError, PlanRefusedError, ServerFailedError, UnreachableError
@@ -405,7 +405,7 @@ def markets(draw: st.DrawFn) -> World:
     return World(tuple(settle(draw(companies(ticker))) for ticker in tickers), frozen)
 
 
-def figures_of(reader: EvidenceReader, sessions: Sequence[date]) -> Iterator[tuple[Any, ...]]:
+def figures_of(reader: InputReader, sessions: Sequence[date]) -> Iterator[tuple[Any, ...]]:
     """By session, what must not depend on how few calls were made."""
     for session in sessions:
         figures = compute_session(reader, session)
@@ -441,7 +441,7 @@ def test_figures_are_those_of_a_run_that_asks_for_everything(
         for window in [sessions] if together else reversed(months):
             backfill.collect(window)
         few = list(figures_of(backfill.reader(), sessions))
-        all_of_it = list(figures_of(EvidenceReader(market, CountRules(world.frozen_before)), sessions))
+        all_of_it = list(figures_of(open_inputs(market, world.frozen_before), sessions))
         once_more = backfill.collect(sessions)
 
     assert few == all_of_it

@@ -17,7 +17,7 @@ from typing import Final
 from mag7.index.share_counts import REFERENCE_DAYS, REFERENCE_LIMIT_DAYS, ReferenceCount
 from mag7.index.splits import RefusedSplit, Split, SplitTable
 from mag7.market.shares import AcceptedCount, CountWrongError
-from mag7.sessions import previous_session
+from mag7.sessions import next_session, previous_session
 
 PROBE_DAYS: Final = 100
 """How long after a split, or before it, the company is asked for its count: by then a filing has reached it."""
@@ -46,7 +46,7 @@ CONTESTED: Final = "split_contested"
 
 
 @dataclass(frozen=True)
-class SplitEvidence:
+class SplitCounts:
     """A split, and the company's whole share count as the provider had it some time after and before; None: unknown.
 
     ``close_step`` is how many shares one became on the split's day by the closes, where that day has passed. A count
@@ -66,7 +66,7 @@ class SplitEvidence:
 
 
 @dataclass(frozen=True)
-class BasisEvidence:
+class SplitBasisInputs:
     """What tells on which basis a company's count of a session stands.
 
     ``splits`` are those after the session and shortly before it, oldest first. ``reference`` is the nearest reference
@@ -75,7 +75,7 @@ class BasisEvidence:
     """
 
     session: date
-    splits: tuple[SplitEvidence, ...] = ()
+    splits: tuple[SplitCounts, ...] = ()
     reference: tuple[ReferenceCount, Fraction] | None = None
     one_of_seven: bool = False
     contested: str | None = None
@@ -122,7 +122,12 @@ def session_until(day: date) -> date:
     return previous_session(day + timedelta(days=1))
 
 
-def settle_basis(accepted: AcceptedCount, evidence: BasisEvidence) -> AcceptedCount:
+def session_from(day: date) -> date:
+    """Return the first session on or after a day."""
+    return next_session(day - timedelta(days=1))
+
+
+def settle_split_basis(accepted: AcceptedCount, inputs: SplitBasisInputs) -> AcceptedCount:
     """Put an accepted count on the basis of its session: divided by every later split that it already stands on.
 
     A count that comes late to an earlier split is multiplied, where it equals the count before the split and the close
@@ -130,9 +135,9 @@ def settle_basis(accepted: AcceptedCount, evidence: BasisEvidence) -> AcceptedCo
     REFERENCE_TOLERANCE from a reference count, where one of the seven has no reference count, and where the company's
     splits are contested. Where nothing tells, the count is used and flagged.
     """
-    if evidence.contested is not None:
-        raise CountWrongError(evidence.contested)
-    applied, lagging, doubtful = _judge_splits(accepted.count, evidence)
+    if inputs.contested is not None:
+        raise CountWrongError(inputs.contested)
+    applied, lagging, doubtful = _judge_splits(accepted.count, inputs)
     count = Fraction(accepted.count)
     for split in applied:
         count /= split.factor
@@ -142,7 +147,7 @@ def settle_basis(accepted: AcceptedCount, evidence: BasisEvidence) -> AcceptedCo
         *((DIVIDED,) if applied else ()),
         *((MULTIPLIED,) if lagging else ()),
         *((UNCONFIRMED,) if doubtful else ()),
-        *((CONTESTED,) if evidence.refusal_matters else ()),
+        *((CONTESTED,) if inputs.refusal_matters else ()),
     )
     settled = replace(
         accepted,
@@ -151,10 +156,10 @@ def settle_basis(accepted: AcceptedCount, evidence: BasisEvidence) -> AcceptedCo
         splits=(*accepted.splits, *applied),
         lagging=(*accepted.lagging, *lagging),
     )
-    if evidence.reference is not None:
-        _check_reference(settled, *evidence.reference)
-        return replace(settled, flags=(*settled.flags, *_flag_reference(evidence.reference[0], evidence.session)))
-    if evidence.one_of_seven:
+    if inputs.reference is not None:
+        _check_reference(settled, *inputs.reference)
+        return replace(settled, flags=(*settled.flags, *_flag_reference(inputs.reference[0], inputs.session)))
+    if inputs.one_of_seven:
         raise CountWrongError(
             f"no reference count within {REFERENCE_LIMIT_DAYS} days tells whether the count {accepted.count:,} can be"
             " true: add one from a filing to include/data/share_count_references.csv"
@@ -162,22 +167,22 @@ def settle_basis(accepted: AcceptedCount, evidence: BasisEvidence) -> AcceptedCo
     return settled
 
 
-def _judge_splits(count: int, evidence: BasisEvidence) -> tuple[list[Split], list[Split], list[Split]]:
+def _judge_splits(count: int, inputs: SplitBasisInputs) -> tuple[list[Split], list[Split], list[Split]]:
     """Return the later splits that a count already stands on, the earlier ones that it lags, and what nothing tells of.
 
     Raises CountWrongError where the count, put on its session's basis, stands before an earlier split and does not just
     come late.
     """
-    if not evidence.splits:
+    if not inputs.splits:
         return [], [], []
-    later = [item for item in evidence.splits if item.split.execution_date > evidence.session]
+    later = [item for item in inputs.splits if item.split.execution_date > inputs.session]
     standing = count_standing(count, later)
     told = max((place for place, item in enumerate(later, start=1) if item.tells), default=0)
     settled = Fraction(count) / _multiply(later[:standing])
     doubtful = [item.split for item in later[max(standing, told) :]]
     lagging: list[Split] = []
-    for item in evidence.splits:
-        if item.split.execution_date > evidence.session:
+    for item in inputs.splits:
+        if item.split.execution_date > inputs.session:
             continue
         if not item.tells:
             doubtful.append(item.split)
@@ -186,14 +191,15 @@ def _judge_splits(count: int, evidence: BasisEvidence) -> tuple[list[Split], lis
         elif comes_late(settled, item, later):
             lagging.append(item.split)
         else:
+            known = f"{item.before:,} before it" if item.after is None else f"{item.after:,} after it"
             raise CountWrongError(
-                f"the count {count:,} still stands on the basis before the split {item.split} ({_say_counts(item)}); "
+                f"the count {count:,} still stands on the basis before the split {item.split} ({known}); "
                 "it is not repaired: run the session with collect_again once the provider has mended it"
             )
     return [item.split for item in later[:standing]], lagging, doubtful
 
 
-def count_standing(count: int, later: Sequence[SplitEvidence]) -> int:
+def count_standing(count: int, later: Sequence[SplitCounts]) -> int:
     """Count how many of a company's later splits, oldest first, a count stands on already.
 
     A count that stands on k of them is put on the basis of each known count beside a split by the factors in between;
@@ -205,36 +211,30 @@ def count_standing(count: int, later: Sequence[SplitEvidence]) -> int:
     return min(range(len(later) + 1), key=lambda standing: (_misfit(count, standing, later), standing))
 
 
-def _misfit(count: int, standing: int, later: Sequence[SplitEvidence]) -> Fraction:
+def _misfit(count: int, standing: int, later: Sequence[SplitCounts]) -> Fraction:
     """The product of the gaps between known counts and what they would be if a count stood on that many splits."""
     misfit = Fraction(1)
     unsplit = Fraction(count) / _multiply(later[:standing])
     for place, item in enumerate(later, start=1):
         if item.after is not None:
-            misfit *= min(
-                gap(unsplit * _multiply(later[:basis]), item.after)
-                for basis in range(place, len(later) + 1 if item.frozen else place + 1)
-            )
+            misfit *= _gap_after(unsplit * _multiply(later[:place]), item.after, item, later[place:])
         elif item.before is not None:
             misfit *= gap(unsplit * _multiply(later[: place - 1]), item.before)
     return misfit
 
 
-def stands_on(settled: Fraction, item: SplitEvidence, later: Sequence[SplitEvidence] = ()) -> bool:
+def stands_on(settled: Fraction, item: SplitCounts, later: Sequence[SplitCounts] = ()) -> bool:
     """Whether a count stands on an earlier split: no farther from the known count beside it than if it did not.
 
     A frozen count after the split may stand on any of the ``later`` splits, too.
     """
     factor = item.split.factor
     if item.after is not None:
-        levels = [settled * _multiply(later[:basis]) for basis in range(len(later) + 1 if item.frozen else 1)]
-        return min(gap(level, item.after) for level in levels) <= min(
-            gap(level * factor, item.after) for level in levels
-        )
+        return _gap_after(settled, item.after, item, later) <= _gap_after(settled * factor, item.after, item, later)
     return item.before is None or gap(settled / factor, item.before) <= gap(settled, item.before)
 
 
-def comes_late(settled: Fraction, item: SplitEvidence, later: Sequence[SplitEvidence] = ()) -> bool:
+def comes_late(settled: Fraction, item: SplitCounts, later: Sequence[SplitCounts] = ()) -> bool:
     """Whether a count that does not stand on an earlier split is that of the last filing before it.
 
     Both must tell: the close moved by the split on its day, and the count is as it was before it.
@@ -243,12 +243,17 @@ def comes_late(settled: Fraction, item: SplitEvidence, later: Sequence[SplitEvid
     if item.close_step is None or not fits(item.close_step, factor, CLOSE_TOLERANCE):
         return False
     if item.after is not None:
-        levels = [settled * _multiply(later[:basis]) for basis in range(len(later) + 1 if item.frozen else 1)]
-        return min(gap(level * factor, item.after) for level in levels) <= LAG_TOLERANCE
+        return _gap_after(settled * factor, item.after, item, later) <= LAG_TOLERANCE
     return item.before is not None and gap(settled, item.before) <= LAG_TOLERANCE
 
 
-def _multiply(items: Sequence[SplitEvidence]) -> Fraction:
+def _gap_after(count: Fraction, after: int, item: SplitCounts, later: Sequence[SplitCounts]) -> Fraction:
+    """The gap between a count and the one ``after`` a split, which may stand on ``later`` splits where it is frozen."""
+    levels = range(len(later) + 1 if item.frozen else 1)
+    return min(gap(count * _multiply(later[:level]), after) for level in levels)
+
+
+def _multiply(items: Sequence[SplitCounts]) -> Fraction:
     return prod((item.split.factor for item in items), start=Fraction(1))
 
 
@@ -261,12 +266,6 @@ def fits(step: Fraction, factor: Fraction, tolerance: Fraction) -> bool:
 def gap(count: Fraction, other: Fraction | int) -> Fraction:
     """Return the larger of two counts or ratios over the smaller."""
     return max(count / other, other / count)
-
-
-def _say_counts(item: SplitEvidence) -> str:
-    if item.after is not None:
-        return f"{item.after:,} after it"
-    return f"{item.before:,} before it"
 
 
 def _flag_reference(reference: ReferenceCount, session: date) -> tuple[str, ...]:

@@ -12,19 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mag7.index.splits import Split
-from mag7.market.claims import Judgement, Market, is_usual, judge_claims
+from mag7.market.listed_splits import Judgement, Market, is_usual, judge_listed
 from mag7.sessions import list_sessions, next_session, previous_session
 
 SESSION = date(2024, 6, 14)
 DAY = date(2024, 5, 15)
 
 
-def claim(day: date, split_from: float, split_to: float) -> Split:
+def listed(day: date, split_from: float, split_to: float) -> Split:
     return Split("X-a", "A", day, Decimal(str(split_from)), Decimal(str(split_to)), "provider")
 
 
 def judge(
-    *claims: Split,
+    *entries: Split,
     session: date = SESSION,
     closes: Mapping[date, float] | None = None,
     counts: Mapping[date, int] | None = None,
@@ -41,8 +41,8 @@ def judge(
         found = [value for since, value in known_counts.items() if since <= day]
         return found[-1] if found else None
 
-    ordered = sorted(claims, key=lambda split: (split.execution_date, split.factor))
-    return judge_claims(ordered, facts, Market(session, close, count))
+    ordered = sorted(entries, key=lambda split: (split.execution_date, split.factor))
+    return judge_listed(ordered, facts, Market(session, close, count))
 
 
 def known_until(session: date) -> Market:
@@ -69,7 +69,7 @@ LONG_AGO = date(2020, 1, 2)
 class TestSpinOff:
     """GE on 2023-01-04: the close fell by what GE HealthCare was worth, no share was added."""
 
-    GE = claim(date(2023, 1, 4), 1000, 1281)
+    GE = listed(date(2023, 1, 4), 1000, 1281)
     CLOSES: Mapping[date, float] = {LONG_AGO: 85.9, date(2023, 1, 4): 67.06}
 
     @pytest.mark.parametrize("session", [date(2022, 6, 8), date(2023, 1, 3), date(2023, 1, 4), date(2023, 3, 1)])
@@ -96,7 +96,7 @@ class TestSpinOff:
         ("split_from", "split_to"), [(1000, 1324), (1000, 1196), (1000, 6178), (1000, 2390), (1, 1.281), (1253, 1000)]
     )
     def test_others_of_its_kind(self, split_from: float, split_to: float) -> None:
-        entry = claim(DAY, split_from, split_to)
+        entry = listed(DAY, split_from, split_to)
         closes = {LONG_AGO: 100.0, DAY: 100 * split_from / split_to}
 
         assert held(judge(entry, closes=closes, counts={LONG_AGO: 10**9})) == []
@@ -110,7 +110,7 @@ class TestSpinOff:
 class TestUsualSplit:
     @pytest.mark.parametrize(("split_from", "split_to"), [(1, 2), (1, 10), (2, 3), (8, 1), (1, 1.5), (1, 50)])
     def test_a_close_that_moved_by_it_proves_it(self, split_from: float, split_to: float) -> None:
-        entry = claim(DAY, split_from, split_to)
+        entry = listed(DAY, split_from, split_to)
         closes = {LONG_AGO: 300.0, DAY: 300 * split_from / split_to * 1.04}
 
         assert held(judge(entry, closes=closes)) == [str(entry)]
@@ -118,20 +118,20 @@ class TestUsualSplit:
     def test_it_is_proved_although_the_count_comes_late(self) -> None:
         closes = {LONG_AGO: 300.0, DAY: 148.0}
 
-        assert held(judge(claim(DAY, 1, 2), closes=closes, counts={LONG_AGO: 10**9})) == [f"2 for 1 on {DAY}"]
+        assert held(judge(listed(DAY, 1, 2), closes=closes, counts={LONG_AGO: 10**9})) == [f"2 for 1 on {DAY}"]
 
     def test_one_that_neither_close_nor_count_supports_is_not_applied(self) -> None:
-        found = judge(claim(DAY, 1, 2), closes={LONG_AGO: 300.0}, counts={LONG_AGO: 10**9})
+        found = judge(listed(DAY, 1, 2), closes={LONG_AGO: 300.0}, counts={LONG_AGO: 10**9})
 
         assert (held(found), len(found.refused), found.refused[0].settled) == ([], 1, True)
 
     def test_where_nothing_is_known_the_list_is_believed(self) -> None:
-        assert held(judge(claim(DAY, 1, 2))) == [f"2 for 1 on {DAY}"]
+        assert held(judge(listed(DAY, 1, 2))) == [f"2 for 1 on {DAY}"]
 
     def test_one_that_lies_ahead_is_believed(self) -> None:
         ahead = next_session(SESSION, 300)
 
-        found = judge_claims((claim(ahead, 1, 2),), (), known_until(SESSION))
+        found = judge_listed((listed(ahead, 1, 2),), (), known_until(SESSION))
         assert held(found) == [f"2 for 1 on {ahead}"]
 
     def test_a_split_and_a_spin_off_on_one_day(self) -> None:
@@ -139,7 +139,7 @@ class TestUsualSplit:
         day = date(2026, 6, 29)
         closes, counts = {LONG_AGO: 220.0, day: 230.7}, {LONG_AGO: 636_000_000, day: 318_000_000}
 
-        found = judge(claim(day, 2, 1), session=day, closes=closes, counts=counts)
+        found = judge(listed(day, 2, 1), session=day, closes=closes, counts=counts)
         assert held(found) == ["1 for 2 on 2026-06-29"]
 
     @pytest.mark.parametrize("moved", [-10, -7, -3, -1, 1, 4, 8])
@@ -148,11 +148,11 @@ class TestUsualSplit:
         closes, counts = {LONG_AGO: 300.0, right: 148.0}, {LONG_AGO: 10**9, right: 2 * 10**9}
 
         session = next_session(DAY, 10)
-        assert held(judge(claim(DAY, 1, 2), session=session, closes=closes, counts=counts)) == [f"2 for 1 on {right}"]
-        assert held(judge(claim(DAY, 1, 2), closes=closes)) == [f"2 for 1 on {right}"]
+        assert held(judge(listed(DAY, 1, 2), session=session, closes=closes, counts=counts)) == [f"2 for 1 on {right}"]
+        assert held(judge(listed(DAY, 1, 2), closes=closes)) == [f"2 for 1 on {right}"]
 
     def test_a_small_ratio_cannot_be_told_and_is_not_applied(self) -> None:
-        found = judge(claim(DAY, 1000, 1048), closes={LONG_AGO: 80.0, DAY: 76.0})
+        found = judge(listed(DAY, 1000, 1048), closes={LONG_AGO: 80.0, DAY: 76.0})
 
         assert held(found) == []
         assert refused(found) == ["1048 for 1000 on 2024-05-15: neither a close nor a count can tell a ratio below 5/4"]
@@ -166,8 +166,8 @@ class TestPostponed:
     def test_the_close_says_which_day_it_was(self, right: date, session: date) -> None:
         assert (self.SECOND - self.FIRST).days == 63
         found = judge(
-            claim(self.FIRST, 1, 2),
-            claim(self.SECOND, 1, 2),
+            listed(self.FIRST, 1, 2),
+            listed(self.SECOND, 1, 2),
             session=session,
             closes={LONG_AGO: 300.0, right: 151.0},
             counts={LONG_AGO: 10**9, right: 2 * 10**9},
@@ -180,8 +180,8 @@ class TestPostponed:
 
     def test_without_closes_the_count_says_that_it_was_one(self) -> None:
         found = judge(
-            claim(self.FIRST, 1, 2),
-            claim(self.SECOND, 1, 2),
+            listed(self.FIRST, 1, 2),
+            listed(self.SECOND, 1, 2),
             session=date(2023, 6, 1),
             counts={LONG_AGO: 10**9, self.SECOND: 2 * 10**9},
         )
@@ -189,18 +189,20 @@ class TestPostponed:
         assert held(found) == [f"2 for 1 on {self.SECOND}"]
 
     def test_while_the_second_day_lies_ahead_the_first_does_not_count(self) -> None:
-        found = judge(claim(self.FIRST, 1, 2), claim(self.SECOND + timedelta(days=20), 1, 2), session=date(2024, 3, 20))
+        found = judge(
+            listed(self.FIRST, 1, 2), listed(self.SECOND + timedelta(days=20), 1, 2), session=date(2024, 3, 20)
+        )
         assert len(found.held) == 2  # nothing is known of either
 
         ahead = date(2024, 5, 23)
-        entries = claim(self.FIRST, 1, 2), claim(ahead, 1, 2)
-        found = judge_claims(entries, (), known_until(date(2024, 3, 20)))
+        entries = listed(self.FIRST, 1, 2), listed(ahead, 1, 2)
+        found = judge_listed(entries, (), known_until(date(2024, 3, 20)))
         assert held(found) == [f"2 for 1 on {ahead}"]
 
     def test_two_splits_that_both_happened_stay_two(self) -> None:
         closes = {LONG_AGO: 300.0, self.FIRST: 151.0, self.SECOND: 75.0}
         counts = {LONG_AGO: 10**9, self.FIRST: 2 * 10**9, self.SECOND: 4 * 10**9}
-        entries = claim(self.FIRST, 1, 2), claim(self.SECOND, 1, 2)
+        entries = listed(self.FIRST, 1, 2), listed(self.SECOND, 1, 2)
 
         assert len(held(judge(*entries, closes=closes, counts=counts))) == 2
         assert len(held(judge(*entries, session=date(2022, 6, 1), counts=counts))) == 2
@@ -208,7 +210,7 @@ class TestPostponed:
 
 class TestContradiction:
     def test_the_ratio_that_the_close_moved_by_is_right(self) -> None:
-        found = judge(claim(DAY, 1, 3), claim(DAY, 1, 2), closes={LONG_AGO: 300.0, DAY: 98.0})
+        found = judge(listed(DAY, 1, 3), listed(DAY, 1, 2), closes={LONG_AGO: 300.0, DAY: 98.0})
 
         assert held(found) == [f"3 for 1 on {DAY}"]
         assert [item.split.factor for item in found.refused] == [2]
@@ -216,10 +218,10 @@ class TestContradiction:
     def test_the_ratio_that_the_count_moved_by_is_right(self) -> None:
         counts = {LONG_AGO: 10**9, DAY: 3 * 10**9}
 
-        assert held(judge(claim(DAY, 1, 3), claim(DAY, 1, 2), counts=counts)) == [f"3 for 1 on {DAY}"]
+        assert held(judge(listed(DAY, 1, 3), listed(DAY, 1, 2), counts=counts)) == [f"3 for 1 on {DAY}"]
 
     def test_where_nothing_tells_the_contradiction_stays(self) -> None:
-        found = judge(claim(DAY, 1, 3), claim(DAY, 1, 2))
+        found = judge(listed(DAY, 1, 3), listed(DAY, 1, 2))
 
         assert found.held == ()
         assert "contradict each other" in (found.clash or "")
@@ -251,7 +253,7 @@ def test_an_entry_that_neither_close_nor_count_supports_never_changes_a_cap(
     day: date, ratio: tuple[int, int], session: date, wiggle: int
 ) -> None:
     closes = {LONG_AGO: 100.0, day: 100 * (1 + wiggle / 10_000)}
-    found = judge(claim(day, *ratio), session=session, closes=closes, counts={LONG_AGO: 10**9})
+    found = judge(listed(day, *ratio), session=session, closes=closes, counts={LONG_AGO: 10**9})
 
     assert held(found) == []
     assert len(found.refused) == 1
@@ -262,8 +264,8 @@ def test_a_split_that_the_count_confirms_is_applied_whatever_the_order_of_the_en
     data: st.DataObject, day: date, ratio: tuple[int, int], apart: int
 ) -> None:
     """Also where it is listed under another day, too, and under another ratio."""
-    right = claim(day, *ratio)
-    wrong = [claim(day + timedelta(days=apart), *ratio), claim(day, 1, 5)]
+    right = listed(day, *ratio)
+    wrong = [listed(day + timedelta(days=apart), *ratio), listed(day, 1, 5)]
     before = 72_000_000_000
     counts = {LONG_AGO: before, day: int(before * right.factor)}
     closes = {LONG_AGO: 10_000.0, day: float(10_000 / right.factor)}

@@ -1,4 +1,4 @@
-"""Whether an entry of the provider's list of splits holds: its list is a claim, and closes and counts are the facts.
+"""Whether an entry of the provider's list of splits holds, which closes and counts tell.
 
 An entry holds where the close moved by its factor on its day, or the company's count did about that day. A spin-off
 moves the close, too, by any factor, and leaves the count as it was: so the close alone proves a usual ratio only. Of a
@@ -16,7 +16,16 @@ from math import prod
 from typing import Final
 
 from mag7.index.splits import RefusedSplit, Split, collapse
-from mag7.market.basis import CLOSE_TOLERANCE, LEAST_FACTOR, PROBE_DAYS, fits, gap, is_telling, session_until
+from mag7.market.split_basis import (
+    CLOSE_TOLERANCE,
+    LEAST_FACTOR,
+    PROBE_DAYS,
+    fits,
+    gap,
+    is_telling,
+    session_from,
+    session_until,
+)
 from mag7.sessions import list_sessions, next_session, previous_session
 
 CLUSTER_DAYS: Final = PROBE_DAYS
@@ -34,7 +43,6 @@ ROUNDING: Final = Fraction(10001, 10000)
 
 NEARBY_SESSIONS: Final = 10
 """How many sessions before and after its listed day a split is looked for, where the close did not move on that day."""
-
 
 NEAR_DAYS: Final = 16
 """Sessions no further from a listed day may lie between it and the right one, as NEARBY_SESSIONS reach so far."""
@@ -54,8 +62,11 @@ class Market:
 
     def close_step(self, day: date) -> Fraction | None:
         """Return how many shares of ``day`` one of the session before would be by the closes; None: not known."""
-        before = self.close(previous_session(day))
-        after = self.close(session_from(day))
+        return self.step_between(previous_session(day), session_from(day))
+
+    def step_between(self, earlier: date, later: date) -> Fraction | None:
+        """Return how many shares of one session one of an earlier one would be by the closes; None: not known."""
+        before, after = self.close(earlier), self.close(later)
         return None if before is None or after is None else Fraction(before) / Fraction(after)
 
 
@@ -89,35 +100,31 @@ class _CountStep:
         return f"the count was {self.before:,} on {self.before_day} and {self.after:,} on {self.after_day}"
 
 
-def judge_claims(claims: Sequence[Split], facts: Sequence[Split], market: Market) -> Judgement:
+def judge_listed(listed: Sequence[Split], facts: Sequence[Split], market: Market) -> Judgement:
     """Judge a company's entries, oldest first; ``facts`` are its splits in the project's own table.
 
     Entries of which neither closes nor counts tell are taken as they are listed.
     """
     small = tuple(
         RefusedSplit(split, f"neither a close nor a count can tell a ratio below {LEAST_FACTOR}")
-        for split in claims
+        for split in listed
         if not is_telling(split)
     )
-    clusters = group_claims([split for split in claims if is_telling(split)])
-    days = sorted({split.execution_date for split in (*claims, *facts) if is_telling(split)})
-    held: list[Split] = []
-    refused = [*small]
-    late: list[Split] = []
-    clashes: list[str] = []
-    for cluster in clusters:
-        found = _judge_cluster(cluster, _read_count_step(cluster, days, market), market)
-        held += found.held
-        refused += found.refused
-        late += found.late
-        clashes += [found.clash] if found.clash else []
-    return Judgement(tuple(held), tuple(refused), clashes[0] if clashes else None, tuple(late))
+    clusters = group_listed([split for split in listed if is_telling(split)])
+    days = sorted({split.execution_date for split in (*listed, *facts) if is_telling(split)})
+    found = [_judge_cluster(cluster, _read_count_step(cluster, days, market), market) for cluster in clusters]
+    return Judgement(
+        tuple(split for judgement in found for split in judgement.held),
+        (*small, *(refused for judgement in found for refused in judgement.refused)),
+        next((judgement.clash for judgement in found if judgement.clash), None),
+        tuple(split for judgement in found for split in judgement.late),
+    )
 
 
-def group_claims(claims: Iterable[Split]) -> list[tuple[Split, ...]]:
+def group_listed(listed: Iterable[Split]) -> list[tuple[Split, ...]]:
     """Group entries, oldest first, that lie at most CLUSTER_DAYS apart; what repeats an entry is left out."""
     clusters: list[list[Split]] = []
-    for split in claims:
+    for split in listed:
         last = clusters[-1][-1] if clusters else None
         if last is None or split.execution_date - last.execution_date > timedelta(days=CLUSTER_DAYS):
             clusters.append([split])
@@ -167,7 +174,7 @@ def _all_counted(cluster: Sequence[Split], step: _CountStep) -> bool:
 
 
 def _refuse_all(cluster: Iterable[Split], reason: str) -> Judgement:
-    return Judgement(refused=tuple(_refuse(split, reason, settled=True) for split in cluster))
+    return Judgement(refused=tuple(RefusedSplit(split, reason, settled=True) for split in cluster))
 
 
 def _judge_by_closes(cluster: Sequence[Split], steps: dict[Split, Fraction | None], market: Market) -> Judgement:
@@ -179,11 +186,9 @@ def _judge_by_closes(cluster: Sequence[Split], steps: dict[Split, Fraction | Non
         found = list(dict.fromkeys(split for split in nearby if split is not None))
         if len(found) == 1:
             others = [split for split in cluster if split.factor != found[0].factor]
-            return Judgement(
-                (found[0],), tuple(_refuse(split, f"{found[0]} is right", settled=True) for split in others)
-            )
+            return Judgement((found[0],), _refuse_all(others, f"{found[0]} is right").refused)
     held, clash = collapse(unknown)
-    refused = tuple(_refuse(split, _say_closes(split, market), settled=is_usual(split.factor)) for split in still)
+    refused = tuple(RefusedSplit(split, _say_closes(split, market), settled=is_usual(split.factor)) for split in still)
     return Judgement(tuple(held), refused, clash)
 
 
@@ -224,24 +229,18 @@ def _find_nearby(split: Split, market: Market) -> Split | None:
     if split.execution_date <= market.session:
         end = min(end, market.session)
     days = list_sessions(previous_session(split.execution_date, NEARBY_SESSIONS + 1), end)
-    closes = {day: market.close(day) for day in (days[0], days[-1])}
     first, last = 0, len(days) - 1
-
-    def step(one: int, other: int) -> Fraction | None:
-        before = closes.setdefault(days[one], market.close(days[one]))
-        after = closes.setdefault(days[other], market.close(days[other]))
-        return None if before is None or after is None else Fraction(before) / Fraction(after)
-
     while last - first > 1:
         middle = (first + last) // 2
-        whole, early = step(first, last), step(first, middle)
+        whole = market.step_between(days[first], days[last])
+        early = market.step_between(days[first], days[middle])
         if whole is None or early is None or not fits(whole, split.factor, CLOSE_TOLERANCE):
             return None
         if gap(early, split.factor) < gap(early, Fraction(1)):
             last = middle
         else:
             first = middle
-    moved = step(first, last)
+    moved = market.step_between(days[first], days[last])
     if moved is None or not fits(moved, split.factor, CLOSE_TOLERANCE):
         return None
     return replace(split, execution_date=days[last])
@@ -270,11 +269,6 @@ def _read_count_step(cluster: Sequence[Split], days: Sequence[date], market: Mar
     return step if step and _find_counted(cluster, step) else None
 
 
-def session_from(day: date) -> date:
-    """Return the first session on or after a day."""
-    return next_session(day - timedelta(days=1))
-
-
 def _refuse_others(
     cluster: Sequence[Split],
     moved: Sequence[Split],
@@ -283,7 +277,7 @@ def _refuse_others(
 ) -> tuple[RefusedSplit, ...]:
     held = ", ".join(map(str, moved))
     return tuple(
-        _refuse(
+        RefusedSplit(
             split,
             f"the close moved by {held}" if steps[split] is None else f"{_say_closes(split, market)}, and by {held}",
             settled=True,
@@ -291,10 +285,6 @@ def _refuse_others(
         for split in cluster
         if split not in moved
     )
-
-
-def _refuse(split: Split, reason: str, *, settled: bool = False) -> RefusedSplit:
-    return RefusedSplit(split, reason, settled)
 
 
 def _say_closes(split: Split, market: Market) -> str:

@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 
 from mag7.index.share_counts import ReferenceCount
 from mag7.index.splits import Split, SplitTable, load_splits
-from mag7.market.basis import (
+from mag7.market.shares import AcceptedCount, CountWrongError, Origin
+from mag7.market.split_basis import (
     DIVIDED,
     UNCONFIRMED,
-    BasisEvidence,
-    SplitEvidence,
+    SplitBasisInputs,
+    SplitCounts,
     list_relevant_splits,
     probe_sessions,
-    settle_basis,
+    settle_split_basis,
 )
-from mag7.market.shares import AcceptedCount, CountWrongError, Origin
 
 NVIDIA, TESLA, ALPHABET = "0001045810", "0001318605", "0001652044"
 FOUR = Split("X-a", "A", date(2021, 7, 20), Decimal(1), Decimal(4), "test")
@@ -31,7 +31,7 @@ EIGHTH = Split("X-a", "A", date(2021, 8, 2), Decimal(8), Decimal(1), "test")
 
 
 def settle(
-    count: int, session: date, *splits: SplitEvidence, reference: int | None = None, seven: bool = False
+    count: int, session: date, *splits: SplitCounts, reference: int | None = None, seven: bool = False
 ) -> AcceptedCount:
     known = None
     if reference is not None:
@@ -39,31 +39,31 @@ def settle(
             ReferenceCount("X-a", date(2021, 1, 31), reference, "a filing", "0001045810-21-000010"),
             Fraction(reference),
         )
-    evidence = BasisEvidence(session, splits, known, one_of_seven=seven)
-    return settle_basis(AcceptedCount(count, Origin.WEIGHTED), evidence)
+    inputs = SplitBasisInputs(session, splits, known, one_of_seven=seven)
+    return settle_split_basis(AcceptedCount(count, Origin.WEIGHTED), inputs)
 
 
 class TestLaterSplit:
     def test_a_count_that_stands_on_it_already_is_divided(self) -> None:
         """Nvidia on 2020-11-30: the provider's count is of autumn 2021, after 4 for 1."""
-        settled = settle(2_490_000_000, date(2020, 11, 30), SplitEvidence(FOUR, after=2_495_000_000))
+        settled = settle(2_490_000_000, date(2020, 11, 30), SplitCounts(FOUR, after=2_495_000_000))
 
         assert (settled.count, settled.flags, settled.splits) == (622_500_000, (DIVIDED,), (FOUR,))
         assert settled.divisor == 4
 
     def test_a_count_from_before_it_is_left_alone(self) -> None:
-        settled = settle(620_000_000, date(2020, 11, 30), SplitEvidence(FOUR, after=2_495_000_000))
+        settled = settle(620_000_000, date(2020, 11, 30), SplitCounts(FOUR, after=2_495_000_000))
 
         assert (settled.count, settled.flags, settled.splits) == (620_000_000, (), ())
 
     def test_a_reverse_split_multiplies(self) -> None:
-        settled = settle(1_100_000_000, date(2021, 7, 30), SplitEvidence(EIGHTH, after=1_098_000_000))
+        settled = settle(1_100_000_000, date(2021, 7, 30), SplitCounts(EIGHTH, after=1_098_000_000))
 
         assert settled.count == 8_800_000_000
 
     def test_each_of_several_is_judged_on_its_own(self) -> None:
         """On 2020-11-30 the count stands on the split of 2021, not on that of 2024."""
-        splits = SplitEvidence(FOUR, after=2_495_000_000), SplitEvidence(TEN, after=24_530_000_000)
+        splits = SplitCounts(FOUR, after=2_495_000_000), SplitCounts(TEN, after=24_530_000_000)
 
         assert settle(2_490_000_000, date(2020, 11, 30), *splits).splits == (FOUR,)
         assert settle(24_500_000_000, date(2020, 11, 30), *splits).splits == (FOUR, TEN)
@@ -71,24 +71,24 @@ class TestLaterSplit:
 
     def test_the_count_before_it_serves_where_none_is_known_after_it(self) -> None:
         """Nvidia on 2024-06-07, in the evening: the split is three days ahead."""
-        split = SplitEvidence(TEN, before=2_460_000_000)
+        split = SplitCounts(TEN, before=2_460_000_000)
 
         assert settle(24_600_000_000, date(2024, 6, 7), split).count == 2_460_000_000
         assert settle(2_460_000_000, date(2024, 6, 7), split).splits == ()
 
     def test_the_count_after_it_comes_first(self) -> None:
         """Before autumn 2021 both counts beside a split are the later one."""
-        split = SplitEvidence(FOUR, after=2_490_000_000, before=2_490_000_000)
+        split = SplitCounts(FOUR, after=2_490_000_000, before=2_490_000_000)
 
         assert settle(2_490_000_000, date(2020, 11, 30), split).splits == (FOUR,)
 
     def test_one_of_which_nothing_tells_is_flagged(self) -> None:
-        settled = settle(2_490_000_000, date(2020, 11, 30), SplitEvidence(FOUR))
+        settled = settle(2_490_000_000, date(2020, 11, 30), SplitCounts(FOUR))
 
         assert (settled.count, settled.flags) == (2_490_000_000, (UNCONFIRMED,))
 
     def test_one_of_which_nothing_tells_follows_a_later_one_that_the_count_stands_on(self) -> None:
-        splits = SplitEvidence(FOUR), SplitEvidence(TEN, after=24_530_000_000)
+        splits = SplitCounts(FOUR), SplitCounts(TEN, after=24_530_000_000)
 
         assert settle(24_500_000_000, date(2020, 11, 30), *splits).splits == (FOUR, TEN)
 
@@ -96,7 +96,7 @@ class TestLaterSplit:
     def test_splits_in_opposite_directions_are_told_apart(self, told: int) -> None:
         """8 to 1 and then 4 for 1: 800, 100 and 400 million shares."""
         four = Split("X-a", "A", date(2023, 3, 1), Decimal(1), Decimal(4), "test")
-        splits = SplitEvidence(EIGHTH, after=100_000_000), SplitEvidence(four, after=400_000_000)
+        splits = SplitCounts(EIGHTH, after=100_000_000), SplitCounts(four, after=400_000_000)
 
         assert settle(told, date(2020, 11, 30), *splits).count == 800_000_000
 
@@ -110,35 +110,35 @@ class TestCountThatComesLate:
         "known", [{"before": 2_470_000_000}, {"after": 24_530_000_000}, {"before": 2_300_000_000, "after": None}]
     )
     def test_it_is_multiplied_where_close_and_count_tell(self, known: dict[str, int | None]) -> None:
-        settled = settle(2_460_000_000, self.SESSION, SplitEvidence(TEN, **known, close_step=Fraction(99, 10)))
+        settled = settle(2_460_000_000, self.SESSION, SplitCounts(TEN, **known, close_step=Fraction(99, 10)))
 
         assert (settled.count, settled.flags, settled.lagging) == (24_600_000_000, ("multiplied_by_split",), (TEN,))
         assert (settled.splits, settled.divisor) == ((), Fraction(1, 10))
 
     def test_of_a_reverse_split_it_is_divided(self) -> None:
-        split = SplitEvidence(EIGHTH, before=8_800_000_000, close_step=Fraction(1, 8))
+        split = SplitCounts(EIGHTH, before=8_800_000_000, close_step=Fraction(1, 8))
 
         assert settle(8_780_000_000, date(2021, 8, 20), split).count == 1_097_500_000
 
     @pytest.mark.parametrize("step", [None, Fraction(1), Fraction(5), Fraction(1, 10)])
     def test_without_a_close_that_moved_by_the_split_it_fails(self, step: Fraction | None) -> None:
         with pytest.raises(CountWrongError, match="still stands on the basis before the split"):
-            settle(2_460_000_000, self.SESSION, SplitEvidence(TEN, before=2_470_000_000, close_step=step))
+            settle(2_460_000_000, self.SESSION, SplitCounts(TEN, before=2_470_000_000, close_step=step))
 
     def test_one_that_is_not_the_count_before_it_fails(self) -> None:
         with pytest.raises(CountWrongError, match="still stands on the basis before the split"):
-            settle(3_100_000_000, self.SESSION, SplitEvidence(TEN, before=2_470_000_000, close_step=Fraction(10)))
+            settle(3_100_000_000, self.SESSION, SplitCounts(TEN, before=2_470_000_000, close_step=Fraction(10)))
 
     def test_a_count_on_the_new_basis_is_left_alone(self) -> None:
-        split = SplitEvidence(TEN, before=2_470_000_000, close_step=Fraction(10))
+        split = SplitCounts(TEN, before=2_470_000_000, close_step=Fraction(10))
 
         assert settle(24_600_000_000, self.SESSION, split).flags == ()
 
     def test_two_splits_that_it_comes_late_to(self) -> None:
         two = Split("X-a", "A", date(2024, 5, 1), Decimal(1), Decimal(2), "test")
         splits = (
-            SplitEvidence(two, before=1_000_000_000, close_step=Fraction(2)),
-            SplitEvidence(TEN, before=1_000_000_000, close_step=Fraction(10)),
+            SplitCounts(two, before=1_000_000_000, close_step=Fraction(2)),
+            SplitCounts(TEN, before=1_000_000_000, close_step=Fraction(10)),
         )
 
         assert settle(1_000_000_000, self.SESSION, *splits).count == 20_000_000_000
@@ -147,9 +147,9 @@ class TestCountThatComesLate:
 class TestOneOfTheSeven:
     def test_needs_a_reference_where_nothing_tells(self) -> None:
         with pytest.raises(CountWrongError, match=r"no reference count within 800 days tells"):
-            settle(2_490_000_000, date(2020, 11, 30), SplitEvidence(FOUR), seven=True)
+            settle(2_490_000_000, date(2020, 11, 30), SplitCounts(FOUR), seven=True)
 
-        settled = settle(620_000_000, date(2020, 11, 30), SplitEvidence(FOUR), seven=True, reference=619_000_000)
+        settled = settle(620_000_000, date(2020, 11, 30), SplitCounts(FOUR), seven=True, reference=619_000_000)
         assert (settled.count, settled.flags) == (620_000_000, (UNCONFIRMED,))
 
     @pytest.mark.parametrize(
@@ -167,40 +167,39 @@ class TestOneOfTheSeven:
 
     def test_is_refused_where_the_repaired_count_is_far(self) -> None:
         with pytest.raises(CountWrongError, match="reference count"):
-            settle(4_000_000_000, date(2020, 11, 30), SplitEvidence(FOUR, after=3_990_000_000), reference=619_000_000)
+            settle(4_000_000_000, date(2020, 11, 30), SplitCounts(FOUR, after=3_990_000_000), reference=619_000_000)
 
 
 class TestEarlierSplit:
     def test_a_count_from_before_it_is_wrong_and_not_repaired(self) -> None:
         with pytest.raises(CountWrongError, match=r"still stands on the basis before the split 10 for 1 on 2024-06-10"):
-            settle(2_460_000_000, date(2024, 6, 12), SplitEvidence(TEN, after=24_530_000_000))
+            settle(2_460_000_000, date(2024, 6, 12), SplitCounts(TEN, after=24_530_000_000))
         with pytest.raises(CountWrongError, match=r"2,455,000,000 before it"):
-            settle(2_460_000_000, date(2024, 6, 12), SplitEvidence(TEN, before=2_455_000_000))
+            settle(2_460_000_000, date(2024, 6, 12), SplitCounts(TEN, before=2_455_000_000))
 
     def test_a_count_on_it_is_right(self) -> None:
-        settled = settle(24_600_000_000, date(2024, 6, 10), SplitEvidence(TEN, before=2_455_000_000))
+        settled = settle(24_600_000_000, date(2024, 6, 10), SplitCounts(TEN, before=2_455_000_000))
 
         assert (settled.count, settled.flags, settled.splits) == (24_600_000_000, (), ())
 
     def test_a_count_that_stands_on_a_later_one_too_is_right(self) -> None:
         """Between 8 to 1 and 4 for 1, told on the basis after both."""
         four = Split("X-a", "A", date(2021, 10, 1), Decimal(1), Decimal(4), "test")
-        splits = SplitEvidence(EIGHTH, after=400_000_000), SplitEvidence(four, after=400_000_000)
+        splits = SplitCounts(EIGHTH, after=400_000_000), SplitCounts(four, after=400_000_000)
 
         assert settle(400_000_000, date(2021, 8, 20), *splits).count == 100_000_000
 
     def test_a_frozen_count_beside_it_does_not_mislead(self) -> None:
         """On 2021-08-02 Nvidia's count and those 100 days before and after are all of autumn 2021."""
-        split = SplitEvidence(FOUR, after=2_490_000_000, before=2_490_000_000)
+        split = SplitCounts(FOUR, after=2_490_000_000, before=2_490_000_000)
 
         assert settle(2_490_000_000, date(2021, 8, 2), split).count == 2_490_000_000
 
 
 def test_contested_splits_make_every_count_wrong() -> None:
+    inputs = SplitBasisInputs(date(2024, 1, 2), contested="two splits that contradict")
     with pytest.raises(CountWrongError, match="two splits that contradict"):
-        settle_basis(
-            AcceptedCount(5, Origin.WEIGHTED), BasisEvidence(date(2024, 1, 2), contested="two splits that contradict")
-        )
+        settle_split_basis(AcceptedCount(5, Origin.WEIGHTED), inputs)
 
 
 class TestWhichSplits:
@@ -252,10 +251,11 @@ def test_whatever_basis_a_count_is_told_on_the_same_comes_out(factors: list[Frac
         drift = Fraction(data.draw(st.integers(92, 108)), 100)
         after, before = round(true * levels[place + 1] * drift), round(true * levels[place] * drift)
         known = data.draw(st.sampled_from(["both", "after", "before"]))
-        splits.append(SplitEvidence(split, after if known != "before" else None, before if known != "after" else None))
+        splits.append(SplitCounts(split, after if known != "before" else None, before if known != "after" else None))
     told = round(true * levels[told_on])
 
-    settled = settle_basis(AcceptedCount(told, Origin.WEIGHTED), BasisEvidence(date(2020, 11, 30), tuple(splits)))
+    inputs = SplitBasisInputs(date(2020, 11, 30), tuple(splits))
+    settled = settle_split_basis(AcceptedCount(told, Origin.WEIGHTED), inputs)
 
     assert settled.count == pytest.approx(true, rel=1e-6)
     assert round(settled.count * settled.divisor) == pytest.approx(told, rel=1e-6)
