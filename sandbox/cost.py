@@ -11,7 +11,7 @@ from mag7.index.pinned import pinned
 from mag7.lake.keys import answers_prefix
 from mag7.market.search import estimate_calls
 from mag7.polygon.calls import TICKER_DETAILS
-from mag7.sessions import group_months, list_sessions, previous_session
+from mag7.sessions import group_months, is_session, list_sessions, previous_session
 from mag7.settings import read_settings
 from mag7.tasks.collect import list_session_lines
 from sandbox.stack import Stack
@@ -24,6 +24,8 @@ SLOW_MINUTES = 10.0
 def foretell_session(stack: Stack, day: date, *, again: bool) -> str | None:
     """Say what a session costs on a slow plan; None on a fast one, and for a day that the run itself refuses."""
     settings = read_settings(stack.environment())
+    if not settings.calls_per_minute or not is_session(day) or not _count_lines([day]):
+        return None
     own = _count_lines([day]) if again else _count_missing(stack, day)
     compared = _count_missing(stack, previous_session(day))
     told = _tell(own + compared, settings.calls_per_minute)

@@ -11,14 +11,12 @@ import pytest
 
 from sandbox import postgres
 from sandbox.postgres import PostgresNotReadyError, Programs, find_programs, run_postgres
+from tests.private_folders import open_to_others
 
 
 @pytest.fixture
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    made = tmp_path_factory.mktemp("postgres")
-    # Where the tests run as root PostgreSQL runs under another account, which must reach its folder.
-    for parent in [made, *made.parents][:3]:
-        parent.chmod(0o755)
+    made = open_to_others(tmp_path_factory.mktemp("postgres"))
     yield made
     shutil.rmtree(made, ignore_errors=True)
 

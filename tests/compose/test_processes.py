@@ -23,6 +23,7 @@ from sandbox.postgres import PostgresNotReadyError, find_free_port, find_program
 from sandbox.services import end_sessions, list_session
 from sandbox.trigger import DEVELOPMENT_PASSWORD, AirflowApi
 from tests.compose.compose_file import ROOT, Service, order_services, read_services
+from tests.private_folders import open_to_others
 
 pytestmark = pytest.mark.slow
 
@@ -124,10 +125,7 @@ class Processes:
 def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
     if shutil.which("curl") is None:
         pytest.skip("the health checks need curl, as the images have it")
-    folder = tmp_path_factory.mktemp("stack")
-    # PostgreSQL runs under another account where the tests run as root, and must reach its folder.
-    for parent in [folder, *folder.parents][:3]:
-        parent.chmod(0o755)
+    folder = open_to_others(tmp_path_factory.mktemp("stack"))
     with ExitStack() as held:
         try:
             database = held.enter_context(run_postgres(folder / "postgres", find_programs()))

@@ -17,6 +17,7 @@ from sandbox.services import end_sessions, list_session
 from sandbox.trigger import DEVELOPMENT_PASSWORD, AirflowApi
 from sandbox.ui import FIRST_SESSIONS
 from tests.compose.compose_file import ROOT
+from tests.private_folders import open_to_others
 
 START_SECONDS = 300.0
 END_SECONDS = 90.0
@@ -86,9 +87,7 @@ def test_end_of_sessions_reaches_groups_that_children_made() -> None:
 def test_serves_loads_sessions_shares_its_sandbox_and_leaves_nothing_behind(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    folder = tmp_path_factory.mktemp("ui")
-    for parent in [folder, *folder.parents][:3]:
-        parent.chmod(0o755)
+    folder = open_to_others(tmp_path_factory.mktemp("ui"))
     said, port = folder / "ui.out", find_free_port()
     process = start(folder / "home", port)
     try:

@@ -19,6 +19,7 @@ from sandbox.stack import run_stack
 from sandbox.tally import open_stack
 from tests.declared import find_table, name_values
 from tests.e2e.house import AirflowProcess, House, Rows
+from tests.private_folders import open_to_others
 
 DAG = "mag7_backfill"
 DAILY = "mag7_daily"
@@ -77,9 +78,7 @@ class ScheduledHouse:
 @contextmanager
 def open_house(home: Path, change: Mapping[str, str] | None = None) -> Iterator[ScheduledHouse]:
     """Open a house in a folder: the stack, Airflow's services, the DAGs let loose; ``change`` is set in them, too."""
-    # PostgreSQL runs under another account where the tests run as root; pytest's folders are private.
-    for parent in [home, *home.parents][:4]:
-        parent.chmod(0o755)
+    open_to_others(home)
     settings = {**SETTINGS, **(change or {})}
     with run_stack(home, {}) as stack, run_airflow(stack, preload=True, change=settings) as airflow:
         for dag_id in (DAG, DAILY):

@@ -36,6 +36,7 @@ from tests.sandbox.aws.running import Sandbox, start_sandbox
 DAY = "2024-12-13"
 FILES = [migration.file_name for migration in migrations.list_migrations()]
 OURS = len(FILES)
+SCRIPTS = len(scripts.list_script_files())
 NEWER_VERSION = f"INSERT INTO market_data.schema_version VALUES ({OURS + 1}, 'x.sql', 'd', GETDATE())"
 TASKS = {"check_infrastructure", "upload_scripts", "publish_facts", "create_catalog", "migrate_schema", "check_setup"}
 READY = re.compile(r"\[DAG TEST\] end task task_id=(\w+)")
@@ -119,7 +120,7 @@ class TestFunctions:
     def test_gaps_are_named_one_by_one(self, place: Place) -> None:
         digest = scripts.digest_scripts()
         assert list_gaps(place) == [
-            f"10 of this checkout's Glue scripts ({digest}) are not uploaded",
+            f"{SCRIPTS} of this checkout's Glue scripts ({digest}) are not uploaded",
             "the catalog database market_data is missing",
             "the catalog database market_data_staging is missing",
             f"the warehouse's schema version is none, this checkout needs {migrations.list_migrations()[-1].version}",
@@ -285,5 +286,7 @@ def test_what_a_failing_setup_says_reaches_who_started_it(
         set_up_sandbox(environment, tmp_path / "log")
     monkeypatch.setattr("sandbox.setup.airflow_command", lambda *_: ["/bin/sleep", "30"])
     monkeypatch.setattr("sandbox.setup.SETUP_SECONDS", 0.1)
-    with pytest.raises(ProvisioningError, match=r"it did not end within 0 s; 10 of this checkout's Glue scripts"):
+    with pytest.raises(
+        ProvisioningError, match=rf"not end within 0 s; {SCRIPTS} of this checkout's Glue scripts"
+    ):
         set_up_sandbox(environment, tmp_path / "log")
