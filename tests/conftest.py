@@ -32,6 +32,7 @@ pin_facts(load_packaged_facts())
 END_TO_END = "tests/e2e/"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep each file's tests in one of the processes, and those of the one end-to-end house, which begin first."""
     items.sort(key=lambda item: not item.nodeid.startswith(END_TO_END))
