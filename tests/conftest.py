@@ -32,10 +32,12 @@ pin_facts(load_packaged_facts())
 END_TO_END = "tests/e2e/"
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Keep each file's tests in one of the processes, and all end-to-end tests, which share a house."""
+    file = item.nodeid.partition("::")[0]
+    item.add_marker(pytest.mark.xdist_group(END_TO_END if file.startswith(END_TO_END) else file))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep each file's tests in one of the processes, and those of the one end-to-end house, which begin first."""
+    """Begin with the end-to-end tests, which take longest."""
     items.sort(key=lambda item: not item.nodeid.startswith(END_TO_END))
-    for item in items:
-        file = item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(END_TO_END if file.startswith(END_TO_END) else file))

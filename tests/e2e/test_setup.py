@@ -286,7 +286,5 @@ def test_what_a_failing_setup_says_reaches_who_started_it(
         set_up_sandbox(environment, tmp_path / "log")
     monkeypatch.setattr("sandbox.setup.airflow_command", lambda *_: ["/bin/sleep", "30"])
     monkeypatch.setattr("sandbox.setup.SETUP_SECONDS", 0.1)
-    with pytest.raises(
-        ProvisioningError, match=rf"not end within 0 s; {SCRIPTS} of this checkout's Glue scripts"
-    ):
+    with pytest.raises(ProvisioningError, match=rf"not end within 0 s; {SCRIPTS} of this checkout's Glue scripts"):
         set_up_sandbox(environment, tmp_path / "log")
