@@ -56,7 +56,7 @@ facts: setup ## what is known of the index: version, since when, confirmed throu
 	@$(RUN) -m sandbox.explain --facts $(if $(KNOWN_AT),--known-at "$(KNOWN_AT)")
 
 test: setup ## every test but the slow ones, in as many processes as there are cores, at most 4
-	$(RUN) -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder tests
+	$(RUN) -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder tests
 
 test-slow: setup ## the slow tests
 	$(RUN) -m pytest -m slow tests

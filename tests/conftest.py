@@ -7,9 +7,11 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 from mag7.index.facts import load_packaged_facts, pin_facts
 
@@ -32,10 +34,16 @@ pin_facts(load_packaged_facts())
 END_TO_END = "tests/e2e/"
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Keep each file's tests in one of the processes, and all end-to-end tests, which share a house."""
-    file = item.nodeid.partition("::")[0]
-    item.add_marker(pytest.mark.xdist_group(END_TO_END if file.startswith(END_TO_END) else file))
+class FileScheduling(LoadScopeScheduling):
+    """Keeps each file's tests in one process, and all end-to-end tests, which share a house."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return END_TO_END if nodeid.startswith(END_TO_END) else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> FileScheduling:
+    """Schedule by file: pytest 9 has no place for the groups that pytest-xdist 3.8 writes into an item's id."""
+    return FileScheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
