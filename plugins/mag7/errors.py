@@ -1,4 +1,4 @@
-"""The base of every error that this project raises on purpose, and the one line that each of them is."""
+"""The base of every error that this project raises on purpose, and its one-line message."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Mag7Error(Exception):
     def __init__(self, message: str = "") -> None:
         line = one_line(message, len(message))
         if len(line) > LONGEST_MESSAGE:
-            # What to do next stands at the end.
+            # The next step is at the end.
             half = LONGEST_MESSAGE // 2
             line = f"{line[: half - 3]} ... {line[-(half - 2) :]}"
         super().__init__(line)

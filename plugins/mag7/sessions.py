@@ -1,8 +1,8 @@
-"""NYSE sessions: which days trade, when they open and close, and which session somebody asked for.
+"""NYSE sessions: which days trade, when they open and close, and which session a run is for.
 
-The calendar is pandas-market-calendars' XNYS, loaded on first use and kept: importing this module costs nothing.
-Closures announced at short notice, which no released calendar can know, are facts: ``use_overrides`` sets them.
-Days are dates of New York; instants are aware and in UTC.
+The calendar is pandas-market-calendars' XNYS, loaded on first use and cached: importing this module costs nothing.
+Closures announced at short notice, which no released calendar can know, are facts: ``use_overrides`` sets them. Days
+are dates of New York; instants are aware and in UTC.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class SessionNotClosedError(Mag7Error):
 
 
 class ClosedAtShortNoticeError(Mag7Error):
-    """The schedule's session was none: NYSE stayed closed at short notice."""
+    """NYSE stayed closed at short notice on a scheduled session."""
 
 
 class SessionTooEarlyError(Mag7Error):
@@ -123,7 +123,7 @@ class SessionCalendar:
         return self.sessions[place]
 
     def explain(self, day: date) -> str:
-        """Say why a day is not a session, and name the sessions on both sides of it."""
+        """Return why a day is not a session, with the sessions on both sides of it."""
         if not FIRST_DAY <= day <= self.last_day:
             return (
                 f"{day} lies outside the {self.name} calendar, which reaches from {FIRST_DAY} to {self.last_day}; "
@@ -131,7 +131,7 @@ class SessionCalendar:
             )
         before, after = bisect_left(self.dates, day) - 1, bisect_right(self.dates, day)
         sides = [str(self.dates[place]) for place in (before, after) if 0 <= place < len(self.dates)]
-        return f"{day} is no {self.name} session ({self._reason(day)}); ask for {' or '.join(sides)}"
+        return f"{day} is not a session of {self.name} ({self._reason(day)}); ask for {' or '.join(sides)}"
 
     def _reason(self, day: date) -> str:
         if day in self.closures:
@@ -142,12 +142,12 @@ class SessionCalendar:
 
 
 def is_session(day: date) -> bool:
-    """Say whether NYSE trades on a day."""
+    """Return whether NYSE trades on a day."""
     return load_calendar().find(day) is not None
 
 
 def get_session(day: date) -> Session:
-    """Return the session of a day; raises NotASessionError: the day, why it is none, the sessions on both sides."""
+    """Return the session of a day; raises NotASessionError with the reason and the sessions on both sides."""
     return load_calendar().get(day)
 
 
@@ -155,7 +155,7 @@ def require_open(day: date) -> None:
     """Raise ClosedAtShortNoticeError where NYSE stayed closed on a day that its schedule has."""
     reason = load_calendar().closures.get(day)
     if reason is not None:
-        raise ClosedAtShortNoticeError(f"{day} turned out to be no session ({reason}): nothing is to be done")
+        raise ClosedAtShortNoticeError(f"{day} turned out not to be a session ({reason}): there is nothing to do")
 
 
 def previous_session(day: date, n: int = 1) -> date:
@@ -174,13 +174,13 @@ def list_sessions(first: date, last: date) -> tuple[date, ...]:
 
 
 def month_ends(day: date) -> tuple[date, date]:
-    """Return the last session of the month before a day's month, and the last one of its month."""
+    """Return the last session of the month before a day's month, and the last one of the day's month."""
     first = day.replace(day=1)
     return previous_session(first), previous_session((first + timedelta(days=31)).replace(day=1))
 
 
 def group_months(days: Iterable[date]) -> list[list[date]]:
-    """Divide days, which are in order, by their months."""
+    """Divide days, which are in order, by month."""
     return [list(month) for _, month in groupby(days, key=lambda day: (day.year, day.month))]
 
 
@@ -206,8 +206,8 @@ def session_asked_for(logical_date: datetime | None, run_after: datetime, *, fir
     REST and dags trigger without a date  None                None                       the moment
     ====================================  ==================  =========================  ===================
 
-    So a logical date with a time of day that lies less than an hour before ``run_after`` is nobody's choice, but the
-    moment of the trigger, and counts as no date. Any other one stands for its date in UTC.
+    So a logical date with a time of day less than an hour before ``run_after`` was not chosen: it is the moment of the
+    trigger, and counts as no date. Any other one stands for its date in UTC.
 
     Raises NotASessionError (weekend, holiday: names the sessions on both sides), SessionNotClosedError (in the future
     or still open at ``run_after``: names the last closed one) and SessionTooEarlyError (before ``first``).
@@ -218,7 +218,7 @@ def session_asked_for(logical_date: datetime | None, run_after: datetime, *, fir
     if asked is None:
         return last
     if asked > run_after.astimezone(UTC).date():
-        raise SessionNotClosedError(f"{asked} lies ahead; the last closed session is {last}")
+        raise SessionNotClosedError(f"{asked} is in the future; the last closed session is {last}")
     session = calendar.get(asked)
     if first is not None and session.date < first:
         raise SessionTooEarlyError(f"{session.date} is before {first}, the first session covered; ask for a later one")
@@ -231,7 +231,7 @@ def session_asked_for(logical_date: datetime | None, run_after: datetime, *, fir
 
 
 def day_asked_for(logical_date: datetime | None, run_after: datetime) -> date | None:
-    """Return the day that a run was asked for, None where nobody chose one; see ``session_asked_for``."""
+    """Return the day for which a run was requested, None where nobody chose one; see ``session_asked_for``."""
     if logical_date is None or _is_moment_of_trigger(logical_date, run_after):
         return None
     return logical_date.astimezone(UTC).date()
@@ -267,20 +267,20 @@ _overrides: list[Override] = []
 
 
 def use_overrides(overrides: Iterable[Override]) -> None:
-    """Let what was announced at short notice hold for NYSE's calendar, for the rest of the process."""
+    """Use what was announced at short notice in NYSE's calendar, for the rest of the process."""
     _overrides[:] = overrides
 
 
 def load_calendar(name: str = NYSE) -> SessionCalendar:
     """Load an exchange's calendar up to the end of next year, with the overrides in use for NYSE.
 
-    Kept, so only the first call pays (about 1 s).
+    It is cached, so only the first call takes long (about 1 s).
     """
     return _load_calendar(name, datetime.now(UTC).year + 1, tuple(_overrides) if name == NYSE else ())
 
 
 def load_schedule(name: str = NYSE) -> SessionCalendar:
-    """Load an exchange's calendar as its package has it: what schedules go by, whatever facts a run pins."""
+    """Load an exchange's calendar as its package has it: schedules follow it, whatever facts a run pins."""
     return _load_calendar(name, datetime.now(UTC).year + 1, ())
 
 
@@ -307,7 +307,7 @@ def read_overrides(name: str, body: bytes) -> tuple[Override, ...]:
             raise OverrideInvalidError(f"{name} must have the columns {','.join(OVERRIDE_COLUMNS)}")
         overrides = [_parse_override(row, f"{name} line {reader.line_num}") for row in reader if row]
     except (UnicodeDecodeError, csv.Error) as wrong:
-        raise OverrideInvalidError(f"{name} is no comma-separated text in UTF-8 ({wrong})") from wrong
+        raise OverrideInvalidError(f"{name} is not comma-separated text in UTF-8 ({wrong})") from wrong
     dates = [override.date for override in overrides]
     if dates != sorted(set(dates)):
         raise OverrideInvalidError(f"{name} must name each date once and be in date order")

@@ -1,7 +1,7 @@
 """Every setting of the project, read from the environment when a task runs, never at import.
 
-Defaults work in the sandbox, or the error says what is missing. The API key is no setting: it comes from the
-Airflow connection ``polygon_default`` or from POLYGON_API_KEY and lives only in the client.
+Defaults work in the sandbox, or the error says what is missing. The API key is not a setting: it comes from the Airflow
+connection ``polygon_default`` or from POLYGON_API_KEY and lives only in the client.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ _TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}"
 _QUOTES = frozenset("'\"`\\")
 
 CALLS_PER_MINUTE = {"free": 5.0, "paid": 5400.0}
-"""What a key of each of the provider's plans may call. Paid plans have no limit by contract: the provider asks to stay
-under 100 calls a second, and 5,400 evenly spaced calls a minute are 90."""
+"""Calls a minute on each of the provider's plans. Paid plans have no limit by contract: the provider asks to stay under
+100 calls a second, and 5,400 evenly spaced calls a minute are 90."""
 
 
-_GONE = "is gone, remove it: every task calls at the key's limit divided by MAG7_POLYGON_SLOTS"
+_GONE = "was removed, unset it: every task calls at the key's limit divided by MAG7_POLYGON_SLOTS"
 REMOVED = {"MAG7_WORKER_HOSTS": _GONE, "MAG7_RATE_FOLDER": _GONE}
-"""Settings of before, and what is said to whoever still sets them."""
+"""Removed settings, and what an environment that still sets them is told."""
 
 
 class SettingMissingError(Mag7Error):
-    """A setting without a default for this place is not set."""
+    """A setting that has no default here is not set."""
 
 
 class SettingInvalidError(Mag7Error):
-    """A setting's text cannot be read as what it should be."""
+    """A setting's text cannot be read as what it must be."""
 
 
 def _setting(variable: str, default: Any, meaning: str, *, least: float = 0, most: float = math.inf) -> Any:
@@ -61,7 +61,7 @@ class Settings:
     redshift_workgroup: str = _setting("MAG7_REDSHIFT_WORKGROUP", "market-analysis", "Redshift Serverless workgroup")
     redshift_database: str = _setting("MAG7_REDSHIFT_DATABASE", "dev", "Redshift database")
     polygon_base_url: str = _setting("POLYGON_BASE_URL", "https://api.polygon.io", "the market data API's address")
-    polygon_source: str = _setting("POLYGON_SOURCE", "", "what to call answers of an unofficial address")
+    polygon_source: str = _setting("POLYGON_SOURCE", "", "the source's name for responses of an unofficial address")
     plan: str = _setting("POLYGON_PLAN", "paid", "the provider's plan behind the key: free or paid")
     calls_per_minute: float = _setting(
         "POLYGON_CALLS_PER_MINUTE",
@@ -70,9 +70,9 @@ class Settings:
     )
     slots: int = _setting("MAG7_POLYGON_SLOTS", 4, "slots of the Airflow pool polygon, which share the limit", least=1)
     connect_timeout: float = _setting("POLYGON_CONNECT_TIMEOUT", 5.0, "seconds to wait for a connection", least=0.1)
-    read_timeout: float = _setting("POLYGON_READ_TIMEOUT", 20.0, "seconds to wait for an answer", least=0.1)
+    read_timeout: float = _setting("POLYGON_READ_TIMEOUT", 20.0, "seconds to wait for a response", least=0.1)
     tries: int = _setting("POLYGON_TRIES", 5, "attempts at one call before it counts as failed", least=1)
-    threads: int = _setting("MAG7_THREADS", 16, "calls under way at once inside a batch", least=1, most=1000)
+    threads: int = _setting("MAG7_THREADS", 16, "calls made at the same time inside a batch", least=1, most=1000)
     batches: int = _setting(
         "MAG7_BATCHES", 12, "mapped batches of ticker details; 10 to 20 work well", least=1, most=100
     )
@@ -80,7 +80,7 @@ class Settings:
         "POLYGON_COUNTS_FROZEN_BEFORE", date(2021, 11, 1), "date before which share counts are those of about that date"
     )
     correction_sessions: int = _setting(
-        "MAG7_CORRECTION_SESSIONS", 5, "earlier sessions whose closes a scheduled run asks for again", most=60
+        "MAG7_CORRECTION_SESSIONS", 5, "earlier sessions whose closes a scheduled run fetches again", most=60
     )
     minimum_companies_pct: float = _percent("MAG7_MINIMUM_COMPANIES_PCT", 99.0, "least companies priced")
     minimum_cap_pct: float = _percent("MAG7_MINIMUM_CAP_PCT", 99.5, "least market capitalization priced")
@@ -111,7 +111,7 @@ class Settings:
 
     @property
     def sandboxed(self) -> bool:
-        """Whether an endpoint override stands in for AWS."""
+        """Whether an endpoint override replaces AWS."""
         return bool(self.endpoint_url)
 
 
@@ -175,7 +175,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 
 def list_removed(environ: Mapping[str, str] | None = None) -> list[str]:
-    """List the removed settings that the environment still sets, a sentence each that says what to do."""
+    """List the removed settings that the environment still sets, one sentence each with the next step."""
     environ = os.environ if environ is None else environ
     return [
         f"the environment variable {name} {what}" for name, what in REMOVED.items() if environ.get(name, "").strip()
@@ -183,7 +183,7 @@ def list_removed(environ: Mapping[str, str] | None = None) -> list[str]:
 
 
 def read_alert_topic(environ: Mapping[str, str] | None = None) -> str:
-    """Read the one setting that must be known where others are wrong; raises SettingInvalidError."""
+    """Read the one setting that is needed even where others are invalid; raises SettingInvalidError."""
     environ = os.environ if environ is None else environ
     item = next(item for item in fields(Settings) if item.name == "alert_topic")
     topic: str = _read(item, environ)

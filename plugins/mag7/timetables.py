@@ -10,13 +10,13 @@ from pendulum import UTC, DateTime, instance
 
 from mag7.sessions import FIRST_DAY, NYSE, Session, SessionCalendar, load_schedule
 
-# Cheaper plans refuse a day's bars "before end of day": refused at 19:00 New York time was seen, and midnight is the
-# end of a day. 8 h 30 min after a close at 16:00 is half past midnight; an early close's run comes at 21:30, earlier
-# than such a plan may answer, and waits in its DAG like any run that finds no bars.
+# Cheaper plans refuse a day's bars "before end of day": a refusal at 19:00 New York time was seen, and a day ends at
+# midnight. 8 h 30 min after a close at 16:00 is half past midnight. The run of an early close comes at 21:30, perhaps
+# before such a plan has the bars, and waits in its DAG like any run that finds none.
 RELEASE_DELAY: Final = timedelta(hours=8, minutes=30)
 ONE_DAY: Final = timedelta(days=1)
-# After the daily run of the month's last session, which is then complete and left out, and half a day from those of its
-# neighbours: the next one looks back at sessions whose gaps this run closes.
+# After the daily run of the month's last session, which is then complete and left out, and half a day from the daily
+# runs before and after: the next one looks back at sessions whose gaps this run closes.
 MONTH_DELAY: Final = RELEASE_DELAY + timedelta(hours=36)
 
 
@@ -53,7 +53,7 @@ class SessionTimetable(Timetable):
     def next_dagrun_info(
         self, *, last_automated_data_interval: DataInterval | None, restriction: TimeRestriction
     ) -> DagRunInfo | None:
-        """Return the run after the last one, inside the DAG's bounds; without catchup not before the newest one due."""
+        """Return the next run inside the DAG's bounds; without catchup not before the newest one due."""
         sessions = self._calendar()
         bounds = [FIRST_DAY]
         if last_automated_data_interval is not None:
@@ -63,9 +63,9 @@ class SessionTimetable(Timetable):
         if not restriction.catchup:
             bounds.append(sessions.last_closed(DateTime.now(UTC) - self.delay).date)
         if len(bounds) == 1:
-            return None  # catchup without a start date: nothing says where to begin
+            return None  # catchup without a start date: there is no first run
         earliest = max(bounds)
-        # One year is never without a session; the calendar's own end ends the schedule.
+        # A year always has a session; the schedule ends with the calendar.
         upcoming = sessions.between(earliest, earliest + timedelta(days=365))
         if not upcoming:
             return None
@@ -116,7 +116,7 @@ class MonthTimetable(Timetable):
     def next_dagrun_info(
         self, *, last_automated_data_interval: DataInterval | None, restriction: TimeRestriction
     ) -> DagRunInfo | None:
-        """Return the run after the last one, inside the DAG's bounds; without catchup not before the newest one due."""
+        """Return the next run inside the DAG's bounds; without catchup not before the newest one due."""
         bounds = [self.first]
         if last_automated_data_interval is not None:
             bounds.append(_next_month(_session_date(last_automated_data_interval.start)))
@@ -136,7 +136,7 @@ class MonthTimetable(Timetable):
         return DagRunInfo(run_after=interval.end + self.delay, data_interval=interval)
 
     def infer_manual_data_interval(self, *, run_after: DateTime) -> DataInterval:
-        """Return the interval of a day's month, one of no length where the calendar does not know it."""
+        """Return the interval of a day's month, an empty one where the calendar does not know it."""
         day = _session_date(run_after)
         begin = day.replace(day=1)
         return self._interval(max(begin, self.first) if _next_month(begin) > self.first else begin)

@@ -18,7 +18,7 @@ _PARQUET = {
     "OutputFormat": "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat",
     "SerdeInfo": {"SerializationLibrary": "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"},
 }
-# What GetTable tells and UpdateTable takes; what is left out of an update is lost.
+# What GetTable returns and UpdateTable takes; what is left out of an update is lost.
 _TABLE_INPUT = ("Name", "Description", "Owner", "Retention", "PartitionKeys", "TableType", "Parameters")
 
 
@@ -32,17 +32,17 @@ class PartitionNotRegisteredError(Mag7Error):
 
 @dataclass(frozen=True)
 class Partition:
-    """A partition to register: its values in the order of the table's keys, and the s3:// folder that it reads."""
+    """A partition to register: its values in the order of the table's keys, and its s3:// folder."""
 
     values: tuple[str, ...]
     location: str
 
 
 def create_catalog(glue: Any, bucket: str) -> list[str]:
-    """Create what is missing of the two databases, their tables and the tables' columns.
+    """Create missing databases, tables and columns.
 
-    Nothing that is there is changed or taken away, so a run that is under way notices nothing. Returns the names of
-    what was made; raises CatalogDiffersError where a column has another type.
+    Nothing is changed or removed, so that running tasks are not affected. Returns the names of what was created; raises
+    CatalogDiffersError where a column has another type.
     """
     made = []
     for database in (DATABASE, STAGING_DATABASE):
@@ -58,7 +58,7 @@ def create_catalog(glue: Any, bucket: str) -> list[str]:
 
 
 def list_catalog_faults(glue: Any) -> list[str]:
-    """Say, one phrase each, which databases, tables and columns the catalog lacks."""
+    """List, one phrase each, the databases, tables and columns that the catalog lacks."""
     faults = []
     for database in (DATABASE, STAGING_DATABASE):
         try:
@@ -78,7 +78,7 @@ def list_catalog_faults(glue: Any) -> list[str]:
 
 
 def _list_declared(database: str) -> tuple[Table, ...]:
-    """List a database's tables: runs stage the six of sessions only."""
+    """List a database's tables; the staging database has only the six of sessions."""
     return list_published_tables() if database == DATABASE else list_tables()
 
 
@@ -99,13 +99,13 @@ def _list_missing(database: str, table: Table, held: Mapping[str, Any]) -> list[
         if types.get(column.name, column.glue_type) != column.glue_type:
             raise CatalogDiffersError(
                 f"{database}.{table.name}.{column.name} is {types[column.name]} in the catalog, not"
-                f" {column.glue_type}: another program made that table; rename it or its database, then run it again"
+                f" {column.glue_type}: another program created that table; rename it or its database, then run it again"
             )
     return [column for column in table.partitioned_columns if column.name not in types]
 
 
 def _add_columns(glue: Any, database: str, table: Table, held: Mapping[str, Any]) -> list[str]:
-    """Add missing columns at the end; Parquet is read by name, so files of before give NULL."""
+    """Add missing columns at the end; Parquet is read by name, so older files give NULL."""
     missing = _list_missing(database, table, held)
     if not missing:
         return []
@@ -146,7 +146,7 @@ def _describe_storage(table: Table, location: str) -> dict[str, Any]:
 
 
 def register_partitions(glue: Any, database: str, table: Table, partitions: Iterable[Partition]) -> None:
-    """Make partitions visible, replacing the location of those that exist already."""
+    """Register partitions, replacing the location of those that exist already."""
     wanted = list(partitions)
     for start in range(0, len(wanted), BATCH):
         entries = [_describe_partition(table, partition) for partition in wanted[start : start + BATCH]]

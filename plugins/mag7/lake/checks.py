@@ -1,4 +1,4 @@
-"""What the checks on staged tables found, and which sessions of a window may be published."""
+"""The results of the checks on staged tables, and which sessions of a window may be published."""
 
 from __future__ import annotations
 
@@ -54,10 +54,10 @@ def list_checks() -> list[str]:
 
 
 def read_violations(check: str, header: Sequence[str], rows: Iterable[Sequence[str | None]]) -> CheckResult:
-    """Read a check's result rows; raises CheckMalformedError where the columns are not the agreed ones."""
+    """Read a check's result rows; raises CheckMalformedError where it has other columns than every check must have."""
     if tuple(header) != COLUMNS:
         raise CheckMalformedError(
-            f"check {check} returned the columns {list(header)}, not {list(COLUMNS)}: mend its SQL"
+            f"check {check} returned the columns {list(header)}, not {list(COLUMNS)}: fix its SQL"
         )
     violations = [
         Violation(check, date.fromisoformat(day) if day else None, subject or None, detail or "no detail given")
@@ -67,7 +67,7 @@ def read_violations(check: str, header: Sequence[str], rows: Iterable[Sequence[s
 
 
 def judge_window(sessions: Sequence[date], results: Iterable[CheckResult]) -> Verdict:
-    """Accept every session without a violation; one without a session refuses them all."""
+    """Accept every session without a violation; a violation without a session refuses them all."""
     reasons: dict[date, list[str]] = {}
     for violation in (violation for result in results for violation in result.violations):
         sentence = f"{violation.detail} (check {violation.check})"
@@ -78,7 +78,7 @@ def judge_window(sessions: Sequence[date], results: Iterable[CheckResult]) -> Ve
 
 
 def tabulate_results(results: Sequence[CheckResult]) -> str:
-    """Lay out every check's result in one plain table for the task's log."""
+    """Format every check's result as one plain table for the task's log."""
     width = max((len(result.check) for result in results), default=5)
     lines = [f"{'check':<{width}}  passed  violations"]
     for result in results:

@@ -1,7 +1,7 @@
-"""Claims: one of several runs that need the same thing fetches it, and the others wait until it is there.
+"""Locks: of several runs that need the same responses, one fetches them while the others wait.
 
-A claim saves work, nothing rests on it: whoever waits for one that does not move takes it over, and answers that two
-have fetched are both kept.
+A lock only saves calls. A run that waits for a lock without progress takes it over, and then the responses of both are
+stored.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from mag7.lake.objects import ObjectStore, Version
 log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 180.0
-"""A claim whose work shows no progress for so long is taken over: its owner was killed. Answers are stored once a
-minute at least."""
+"""Seconds without progress after which a lock is taken over, as its owner was killed; responses are stored at least
+once a minute."""
 
 POLL_SECONDS = 1.0
 
 
 class Claims:
-    """Claims of one owner, objects of the lake's bucket that are written only where there is none."""
+    """The locks of one owner: objects of the lake's bucket that are written only where there is none."""
 
     def __init__(
         self,
@@ -40,9 +40,9 @@ class Claims:
 
     @contextmanager
     def hold(self, key: str, watch: Callable[[], object]) -> Iterator[None]:
-        """Hold a claim inside the block, waiting for whoever has it; a claim of this owner's own is taken up again.
+        """Hold a lock inside the block, waiting for its owner; a lock that this owner has already is taken up again.
 
-        ``watch`` gives something that changes while the work goes on.
+        ``watch`` returns something that changes while the owner makes progress.
         """
         self._take(key, watch)
         try:
@@ -56,7 +56,7 @@ class Claims:
         while not self._try(key):
             found = self._store.find(key)
             if found is None:
-                # Released just now, or another's write is under way.
+                # Just released, or another write is in progress.
                 self._wait(POLL_SECONDS)
                 continue
             state = (found.mark, watch())
@@ -74,7 +74,8 @@ class Claims:
         return found is not None and found.body == self._owner
 
     def _take_over(self, key: str, found: Version) -> bool:
-        log.warning("%s of %s does not move: taken over", self._store.uri(key), found.body.decode(errors="replace"))
+        owner = found.body.decode(errors="replace")
+        log.warning("lock %s of %s makes no progress: taken over", self._store.uri(key), owner)
         return self._store.replace(key, self._owner, found)
 
     def _release(self, key: str) -> None:

@@ -25,7 +25,7 @@ _ENTRY: Final = re.compile(r"facts/log/(\d{8})\.json")
 
 
 class FactsMissingError(Mag7Error):
-    """The lake holds no version of the facts, or not the one that is asked for."""
+    """The lake holds no version of the facts, or not the requested one."""
 
 
 class FactsDamagedError(Mag7Error):
@@ -33,14 +33,14 @@ class FactsDamagedError(Mag7Error):
 
 
 class FactsOvertakenError(Mag7Error):
-    """Somebody else published a version after the one that a new one was made from."""
+    """Another writer published a version after the one on which a new one is based."""
 
     transient = True
 
 
 @dataclass(frozen=True)
 class FactSource:
-    """What a version was made from: a name, the SHA-256 of the bytes, and their key in the lake where they are kept."""
+    """What a version was made from: a name, the SHA-256 of the bytes, and their key in the lake where stored."""
 
     name: str
     sha256: str = ""
@@ -70,7 +70,7 @@ class FactEntry:
 
     @property
     def name(self) -> str:
-        """What runs call it: its number in the log and its version."""
+        """The name that runs use: its number in the log and its version."""
         return f"{self.number:08d}-{self.version}"
 
 
@@ -111,8 +111,8 @@ class FactLog:
             return _parse_entry(json.loads(body), number)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as damaged:
             raise FactsDamagedError(
-                f"{self._store.uri(key)} is no entry of the log of facts ({one_line(str(damaged))}): restore it from "
-                "the bucket's versions"
+                f"{self._store.uri(key)} is not an entry of the log of facts ({one_line(str(damaged))}): restore it"
+                " from the bucket's versions"
             ) from damaged
 
     def find(self, name: str) -> FactEntry:
@@ -120,7 +120,7 @@ class FactLog:
         number, _, version = name.partition("-")
         if not (number.isdigit() and _VERSION.fullmatch(version)):
             raise FactsMissingError(
-                f"{one_line(name)!r} names no version of the facts, such as 00000001-0123456789abcdef"
+                f"{one_line(name)!r} is not the name of a version of the facts, such as 00000001-0123456789abcdef"
             )
         entry = self.read(int(number))
         if entry.version != version:
@@ -152,7 +152,7 @@ class FactLog:
     def append(self, entry: FactEntry, tables: Mapping[str, bytes]) -> FactEntry:
         """Publish a version: its tables first, then its entry.
 
-        Raises FactsOvertakenError where another version has the entry's number: make the new one from that.
+        Raises FactsOvertakenError where another version has the entry's number: base the new one on that.
         """
         for name, body in tables.items():
             self._store.put(fact_table_key(name, entry.tables[name]), body, "text/csv")

@@ -1,4 +1,4 @@
-"""Where things lie in the lake: every key and prefix of the bucket is built here."""
+"""The layout of the lake: every key and prefix of the bucket is built here."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from datetime import date
 DATABASE = "market_data"
 STAGING_DATABASE = "market_data_staging"
 _LONGEST_SEGMENT = 300
-"""A key of S3 has 1,024 bytes in all."""
+"""Bytes of a path segment; a key of S3 has 1,024 bytes in all."""
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def run_segment(dag_id: str, run_id: str) -> str:
     """Name a DAG run in one path segment, from letters, digits, dot, underscore and hyphen only.
 
-    Where characters had to go, a digest keeps two runs apart whose names differ in nothing else.
+    Where characters are dropped, a digest keeps apart two runs whose names differ in nothing else.
     """
     name = f"{dag_id}-{run_id}"
     safe = _UNSAFE.sub("", name)[:_LONGEST_SEGMENT]
@@ -24,22 +24,22 @@ def run_segment(dag_id: str, run_id: str) -> str:
 
 
 def answers_prefix(endpoint: str, trading_date: date) -> str:
-    """Below it lie the provider's answers of one endpoint for one date, as received."""
+    """Prefix of the provider's responses of one endpoint for one date, as received."""
     return f"raw/polygon/{endpoint}/trading_date={trading_date.isoformat()}/"
 
 
 def answers_month_prefix(endpoint: str, month: date) -> str:
-    """Below it lie an endpoint's answers for all the dates of a month."""
+    """Prefix of an endpoint's responses for all the dates of a month."""
     return answers_prefix(endpoint, month).removesuffix(f"-{month:%d}/")
 
 
 def answers_date(key: str) -> date:
-    """The date that an object of answers is about."""
+    """The date of an object of responses."""
     return date.fromisoformat(key.partition("/trading_date=")[2].partition("/")[0])
 
 
 def claim_key(endpoint: str, trading_date: date, part: int, parts: int) -> str:
-    """Says that a run asks for an endpoint's answers of a date just now, of one part of the lines."""
+    """Lock held while one part of an endpoint's responses for a date is fetched."""
     return f"claims/{endpoint}/trading_date={trading_date.isoformat()}/part-{part}-of-{parts}"
 
 
@@ -49,22 +49,22 @@ def document_key(trading_date: date) -> str:
 
 
 def document_month_prefix(month: date) -> str:
-    """Below it lie the published documents of all the sessions of a month."""
+    """Prefix of the published documents of all the sessions of a month."""
     return document_key(month).removesuffix(f"-{month:%d}/market_data.json")
 
 
 def pending_prefix() -> str:
-    """Below it lie the marks of sessions that are not loaded yet."""
+    """Prefix of the marks of sessions that are not loaded yet."""
     return "pending/"
 
 
 def pending_key(trading_date: date) -> str:
-    """Marks a session whose files were published and are not loaded into the warehouse yet."""
+    """Mark of a session whose files are published but not yet loaded into the warehouse."""
     return f"{pending_prefix()}trading_date={trading_date.isoformat()}"
 
 
 def staging_prefix(run: str) -> str:
-    """Below it lies what a run made and nobody reads yet; without a slash at the end."""
+    """Prefix of a run's staging; without a slash at the end."""
     return f"staging/{run}"
 
 
@@ -74,7 +74,7 @@ def staged_document_key(run: str, trading_date: date) -> str:
 
 
 def staged_table_prefix(run: str, form: str, table: str, trading_date: date) -> str:
-    """The folder in which a Glue job leaves one file of a table and session; form is processed or analytics."""
+    """The folder in which a Glue job writes one file of a table and session; form is processed or analytics."""
     return f"{staging_prefix(run)}/{form}/{table}/trading_date={trading_date.isoformat()}/"
 
 
@@ -84,22 +84,22 @@ def manifest_key(run: str, table: str) -> str:
 
 
 def record_prefix(run: str) -> str:
-    """Below it lie the sections of a run's record."""
+    """Prefix of the sections of a run's record."""
     return f"{staging_prefix(run)}/record/"
 
 
 def run_manifest_key(run: str) -> str:
-    """What a run was made of, what it did, and how it went."""
+    """The manifest of a run: its inputs, its results and how it went."""
     return f"manifests/runs/{run}.json"
 
 
 def session_manifest_key(trading_date: date) -> str:
-    """What the manifest of the run that published a session last says of it."""
+    """The part about a session in the manifest of the run that published it last."""
     return f"manifests/sessions/trading_date={trading_date.isoformat()}.json"
 
 
 def closes_key(run: str) -> str:
-    """The closes that the parts of a run's search hold counts against."""
+    """The closes with which the parts of a run's search compare counts."""
     return f"{staging_prefix(run)}/closes.json"
 
 
@@ -114,12 +114,12 @@ def processed_key(table: str, trading_date: date) -> str:
 
 
 def analytics_key(table: str, day: date) -> str:
-    """The published flat file of a table and session, for COPY; of splits, that of a day of execution."""
+    """The published flat file of a table and session, for COPY; of splits, that of an execution date."""
     return f"analytics/{table}/{day.isoformat()}.parquet"
 
 
 def analytics_month_prefix(table: str, month: date) -> str:
-    """Below it lie a table's published flat files of all the sessions of a month."""
+    """Prefix of a table's published flat files of all the sessions of a month."""
     return analytics_key(table, month).removesuffix(f"-{month:%d}.parquet")
 
 
@@ -139,12 +139,12 @@ def staged_splits_key(run: str) -> str:
 
 
 def script_prefix(digest: str) -> str:
-    """Below it lie Glue scripts and their SQL of exactly one version of this checkout."""
+    """Prefix of one version of the Glue scripts and their SQL."""
     return f"glue/scripts/{digest}/"
 
 
 def fact_log_prefix() -> str:
-    """Below it lie the entries of the log of facts."""
+    """Prefix of the entries of the log of facts."""
     return "facts/log/"
 
 
@@ -160,12 +160,12 @@ def fact_table_key(name: str, digest: str) -> str:
 
 
 def inbox_prefix() -> str:
-    """Below it people put files for mag7_constituents: holdings, announced changes, rows of fact tables."""
+    """Prefix where people put files for mag7_constituents: holdings, announced changes, rows of fact tables."""
     return "inbox/"
 
 
 def constituent_files_prefix(kind: str = "") -> str:
-    """Below it lie files about the index's members as received, by kind and session."""
+    """Prefix of files about the index's members as received, by kind and session."""
     return f"raw/constituents/{kind}/" if kind else "raw/constituents/"
 
 
@@ -175,22 +175,22 @@ def constituent_file_key(kind: str, session: date, digest: str, name: str) -> st
 
 
 def refused_file_key(key: str) -> str:
-    """Where a file lies that could not be read, so that nobody reads it again."""
+    """A file that cannot be used, which is not read again."""
     return key.replace("raw/constituents/", "raw/constituents-refused/", 1)
 
 
 def used_rows_prefix() -> str:
-    """Below it lie files of rows for fact tables that are part of a version."""
+    """Prefix of files of rows for fact tables that are part of a version."""
     return constituent_files_prefix("used-rows")
 
 
 def used_rows_key(key: str) -> str:
-    """Where a file of rows lies once its rows are part of a version, so that they are not added a second time."""
+    """A file of rows that are part of a version, so that they are not added again."""
     return key.replace(constituent_files_prefix("inbox-rows"), used_rows_prefix(), 1)
 
 
 def staged_fact_key(run: str, name: str) -> str:
-    """A table of facts that a run proposes, before it is a version."""
+    """A table of facts that a run proposes, before it is part of a version."""
     return f"{staging_prefix(run)}/facts/{name}"
 
 
@@ -200,7 +200,7 @@ def fact_doubt_key() -> str:
 
 
 def questions_prefix() -> str:
-    """Below it lie the questions that a person decides."""
+    """Prefix of the questions that a person decides."""
     return "facts/questions/"
 
 
@@ -210,10 +210,10 @@ def question_key(identifier: str) -> str:
 
 
 def answers_to_questions_prefix() -> str:
-    """Below it lie what people decided, by the question's id."""
+    """Prefix of people's decisions, by the question's id."""
     return "facts/decisions/"
 
 
 def answer_key(identifier: str) -> str:
-    """What a person decided about a question."""
+    """A person's decision of a question."""
     return f"{answers_to_questions_prefix()}{identifier}.json"

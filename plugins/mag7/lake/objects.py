@@ -10,11 +10,11 @@ from typing import Any
 from mag7.errors import Mag7Error
 
 OVERTAKEN = ("PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey")
-"""What S3 answers to a conditional write whose condition does not hold, or that another one meets."""
+"""Error codes of S3 for a conditional write whose condition does not hold, or that meets another write."""
 
 
 class ObjectMissingError(Mag7Error):
-    """An object that a step relies on is not in the bucket."""
+    """An object that a step needs is not in the bucket."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class StoredObject:
 
 @dataclass(frozen=True)
 class Version:
-    """What an object held when it was read, and the mark (ETag) by which the store tells that it still does."""
+    """What an object held when it was read, and its ETag, the ``mark``."""
 
     body: bytes
     mark: str
@@ -59,7 +59,7 @@ class ObjectStore:
         return body
 
     def find(self, key: str) -> Version | None:
-        """Return an object as it is now; None where there is none."""
+        """Return the current state of an object; None where there is none."""
         try:
             answer = self._client.get_object(Bucket=self.bucket, Key=key, **self._owner)
         except self._client.exceptions.NoSuchKey:
@@ -74,13 +74,13 @@ class ObjectStore:
         raise ObjectMissingError(f"{self.uri(key)} does not exist; run the task that writes it again")
 
     def put(self, key: str, body: bytes, content_type: str = "application/octet-stream") -> None:
-        """Write an object, replacing what stood there."""
+        """Write an object, replacing an existing one."""
         self._client.put_object(Bucket=self.bucket, Key=key, Body=body, ContentType=content_type, **self._owner)
 
     def replace(self, key: str, body: bytes, before: Version | None) -> bool:
         """Write an object if it still is what was read ``before``, None meaning that there was none.
 
-        Returns False, and writes nothing, where somebody else wrote or deleted it meanwhile.
+        Returns False, and writes nothing, where another writer changed or deleted it meanwhile.
         """
         condition = {"IfNoneMatch": "*"} if before is None else {"IfMatch": before.mark}
         try:
@@ -106,13 +106,13 @@ class ObjectStore:
         )
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Delete objects by key; a key without an object is no error."""
+        """Delete objects by key; a key without an object is not an error."""
         for key in keys:
             self._client.delete_object(Bucket=self.bucket, Key=key, **self._owner)
 
 
 def parse_object(body: bytes) -> dict[str, Any] | None:
-    """Parse the JSON object that a task has left; None where it is none."""
+    """Parse a JSON object that a task has written; None where it is not one."""
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):

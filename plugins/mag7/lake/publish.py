@@ -1,4 +1,4 @@
-"""How a session's files become readable: checked for completeness in staging, then copied to their fixed keys."""
+"""Publish a session's files: check that staging is complete, then copy them to their fixed keys."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ FORMS = ("processed", "analytics")
 
 
 class StagingIncompleteError(Mag7Error):
-    """A Glue job did not leave exactly one file of a table and session."""
+    """A Glue job did not write exactly one file of a table and session."""
 
 
 @dataclass(frozen=True)
 class StagedFile:
-    """The one Parquet file that a Glue job left of a table and session; form is processed or analytics."""
+    """The one Parquet file of a Glue job for a table and session; form is processed or analytics."""
 
     form: str
     table: str
@@ -59,7 +59,7 @@ def _find_one(store: ObjectStore, prefix: str) -> StoredObject:
 
 
 def register_staging(store: ObjectStore, glue: Any, run: str, sessions: Sequence[date]) -> int:
-    """Make a run's staged tables readable for the checks; returns the number of partitions."""
+    """Register a run's staged tables for the checks; returns the number of partitions."""
     find_staged_files(store, run, sessions)
     for table in list_tables():
         partitions = [
@@ -76,7 +76,7 @@ def register_staging(store: ObjectStore, glue: Any, run: str, sessions: Sequence
 def publish_sessions(store: ObjectStore, glue: Any, run: str, sessions: Sequence[date]) -> int:
     """Copy the accepted sessions' files to their fixed keys and register their partitions.
 
-    Strays of those sessions are deleted; no other session is touched. Returns the number of files copied.
+    Other files of those sessions are deleted; no other session is touched. Returns the number of files copied.
     """
     staged = find_staged_files(store, run, sessions)
     for found in staged:

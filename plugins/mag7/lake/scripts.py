@@ -1,4 +1,4 @@
-"""The Glue scripts of this checkout in the bucket: stored by content, so that a run uses exactly its own version."""
+"""The Glue scripts of this checkout in the bucket, stored by content, so that a run uses exactly its own version."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHARED_MODULES = ("market_documents.py", "market_tables.py")
 
 
 def list_script_files() -> dict[str, Path]:
-    """List what the Glue jobs are made of: file name to its path in this checkout."""
+    """List the files of the Glue jobs: file name to its path in this checkout."""
     found = [*GLUE.glob("*.py"), *GLUE.glob("*.json"), *(SQL / "glue").glob("*.sql")]
     return {path.name: path for path in sorted(found)}
 
@@ -40,7 +40,7 @@ def list_missing_scripts(store: ObjectStore) -> dict[str, Path]:
 
 
 def upload_scripts(store: ObjectStore) -> int:
-    """Upload what is not in the bucket yet; returns how many objects were written, 0 for a known version."""
+    """Upload what is not in the bucket yet; returns the number of objects written, 0 for a known version."""
     missing = list_missing_scripts(store)
     for name, path in missing.items():
         store.put(script_prefix(digest_scripts()) + name, path.read_bytes(), "text/plain; charset=utf-8")
@@ -48,7 +48,7 @@ def upload_scripts(store: ObjectStore) -> int:
 
 
 def script_arguments(bucket: str, script: str) -> dict[str, str]:
-    """Give the Glue arguments that make a run use this checkout's version of a job script and its files."""
+    """Return the Glue arguments that make a run use this checkout's version of a job script and its files."""
     prefix = f"s3://{bucket}/{script_prefix(digest_scripts())}"
     extra = [name for name in list_script_files() if not name.endswith(".py")]
     return {

@@ -1,9 +1,8 @@
-"""Splits in the lake: a file a day of execution, which holds every company's split of that day that a run ever knew.
+"""Splits in the lake: one file for each execution date, with every company's split of that date.
 
-The input is what the accepted sessions' documents know. A run adds what it knows and replaces what it knows
-otherwise; it deletes nothing, as the index of another run's sessions had other companies. Two runs may write a day at
-once: each writes only over what it has read, and reads again where the other was faster. What does not change is not
-written.
+The input are the splits in the accepted sessions' documents. A run adds its splits and replaces those that differ. It
+deletes nothing, as the index of another run's sessions had other companies. Two runs may write a date at the same time:
+each writes only over what it has read, and reads again where the other was faster. Unchanged files are not written.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ from mag7.lake.tables import SPLITS
 log = logging.getLogger(__name__)
 
 TRIES = 8
-"""How often a day is read and written again where other runs write it at the same moment."""
+"""Attempts to read and write a date's file where other runs write it at the same time."""
 
 
 def _cut_source(text: str) -> str:
@@ -45,7 +44,7 @@ def _cut_source(text: str) -> str:
 
 Text = Annotated[str, Field(min_length=1)]
 Part = Annotated[float, Field(ge=1e-24, le=1e24)]
-"""A side of a ratio; the provider's numbers lie between these bounds, too."""
+"""One side of a ratio; the provider's numbers lie between these bounds, too."""
 
 
 class SplitFileDamagedError(Mag7Error):
@@ -53,7 +52,7 @@ class SplitFileDamagedError(Mag7Error):
 
 
 class SplitDayContestedError(Mag7Error):
-    """Other runs wrote a day's splits each time that this one was about to."""
+    """Other runs wrote a date's splits at every attempt of this one."""
 
     transient = True
 
@@ -71,7 +70,7 @@ class StoredSplit:
 
     @property
     def key(self) -> tuple[date, str]:
-        """What identifies it: a company splits once a day."""
+        """The key of a split: a company splits once a day."""
         return self.execution_date, self.issuer
 
     @property
@@ -85,17 +84,17 @@ class StoredSplit:
 
 
 def publish_splits(store: ObjectStore, glue: Any, run: str, known: Mapping[date, Iterable[StoredSplit]]) -> list[date]:
-    """Publish what a run's sessions know, each of which has its splits; returns the days whose files were written.
+    """Publish the splits of a run's sessions; returns the days whose files were written.
 
-    The run's file for COPY is left in staging: the splits of all its days as the lake holds them now, also where there
-    is none (COPY wants a file). It is a copy because COPY compares sizes and another run may rewrite a day meanwhile.
+    The run's file for COPY is written to staging: all splits of its days as the lake holds them now, also where there
+    is none (COPY needs a file). It is a copy because COPY compares sizes and another run may rewrite a day meanwhile.
     """
     days: defaultdict[date, list[StoredSplit]] = defaultdict(list)
     for split in join_sessions(known):
         days[split.execution_date].append(split)
     held = {day: _read_day(store, day) for day in sorted(days)}
     changed = [day for day in held if merge_splits(held[day], days[day]) != held[day]]
-    # The flat file is what the next run compares with, so it is written last: a day that it holds is published whole.
+    # The next run compares with the flat file, so it is written last: a day that it holds is published completely.
     for day in changed:
         _write_day(store, split_day_key(day), days[day], partitioned=True)
     partitions = [Partition((day.isoformat(),), store.uri(split_day_prefix(day))) for day in changed]
@@ -107,22 +106,22 @@ def publish_splits(store: ObjectStore, glue: Any, run: str, known: Mapping[date,
 
 
 def join_sessions(known: Mapping[date, Iterable[StoredSplit]]) -> list[StoredSplit]:
-    """Join what sessions know, each split once, by day and company, as the newest session has it.
+    """Join the splits of sessions, each once, by day and company, as the newest session has it.
 
-    A session that is built again brings the list of its own day, from before the provider may have changed an entry.
+    A rebuilt session brings the list of its own day, from before the provider may have edited an entry.
     """
     found: dict[tuple[date, str], StoredSplit] = {}
     for session, splits in sorted(known.items()):
         for split in splits:
             before = found.get(split.key, split)
             if before.factor != split.factor:
-                log.warning("the document of %s knows %s: taken instead of %s", session, split, before)
+                log.warning("the document of %s has %s: used instead of %s", session, split, before)
             found[split.key] = split
     return [split for _, split in sorted(found.items())]
 
 
 def merge_splits(held: Iterable[StoredSplit], known: Iterable[StoredSplit]) -> list[StoredSplit]:
-    """Join two lists by key, where what is ``known`` replaces what was ``held``; in the order of the keys."""
+    """Join two lists by key, where ``known`` replaces ``held``; in the order of the keys."""
     by_key = {split.key: split for split in (*held, *known)}
     return [by_key[key] for key in sorted(by_key)]
 
@@ -134,7 +133,7 @@ def _read_day(store: ObjectStore, day: date) -> list[StoredSplit]:
 
 
 def _write_day(store: ObjectStore, key: str, known: Sequence[StoredSplit], *, partitioned: bool) -> list[StoredSplit]:
-    """Merge one day's known splits into its file; returns what the file holds then."""
+    """Merge one day's known splits into its file; returns what the file then holds."""
     (day,) = {split.execution_date for split in known}
     for _ in range(TRIES):
         before = store.find(key)
@@ -146,7 +145,7 @@ def _write_day(store: ObjectStore, key: str, known: Sequence[StoredSplit], *, pa
 
 
 def encode_splits(splits: Sequence[StoredSplit], *, partitioned: bool = False) -> bytes:
-    """Write splits as a Parquet file of the declared columns; no split gives the schema alone."""
+    """Write splits as a Parquet file of the declared columns; without splits, the schema alone."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

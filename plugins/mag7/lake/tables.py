@@ -13,7 +13,7 @@ from mag7.errors import Mag7Error
 from mag7.paths import GLUE
 
 DECLARATION = GLUE / "table_columns.json"
-"""The declaration is data, so that the Glue jobs, which import nothing of mag7, can read the same file."""
+"""The file of the declaration: data, so that the Glue jobs, which import nothing of mag7, can read it, too."""
 
 PARTITION_COLUMN = "trading_date"
 _VARCHAR = re.compile(r"varchar\((\d+)\)")
@@ -21,7 +21,7 @@ _GLUE_TYPES = {"double": "double", "integer": "int", "bigint": "bigint", "boolea
 
 
 class ColumnTypeError(Mag7Error):
-    """The declaration gives a column a type that the project does not use."""
+    """A declared column has a type that the project does not use."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def list_tables() -> tuple[Table, ...]:
 
 
 def list_published_tables() -> tuple[Table, ...]:
-    """List every table that people read, in the fixed order in which they are locked and loaded: the six, splits."""
+    """List every published table, in the fixed order of locking and loading: the six, then splits."""
     return (*list_tables(), SPLITS)
 
 

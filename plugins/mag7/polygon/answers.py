@@ -1,4 +1,4 @@
-"""The provider's answers as received: gzip JSON lines in the lake, from which everything else can be rebuilt."""
+"""The provider's responses as received: gzip JSON lines in the lake, from which everything else can be rebuilt."""
 
 from __future__ import annotations
 
@@ -26,29 +26,29 @@ GZIP_LEVEL = 1
 _SPAN = re.compile(r"-span([^~/]+)~([^~/]+)-[0-9a-f]+\.jsonl\.gz$")
 _PART = re.compile(r"-part(\d+of\d+)-[0-9a-f]+\.jsonl\.gz$")
 LARGEST_OBJECT = 256 * 2**20
-"""Bytes of a decompressed object: a whole day of the market is about 2 MB, fifty answers of details 100 kB."""
+"""Bytes of a decompressed object: a whole day of the market is about 2 MB, fifty responses of details 100 kB."""
 
 _COMPLETE_STATUSES = frozenset({200, 404})
 
 
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
-"""Times beyond cannot be told in every zone."""
+"""Times beyond these cannot be expressed in every time zone."""
 
 
 class AnswersCorruptError(Mag7Error):
-    """A stored object does not hold answers."""
+    """A stored object does not hold responses."""
 
 
 class MixedSourcesError(Mag7Error):
-    """Answers of two sources were about to meet."""
+    """Responses of two sources would be mixed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back for one call.
+    """The response to one call.
 
-    ``path`` is the request's path and query, ``time`` (UTC) when it came, ``status`` the HTTP status (None: no answer),
-    ``body`` the text verbatim, ``error`` why it is not complete, ``key`` the object it was read from.
+    ``path`` is the request's path and query, ``time`` (UTC) when the response came, ``status`` the HTTP status (None:
+    no response), ``body`` the text verbatim, ``error`` why it is not complete, ``key`` the object it was read from.
     """
 
     path: str
@@ -61,16 +61,16 @@ class Answer:
 
     @property
     def completed(self) -> bool:
-        """Whether the call need not be made again: a valid body, or the provider's word that there is none (404)."""
+        """Whether the call need not be made again: its body is valid, or the provider says that there is none (404)."""
         return self.error is None and self.status in _COMPLETE_STATUSES
 
 
 class AnswerStore:
-    """Keeps answers below raw/polygon/ in the lake's bucket, at most 50 an object; nothing is ever overwritten.
+    """Stores responses below raw/polygon/ in the lake's bucket, at most 50 an object; nothing is ever overwritten.
 
-    A ``part`` (such as 1of4) is named in the keys of what is saved, and leaves out what is kept of the other parts: who
-    collects only some lines need not read what others collect. So does a ``span``, the first and the last of some
-    symbols in order: an object that names another span without a symbol of this one is not read.
+    A ``part`` (such as 1of4) is named in the keys of what is saved, and the stored responses of other parts are left
+    out: a task that collects only some lines need not read what others collect. So does a ``span``, the first and the
+    last of some symbols in order: an object that names another span without a symbol of this one is not read.
     """
 
     def __init__(self, objects: ObjectStore, part: str | None = None, span: tuple[str, str] | None = None) -> None:
@@ -79,7 +79,7 @@ class AnswerStore:
         self._span = span
 
     def save(self, endpoint: str, trading_date: date, answers: Sequence[Answer]) -> list[Answer]:
-        """Store answers of one endpoint and date; returns them with their keys. The same ones make the same object."""
+        """Store responses of one endpoint and date; returns them with their keys. Equal ones make the same object."""
         stored = []
         for start in range(0, len(answers), ANSWERS_AN_OBJECT):
             part = answers[start : start + ANSWERS_AN_OBJECT]
@@ -92,9 +92,9 @@ class AnswerStore:
     def load(
         self, endpoint: str, trading_date: date, *, source: str | None = None, one_source: bool = False
     ) -> dict[str, Answer]:
-        """Read the newest completed answer of each path, or its newest failed one where none completed.
+        """Read the newest completed response of each path, or its newest failed one where none completed.
 
-        ``source`` leaves out other sources' answers; ``one_source`` demands that those chosen share one. Raises
+        ``source`` leaves out other sources' responses; ``one_source`` requires that the chosen ones share one. Raises
         AnswersCorruptError, MixedSourcesError.
         """
         keys = self._list(answers_prefix(endpoint, trading_date))
@@ -104,7 +104,7 @@ class AnswerStore:
         return chosen
 
     def read(self, keys: Sequence[str], *, source: str | None = None) -> dict[str, Answer]:
-        """Read objects of answers; of each path as ``load`` does. Raises AnswersCorruptError."""
+        """Read objects of responses; chooses one for each path as ``load`` does. Raises AnswersCorruptError."""
         chosen: dict[str, Answer] = {}
         for answers in self._read_all(keys):
             for answer in answers:
@@ -113,7 +113,7 @@ class AnswerStore:
         return chosen
 
     def list_month(self, endpoint: str, month: date) -> dict[date, list[str]]:
-        """List the objects of an endpoint's answers for a month, by date; ``month`` is any date of it."""
+        """List the objects of an endpoint's responses for a month, by date; ``month`` is any date of it."""
         found: dict[date, list[str]] = {}
         for key in self._list(answers_month_prefix(endpoint, month)):
             found.setdefault(answers_date(key), []).append(key)
@@ -128,7 +128,7 @@ class AnswerStore:
         return keys
 
     def _label(self) -> str:
-        """What the names of this store's objects say of the lines that they are about."""
+        """Return what the names of this store's objects say of the lines that they are about."""
         part = f"-part{self._part}" if self._part else ""
         return part + (f"-span{'~'.join(map(_escape, self._span))}" if self._span else "")
 
@@ -145,13 +145,13 @@ class AnswerStore:
             return [_parse_line(line, key) for line in lines]
         except (OSError, EOFError, zlib.error, ValueError, TypeError, KeyError, RecursionError) as error:
             raise AnswersCorruptError(
-                f"{self._objects.uri(key)} is no object of answers ({type(error).__name__}: {error}); delete it and "
-                "collect its date again"
+                f"{self._objects.uri(key)} is not an object of responses ({type(error).__name__}: {error}); delete it"
+                " and collect its date again"
             ) from error
 
 
 def require_one_source(answers: Iterable[Answer]) -> str | None:
-    """Return the one source of the completed ones among some answers, None where there are none.
+    """Return the one source of the completed ones among some responses, None where there are none.
 
     Raises MixedSourcesError naming both.
     """
@@ -163,7 +163,7 @@ def require_one_source(answers: Iterable[Answer]) -> str | None:
             first = answer
         elif answer.source != first.source:
             raise MixedSourcesError(
-                f"answers of two sources would meet: {first.path} comes from {first.source}, {answer.path} from "
+                f"responses of two sources would be mixed: {first.path} comes from {first.source}, {answer.path} from "
                 f"{answer.source}; collect the date again from one of them (collect_again), or give each source a "
                 "bucket of its own"
             )
@@ -171,20 +171,20 @@ def require_one_source(answers: Iterable[Answer]) -> str | None:
 
 
 def better_answer(answer: Answer, other: Answer | None) -> Answer:
-    """Choose the completed one of two answers of one path, of two the newer one; ``other`` where they are alike."""
+    """Choose the completed one of two responses of one path, of two the newer one; ``other`` where they are alike."""
     if other is None or (answer.completed, answer.time) > (other.completed, other.time):
         return answer
     return other
 
 
 def _is_of(part: str, key: str) -> bool:
-    """Whether an object may hold answers about a part's lines: it names that part, or none of as many."""
+    """Whether an object may hold responses about a part's lines: it names that part, or none of as many."""
     named = _PART.search(key)
     return named is None or named[1] == part or named[1].partition("of")[2] != part.partition("of")[2]
 
 
 def _overlaps(span: tuple[str, str], key: str) -> bool:
-    """Whether an object may hold answers about symbols of a span: it names one that overlaps, or none."""
+    """Whether an object may hold responses about symbols of a span: it names one that overlaps, or none."""
     named = _SPAN.search(key)
     return named is None or (unquote(named[1]) <= span[1] and span[0] <= unquote(named[2]))
 
@@ -207,7 +207,7 @@ def _pack(answers: Sequence[Answer]) -> bytes:
         )
         for answer in answers
     ]
-    # mtime would otherwise be now, and equal answers make unequal objects.
+    # mtime would otherwise be now, and equal responses would make unequal objects.
     return gzip.compress(("\n".join(lines) + "\n").encode(), compresslevel=GZIP_LEVEL, mtime=0)
 
 
@@ -238,10 +238,10 @@ def _parse_line(line: str, key: str) -> Answer:
     )
     texts = (answer.path, answer.source, answer.body)
     if not all(isinstance(text, str) for text in texts) or not isinstance(answer.error, str | None):
-        raise ValueError("a text is no text")
+        raise ValueError("a text is not a string")
     if not isinstance(answer.status, int | None) or isinstance(answer.status, bool) or answer.time.tzinfo is None:
         raise ValueError("a status or time cannot be read")
     if not EARLIEST <= answer.time <= LATEST:
-        raise ValueError(f"the time {answer.time} is none at which anybody asked")
-    (answer.path + answer.source).encode()  # half a surrogate pair is no text
+        raise ValueError(f"the time {answer.time} cannot be that of a call")
+    (answer.path + answer.source).encode()  # half a surrogate pair cannot be encoded
     return answer

@@ -1,14 +1,14 @@
 """A ticker's daily bar, and which of its values can be true beside the others.
 
-The close is what a market cap rests on, and its jumps are judged elsewhere: here it stands, and what contradicts it
-does not. So a value that cannot be true is left out alone, and a bar with a close and a time is never lost.
+A market cap rests on the close, whose jumps are judged elsewhere: here it is taken as true, and values that contradict
+it are not. Only the value that cannot be true is left out, so a bar with a close and a time is never lost.
 
 * A low above the close and a high below it are left out. A close that is no price of the range was reported to mean
   that the range is wrong, an open outside the range that the open is (iexg/IEX-API issue 1197), so a low and a high
   that hold the close go before the open.
 * One trade at a mistaken price makes a low or an open that is below everything, and no order is broken: a low of
   0.9242 beside an open of 16.12 and a close of 15.95 was such a trade (polygon-io/issues issue 267). So prices may be
-  at most FAR times off. A session in which a price really halves or doubles is held to be such a mistake, too.
+  at most FAR times off. A session in which a price really halves or doubles is taken for such a mistake, too.
 * The volume-weighted price counts trades that move neither high nor low, and may lie a little outside them
   (polygon-io/issues issue 205).
 """
@@ -49,7 +49,7 @@ class DailyBar:
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """What a reader of a figure that rests on this bar should see."""
+        """Flags for readers of a figure that rests on this bar."""
         return (INCONSISTENT,) if self.inconsistent else ()
 
     @property
@@ -75,7 +75,7 @@ def leave_out_impossible(bar: DailyBar) -> DailyBar:
 def _settle_prices(
     opening: Decimal | None, low: Decimal | None, high: Decimal | None, close: Decimal
 ) -> tuple[Decimal | None, Decimal | None, Decimal | None]:
-    """Say which of open, low and high can be true beside the close."""
+    """Return those of open, low and high that can be true beside the close."""
     if opening is not None and not close / FAR <= opening <= close * FAR:
         opening = None
     traded = close if opening is None else opening

@@ -1,4 +1,4 @@
-"""Making a batch of calls in threads: what is answered is stored as it comes in, whatever ends the batch."""
+"""Make a batch of calls in threads; responses are stored as they come in, however the batch ends."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from mag7.polygon.errors import CollectionStoppedError, PolygonError, RequestRef
 HTTP_NOT_FOUND = 404
 
 Parsed = Callable[[Call, Answer, object], object]
-"""Takes a call, its answer and what that was parsed to, in the thread that asked: nothing need be parsed again."""
+"""Called with a call, its response and the parsed content, in the thread that made the call."""
 
 _Group = tuple[str, date]
-"""An endpoint and a date, whose answers share objects."""
+"""An endpoint and a date, whose responses share objects."""
 
 FLUSH_SECONDS = 60.0
-"""An answer waits at most this long for its object to fill: what a killed task can lose on a slow plan."""
+"""Seconds that a response waits for its object to fill at most: what a killed task can lose on a slow plan."""
 
 ROOM_SECONDS = 0.2
-"""How often a thread that waits for room looks whether the batch is being stopped."""
+"""Seconds between two looks of a thread that waits for room at whether the batch is stopping."""
 
 GRACE_SECONDS = 5.0
-"""How long a stopped batch waits for the calls under way before it stores what it has."""
+"""Seconds that a stopped batch waits for the calls in progress before it stores what it has."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class Outcome:
 class Keeper:
     """Holds outcomes until they are stored by endpoint and date, and remembers what must be raised.
 
-    Threads add, one thread stores. An answer leaves only when its object is written: whatever interrupts the storing
-    thread, the answer is still here, and writing the same answers once more makes the same object. ``room`` bounds the
-    calls that are under way or not stored yet to one object's and one for each of ``threads``: a killed process never
+    Threads add, one thread stores. A response is removed only when its object is written: if the storing thread is
+    interrupted, the response is still here, and writing the same ones again makes the same object. ``room`` bounds the
+    calls that are in progress or not stored yet to one object and one for each of ``threads``: a killed process never
     loses more, and no thread waits while an object is filled and written.
     """
 
@@ -71,7 +71,7 @@ class Keeper:
         return tuple(dict.fromkeys(answer.key for _, answer in self.stored if answer.key))
 
     def add(self, outcome: Outcome) -> bool:
-        """Take an outcome; returns whether an object is full, so that it is time to store."""
+        """Add an outcome; returns whether an object is full, so that it is time to store."""
         with self._lock:
             self.failure = self.failure or outcome.error
             if outcome.fatal:
@@ -91,14 +91,14 @@ class Keeper:
             return self._count_waiting() >= ANSWERS_AN_OBJECT
 
     def store_ripe(self) -> None:
-        """Store an object whenever one is full, and all that waits when that was done long ago."""
+        """Store an object whenever one is full, and everything that waits when the last time was long ago."""
         if time.monotonic() - self._flushed_at >= FLUSH_SECONDS:
             self.store_all()
         while largest := self._find_largest():
             self._store_group(*largest)
 
     def store_all(self) -> None:
-        """Store all that waits."""
+        """Store everything that waits."""
         self._flushed_at = time.monotonic()
         with self._lock:
             groups = [(group, list(answers)) for group, answers in self._waiting.items() if answers]
@@ -106,7 +106,7 @@ class Keeper:
             self._store_group(group, answers)
 
     def _find_largest(self) -> tuple[_Group, list[Answer]] | None:
-        """Find one object's answers of the endpoint and date of which most wait; None while too few wait in all."""
+        """Return one object's responses of the endpoint and date with the most; None while too few wait in all."""
         with self._lock:
             if self._count_waiting() < ANSWERS_AN_OBJECT:
                 return None
@@ -125,7 +125,7 @@ class Keeper:
 
 
 class Batch:
-    """Worker threads that ask, and the calling thread that stores what they bring."""
+    """Worker threads that make calls, and the calling thread that stores the responses."""
 
     def __init__(
         self,
@@ -147,7 +147,7 @@ class Batch:
         self._wake = threading.Event()
 
     def run(self, threads: int, tell: Callable[[int], object] | None) -> None:
-        """Make every call and store every outcome, whatever ends the batch; ``tell`` as of ``collect``."""
+        """Make every call and store every outcome, however the batch ends; ``tell`` as for ``collect``."""
         executor = ThreadPoolExecutor(threads, "polygon")
         workers: list[Future[None]] = []
         try:
@@ -162,7 +162,7 @@ class Batch:
                     tell(len(self._keeper.stored))
             self._keeper.store_all()
         except BaseException:
-            # SIGTERM arrives here as an exception too: store what is here, then what was under way.
+            # SIGTERM arrives here as an exception, too: store what is here, then what was in progress.
             self._stop.set()
             self._keeper.store_all()
             wait(workers, GRACE_SECONDS)
@@ -178,7 +178,7 @@ class Batch:
             while self._take_room():
                 call = self._next_call()
                 if call is None:
-                    # Others may still wait for room.
+                    # Other threads may still wait for room.
                     self._keeper.room.release()
                     return
                 if self._keeper.add(self._ask(call)):
@@ -190,7 +190,7 @@ class Batch:
             raise
 
     def _take_room(self) -> bool:
-        """Wait until one more answer may be under way; returns False once the batch is being stopped."""
+        """Wait until one more call may be made; returns False once the batch is stopping."""
         while not self._stop.is_set():
             if self._keeper.room.acquire(timeout=ROOM_SECONDS):
                 return True

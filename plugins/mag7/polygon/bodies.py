@@ -1,4 +1,4 @@
-"""The provider's bodies, parsed strictly: a value of the wrong type or of another day is an error, never a guess."""
+"""Parse the provider's response bodies strictly: a value of the wrong type or day is an error, never a guess."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _Value = TypeVar("_Value")
 
 NEW_YORK = ZoneInfo("America/New_York")
 GOOD_STATUSES = frozenset({"OK", "DELAYED"})
-"""DELAYED is what cheaper plans say: good data."""
+"""DELAYED is the status of cheaper plans: the data is good."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 LEAST_OF_SESSION = 100
-"""An answer with less than one ticker in this many of the session is another day's as a whole. Otherwise bars of
-another day are left out by ticker, however many they are: nobody here knows which tickers are needed, the index is a
-twentieth of the market, and a session that lacks bars of its lines is refused by its coverage."""
+"""A response in which fewer than one in this many tickers is of the session is another day's as a whole. Otherwise
+bars of another day are left out by ticker, however many they are: this module does not know which tickers are needed,
+the index is a twentieth of the market, and a session that lacks bars of its lines is refused for its coverage."""
 
 LARGEST_VOLUME = 10**15
-"""A volume from this many shares up is no volume; what is less fits into 64 bits."""
+"""A volume of this many shares or more is not believed; what is less fits into 64 bits."""
 
 LARGEST_EXPONENT = 24
 """Numbers from 10^24 up or 10^-24 down are refused: no price, volume or market value comes near them."""
@@ -41,8 +41,9 @@ class TickerDetails:
     """What the provider says of a ticker on a date; everything but the ticker can be missing.
 
     ``market_cap`` is in ``currency``; the counts are shares: ``weighted_shares_outstanding`` as if every class were
-    converted into this one, ``share_class_shares_outstanding`` of this class alone. ``unusable`` says by the
-    provider's field name why a field that was there counts as missing; ``kind`` is the provider's type (CS, ETF ...).
+    converted into this one, ``share_class_shares_outstanding`` of this class alone. ``unusable`` gives, by
+    the provider's field name, the reason why a field counts as missing although it is there; ``kind`` is the
+    provider's type (CS, ETF ...).
     """
 
     ticker: str
@@ -74,9 +75,9 @@ def parse_object(body: str, subject: str) -> dict[str, Any]:
 
 
 def parse_ticker_details(body: str, symbol: str) -> TickerDetails:
-    """Parse ticker details; a malformed field that does not say who the company is counts as missing.
+    """Parse ticker details; a malformed field that does not identify the company counts as missing.
 
-    Raises BodyInvalidError naming the field where the answer is another ticker's or its CIK is none.
+    Raises BodyInvalidError naming the field where the response is about another ticker or its CIK is malformed.
     """
     subject = f"ticker details of {symbol}"
     content = parse_object(body, subject)
@@ -84,7 +85,7 @@ def parse_ticker_details(body: str, symbol: str) -> TickerDetails:
     fields = _Fields(content.get("results"), subject, "results")
     ticker = fields.text("ticker")
     if ticker != symbol:
-        fields.refuse("ticker", f"is {_show(ticker)}, not {symbol}: an answer for another ticker")
+        fields.refuse("ticker", f"is {_show(ticker)}, not {symbol}: a response for another ticker")
     unusable: dict[str, str] = {}
     return TickerDetails(
         ticker=symbol,
@@ -120,10 +121,9 @@ class SplitPage:
 
 
 def parse_splits(body: str) -> SplitPage:
-    """Parse a page of the list of splits; a malformed entry spoils its ticker only.
+    """Parse a page of the list of splits; a malformed entry makes only its ticker unusable.
 
-    A page may be empty: nobody need split. Raises BodyInvalidError for a body without a list, or an entry without a
-    ticker.
+    A page may be empty. Raises BodyInvalidError for a body without a list, or an entry without a ticker.
     """
     subject = "list of splits"
     content = parse_object(body, subject)
@@ -158,11 +158,12 @@ class GroupedDaily:
 def parse_grouped_daily(body: str, session: date) -> GroupedDaily:
     """Parse every ticker's bar of one session.
 
-    The answer holds the whole market, and a bar that cannot be used spoils its ticker only: one without a close or a
-    time, one of another day (the New York date; the provider stamps the end of the window) where the ticker has no
-    other, two of the session that differ. Of any other bar only the values that cannot be true are left out. Raises
-    BodyInvalidError for a body without results (a holiday, or a day not yet there) or without one usable bar, adjusted
-    prices, an entry without a ticker, and an answer that is another day's as a whole (LEAST_OF_SESSION).
+    The response holds the whole market, and a bar that cannot be used makes only its ticker unusable: one without a
+    close or a time; one of another day (the New York date; the provider stamps the end of the window) where the ticker
+    has no other; two of the session that differ. In any other bar only the values that cannot be true are left out.
+    Raises BodyInvalidError for a body without results (a holiday, or a day not released yet) or without one usable bar,
+    for adjusted prices, for an entry without a ticker, and for a response that is another day's as a whole
+    (LEAST_OF_SESSION).
     """
     subject = f"grouped daily of {session.isoformat()}"
     content = parse_object(body, subject)
@@ -213,7 +214,7 @@ def _parse_bars(results: list[Any], subject: str, session: date) -> GroupedDaily
 
 
 def _parse_bar(fields: _Fields, ticker: str, moment: int) -> DailyBar:
-    """Parse a bar of the session; raises BodyInvalidError where its close is no price."""
+    """Parse a bar of the session; raises BodyInvalidError where its close is not a price."""
     malformed: dict[str, str] = {}
     volume = fields.tolerate("v", fields.positive, malformed)
     bar = DailyBar(
@@ -223,7 +224,7 @@ def _parse_bar(fields: _Fields, ticker: str, moment: int) -> DailyBar:
         low=fields.tolerate("l", fields.positive, malformed),
         close=fields.price("c"),
         volume=volume if volume is None or volume < LARGEST_VOLUME else None,
-        # Zero is how a provider says that it has none.
+        # The provider gives zero where it has none.
         vwap=fields.tolerate("vw", fields.amount, malformed) or None,
         timestamp_ms=moment,
         inconsistent=bool(malformed),
@@ -236,7 +237,7 @@ def _is_same(bar: DailyBar, other: DailyBar) -> bool:
 
 
 class _Days:
-    """Checks that bars are the session's, each time once, and counts those that are another day's."""
+    """Checks that bars are the session's, each time once, and counts those of another day."""
 
     def __init__(self, session: date) -> None:
         self._session = session
@@ -288,7 +289,7 @@ class _Fields:
         return value
 
     def tolerate(self, name: str, read: Callable[[str], _Value | None], unusable: dict[str, str]) -> _Value | None:
-        """Read a field; one that is malformed is None, and its reason is noted."""
+        """Read a field; a malformed one is None, and its reason is noted."""
         try:
             return read(name)
         except BodyInvalidError as invalid:
@@ -302,7 +303,7 @@ class _Fields:
         if not isinstance(value, str):
             self.refuse(name, f"is {_kind(value)}, not a string")
         if not value.isascii() and _SURROGATE.search(value):
-            self.refuse(name, "holds half a surrogate pair, which is no text")
+            self.refuse(name, "holds half a surrogate pair, which is not text")
         return value or None
 
     def amount(self, name: str) -> Decimal | None:
@@ -367,12 +368,12 @@ def _parse_decimal(text: str) -> Decimal:
 def _refuse_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) != len(pairs):
-        raise ValueError("a field stands there twice")
+        raise ValueError("a field is there twice")
     return content
 
 
 def _refuse_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no JSON number")
+    raise ValueError(f"{text} is not a JSON number")
 
 
 def _describe(error: Exception) -> str:

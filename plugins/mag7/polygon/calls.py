@@ -1,4 +1,4 @@
-"""The calls that this project makes of the provider: each one's endpoint, the date it is about, and its path."""
+"""The calls that this project makes: each one's endpoint, the date it is about, and its path."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SPLITS = "splits"
 _DETAILS_PATH = "/v3/reference/tickers/"
 
 CALLS_KEPT = 32_768
-"""Calls for details that are held on to, those of two months: they are looked up many times."""
+"""Calls for details that are cached, those of two months: they are looked up many times."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Checking a body that a call was answered with, before it is stored."""
+"""Check the body of a response before it is stored."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from mag7.polygon.errors import BodyInvalidError
 
 FIGURES = ("market_cap", "weighted_shares_outstanding", "share_class_shares_outstanding")
 PATIENCE = 2
-"""How often an answer with malformed figures is asked for again before it is taken as it is."""
+"""How often a response with malformed figures is requested again before it is accepted as it is."""
 UNUSABLE_SHOWN = 3
 
 
 class PatientCheck:
-    """Checks the bodies of one call, whose figures may be malformed only where they stay so when asked for again.
+    """Checks the bodies of one call; malformed figures are accepted only if they are so again on a retry.
 
-    A figure of a wrong type counts as missing, and an answer that is kept is not asked for again: so a provider that
-    is unwell for a moment would take a line's count away for good. ``content`` is what the last body was parsed to.
+    A figure of a wrong type counts as missing, and a stored response is not requested again: without the retry, a short
+    fault of the provider would lose a line's count for good. ``content`` is the parsed content of the last body.
     """
 
     def __init__(self, call: Call, tries: int) -> None:
@@ -33,7 +33,7 @@ class PatientCheck:
         self.content: object = None
 
     def __call__(self, body: str) -> None:
-        """Raise BodyInvalidError for a body that cannot be used, or might be whole the next time."""
+        """Raise BodyInvalidError for a body that cannot be used, or might be complete on a retry."""
         self.content = parse_body(self._call, body)
         unusable = _list_unusable(self.content)
         if unusable and self._patience:

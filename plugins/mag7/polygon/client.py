@@ -1,4 +1,4 @@
-"""Asking the provider until it answers: each body checked, transient failures repeated, the rate limit kept."""
+"""Call the provider until it responds: bodies are checked, transient failures retried, the rate limit kept."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ Check = Callable[[str], object]
 class PolygonClient:
     """One key at one address; safe to use from ``threads`` threads at once.
 
-    ``tries`` attempts at most are made at a call, ``read_timeout`` (seconds) bounds each wait for the server.
-    ``source`` names answers of an address that is not the provider's; whatever is said there, an answer that calls
-    itself simulated is.
+    A call is tried at most ``tries`` times; ``read_timeout`` (seconds) bounds each wait for the server. ``source``
+    names the responses of an address that is not the provider's; a response that says it is simulated counts as
+    simulated in any case.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class PolygonClient:
 
     @property
     def requests(self) -> int:
-        """How many requests were sent so far, repeated ones included."""
+        """The number of requests sent so far, retries included."""
         return self._requests
 
     def close(self) -> None:
@@ -67,10 +67,10 @@ class PolygonClient:
         self._transport.close()
 
     def fetch(self, path: str, check: Check | None = None, stop: threading.Event | None = None) -> Answer:
-        """Ask for a path until it answers, at most ``tries`` times; returns a valid 200 or a 404.
+        """Request a path until it responds, at most ``tries`` times; returns a valid 200 or a 404.
 
         ``check`` raises BodyInvalidError for a body that cannot be used (default: any JSON object can). Raises the
-        PolygonError of the last attempt, at once where asking again cannot help; CollectionStoppedError after ``stop``.
+        PolygonError of the last try, at once where a retry cannot help; CollectionStoppedError after ``stop``.
         """
         stop = stop or self._never
         tries = 0
@@ -116,7 +116,7 @@ class PolygonClient:
         return Answer(path, self.limiter.clock.now(), reply.status, self.source, reply.text)
 
     def _hide_key(self, outcome: Answer | PolygonError) -> Answer | PolygonError:
-        """Take the key out of a reason, too: a body that escapes letters shows it only once it is parsed."""
+        """Remove the key from a reason, too: a body that escapes letters shows the key only once it is parsed."""
         if isinstance(outcome, Answer):
             return outcome
         return outcome.changed(reason=self._transport.scrub(outcome.reason))
@@ -124,7 +124,7 @@ class PolygonClient:
     def _wait(self, error: PolygonError, tries: int, stop: threading.Event) -> None:
         seconds = _back_off(tries) if error.retry_after is None else error.retry_after
         if isinstance(error, RateLimitedError):
-            # The limit is the key's: every thread waits, in the limiter, and at least as long as one call is worth.
+            # The limit is the key's: every thread waits in the limiter, at least for the interval of one call.
             self.limiter.pause(max(seconds, self.limiter.interval))
         else:
             self.limiter.clock.wait(seconds, stop)
@@ -143,7 +143,7 @@ def _check_body(path: str, reply: Reply, check: Check | None) -> BodyInvalidErro
 
 def _back_off(tries: int) -> float:
     longest = min(FIRST_BACKOFF_SECONDS * 2.0 ** (tries - 1), LONGEST_BACKOFF_SECONDS)
-    # Threads that failed together must not come back together. No secret hangs on it.
+    # Threads that failed together must not retry together. No secret depends on it.
     return longest * random.uniform(0.5, 1.0)  # noqa: S311  # nosec B311 # as said above
 
 
@@ -158,7 +158,7 @@ def next_page_path(answer: Answer) -> str | None:
         following.encode()  # half a surrogate pair cannot be sent
         parts = urlsplit(following)
     except ValueError:
-        raise BodyInvalidError(answer.path, f"next_url is no address ({one_line(following)})") from None
+        raise BodyInvalidError(answer.path, f"next_url is not an address ({one_line(following)})") from None
     if not parts.path.startswith("/") or parts.path.startswith("//"):
         raise BodyInvalidError(answer.path, f"next_url has no usable path ({one_line(following)})")
     pairs = parse_qsl(parts.query, keep_blank_values=True)

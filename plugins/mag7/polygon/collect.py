@@ -1,4 +1,4 @@
-"""Making the calls that are not completed yet, storing every answer, and never one call twice."""
+"""Make the calls that are not completed yet, store every response, and make no call twice."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _OPTIONAL_STOPPING = (KeyRejectedError,)
 
 @dataclass(frozen=True)
 class CollectReport:
-    """What a batch did: calls asked and kept (not repeated), asked ones completed and failed, objects written.
+    """The outcome of a batch: calls asked and kept (stored before), asked ones completed and failed, objects written.
 
-    ``requests`` counts what was really sent, repeated attempts included; ``answers`` are what was stored now.
-    ``failure`` is why the first of the failed ones did; ``unreachable`` is set where calls were made and the provider
-    answered none of them.
+    ``requests`` counts the requests sent, retries included; ``answers`` are the responses stored now. ``failure`` is
+    why the first of the failed calls failed; ``unreachable`` is set where calls were made and the provider responded to
+    none of them.
     """
 
     asked: int
@@ -48,14 +48,14 @@ def collect(
     tell: Callable[[int], object] | None = None,
     parsed: Parsed | None = None,
 ) -> CollectReport:
-    """Make the calls that are not completed yet (all of them with ``again``) and store every answer.
+    """Make the calls that are not completed yet (all of them with ``again``) and store every response.
 
-    Meanwhile it calls ``tell`` with the number of answers stored so far, with every object and at least once a minute,
-    and ``parsed`` with every answer that has a body.
+    It calls ``tell`` with the number of responses stored so far, with every object and at least once a minute, and
+    ``parsed`` with every response that has a body.
 
-    A call that stays without a usable answer is stored as failed, and the others go on. Raises, after storing what
-    was fetched: KeyRejectedError, PlanRefusedError and NotYetReleasedError at once, and any error of grouped daily.
-    Of ``optional`` calls only a rejected key is raised, with ``wait_for_release`` also NotYetReleasedError.
+    A call without a usable response is stored as failed, and the others go on. Raises, after storing what was fetched:
+    KeyRejectedError, PlanRefusedError and NotYetReleasedError at once, and any error of grouped daily. Of ``optional``
+    calls only a rejected key is raised, with ``wait_for_release`` also NotYetReleasedError.
     """
     wanted = list(dict.fromkeys(calls))
     pending = wanted if again else list_missing(wanted, client, store)
@@ -85,7 +85,7 @@ def collect(
 def list_missing(
     calls: list[Call], client: PolygonClient, store: AnswerStore, *, unknown_too: bool = False
 ) -> list[Call]:
-    """List the calls that this client's source has not completed yet; ``unknown_too``: and those answered by a 404."""
+    """List the calls that this client's source has not completed yet; ``unknown_too``: also those with a 404."""
     completed: set[tuple[str, str]] = set()
     for endpoint, day in dict.fromkeys((call.endpoint, call.trading_date) for call in calls):
         kept = store.load(endpoint, day, source=client.source)

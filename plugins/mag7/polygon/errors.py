@@ -1,4 +1,4 @@
-"""What can go wrong when the provider is asked: one class a cause, each with its status, path and next step."""
+"""The errors of calls to the provider: one class for each cause, with its status, path and next step."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from mag7.errors import Mag7Error
 
 
 class PolygonError(Mag7Error):
-    """A call that was not answered as it should be.
+    """A call without the expected response.
 
-    ``path`` is the request's path (or what was parsed, where no request is known), ``status`` the HTTP status (None:
-    no answer came), ``reason`` one line without path and next step, ``body`` what the server said (the key
-    scrubbed), ``retry_after`` the seconds it asked to wait, ``tries`` the attempts made.
+    ``path`` is the request's path (or what was parsed, where no request is known), ``status`` the HTTP status (None: no
+    response came), ``reason`` one line without path and next step, ``body`` what the server sent (the key removed),
+    ``retry_after`` the seconds it asked to wait, ``tries`` the attempts made.
     """
 
-    next_step = "run the task again later; what was fetched is kept"
+    next_step = "run the task again later; what was fetched is stored"
     transient = False
 
     def __init__(
@@ -57,13 +57,13 @@ class PolygonError(Mag7Error):
 
 
 class AddressInvalidError(PolygonError):
-    """POLYGON_BASE_URL is no address that can be asked."""
+    """POLYGON_BASE_URL is not an address that can be called."""
 
     next_step = "set it to the API's address, https://host[:port], without key, query or password"
 
 
 class SourceMisnamedError(PolygonError):
-    """POLYGON_SOURCE gives an address the name of another source."""
+    """POLYGON_SOURCE gives an address another source's name."""
 
     next_step = "leave it empty, or give the address a name of its own such as replay"
 
@@ -93,7 +93,7 @@ class NotYetReleasedError(PolygonError):
 
 
 class RequestRefusedError(PolygonError):
-    """Any other answer that asking again cannot change: a redirect, a 400, a 404 where an answer must exist."""
+    """Any other response that a retry cannot change: a redirect, a 400, a 404 where a response must exist."""
 
     next_step = "check POLYGON_BASE_URL and the request's path"
 
@@ -106,27 +106,27 @@ class RateLimitedError(PolygonError):
 
 
 class ServerFailedError(PolygonError):
-    """HTTP 5xx and the like: the provider is unwell."""
+    """HTTP 5xx and the like: the provider has a fault."""
 
     transient = True
 
 
 class UnreachableError(PolygonError):
-    """No complete answer came: refused or reset connection, timeout, unknown host, failed TLS."""
+    """No complete response came: refused or reset connection, timeout, unknown host, failed TLS."""
 
     next_step = "check the network and POLYGON_BASE_URL"
     transient = True
 
 
 class BodyInvalidError(PolygonError):
-    """An answer came, but not one that can be used: truncated, no JSON, wrong types, another company's."""
+    """A response that cannot be used: truncated, not JSON, wrong types, another company's."""
 
-    next_step = "run the task again later; if it stays, read the stored answer"
+    next_step = "run the task again later; if it fails again, read the stored response"
     transient = True
 
 
 class CollectionStoppedError(Mag7Error):
-    """A call was given up because its batch is being stopped."""
+    """A call was given up because its batch is stopping."""
 
 
 def _rebuild(kind: type[PolygonError], values: dict[str, Any]) -> PolygonError:

@@ -1,4 +1,4 @@
-"""Asking for every page of a listing, which is stored whole or not at all."""
+"""Fetch every page of a listing, which is stored whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from mag7.polygon.errors import RequestRefusedError
 
 
 def collect_pages(first: Call, client: PolygonClient, store: AnswerStore, *, again: bool = False) -> CollectReport:
-    """Ask for every page of a listing unless all of them are kept, and store them together.
+    """Fetch every page of a listing unless all of them are stored, and store them together.
 
-    Raises the PolygonError of a page that cannot be had: nothing is stored then.
+    Raises the PolygonError of a page that cannot be fetched: nothing is stored then.
     """
     kept = None if again else join_pages(first, store.load(first.endpoint, first.trading_date, source=client.source))
     if kept is not None:
@@ -38,7 +38,7 @@ def collect_pages(first: Call, client: PolygonClient, store: AnswerStore, *, aga
 
 
 def join_pages(first: Call, kept: Mapping[str, Answer]) -> list[Answer] | None:
-    """Find a listing's pages among kept answers by path, in their order; None where one is missing."""
+    """Find a listing's pages among stored responses by path, in their order; None where one is missing."""
     pages: list[Answer] = []
     path: str | None = first.path
     while path is not None:

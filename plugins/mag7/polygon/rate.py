@@ -1,7 +1,7 @@
 """One task's part of a key's rate limit: its threads' calls evenly spaced, and one pause for all after a 429.
 
-The limit divided by the slots of the pool ``polygon`` is what one task may use. No task knows of another, so this holds
-on any executor and any number of hosts, as long as no more tasks call than the pool has slots.
+A task may use the limit divided by the slots of the pool ``polygon``. No task knows of another, so this holds on any
+executor and any number of hosts, as long as no more tasks make calls than the pool has slots.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MARGIN = 1.01
 
 
 class Clock:
-    """Time as this room sees it; tests give their own."""
+    """The time; tests give their own."""
 
     def monotonic(self) -> float:
         """Seconds of a clock that never goes back."""
@@ -44,8 +44,8 @@ class RateLimiter:
     """Lets ``calls_per_minute`` calls through, evenly spaced and never more in any minute; None: no limit.
 
     Every thread that shares the limiter also shares its pauses. The first call waits its turn, too: the task that had
-    the slot before may have called a moment ago. ``interval`` is the seconds from one call to the next, 0 without a
-    limit. Raises ValueError for a limit of nothing.
+    the slot before may have made a call a moment ago. ``interval`` is the seconds from one call to the next, 0 without
+    a limit. Raises ValueError for a limit of zero or less.
     """
 
     def __init__(self, calls_per_minute: float | None, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -59,7 +59,7 @@ class RateLimiter:
         self._resume = 0.0
 
     def acquire(self, stop: threading.Event) -> bool:
-        """Wait until a call may be made; returns False, without leave to call, once ``stop`` is set."""
+        """Wait until a call may be made; returns False, without permission to make one, once ``stop`` is set."""
         if self.interval == 0.0 and (self._resume == 0.0 or self.clock.monotonic() >= self._resume):
             return not stop.is_set()
         # Waiting inside the lock is what keeps the spacing: the others queue behind it, and a stop ends each in turn.
@@ -81,7 +81,7 @@ class RateLimiter:
 
 
 def name_bucket(base_url: str, api_key: str) -> str:
-    """Name what a key's calls to an address are counted in; the key cannot be had from it.
+    """Name the bucket in which a key's calls to an address are counted; the key cannot be derived from it.
 
     The provider's official hosts are one address: it counts a key's calls to both together.
     """
@@ -93,9 +93,9 @@ def name_bucket(base_url: str, api_key: str) -> str:
 
 @cache
 def shared_limiter(bucket: str, calls_per_minute: float | None) -> RateLimiter:
-    """Return this process's one limiter for a bucket of ``name_bucket``: tasks that run in one process share it."""
+    """Return this process's one limiter for a bucket of ``name_bucket``, which all tasks of the process share."""
     return RateLimiter(calls_per_minute)
 
 
-# A lock that some thread holds while the process is forked would never be let go of in the child.
+# A lock that another thread holds while the process is forked would never be released in the child.
 os.register_at_fork(after_in_child=shared_limiter.cache_clear)

@@ -1,4 +1,4 @@
-"""What an HTTP status other than 200 and 404 means: which error it is, and how long the provider wants us to wait."""
+"""The errors of HTTP statuses other than 200 and 404, and how long the provider asks to wait."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from mag7.polygon.errors import (
 from mag7.polygon.transport import LOCATION_HEADER, RETRY_AFTER_HEADER, Reply
 
 LONGEST_KEPT_BODY = 10_000
-"""Letters of a body that is kept although it is of no use: error pages can be long."""
+"""Letters kept of a body that is of no use: error pages can be long."""
 LONGEST_RETRY_AFTER_SECONDS = 120.0
 
 _TRANSIENT_STATUSES = frozenset({408, 425, 499})
 
 
 def describe_refusal(path: str, reply: Reply, now: datetime) -> PolygonError:
-    """Turn a refusing answer into its error."""
+    """Return the error of a response that refuses a call."""
     message = _read_message(reply.text)
     said = f' "{message}"' if message else ""
     target = one_line(reply.headers.get(LOCATION_HEADER, ""))

@@ -1,4 +1,4 @@
-"""Where answers come from: the check of the provider's address, and the name of its answers' source."""
+"""Where responses come from: the check of the provider's address, and the name of its source."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def check_base_url(base_url: str) -> str:
 
 
 def name_declared_source(base_url: str, source: str | None) -> str:
-    """Name the source of an address's answers, as far as no answer says otherwise.
+    """Name the source of an address's responses, unless a response says otherwise.
 
-    The provider's own hosts are "polygon" whatever ``source`` (POLYGON_SOURCE) says, others what it says, else
-    host:port. Raises AddressInvalidError, and SourceMisnamedError where answers would pass for what they are not:
-    "polygon" is for the provider's hosts, "simulated" for an offline market on this machine or beside it in a
-    container network, where a host's name has no dot.
+    The provider's own hosts are "polygon" whatever ``source`` (POLYGON_SOURCE) says; others have its name, else
+    host:port. Raises AddressInvalidError, and SourceMisnamedError where responses would pass for what they are not:
+    "polygon" is for the provider's hosts, "simulated" for an offline market on this machine or beside it in a container
+    network, where a host's name has no dot.
     """
     parts = urlsplit(check_base_url(base_url))
     hostname = parts.hostname or ""

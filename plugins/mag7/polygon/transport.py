@@ -1,4 +1,4 @@
-"""Carrying one request with polygon-api-client; what it leaves open (time, size, the key's secrecy) is closed here."""
+"""Send one request with polygon-api-client, with the bounds of time and size and the secrecy that it lacks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _HEADERS = (SOURCE_HEADER, RETRY_AFTER_HEADER, LOCATION_HEADER)
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One HTTP answer: its status, those headers that matter and its text, the key taken out."""
+    """One HTTP response: its status, some of its headers, and its text without the key."""
 
     status: int
     headers: Mapping[str, str]
@@ -40,7 +40,7 @@ class Reply:
 class Transport:
     """Connections to one address, as many as threads, that send the key in the Authorization header and nowhere else.
 
-    Nothing is repeated and no redirect followed. ``connect_timeout`` and ``read_timeout`` are seconds.
+    Nothing is retried and no redirect is followed. ``connect_timeout`` and ``read_timeout`` are seconds.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Transport:
         self._rest.client.clear()
 
     def send(self, path: str) -> Reply | PolygonError:
-        """Send one GET; returns the answer whatever its status, or why there is none that can be read."""
+        """Send one GET; returns the response whatever its status, or why there is none that can be read."""
         from urllib3.exceptions import DecodeError, HTTPError
 
         # Errors are returned and raised elsewhere: no frame of urllib3, whose locals hold the headers, hangs on them.
@@ -136,7 +136,7 @@ def _describe(error: Exception) -> str:
         return "did not answer in time (read timeout)"
     inner = next((part for part in error.args if isinstance(part, Exception)), None)
     detail = f"{type(inner).__name__}: {inner}" if inner else str(error)
-    return f"broke the answer off ({type(error).__name__}: {detail})"
+    return f"broke the response off ({type(error).__name__}: {detail})"
 
 
 def _check_key(api_key: str | None) -> str:

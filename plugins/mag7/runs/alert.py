@@ -1,4 +1,4 @@
-"""One message a run to whoever is on call: what failed or is in doubt, what was kept, and how to repeat it."""
+"""One alert for each run: what failed or is in doubt, what is stored, and how to repeat it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from mag7.runs.record import MANIFEST, RunRecord
 from mag7.runs.refusal import ASKS_AGAIN, shorten
 
 LONGEST_SUBJECT = 100
-"""Letters that SNS takes, ASCII only."""
+"""Characters that an SNS subject may have, ASCII only."""
 LONGEST_BODY = 50_000
-"""SNS takes 256 KB; nobody reads as much."""
+"""Characters of an alert; SNS takes 256 KB, but nobody reads as much."""
 
 
 @dataclass(frozen=True)
 class Alert:
-    """A message: its subject and its lines."""
+    """A message for whoever is on call: its subject and its lines."""
 
     subject: str
     lines: tuple[str, ...]
@@ -34,15 +34,15 @@ class Alert:
 def compose_alert(
     record: RunRecord, hide: Callable[[str], str], address: str | None = None, unread: str | None = None
 ) -> Alert | None:
-    """Put a run's outcome into one message; None where there is nothing that anybody need know.
+    """Compose the alert of a run; None where there is nothing to report.
 
-    ``hide`` takes secrets out of a text. ``address`` is where the record's sections are, ``unread`` why they could not
+    ``hide`` removes secrets from a text. ``address`` is where the record's sections are, ``unread`` why they could not
     be read.
     """
     troubles, warnings = _list_troubles(record), _list_warnings(record)
     if unread is not None:
         warnings.append(
-            "Which sessions were refused or are partial is not known, as the run's record could not be read (clear"
+            "Refused and partial sessions are not known, as the run's record could not be read (clear"
             f" send_alert once it can): {unread}"
         )
     if not troubles and not warnings:
@@ -53,7 +53,7 @@ def compose_alert(
         f"DAG {record.dag_id}, run {record.run_id}",
         *troubles,
         *warnings,
-        f"Kept: {_say_kept(record, known=unread is None)}",
+        f"State: {_say_kept(record, known=unread is None)}",
         *([f"Record: {address}"] if address else []),
         *_list_next_steps(record, failed=bool(troubles)),
     ]
@@ -62,21 +62,21 @@ def compose_alert(
 
 
 def repeat_command(dag_id: str, run_id: str) -> str:
-    """Give the command that runs it again: it asks only for what is missing, and a second time changes nothing."""
+    """Return the command that repeats a run: it makes only missing calls, and a second time changes nothing."""
     return f"airflow dags clear {shlex.quote(dag_id)} --run-id {shlex.quote(run_id)} --yes"
 
 
 def trigger_command(dag_id: str, params: Mapping[str, Any]) -> str:
-    """Give the command that starts another run, with its params."""
+    """Return the command that triggers another run with params."""
     return f"airflow dags trigger {shlex.quote(dag_id)} --conf {shlex.quote(json.dumps(params))}"
 
 
 def _list_next_steps(record: RunRecord, *, failed: bool) -> list[str]:
-    """Give the commands that help: a run that is cleared leaves complete sessions and stored responses as they are."""
+    """Return the commands to run next; a cleared run leaves complete sessions and stored responses as they are."""
     partial = record.partial
     unasked = record.asked.refused if record.asked else {}
     doubted = sorted({*record.refused, *partial} - set(unasked))
-    # A backfill takes a partial session for complete: cleared, it would pass over it, green.
+    # A backfill treats a partial session as complete: cleared, it would pass over it and be green.
     passed_over = record.asked is not None
     steps = []
     if failed or (partial and not passed_over):
@@ -88,7 +88,7 @@ def _list_next_steps(record: RunRecord, *, failed: bool) -> list[str]:
         first, *others = doubted
         likewise = f" (likewise {len(others)} more)" if others else ""
         command = trigger_command(ASKS_AGAIN, {"trading_date": first, "collect_again": True})
-        steps.append(f"If an answer is wrong, ask again for {first}{likewise}: {command}")
+        steps.append(f"If a response is wrong, ask again for {first}{likewise}: {command}")
     return steps
 
 
@@ -126,13 +126,13 @@ def _name_sessions(record: RunRecord) -> str:
 
 
 def _say_kept(record: RunRecord, *, known: bool) -> str:
-    """Say what is kept and what readers see; not ``known`` means that sessions may be refused that are not named."""
-    fetched = "every answer that was fetched is kept" if known else "every answer that reached the lake is kept"
+    """Return what is stored and what readers see; not ``known``: unnamed sessions may be refused."""
+    fetched = "every response that was fetched is stored" if known else "every response that reached the lake is stored"
     published = ", ".join(session for session in record.sessions or () if session not in record.refused)
     if not known:
         published = "those of its sessions that were not refused"
     if record.published == "partly published":
-        return f"{fetched}; publishing broke off: until it is repeated, readers may see part of {published}"
+        return f"{fetched}; publishing stopped halfway: until it is repeated, readers may see part of {published}"
     if not record.published:
         return f"{fetched}; nothing was published, readers see what they saw before"
     where = "in the lake and the warehouse" if record.published == "loaded" else "in the lake only"

@@ -1,8 +1,8 @@
-"""The manifest of a run: one JSON object in the lake that says what went in, what came out, and how it went.
+"""The manifest of a run: one JSON object in the lake about its inputs, its results and how it went.
 
 Its part ``run`` holds what two equal runs do not share: names, params, times and calls. All else is equal where the
-same work was done twice on the same lake. What it says of a published session is also stored by the session's date, for
-the next session to be compared with.
+same work was done twice on the same lake. The part about a published session is also stored under the session's date,
+so that the next session can be compared with it.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from mag7.sessions import previous_session
 log = logging.getLogger(__name__)
 
 READERS = 8
-"""Objects that are read side by side for their digests."""
+"""Objects that are read in parallel for their digests."""
 
 
 class World(BaseModel):
-    """What figures depend on beside the responses: versions, rules among the settings, and digests of the facts."""
+    """What figures depend on besides the responses: versions, rules among the settings, and digests of the facts."""
 
     versions: dict[str, str]
     rules: dict[str, str]
@@ -40,7 +40,7 @@ class World(BaseModel):
 
 
 class SessionOutcome(BaseModel):
-    """What became of a session and, where its document was built, its profile; of a published one its departures.
+    """The outcome of a session: its profile where its document was built, and its departures where it was published.
 
     Departures are None where nothing is known of the session before.
     """
@@ -68,7 +68,7 @@ class Manifest(World):
 
 
 class SessionManifest(World):
-    """What the manifest at an address says of a session that its run published."""
+    """The part of a manifest about a session that its run published, with the manifest's address."""
 
     manifest_version: Literal[2]
     manifest: str
@@ -86,10 +86,10 @@ M = TypeVar("M", Manifest, SessionManifest)
 
 @dataclass(frozen=True)
 class Maker:
-    """Makes the manifest of a run that has ended, whatever became of it.
+    """Writes the manifest of a run that has ended, whatever its outcome.
 
-    ``list_split_keys`` gives the keys of the splits that a session is judged by, ``read_published`` its published
-    document; ``hide`` takes secrets out of a text.
+    ``list_split_keys`` returns the keys of the splits by which a session is judged, ``read_published`` its published
+    document; ``hide`` removes secrets from a text.
     """
 
     store: ObjectStore
@@ -103,7 +103,7 @@ class Maker:
     def write(self, run: dict[str, Any], describe_world: Callable[[], World]) -> str:
         """Write the manifest, with its part ``run``; returns its address.
 
-        Of a run that was cleared and had nothing left to do, it says how it ended now and keeps what it was made of.
+        For a run that was cleared and had nothing left to do, only the part about its end is replaced.
         """
         record, key = self.record, run_manifest_key(self.record.run)
         address = self.store.uri(key)
@@ -113,7 +113,7 @@ class Maker:
             if stored is not None:
                 self._write(key, stored.model_copy(update={**outcome, "run": stored.run | {"ended": run["ended"]}}))
             if stored is not None or older:
-                log.info("nothing was to be done: %s says what this run was made of before it was cleared", address)
+                log.info("nothing to do: %s describes this run as it was before it was cleared", address)
                 return address
         manifest = Manifest(
             manifest_version=2,
@@ -128,7 +128,7 @@ class Maker:
         )
         self._compare_sessions(manifest, address)
         self._write(key, manifest)
-        log.info("%s says what this run was made of", address)
+        log.info("%s describes this run", address)
         return address
 
     def _describe_sessions(self) -> dict[str, SessionOutcome]:
@@ -147,7 +147,7 @@ class Maker:
         return found
 
     def _profile(self, session: date) -> Profile | None:
-        """Profile the document that the run has built of a session, and note what it rests on; None without one."""
+        """Profile the document that the run built of a session, and note its inputs; None where there is none."""
         key = staged_document_key(self.record.run, session)
         staged = self.store.find(key)
         if staged is None:
@@ -161,9 +161,9 @@ class Maker:
         return profile_document(document)
 
     def _compare_sessions(self, manifest: Manifest, address: str) -> None:
-        """Say of every published session how it departs from the one before, and store that by the session's date.
+        """List how each published session departs from the one before, and store that under the session's date.
 
-        Of one that another run has published since, that run says so.
+        A session that another run has published since is left to that run.
         """
         world = {name: getattr(manifest, name) for name in World.model_fields}
         for session in self._published:
@@ -175,7 +175,7 @@ class Maker:
             section.departures = self._list_departures(before, mine)
             section.compared_with = None if section.departures is None else before.isoformat()
             for departure in section.departures or ():
-                log.info("%s against the session before: %s", session, departure)
+                log.info("%s compared with the session before: %s", session, departure)
             self._write(session_manifest_key(session), mine)
 
     def _list_departures(self, before: date, mine: SessionManifest) -> list[str] | None:
@@ -195,7 +195,7 @@ class Maker:
 
 
 def _digest_objects(store: ObjectStore, keys: Iterable[str]) -> dict[str, str | None]:
-    """Give the SHA-256 of objects by key; None where one is gone."""
+    """Return the SHA-256 of objects by key; None where one is gone."""
 
     def digest(key: str) -> str | None:
         found = store.find(key)
@@ -207,7 +207,7 @@ def _digest_objects(store: ObjectStore, keys: Iterable[str]) -> dict[str, str | 
 
 
 def _read(store: ObjectStore, key: str, kind: type[M]) -> tuple[M | None, bool]:
-    """Read a manifest, and whether it is of an older form; None, said in one line, where it cannot be used."""
+    """Read a manifest, and whether it has an older form; None, with one log line, where it cannot be used."""
     found = store.find(key)
     if found is None:
         return None, False
@@ -223,7 +223,7 @@ def _read(store: ObjectStore, key: str, kind: type[M]) -> tuple[M | None, bool]:
 
 
 def _hide_in(content: Any, hide: Callable[[str], str]) -> Any:
-    """Take secrets out of every text of what JSON is made of."""
+    """Remove secrets from every text of a JSON value."""
     if isinstance(content, str):
         return hide(content)
     if isinstance(content, dict):

@@ -1,6 +1,6 @@
-"""How far a run is: calls and sessions done and left, and when it will be over, in the tasks' logs.
+"""The progress of a run, in its tasks' logs: calls and sessions done and left, and when it will be done.
 
-Tasks of one run cannot see each other but in the lake: each stores its step there, and reads the others'.
+Tasks of one run see each other only through the lake: each stores its own step and reads the others'.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from mag7.runs.record import Section, find_section, section_key, write_section
 log = logging.getLogger(__name__)
 
 TELL_SECONDS = 10.0
-"""A task says how far it is this often at most."""
+"""Seconds between two progress lines of a task at least."""
 
 CLOSES = "closes"
-"""The step of the task that asks for closes."""
+"""The step of the task that fetches closes."""
 
 
 def name_part(part: int) -> str:
-    """Name the step of a part of the search for counts, which are counted from 1."""
+    """Return the step of a part of the search for counts; parts are counted from 1."""
     return f"counts-{part:03d}"
 
 
 class Step(Section):
-    """How far one task is: calls made and left, sessions built and not yet.
+    """The progress of one task: calls made and left, sessions built and left.
 
-    ``before`` are the calls that earlier attempts of it made. ``began`` and ``told`` are when this attempt began and
-    said so last (seconds since 1970), None for a task that is only expected.
+    ``before`` are the calls of its earlier tries. ``began`` and ``told`` are when this try began and last logged its
+    progress (seconds since 1970), None for a task that is only expected.
     """
 
     calls: int = 0
@@ -44,13 +44,13 @@ class Step(Section):
     told: float | None = None
 
     def rate(self, done: int) -> float:
-        """Give what this attempt does a second, having ``done`` so much; 0 where that cannot be said yet."""
+        """Return this try's rate a second, with ``done`` so far; 0 where it is not known yet."""
         seconds = (self.told or 0.0) - (self.began or 0.0)
         return done / seconds if seconds > 0 else 0.0
 
 
 class Progress:
-    """Stores one task's step, and says how far the whole run is; ``sessions`` is how many it is for."""
+    """Stores one task's step, and logs the progress of the whole run; ``sessions`` is how many sessions it has."""
 
     def __init__(self, store: ObjectStore, run: str, sessions: int, name: str) -> None:
         self._store, self._run, self._sessions, self._name = store, run, sessions, name
@@ -58,13 +58,13 @@ class Progress:
         self._before: int | None = None
 
     def expect(self, left: int) -> None:
-        """Note how many calls a task that has not begun will take about."""
+        """Note about how many calls a task that has not begun will make."""
         write_section(self._store, self._run, Step(left=left), self._name)
 
     def tell(self, *, calls: int = 0, left: int = 0, sessions: int = 0, unbuilt: int = 0) -> None:
-        """Note how far this task is; say how far the run is, unless that was just said and there is more to come.
+        """Note this task's progress; log the run's progress unless it was just logged and there is more to come.
 
-        What cannot be written or read is a line in the log: no task fails to say how far it is.
+        A failed read or write is only logged: no task fails for its progress.
         """
         from botocore.exceptions import BotoCoreError, ClientError
 
@@ -78,11 +78,11 @@ class Progress:
             write_section(self._store, self._run, step, self._name)
             log.info("%s", describe_steps(read_steps(self._store, self._run), self._sessions, now))
         except (Mag7Error, BotoCoreError, ClientError) as fault:
-            log.warning("how far the run is cannot be told: %s", fault)
+            log.warning("the progress of the run is not known: %s", fault)
         self._said = time.time()
 
     def _count_before(self) -> int:
-        """Count the calls of an attempt of this task that was ended."""
+        """Return the calls of earlier tries of this task."""
         if self._before is None:
             earlier = find_section(self._store, self._run, Step, self._name)
             self._before = earlier.calls if earlier else 0
@@ -90,16 +90,16 @@ class Progress:
 
 
 def read_steps(store: ObjectStore, run: str) -> list[Step]:
-    """Read how far each task of a run is; where the run was started again just now, steps are gone."""
+    """Read the steps of a run's tasks; there are fewer just after the run was started again."""
     prefix = section_key(run, Step, "").removesuffix(".json") + "-"
     parts = [stored.key.removeprefix(prefix).removesuffix(".json") for stored in store.list(prefix)]
     return [step for part in parts if (step := find_section(store, run, Step, part))]
 
 
 def describe_steps(steps: Iterable[Step], sessions: int, now: float) -> str:
-    """Say in one sentence what is done, what is left, and when it will be over at this rate; ``now`` as in Step.
+    """Return one sentence about what is done, what is left, and when it will be done; ``now`` as in Step.
 
-    The rate is that of the tasks under way, as the others wait for their places.
+    The rate is that of the running tasks, as the others wait for slots.
     """
     known = list(steps)
     calls, left = sum(step.calls for step in known), sum(step.left for step in known)

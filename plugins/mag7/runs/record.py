@@ -1,6 +1,6 @@
-"""The record of a run: what each step says of it, written once by that step's task, and the whole as one typed model.
+"""The record of a run as one typed model, of which each task writes its own section once.
 
-A section of it is a small JSON object in the run's folder of the lake. The log, the manifest and the alert read it.
+A section is a small JSON object in the run's folder of the lake. The log, the manifest and the alert read it.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from mag7.lake.objects import ObjectMissingError, ObjectStore
 from mag7.market.profile import Profile
 
 PUBLISHING, MANIFEST, ALERT = "publish_sessions", "write_run_manifest", "send_alert"
-"""The task after whose success sessions are in the lake; the two that tell of a run, whatever became of it."""
+"""The task after whose success sessions are in the lake, and the two that report on a run, whatever its outcome."""
 
 MAPPED = re.compile(r"_\d+$")
 """What Airflow appends to a mapped task's id to tell its instances apart."""
 
 Reasons = dict[str, list[str]]
-"""By session, as an ISO date: sentences, none where there is nothing to say of it."""
+"""Sentences by session, as an ISO date; none where there is nothing to report."""
 
 
 class RecordDamagedError(Mag7Error):
@@ -32,9 +32,9 @@ class RecordDamagedError(Mag7Error):
 
 
 class Section(BaseModel):
-    """What one task says of its run: ``writer``. Until that has ended, a section is of an earlier attempt.
+    """What one task, the ``writer``, records of its run. Until it has ended, the section is of an earlier try.
 
-    Its class names the field of the record and the object in the lake.
+    The name of its class names the field of the record and the object in the lake.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,7 +51,7 @@ class Asked(Section):
 
 
 class Corrections(Section):
-    """Earlier sessions that are built again, and what the provider has edited."""
+    """Earlier sessions that are rebuilt, and what the provider has edited."""
 
     writer = "add_corrected"
     edits: Reasons
@@ -89,7 +89,7 @@ class Loaded(Section):
 
 
 class Summary(Section):
-    """The published sessions' profiles, calls, bytes, facts that are due, lines explained, seconds by stage."""
+    """The published sessions' profiles, calls, bytes, facts that are due, explained lines, and seconds by stage."""
 
     writer = "summarise"
     sessions: dict[str, Profile]
@@ -110,10 +110,10 @@ class Failure(Section):
 
 
 class RunRecord(Section):
-    """The whole record, and the states of the run's tasks by id; a section is None where the run has not come so far.
+    """The whole record, and the states of the run's tasks by id; a section is None where the run did not reach it.
 
-    ``sessions`` is None where they were not resolved; ``late`` is by how much a run ended after it was due, where that
-    is late.
+    ``sessions`` is None where they were not resolved; ``late`` is how long after it was due a run ended, where that is
+    late.
     """
 
     dag_id: str = ""
@@ -136,7 +136,7 @@ class RunRecord(Section):
 
     @property
     def refused(self) -> Reasons:
-        """The sessions that were refused, and why: before any call, for their coverage, or by a check."""
+        """The refused sessions and why: before any call, for their coverage, or by a check."""
         gates = (self.asked, self.built, self.checks)
         return {day: reasons for gate in gates if gate for day, reasons in gate.refused.items() if reasons}
 
@@ -148,12 +148,12 @@ class RunRecord(Section):
 
     @property
     def idle(self) -> bool:
-        """Whether every session was complete, so that nothing was done."""
+        """Whether every session was complete, so that there was nothing to do."""
         return self.states.get(Asked.writer) == "skipped"
 
     @property
     def failed(self) -> list[str]:
-        """The tasks that failed, a mapped one once; not those that tell of the run."""
+        """The tasks that failed, a mapped one once, without those that report on the run."""
         return sorted(_list_failed(self.states) - {MANIFEST, ALERT})
 
     @property
@@ -203,7 +203,7 @@ def read_record(store: ObjectStore, run: str, states: Mapping[str, str] | None =
     sections: dict[str, Any] = {}
     for kind in SECTIONS:
         state = "success" if states is None or kind is Failure else states.get(kind.writer)
-        # A backfill's first task is skipped where every session is complete: it has written its section.
+        # A backfill's first task is skipped where every session is complete, but has written its section.
         if state in {"success", "failed"} or (kind is Asked and state == "skipped"):
             sections[kind.__name__.lower()] = find_section(store, run, kind)
     failure = sections["failure"]
@@ -213,12 +213,12 @@ def read_record(store: ObjectStore, run: str, states: Mapping[str, str] | None =
 
 
 def clear_record(store: ObjectStore, run: str) -> None:
-    """Delete what an earlier attempt of the same run left, so that nobody takes it for this one's."""
+    """Delete the sections of an earlier try of the same run, so that they are not taken for this one's."""
     store.delete([stored.key for stored in store.list(record_prefix(run))])
 
 
 def section_key(run: str, kind: type[Section], part: str = "") -> str:
-    """Name the object of a section."""
+    """Return the key of a section."""
     return f"{record_prefix(run)}{kind.__name__.lower()}{f'-{part}' if part else ''}.json"
 
 

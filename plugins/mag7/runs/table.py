@@ -1,4 +1,4 @@
-"""What a run says in its log: a table of each session, and a line a session."""
+"""The tables of a run's log: one for each session, and one with a line for each session."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from mag7.runs.record import Reasons, Summary
 
 
 def tabulate_session(document: Document) -> str:
-    """Lay out a session's seven and its two concentration figures in one plain table."""
+    """Format a session's seven and its two concentration figures as one plain table."""
     metrics = document.concentration_metrics
     lines = [f"session {document.trading_date}, source {document.source}, quality {metrics.quality}"]
     if metrics.membership_provisional:
@@ -29,7 +29,7 @@ def tabulate_session(document: Document) -> str:
 
 
 def tabulate_run(summary: Summary, complete: int, refused: Reasons) -> str:
-    """Lay out a run's sessions, one a line, with what was refused and what each stage took."""
+    """Format a run's sessions, one a line, with the refused ones and the seconds of each stage."""
     lines = [
         f"{len(summary.sessions)} sessions published and loaded, {complete} were complete, {len(refused)} refused;"
         f" {summary.calls} calls, {summary.bytes / 1e6:.1f} MB"

@@ -1,4 +1,4 @@
-"""The tables as Airflow assets: other DAGs can be scheduled on them, and see in an event which sessions are new."""
+"""The tables as Airflow assets, on which other DAGs can be scheduled; an event names the new sessions."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 
 
 def list_lake_assets() -> list[Asset]:
-    """List what publishing sessions produces: their tables as Athena reads them."""
+    """List the assets of published sessions: their tables in Athena."""
     return _make_assets("lake", list_tables())
 
 
 def list_split_assets() -> list[Asset]:
-    """List what publishing splits produces."""
+    """List the assets of published splits."""
     return _make_assets("lake", [SPLITS])
 
 
 def list_warehouse_assets() -> list[Asset]:
-    """List what a load produces once it is reconciled with the lake: every table as Redshift holds it."""
+    """List the assets of a load that is reconciled with the lake: every table in Redshift."""
     return _make_assets("warehouse", list_published_tables())
 
 
 def describe_events(events: OutletEventAccessorsProtocol, assets: Iterable[Asset], extra: dict[str, Any]) -> None:
-    """Say something beside a task's events of some assets: which sessions, or days, they are about."""
+    """Attach extra information to a task's asset events: their sessions or days."""
     for asset in assets:
         events[asset].extra = extra
 

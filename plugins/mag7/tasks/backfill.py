@@ -1,4 +1,4 @@
-"""Which sessions a run of mag7_backfill is for: those of its month, or of a range, that are not complete."""
+"""The sessions of a mag7_backfill run: those of its month, or of a range, that are not complete."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PART_SESSIONS = 6
-"""Sessions that one mapped task builds: a month is done by four."""
+"""Sessions that one mapped task builds; four tasks build a month."""
 
 
 def resolve_window(dag_run: DagRunProtocol, first: date, request: RangeRequest) -> Window:
-    """Resolve the sessions of a run, and check settings, key and membership before anything is asked or written.
+    """Resolve the sessions of a run, and check settings, key and members before any call or write.
 
-    ``first`` is the first session that the DAG covers. The run's month is that of its logical date, without one that of
-    the last closed session; of a month that has not closed, its sessions that have. Sessions that are complete are left
-    out, unless the request repeats them: the window may be empty. Those whose members are not known or too much in
-    doubt are refused, and the run fails for them when the others are done; raises SessionRefusedError without others.
+    ``first`` is the first session that the DAG covers. The run's month is the month of its logical date; without one,
+    the month of the last closed session. Only closed sessions are taken. Complete sessions are left out unless the
+    request repeats them, so the window can be empty. Sessions whose members are unknown or too much in doubt are
+    refused, and the run fails for them after the others are done. Raises SessionRefusedError where there are no others.
     """
     settings = read_settings()
     run = run_segment(dag_run.dag_id, dag_run.run_id)
@@ -59,7 +59,7 @@ def resolve_window(dag_run: DagRunProtocol, first: date, request: RangeRequest) 
     sessions = [day for day in asked if day not in complete]
     if len(sessions) > LONGEST_STRETCH:
         raise StretchTooLongError(
-            f"{asked[0]} to {asked[-1]} lack {len(sessions)} sessions, a run takes {LONGEST_STRETCH}: ask for the range"
+            f"{asked[0]} to {asked[-1]} has {len(sessions)} sessions to build, a run takes {LONGEST_STRETCH}: run it"
             f" up to {sessions[LONGEST_STRETCH - 1]}, then for the rest"
         )
     unknown = {day: [reason] for day, reason in find_doubt(store, pinned_facts(), sessions).items()}
@@ -72,14 +72,14 @@ def resolve_window(dag_run: DagRunProtocol, first: date, request: RangeRequest) 
     if sessions:
         PolygonHook().find_api_key()
     log.info(
-        "%s to %s: %d sessions, %d are complete, %d refused, %d to do; run %s",
+        "%s to %s: %d sessions, %d complete, %d refused, %d to build; run %s",
         *(asked[0], asked[-1], len(asked), len(complete), len(unknown), len(sessions), run),
     )
     return make_window(run, sessions, facts)
 
 
 def find_gap(session: date) -> str | None:
-    """Say why the lines of a session are not known; None where they are."""
+    """Return why the lines of a session are not known; None where they are."""
     try:
         list_session_lines(session)
     except MembershipUnknownError as unknown:
@@ -88,9 +88,10 @@ def find_gap(session: date) -> str | None:
 
 
 def list_month(day: date | None, at: datetime, first: date) -> tuple[date, ...]:
-    """List the closed sessions of a day's month, from ``first`` on; without a day of the last closed session's.
+    """List the closed sessions, from ``first`` on, of the month that holds a day.
 
-    Raises SessionNotClosedError and SessionTooEarlyError for a month without any.
+    Without a day, it is the month of the last closed session. Raises SessionNotClosedError and SessionTooEarlyError for
+    a month without a session.
     """
     newest = last_closed_session(at)
     begin = (day or newest).replace(day=1)
@@ -103,7 +104,7 @@ def list_month(day: date | None, at: datetime, first: date) -> tuple[date, ...]:
 
 
 def divide_window(window: Window) -> list[Window]:
-    """Divide a window into parts that mapped tasks build: a few sessions of one month, in order."""
+    """Divide a window into parts for mapped tasks: a few sessions of one month, in order."""
     parts: list[Window] = []
     for session in window["sessions"]:
         if not parts or len(parts[-1]["sessions"]) == PART_SESSIONS or parts[-1]["sessions"][0][:7] != session[:7]:

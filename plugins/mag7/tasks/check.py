@@ -1,4 +1,4 @@
-"""Reading the results of the Athena checks, and the gate that they are for."""
+"""Read the results of the Athena checks and decide which sessions may be published."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ log = logging.getLogger(__name__)
 
 
 def judge_checks(window: Window, query_ids: Sequence[str]) -> Window:
-    """Read every check's result and pass on the sessions that none objects to.
+    """Read every check's result and return the window of the sessions that passed.
 
-    The checks ran in the order of ``list_checks``. All results are shown in one table and recorded; raises
-    SessionRefusedError when no session is left.
+    The checks ran in the order of ``list_checks``. All results are logged in one table and recorded. Raises
+    SessionRefusedError where no session passed.
     """
     athena = open_client("athena")
     names = list_checks()

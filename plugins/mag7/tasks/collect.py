@@ -1,4 +1,4 @@
-"""Collecting a session: every close in one call, ticker details in mapped batches, and look-backs where needed."""
+"""Collect a session: all closes in one call, ticker details in mapped batches, and look-backs where needed."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LOOK_BACK_BATCHES = 8
-"""On a plan of 5 calls a minute, of which each task has a quarter, one of them takes less than its two hours."""
+"""On a plan of 5 calls a minute, of which a task has a quarter, a batch of one in eight fits into its two hours."""
 
 LEAST_BATCH = 20
-"""Symbols that are not worth another task."""
+"""Smallest batch: fewer symbols are not worth another task."""
 
 
 class Batch(TypedDict):
-    """One mapped batch of ticker details: what the UI calls it, its session and its symbols.
+    """One mapped batch of ticker details: its label in the UI, its session and its symbols.
 
-    ``look_back`` marks a session that is only compared with: what it does not say is no reason to fail.
+    ``look_back`` marks a session that is only compared with: a missing response does not fail the task.
     """
 
     label: str
@@ -51,11 +51,11 @@ class Batch(TypedDict):
 def plan_batches(window: Window, asking: Asking) -> list[Batch]:
     """Divide every session's symbols, those of the seven outside the index included, into batches of equal size.
 
-    The session before is compared with: of it, what was not answered yet is in batches of its own, if it has closes.
-    A run that asks nothing has one empty batch: without any, the tasks after it would be skipped.
+    Missing details of the previous session, with which figures are compared, get batches of their own if its closes are
+    stored. A run that makes no calls gets one empty batch: without a batch, Airflow would skip the tasks after it.
     """
     if asking is Asking.NOTHING:
-        return [{"label": "nothing is asked", "session": window["sessions"][0], "symbols": [], "look_back": False}]
+        return [{"label": "no calls", "session": window["sessions"][0], "symbols": [], "look_back": False}]
     settings = read_settings()
     collector = Collector(settings, asking)
     sessions = list_window(window)
@@ -65,7 +65,7 @@ def plan_batches(window: Window, asking: Asking) -> list[Batch]:
         batches += _divide(session, symbols, settings.batches, look_back=False)
         day = previous_session(session)
         closes = None if day in sessions else collector.book.grouped(day)
-        # What is completed was parsed when it was stored.
+        # A completed response was parsed when it was stored.
         if closes is not None and closes.completed:
             earlier = sorted({symbol_on(line.ticker, day) for line in list_session_lines(session)})
             missing = collector.list_missing(ticker_details(symbol, day) for symbol in earlier)
@@ -88,7 +88,7 @@ def _divide(session: date, symbols: list[str], count: int, *, look_back: bool) -
 
 
 def list_session_lines(session: date) -> tuple[Line, ...]:
-    """List the lines in the index on a session, then those of the seven that are not in it yet."""
+    """List the lines in the index on a session, followed by those of the seven that are not in it yet."""
     lines = list_lines(session)
     return (*lines, *list_seven_outside(session, lines))
 
@@ -101,9 +101,9 @@ def list_seven_outside(session: date, lines: Iterable[Line]) -> tuple[Line, ...]
 
 @with_facts
 def collect_closes(window: Window, asking: Asking) -> PokeReturnValue:
-    """Ask for every close of each session in one call; not done while the provider has not released the day.
+    """Fetch every session's closes, one call each; not done while the provider has not released the day.
 
-    The closes of the session before are asked for, too, which figures are compared with; the run can do without them.
+    Also fetches the closes of the previous sessions, with which figures are compared. The run can do without those.
     """
     from airflow.sdk import PokeReturnValue
 
@@ -123,10 +123,10 @@ def collect_closes(window: Window, asking: Asking) -> PokeReturnValue:
 
 @with_facts
 def collect_range_closes(window: Window) -> PokeReturnValue:
-    """Ask for every close of a backfill's sessions, and of the two before each, which figures are compared with.
+    """Fetch the closes of a backfill's sessions and of the two sessions before each, with which figures are compared.
 
-    Not done while the provider has not released the last day. Sessions whose closes cannot be had are refused later;
-    raises the PolygonError of the first one where none of them has any.
+    Not done while the provider has not released the last day. Sessions without closes are refused later. Where no
+    session has closes, raises the PolygonError of the first.
     """
     from airflow.sdk import PokeReturnValue
 
@@ -143,7 +143,7 @@ def collect_range_closes(window: Window) -> PokeReturnValue:
             counts.append(count_calls(report))
             had += report.completed + report.kept
             failure = failure or report.failure
-            # A month's bars are enough to hold: a window may be years.
+            # Hold the bars of one month at a time: a window can span years.
             del report
     except NotYetReleasedError as early:
         log.warning("%s; asking again later", early)
@@ -160,14 +160,14 @@ def collect_range_closes(window: Window) -> PokeReturnValue:
 
 
 def _expect_counts(store: ObjectStore, run: str, sessions: Sequence[date]) -> None:
-    """Tell of the search after the closes: until that is planned, its first part stands for all."""
+    """Announce the calls of the search after the closes; until it is planned, its first part stands for all of it."""
     lines = {line.ticker for session in sessions for line in list_session_lines(session)}
     calls = estimate_calls(len(lines), len(group_months(sessions)))
     Progress(store, run, len(sessions), name_part(1)).expect(calls)
 
 
 def _ask_closes(collector: Collector, month: Iterable[date], progress: Progress, made: int, left: int) -> CollectReport:
-    """Ask for a month's closes; ``made`` calls came before it, and ``left`` are left with its own."""
+    """Fetch a month's closes; ``made`` calls came before it, and ``left`` calls are left, its own included."""
 
     def tell(stored: int) -> None:
         progress.tell(calls=made + stored, left=left - stored)
@@ -177,9 +177,9 @@ def _ask_closes(collector: Collector, month: Iterable[date], progress: Progress,
 
 @with_facts
 def collect_splits(window: Window, asking: Asking) -> Counts:
-    """Ask for every split that may lie between a session and the counts that it is judged by: one paged query.
+    """Fetch every split that can lie between a session and the counts that it is judged by: one paged query.
 
-    The list of one session serves the later ones of its month.
+    The list of one session serves the later sessions of its month.
     """
     if asking is Asking.NOTHING:
         return NO_COUNTS
@@ -192,7 +192,7 @@ def collect_splits(window: Window, asking: Asking) -> Counts:
 
 
 def collect_details(batch: Batch, asking: Asking) -> Counts:
-    """Ask for the ticker details of one batch."""
+    """Fetch the ticker details of one batch."""
     if asking is Asking.NOTHING:
         return NO_COUNTS
     session = date.fromisoformat(batch["session"])

@@ -1,4 +1,4 @@
-"""What a collecting task works with: the stored responses, the provider, and the inputs that both give."""
+"""What a collecting task works with: stored responses, the provider, and the inputs read from both."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class Counts(TypedDict):
-    """What a collecting task hands on: calls asked, kept from before and failed, requests sent, bytes of bodies."""
+    """Call counts of a collecting task: asked, stored before, failed; requests sent, and bytes of response bodies."""
 
     asked: int
     kept: int
@@ -39,7 +39,7 @@ NO_COUNTS: Counts = {"asked": 0, "kept": 0, "failed": 0, "requests": 0, "bytes":
 
 
 class AnswerBook:
-    """The kept answers, read from the lake once a date and endpoint; ``add`` those that are stored meanwhile."""
+    """The stored responses, read from the lake once for each date and endpoint; ``add`` takes those stored since."""
 
     def __init__(self, store: AnswerStore) -> None:
         self._store = store
@@ -58,17 +58,17 @@ class AnswerBook:
         return self._find(grouped_daily(day))
 
     def splits(self, session: date) -> list[Answer] | None:
-        """The pages of the list of splits that a session is judged by, None where none is kept.
+        """Return the pages of the list of splits for a session, None where none is stored.
 
-        The one asked for with the session itself, else with the newest session of its month before it, if that one was
-        answered after the session.
+        It is the list that was requested with the session itself, else with the newest earlier session of its month, if
+        that response came after the session.
         """
         if session not in self._splits:
             self._splits[session] = self._find_splits(session)
         return self._splits[session]
 
     def add(self, call: Call, answer: Answer) -> None:
-        """Take an answer that was stored just now."""
+        """Add a response that was just stored."""
         self.version += 1
         place = (call.endpoint, call.trading_date)
         if place in self._read:
@@ -80,13 +80,13 @@ class AnswerBook:
             self._splits.clear()
 
     def catch_up(self, calls: Iterable[Call]) -> None:
-        """Read what others have stored since of calls that are kept, but not known here."""
+        """Read what other runs have stored since, for those of some calls whose responses are not known here."""
         for call in calls:
             if self._find(call) is None:
                 self.refresh(call)
 
     def refresh(self, call: Call) -> None:
-        """Read what others have stored of a call's endpoint and date since."""
+        """Read what other runs have stored since for a call's endpoint and date."""
         place = (call.endpoint, call.trading_date)
         known = self._load(call)
         self._months.pop((call.endpoint, call.trading_date.replace(day=1)), None)
@@ -97,7 +97,7 @@ class AnswerBook:
         self.version += 1
 
     def clear(self) -> None:
-        """Let go of everything read."""
+        """Forget everything that was read."""
         self._months.clear()
         self._read.clear()
         self._keys.clear()
@@ -133,10 +133,10 @@ class AnswerBook:
 
 
 class Collector:
-    """Asks the provider within one task, keeps what it said, and reads lines' inputs from all that is kept.
+    """Makes calls within one task, stores the responses, and reads lines' inputs from all stored responses.
 
-    ``part`` or ``span`` name the lines that it works on (mag7.polygon.answers.AnswerStore); ``closes`` are what is
-    known already. ``failed`` are the calls that stayed without an answer.
+    ``part`` or ``span`` name the lines that it works on (mag7.polygon.answers.AnswerStore); ``closes`` are known
+    already. ``failed`` are the calls that have no usable response.
     """
 
     def __init__(
@@ -163,14 +163,14 @@ class Collector:
         self.reader = open_inputs(self.book, settings.counts_frozen_before, closes)
 
     def ask(self, calls: Iterable[Call]) -> Counts:
-        """Make the calls that are not completed yet (all of them when asked again) and store their answers."""
+        """Make the calls that are not completed yet (all of them when asked again) and store the responses."""
         return self._count(collect(calls, self._client, self.store, threads=self._threads, again=self._again))
 
     def ask_optional(self, calls: Iterable[Call], parsed: Parsed | None = None) -> Counts:
-        """Make calls that the session can do without: those that fail are stored with their reason.
+        """Make calls that the session can do without; failed ones are stored with their reason.
 
-        ``parsed`` as of ``collect``. Raises KeyRejectedError, and UnreachableError where the provider answers none of
-        this task's first calls.
+        ``parsed`` is as for ``collect``. Raises KeyRejectedError, and UnreachableError where the provider responds to
+        none of this task's first calls.
         """
         wanted = list(calls)
         report = collect(
@@ -183,9 +183,9 @@ class Collector:
         return counts
 
     def ask_closes(self, calls: Iterable[Call], tell: Callable[[int], object]) -> CollectReport:
-        """Make calls for sessions' closes: those that fail are stored with their reason; ``tell`` as of ``collect``.
+        """Make the calls for sessions' closes; failed ones are stored with their reason; ``tell`` as for ``collect``.
 
-        Raises NotYetReleasedError and KeyRejectedError, and UnreachableError where the provider answers none.
+        Raises NotYetReleasedError and KeyRejectedError, and UnreachableError where the provider responds to none.
         """
         report = collect(
             calls, self._client, self.store, threads=self._threads, optional=True, wait_for_release=True, tell=tell
@@ -195,9 +195,9 @@ class Collector:
         return report
 
     def ask_open(self, calls: Iterable[Call], tell: Callable[[int], object]) -> CollectReport:
-        """Make calls of which the book says that they are not completed, without looking for their answers again.
+        """Make calls that the book lists as not completed, without reading their responses again.
 
-        Those that fail are stored with their reason; ``tell`` as of ``collect``; raises as ``ask_optional``.
+        Failed ones are stored with their reason; ``tell`` as for ``collect``; raises as ``ask_optional``.
         """
         report = collect(calls, self._client, self.store, threads=self._threads, again=True, optional=True, tell=tell)
         self._require_reached(report)
@@ -205,30 +205,30 @@ class Collector:
         return report
 
     def _require_reached(self, report: CollectReport) -> None:
-        """Raise UnreachableError where the provider has answered none of this task's calls so far."""
+        """Raise UnreachableError where the provider has not responded to any of this task's calls so far."""
         if report.unreachable is not None and not self._reached:
             raise report.unreachable
         self._reached = self._reached or report.asked > 0
 
     def ask_pages(self, first: Call) -> Counts:
-        """Ask for every page of a listing, unless all are kept."""
+        """Fetch every page of a listing, unless all are stored."""
         return self._count(collect_pages(first, self._client, self.store, again=self._again))
 
     def ask_splits(self, session: date) -> Counts:
-        """Ask for the list of splits that a session is judged by, at the older endpoint where the newer is not there.
+        """Fetch the list of splits for a session, from the older endpoint where the newer one is not there.
 
-        Neither is asked where all its pages are kept.
+        Makes no call where all pages of one of them are stored.
         """
         try:
             if not self._older_splits:
                 return self.ask_pages(list_session_splits(session))
         except (RequestRefusedError, PlanRefusedError) as refused:
-            log.warning("%s; asking the older endpoint", refused)
+            log.warning("%s; calling the older endpoint", refused)
             self._older_splits = True
         return self.ask_pages(list_older_splits(session))
 
     def list_missing(self, calls: Iterable[Call]) -> list[Call]:
-        """List the calls that were not completed yet; when asked again also those that were answered by a 404."""
+        """List the calls that are not completed yet; when asked again, also those that returned a 404."""
         return list_missing(list(calls), self._client, self.store, unknown_too=self._again)
 
     def _count(self, report: CollectReport) -> Counts:
@@ -236,16 +236,16 @@ class Collector:
         return count_calls(report)
 
     def _take(self, report: CollectReport) -> None:
-        """Put what was stored into the book."""
+        """Add stored responses to the book."""
         for call, answer in report.answers:
             self.book.add(call, answer)
             if not answer.completed:
                 self.failed.add(call)
-        log.info("asked %d calls, %d were kept already, %d failed", report.asked, report.kept, report.failed)
+        log.info("made %d calls, %d were stored already, %d failed", report.asked, report.kept, report.failed)
 
 
 def count_calls(report: CollectReport) -> Counts:
-    """Give what a task hands on of a report."""
+    """Return the call counts of a report."""
     return {
         "asked": report.asked,
         "kept": report.kept,
@@ -256,7 +256,7 @@ def count_calls(report: CollectReport) -> Counts:
 
 
 def add_counts(counts: Iterable[Counts | Iterable[Counts]]) -> Counts:
-    """Add up what several tasks counted; a mapped task's counts come as one sequence."""
+    """Add up the call counts of several tasks; those of a mapped task come as one sequence."""
     found: list[Counts] = []
     for item in counts:
         found.extend([cast("Counts", item)] if isinstance(item, Mapping) else item)
@@ -270,10 +270,10 @@ def add_counts(counts: Iterable[Counts | Iterable[Counts]]) -> Counts:
 
 
 def list_session_splits(session: date) -> Call:
-    """The list of splits that a session is judged by: from the oldest that can lie between it and a reference count."""
+    """The list of splits for a session, from the oldest that can lie between it and a reference count."""
     return list_of_stock_splits(session - timedelta(days=REFERENCE_DAYS), session)
 
 
 def list_older_splits(session: date) -> Call:
-    """The same list of the provider's older endpoint, where the newer one is not there."""
+    """The same list from the provider's older endpoint, for where the newer one is not there."""
     return list_of_splits(session - timedelta(days=REFERENCE_DAYS), session)

@@ -23,9 +23,9 @@ def open_client(service: str) -> Any:
 
 
 def share_session() -> Callable[[str], Any]:
-    """Give what ``open_client`` does, for several services: the costly part, reading AWS's endpoints, is done once.
+    """Return ``open_client`` for several services, which reads AWS's endpoint data, the slow part, only once.
 
-    The hook's own ``get_conn`` also walks the stack with its source files, for a word in a header: a quarter of the
+    The hook's own ``get_conn`` also walks the stack with its source files to set a header, which takes a quarter of the
     time in which a short task gets its client.
     """
     from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
@@ -35,6 +35,6 @@ def share_session() -> Callable[[str], Any]:
 
 
 def open_service(service: str, hook: Any, session: Any) -> Any:
-    """Open a boto3 client of an AWS service on a session of a hook."""
+    """Open a boto3 client of an AWS service on a hook's session."""
     address = hook.conn_config.get_service_endpoint_url(service)
     return session.client(service, endpoint_url=address, config=hook.config, verify=hook.verify)

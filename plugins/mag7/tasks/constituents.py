@@ -1,4 +1,4 @@
-"""What the sources prove about the index's members: a proposal, its publication as a version, and what follows."""
+"""Propose changes of the index's members, publish them as a version of the facts, and list what to rebuild."""
 
 from __future__ import annotations
 
@@ -40,22 +40,22 @@ log = logging.getLogger(__name__)
 
 BY_HAND: Final = "person: the inbox"
 ROUNDS: Final = 3
-"""How often the provider is asked who symbols are, and the proposal made again with what it said."""
+"""Proposals of a run at most: after each, the provider is asked to identify the symbols that it lacks."""
 
 TRIES: Final = 3
-"""How often a proposal is made again where somebody else published a version meanwhile."""
+"""Attempts to publish a proposal where another writer publishes a version first."""
 
 UNCONFIRMED_SESSIONS: Final = 5
-"""How many published sessions before the run's are searched for CIKs that no table has."""
+"""Published sessions before the run's that are searched for CIKs that no table has."""
 
 HTTP_NOT_FOUND: Final = 404
 FIRST: Final = date(2020, 11, 30)
 
 
 class Outcome(TypedDict):
-    """What a run changed: the version before and after, questions to ask, and published sessions to build again.
+    """What a run changed: the version before and after, questions to ask, and published sessions to rebuild.
 
-    ``failures`` say which sources could not be used while the proposal was made.
+    ``failures`` name the sources that could not be used for the proposal.
     """
 
     before: str
@@ -67,9 +67,10 @@ class Outcome(TypedDict):
 
 @dataclass(frozen=True)
 class Proposal:
-    """A proposal made from one version: its tables, the decision, and the files of rows that they hold.
+    """A proposal based on one version: its tables, the decision, and the files of rows that they hold.
 
-    ``failures`` say which sources could not be used, ``early`` which rows wait until files confirm their sessions.
+    ``failures`` name the sources that could not be used, ``early`` the rows that wait until files confirm their
+    sessions.
     """
 
     base: FactEntry
@@ -82,12 +83,12 @@ class Proposal:
 
     @property
     def changed(self) -> bool:
-        """Whether the tables differ from those of the version that it was made from."""
+        """Whether the tables differ from those of the base version."""
         return digest_tables(self.tables) != dict(self.base.tables)
 
 
 class Proposed(Section):
-    """What an evening proposes to change, as the run's record has it; ``lines`` say it to people."""
+    """The changes that a run proposes, as its record stores them; ``lines`` are for the log."""
 
     base: str
     confirmed_through: str
@@ -110,7 +111,7 @@ def propose_facts(window: Window) -> dict[str, Any]:
 
 
 def make_proposal(store: ObjectStore, settings: Settings, session: date) -> Proposal:
-    """Make a proposal from the newest version and everything at hand on the evening of a session."""
+    """Make a proposal for a session from the newest version and all files at hand."""
     facts_log = FactLog(store)
     base = facts_log.newest()
     if base is None:
@@ -137,9 +138,9 @@ def make_proposal(store: ObjectStore, settings: Settings, session: date) -> Prop
 def _decide(
     settings: Settings, facts: IndexFacts, evidence: Evidence, session: date, unconfirmed: Sequence[Wanted]
 ) -> tuple[Decision, tuple[str, ...]]:
-    """Decide, and ask the provider meanwhile who symbols are; also returns why it could not be asked.
+    """Decide, and ask the provider to identify symbols; also returns why it could not be asked.
 
-    ``unconfirmed`` were published under an unknown CIK, which is proposed as a new period of their company's.
+    ``unconfirmed`` lines were published under an unknown CIK, which is proposed as a new period of their company.
     """
     simulated = name_declared_source(settings.polygon_base_url, settings.polygon_source) == SIMULATED
     asked: set[Wanted] = set()
@@ -161,9 +162,9 @@ def _decide(
 
 
 def list_unconfirmed(store: ObjectStore, session: date) -> list[Wanted]:
-    """List the symbols of lines that were published under a CIK which no table has, on that session and the one before.
+    """List the symbols of lines that were published under a CIK that no table has, on that session and the one before.
 
-    Looks at the sessions shortly before one: their responses are kept, so that asking costs no call.
+    Looks at the sessions just before ``session``: their responses are stored, so asking costs no call.
     """
     found: set[Wanted] = set()
     for day in list_sessions(previous_session(session, UNCONFIRMED_SESSIONS), session):
@@ -175,7 +176,7 @@ def list_unconfirmed(store: ObjectStore, session: date) -> list[Wanted]:
 
 
 def _ask_identities(collector: Collector, wanted: Sequence[Wanted]) -> list[Identity]:
-    """Ask the provider who symbols are; what it does not answer stays unknown."""
+    """Ask the provider to identify symbols; those without a response stay unknown."""
     collector.ask_optional(ticker_details(one.symbol, one.day) for one in wanted)
     found: list[Identity] = []
     for one in wanted:
@@ -199,9 +200,9 @@ def _ask_identities(collector: Collector, wanted: Sequence[Wanted]) -> list[Iden
 
 @with_facts
 def publish_facts(window: Window) -> Outcome:
-    """Publish what the proposal changes as a version, store new questions, and list what must be built again.
+    """Publish the proposed changes as a version, store new questions, and list the sessions to rebuild.
 
-    Where somebody else published a version since the proposal was made, it is made again from that one.
+    Where another writer has published a version since, the proposal is made again from that one.
     """
     settings, store = read_settings(), open_store(read_settings())
     (session,) = list_window(window)
@@ -209,9 +210,9 @@ def publish_facts(window: Window) -> Outcome:
 
 
 def publish_answer(recorded: Recorded) -> Outcome:
-    """Publish what a person's answer changes, on the newest evening: the question may have waited for weeks.
+    """Publish the changes of a person's answer for the newest evening: the question may have waited for weeks.
 
-    What is a question after it is stored and asked by the next evening.
+    Questions that follow from it are left to the next evening's run.
     """
     settings, store = read_settings(), open_store(read_settings())
     pin_newest(store, settings)
@@ -222,10 +223,10 @@ def publish_answer(recorded: Recorded) -> Outcome:
 def publish_proposal(
     store: ObjectStore, settings: Settings, session: date, *, since: str = "", run: str = ""
 ) -> Outcome:
-    """Make a proposal on the newest version and publish it.
+    """Make a proposal from the newest version and publish it.
 
-    ``since`` names the version that published sessions are compared with: that of the run's begin, so that a second try
-    lists what the first one published. ``run`` is the one that asks persons; without it no question is stored.
+    ``since`` names the version with which published sessions are compared: the newest one at the run's start, so that a
+    retry lists the same sessions. ``run`` is the run that asks people; without it no question is stored.
     """
     overtaken: FactsOvertakenError | None = None
     for _ in range(TRIES):
@@ -242,7 +243,7 @@ def publish_proposal(
         last = max(proposal.decision.session, last_closed_session(datetime.now(UTC)))
         repair = list_repairs(store, before, proposal.facts, last) if first.name != entry.name else []
         write_doubt(store, proposal.decision)
-        log.info("facts %s; %d sessions to build again: %s", entry.name, len(repair), ", ".join(map(str, repair)))
+        log.info("facts %s; %d sessions to rebuild: %s", entry.name, len(repair), ", ".join(map(str, repair)))
         return {
             "before": first.name,
             "after": entry.name,
@@ -285,9 +286,9 @@ def _append(store: ObjectStore, proposal: Proposal) -> FactEntry:
 
 
 def list_repairs(store: ObjectStore, before: IndexFacts, after: IndexFacts, last: date) -> list[date]:
-    """List the published sessions that a new version changes, and those that rest on them: each session after.
+    """List the published sessions that a new version changes, and the session after each, which rests on it.
 
-    A session changes where its lines, symbols or CIKs do, or where its members become confirmed.
+    A session changes where its lines, symbols or CIKs change, or where its members become confirmed.
     """
     changed = set(list_changed_sessions(Facts.of(before), Facts.of(after), FIRST, last))
     rests = {next_session(day) for day in changed}

@@ -1,4 +1,4 @@
-"""Closes that the provider edited after the close: asked for again, compared with what was published."""
+"""Closes that the provider edited afterwards: fetched again and compared with what was published."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from mag7.tasks.window import Window, list_window, with_sessions
 log = logging.getLogger(__name__)
 
 FOUND = "found"
-"""The part of the record in which ``collect_corrections`` leaves what it found of every session it looked at."""
+"""The section of the record in which ``collect_corrections`` stores what it found, by session."""
 
 OTHER_PRICES = {"open_price": "open", "high_price": "high", "low_price": "low", "vwap": "vwap"}
-NOT_LOADED = "it was published, but its load did not end well"
+NOT_LOADED = "it was published, but not loaded"
 
 
 @dataclass(frozen=True)
 class Edit:
-    """A value of a line's bar that the provider gives otherwise now; None: the bar was not there, or is gone."""
+    """A value of a line's bar that the provider gives differently now; None: the bar was missing, or is gone."""
 
     symbol: str
     ticker: str
@@ -49,10 +49,10 @@ class Edit:
 
 @with_facts
 def collect_corrections(window: Window, *, wanted: bool) -> Counts:
-    """Ask again for the closes of the sessions before the window's first, where they are published: one call each.
+    """Fetch the closes of the published sessions before the window's first again, one call each.
 
-    Where a close was edited, the line's details are asked for again, too: their market_cap rests on that close. A call
-    that fails leaves its session as it is. What was edited is left for ``add_corrected``, which parses nothing.
+    Where a close was edited, the line's details are fetched again, too: their market_cap rests on that close. A failed
+    call leaves its session as it is. The edits are stored for ``add_corrected``, which parses nothing.
     """
     if not wanted:
         return NO_COUNTS
@@ -75,8 +75,8 @@ def collect_corrections(window: Window, *, wanted: bool) -> Counts:
 def add_corrected(window: Window, *, wanted: bool) -> Window:
     """Add to a window the earlier sessions that must be published or loaded again.
 
-    These are the ones whose closes differ from what is published, and those that were published but not loaded: a run
-    that stopped halfway is taken up again. What changed is logged and recorded.
+    These are sessions whose closes differ from the published ones, and sessions that were published but not loaded
+    because a run stopped halfway. The changes are logged and recorded.
     """
     store = open_store(read_settings())
     sessions = list_window(window)
@@ -85,15 +85,15 @@ def add_corrected(window: Window, *, wanted: bool) -> Window:
     for day, edited in ((date.fromisoformat(name), edited) for name, edited in edits.items()):
         if found := edited or [NOT_LOADED] * any(store.list(pending_key(day))):
             changes[day] = found
-            log.warning("%s is built again: %s", day, "; ".join(found))
+            log.warning("%s is rebuilt: %s", day, "; ".join(found))
     if wanted:
-        log.info("%d earlier sessions looked at, %d are built again", len(edits), len(changes))
+        log.info("%d earlier sessions compared, %d are rebuilt", len(edits), len(changes))
     write_section(store, window["run"], Corrections(edits={day.isoformat(): found for day, found in changes.items()}))
     return with_sessions(window, sorted({*sessions, *changes}))
 
 
 def _list_published(store: ObjectStore, settings: Settings, session: date) -> Iterator[tuple[date, Document]]:
-    """Yield the published ones among the sessions before, each with its document, newest first."""
+    """Yield the published sessions among those before the window, each with its document, newest first."""
     for sessions_back in range(1, settings.correction_sessions + 1):
         day = previous_session(session, sessions_back)
         document = read_published(store, day)
@@ -102,14 +102,14 @@ def _list_published(store: ObjectStore, settings: Settings, session: date) -> It
 
 
 class ParsedBars:
-    """Bars of some symbols by session, out of answers that were parsed when they came; the rest of the market goes."""
+    """Some symbols' bars by session, taken from responses as they are parsed; the rest of the market is dropped."""
 
     def __init__(self, symbols: Mapping[date, Collection[str]]) -> None:
         self._symbols = symbols
         self._found: dict[tuple[str, datetime], Mapping[str, DailyBar]] = {}
 
     def take(self, call: Call, answer: Answer, content: object) -> None:
-        """Take what an answer of grouped daily was parsed to."""
+        """Take the parsed content of a grouped daily response."""
         if isinstance(content, GroupedDaily):
             wanted = self._symbols[call.trading_date]
             self._found[answer.path, answer.time] = {
@@ -117,13 +117,13 @@ class ParsedBars:
             }
 
     def read(self, answer: Answer, day: date) -> Mapping[str, DailyBar]:
-        """Give an answer's bars, parsing it where it did not come just now; raises BodyInvalidError."""
+        """Return a response's bars, parsing it unless it was just fetched; raises BodyInvalidError."""
         found = self._found.get((answer.path, answer.time))
         return parse_grouped_daily(answer.body, day).bars if found is None else found
 
 
 def list_edits(book: AnswerBook, day: date, document: Document, parsed: ParsedBars) -> list[Edit]:
-    """List where the kept closes of a published session differ from its document; none where they cannot be used."""
+    """List where the stored closes of a published session differ from its document; none where they cannot be used."""
     answer = book.grouped(day)
     if answer is None or not answer.completed or answer.source != document.source:
         return []
@@ -140,7 +140,7 @@ def list_edits(book: AnswerBook, day: date, document: Document, parsed: ParsedBa
 
 
 def _list_line_edits(line: DocumentLine, published: Bar | None, bar: DailyBar | None) -> Iterator[Edit]:
-    """List one line's edits: its close, whether it has a bar at all, and of the seven the rest of the bar."""
+    """List one line's edits: its close, whether it has a bar at all, and for the seven the rest of the bar."""
     before = line.close
     after = None if bar is None else float(bar.close)
     # A line may have failed for its count: then its document has no close, though there was a bar.
@@ -150,7 +150,7 @@ def _list_line_edits(line: DocumentLine, published: Bar | None, bar: DailyBar | 
         yield Edit(line.symbol, line.ticker, "close", before, after)
     if bar is None or published is None:
         return
-    # A document holds doubles: the kept decimals are compared as it would write them.
+    # A document holds doubles: the stored decimals are compared as it would write them.
     prices = {field: getattr(bar, price) for field, price in OTHER_PRICES.items()}
     found = {field: None if price is None else float(price) for field, price in prices.items()}
     found["volume"] = bar.whole_volume

@@ -1,4 +1,4 @@
-"""Building each session's document from the kept answers, and the gate on coverage."""
+"""Build each session's document from the stored responses, and check its coverage."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ CHANGES_SHOWN = 40
 
 @with_facts
 def build_market_data(window: Window, sessions_of_run: int | None = None) -> dict[str, str]:
-    """Write every session's document into staging; returns session to key.
+    """Write every session's document to staging; returns the keys by session.
 
-    Records what coverage forbids, and what differs from the document that is published. The window may be a part of a
-    run's: with the number of all its sessions, the task says how far the run is.
+    Records what coverage forbids, and the differences from the published document. The window may be a part of a run's:
+    given the number of all its sessions, the task logs the run's progress.
 
-    A session that gets no document, since nothing of it is priced or its answers are of two sources, is refused like
-    one with too little coverage: the others go on.
+    A session without a document, because nothing of it is priced or its responses are of two sources, is refused like
+    one with too little coverage. The others go on.
     """
     settings = read_settings()
     store = open_store(settings)
@@ -76,7 +76,7 @@ def build_market_data(window: Window, sessions_of_run: int | None = None) -> dic
 
 
 def _compare_with_published(store: ObjectStore, session: date, document: Document) -> dict[str, list[str]]:
-    """Say, by session, what differs from the published document; nothing where none is published yet."""
+    """Return, by session, the differences from the published document; nothing where none is published yet."""
     published = read_published(store, session)
     if published is None:
         return {}
@@ -84,15 +84,16 @@ def _compare_with_published(store: ObjectStore, session: date, document: Documen
     shown = "; ".join(changes[:CHANGES_SHOWN]) + (
         f"; and {len(changes) - CHANGES_SHOWN} more" * (len(changes) > CHANGES_SHOWN)
     )
-    log.info("%s against what is published: %s", session, f"{len(changes)} changes: {shown}" if changes else "the same")
+    found = f"{len(changes)} changes: {shown}" if changes else "the same"
+    log.info("%s compared with the published document: %s", session, found)
     return {session.isoformat(): changes}
 
 
 def compute_session(reader: InputReader, session: date, store: ObjectStore | None = None) -> SessionFigures:
-    """Work a session's figures out from the kept answers; raises NothingPricedError where they price no company.
+    """Work out a session's figures from the stored responses; raises NothingPricedError where no company is priced.
 
-    ``store`` is the lake in which earlier sessions are published: coverage counts companies that have no cap with
-    their last published one.
+    ``store`` is the lake with the earlier published sessions: in coverage, a company without a cap counts with its last
+    published one.
     """
     lines, splits = list_lines(session), reader.splits.table(session)
     inputs = reader.read_lines(session, lines)
@@ -103,27 +104,27 @@ def compute_session(reader: InputReader, session: date, store: ObjectStore | Non
 
 
 def write_session(figures: SessionFigures) -> Document:
-    """Lay out a session's document with the source and the newest time of its answers.
+    """Compose a session's document with the source and the newest time of its responses.
 
     Raises MixedSourcesError, and FactsSimulatedError where facts of the simulated market meet other responses.
     """
     answers = figures.answers
-    # Whatever is priced rests on completed answers, so there is a source.
+    # Every priced figure rests on a completed response, so there is a source.
     source = cast("str", require_one_source(answers))
     pinned_facts().require_source(source, SIMULATED)
     return write_document(figures, source, max(answer.time for answer in answers))
 
 
 def judge_coverage(figures: SessionFigures, settings: Settings) -> list[str]:
-    """List the reasons, one sentence each, for which a session's coverage forbids publishing it."""
+    """List the reasons, one sentence each, why a session's coverage forbids publishing it."""
     bounds = CoverageBounds(Decimal(str(settings.minimum_companies_pct)), Decimal(str(settings.minimum_cap_pct)))
     return list_refusals(figures.concentration, figures.missing_seven, bounds)
 
 
 def check_coverage(window: Window, parts: Sequence[Window] | None = None) -> Window:
-    """Pass on the sessions whose coverage suffices; raises SessionRefusedError when none is left.
+    """Return the window of the sessions with enough coverage; raises SessionRefusedError when none is left.
 
-    ``parts`` are those of the window that mapped tasks built; None: it was built in one.
+    ``parts`` are those of the window that mapped tasks built; None where one task built all of it.
     """
     store = open_store(read_settings())
     names = [part["sessions"][0] for part in parts or [window]]
@@ -154,4 +155,4 @@ def _log_figures(figures: SessionFigures) -> None:
     for failed in figures.failed:
         log.warning("%s %s failed: %s", figures.session, failed.line.ticker, failed.reason)
     for refused in figures.splits.list_refused():
-        log.warning("%s: the provider's list has a split that does not hold: %s", figures.session, refused)
+        log.warning("%s: the provider lists a split that does not apply: %s", figures.session, refused)

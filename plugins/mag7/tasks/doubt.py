@@ -1,4 +1,4 @@
-"""What is in doubt about the index's members: written by each evening, read by the runs that publish sessions."""
+"""Doubt about the index's members: written by each evening's run, read by the runs that publish sessions."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from mag7.sessions import list_sessions, next_session, previous_session
 log = logging.getLogger(__name__)
 
 MOST_DOUBT: Final = Decimal("0.5")
-"""Per cent of the index that may be in doubt before a session of provisional members is refused."""
+"""Percentage of the index that may be in doubt; above it, sessions of provisional members are refused."""
 
 WARN_SESSIONS: Final = 10
-"""Provisional sessions from which on a run warns."""
+"""Provisional sessions from which a run warns."""
 
 
 class MembersInDoubtError(Mag7Error):
@@ -30,11 +30,11 @@ class MembersInDoubtError(Mag7Error):
 
 
 class DoubtDamagedError(Mag7Error):
-    """What the last evening left about members in doubt cannot be read."""
+    """The stored doubt about members cannot be read."""
 
 
 def write_doubt(store: ObjectStore, decision: Decision) -> None:
-    """Leave what is in doubt for the daily run: which symbols, and what part of the index they are."""
+    """Store what is in doubt for the daily run: the symbols, and their part of the index."""
     content = {
         "session": decision.session.isoformat(),
         "confirmed_through": decision.confirmed_through.isoformat(),
@@ -59,14 +59,14 @@ def _read_doubt(store: ObjectStore) -> dict[str, Any]:
 def find_evening(store: ObjectStore, session: date) -> date:
     """Return the evening that a run decides on: its own, or the newest one that was decided already.
 
-    A run of an earlier session must not take back what files of later ones have shown.
+    A run of an earlier session must not undo what later files have shown.
     """
     newest = _read_doubt(store).get("session")
     return session if newest is None else max(session, date.fromisoformat(newest))
 
 
 def require_members(store: ObjectStore, facts: IndexFacts, sessions: Sequence[date]) -> None:
-    """Raise MembersInDoubtError where sessions of provisional members are asked for and too much of them is in doubt.
+    """Raise MembersInDoubtError for sessions of provisional members where too much of the index is in doubt.
 
     Warns from ten provisional sessions on.
     """
@@ -75,7 +75,7 @@ def require_members(store: ObjectStore, facts: IndexFacts, sessions: Sequence[da
 
 
 def find_doubt(store: ObjectStore, facts: IndexFacts, sessions: Sequence[date]) -> dict[str, str]:
-    """Give for each session of provisional members why it may not be published, where too much of them is in doubt.
+    """Return, by session of provisional members, why it may not be published where too much is in doubt.
 
     Warns from ten provisional sessions on.
     """

@@ -1,9 +1,9 @@
-"""What tells of a run: its failures as they occur, and at its end the manifest and one message to whoever is on call.
+"""Reports of a run: its failures as they occur, and at its end the manifest and one alert.
 
-The last two are teardowns and not callbacks of the DAG. Airflow 3 runs those in the DAG processor: with that process's
-environment and role instead of the tasks', once, and with a log that nobody finds beside the run. A teardown runs
-whatever happened before it, is tried again, is cleared together with what it tells of, and leaves it to the run's other
-last task, report_refusals, whether the run has failed.
+The manifest and the alert are written by teardown tasks and not by callbacks of the DAG. Airflow 3 runs those callbacks
+once, in the DAG processor, with that process's environment and role instead of the tasks', and their log is not stored
+with the run. A teardown runs whatever happened before it, is retried, and is cleared together with the tasks on which
+it reports. Whether the run has failed is left to its other last task, report_refusals.
 """
 
 from __future__ import annotations
@@ -44,33 +44,33 @@ log = logging.getLogger(__name__)
 
 PACKAGES = "apache-airflow apache-airflow-providers-amazon polygon-api-client pandas pandas-market-calendars pyarrow"
 RULES = ("counts_frozen_before", "minimum_", "maximum_")
-"""How the settings begin that decide what a figure is and whether it is published."""
+"""Prefixes of the settings that decide what a figure is and whether it is published."""
 
 
 class AlertNotSentError(Mag7Error):
-    """A topic did not take an alert; the run's own end stays as it is."""
+    """A topic refused an alert; the run's own state stays as it is."""
 
     transient = True
 
 
 def hide_secrets(text: str) -> str:
-    """Take out of a text what Airflow masks in this process's logs: the key, connections' passwords."""
+    """Remove from a text what Airflow masks in this process's logs: the key and connections' passwords."""
     from airflow.sdk.log import redact  # type: ignore[attr-defined]
 
     return str(redact(text))
 
 
 def report_failure(context: Context) -> None:
-    """Say a failed task's error as the last word of its log, and in the run's record.
+    """Log a failed task's error as the last line of its log, and write it to the run's record.
 
-    Airflow calls this as on_failure_callback. The newest failure of a run is the one that it stopped at. Where the
-    settings do not say where the lake is, there is no record.
+    Airflow calls this as on_failure_callback. The record keeps a run's newest failure, which is the one that stopped
+    it. Where the settings do not name the lake, there is no record.
     """
     ti, error = context["ti"], context.get("exception")
     kind, message = type(error).__name__, hide_secrets(str(error))
     failure = Failure(task=ti.task_id, error=kind, message=message or kind, ours=isinstance(error, Mag7Error))
     log.error("%s failed: %s", ti.task_id, failure.message)
-    # A teardown tells of the run, which has ended by then: what that stopped at must stay known.
+    # A teardown runs after what stopped the run, and must not replace it in the record.
     tells = getattr(context.get("task"), "is_teardown", False)
     if not tells and not isinstance(error, SettingMissingError | SettingInvalidError):
         write_section(open_store(read_settings()), run_segment(ti.dag_id, context["dag_run"].run_id), failure)
@@ -78,18 +78,18 @@ def report_failure(context: Context) -> None:
 
 @with_facts
 def write_run_manifest(window: Window | None, counts: Sequence[Counts | Sequence[Counts] | None]) -> str | None:
-    """Write the manifest of the run that this task ends, whatever became of it; returns its address.
+    """Write the manifest of the run that this task ends, whatever its outcome; returns the manifest's address.
 
-    ``window`` is None where the run's sessions were not resolved; ``counts`` is what each collecting task counted, None
-    where it did not. Returns None where the settings do not say where the lake is.
+    ``window`` is None where the run's sessions were not resolved. ``counts`` are the call counts of each collecting
+    task, None where it returned none. Returns None where the settings do not name the lake.
     """
     from airflow.sdk import get_current_context
 
     try:
         settings = read_settings()
     except Mag7Error as wrong:
-        # It is what the run failed of: its first task has said so.
-        log.error("no manifest can be written: %s", wrong)  # noqa: TRY400 - one line is enough
+        # The run failed for the same reason, and its first task has logged it.
+        log.error("the manifest cannot be written: %s", wrong)  # noqa: TRY400 - one line is enough
         return None
     context, store = get_current_context(), open_store(settings)
     record, book = _read_run(context, window, store), AnswerBook(AnswerStore(store))
@@ -104,7 +104,7 @@ def write_run_manifest(window: Window | None, counts: Sequence[Counts | Sequence
 def _read_run(
     context: Context, window: Window | None, store: ObjectStore | None, late: timedelta | None = None
 ) -> RunRecord:
-    """Read the record of the run that a task ends; without a ``store``, no more than Airflow knows."""
+    """Read the record of the run that a task ends; without a ``store``, only what Airflow knows of it."""
     ti: Any = context["ti"]
     run_id = context["dag_run"].run_id
     known: dict[str, dict[str, Any]] = ti.get_task_states(dag_id=ti.dag_id, run_ids=[run_id])
@@ -119,7 +119,7 @@ def _read_run(
 def _describe_run(
     context: Context, record: RunRecord, counts: Iterable[Counts | Sequence[Counts] | None]
 ) -> dict[str, Any]:
-    """Give the run's names, params, times and calls; ``uncounted`` are the tasks whose calls are not among those."""
+    """Return the run's names, params, times and calls; the calls of ``uncounted`` tasks are not included."""
     uncounted = [task for task, state in record.states.items() if task.startswith("collect.") and state != "success"]
     return {
         "dag_id": record.dag_id,
@@ -135,7 +135,7 @@ def _describe_run(
 
 
 def time_stages(context: Context) -> dict[str, float]:
-    """Add up the seconds that the run's tasks took, by task group or task; those that never ran have none."""
+    """Add up the seconds of the run's tasks, by task group or task; those that never ran have none."""
     ti: Any = context["ti"]
     seconds: Counter[str] = Counter()
     for task in ti.get_task_breadcrumbs(context["dag_run"].dag_id, context["dag_run"].run_id):
@@ -160,14 +160,15 @@ def _describe_world(settings: Settings) -> World:
 
 
 def _digest_files(paths: Iterable[Path]) -> str:
-    """Give the SHA-256 of files joined in the order of their names."""
+    """Return the SHA-256 of files joined in the order of their names."""
     return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(paths))).hexdigest()
 
 
 def send_alert(window: Window | None, *, can_be_late: bool = True) -> str | None:
-    """Say how the run ended, where it did not end well; returns the message's subject, None where there is nothing.
+    """Send an alert where the run did not end well; returns its subject, None where there is nothing to report.
 
-    The message goes to the log, then to the SNS topic of the settings; raises AlertNotSentError where that is refused.
+    The alert goes to the log, then to the SNS topic of the settings. Raises AlertNotSentError where the topic refuses
+    it.
     """
     from airflow.sdk import get_current_context
 
@@ -180,7 +181,7 @@ def send_alert(window: Window | None, *, can_be_late: bool = True) -> str | None
         record = _read_run(context, window, store, late)
         address = store.uri(record_prefix(record.run))
     except _list_faults() as fault:
-        # What the run failed of must not keep it from being told: Airflow's task states suffice for that.
+        # The cause of the failure must not stop the alert: Airflow's task states suffice for one.
         record, unread = _read_run(context, window, None, late), str(fault)
     alert = compose_alert(record, hide_secrets, address, unread)
     if alert is None:
@@ -192,7 +193,7 @@ def send_alert(window: Window | None, *, can_be_late: bool = True) -> str | None
 
 
 def _list_faults() -> tuple[type[Exception], ...]:
-    """List the errors by which the lake or the topic, the connection there or a setting is refused."""
+    """List the errors that a faulty lake, topic, connection or setting raises."""
     from airflow.sdk.exceptions import AirflowException
     from botocore.exceptions import BotoCoreError, ClientError
 
@@ -200,7 +201,7 @@ def _list_faults() -> tuple[type[Exception], ...]:
 
 
 def measure_delay(dag_run: DagRunProtocol, now: datetime, settings: Settings) -> timedelta | None:
-    """Say by how much a scheduled run ends after it was due, None where that is not late."""
+    """Return how long after it was due a scheduled run ends, None where that is not late."""
     delay = now - dag_run.run_after
     return delay if dag_run.run_type == "scheduled" and delay > timedelta(hours=settings.late_hours) else None
 
@@ -211,13 +212,13 @@ def _publish(alert: Alert) -> None:
     try:
         topic = read_alert_topic()
         if not topic:
-            log.info("MAG7_ALERT_TOPIC is not set: the alert stands in this log only")
+            log.info("MAG7_ALERT_TOPIC is not set: the alert is in this log only")
             return
         hook: Any = SnsHook(aws_conn_id=AWS_CONNECTION, region_name=topic.split(":")[3])  # type: ignore[no-untyped-call]
         hook.publish_to_target(topic, alert.body, alert.subject)
     except _list_faults() as refused:
         raise AlertNotSentError(
-            f"the alert {alert.subject!r} could not be sent, its text stands above in this log: "
-            f"{hide_secrets(str(refused))}. Mend MAG7_ALERT_TOPIC, or the right to publish there, then clear send_alert"
+            f"the alert {alert.subject!r} could not be sent; its text is in this log: "
+            f"{hide_secrets(str(refused))}. Fix MAG7_ALERT_TOPIC or the permission to publish, then clear send_alert"
         ) from refused
     log.info("the alert was sent to %s", topic)

@@ -1,6 +1,7 @@
-"""How a figure of a published session came about, printed: ``python -m mag7.tasks.explain NVDA 2024-06-07``.
+"""Print how a figure of a published session was worked out: ``python -m mag7.tasks.explain NVDA 2024-06-07``.
 
-Reads the lake through the Airflow connection aws_default and the settings, as the tasks do; asks nobody else.
+Reads the lake through the Airflow connection aws_default and the settings, as the tasks do, and makes no call to the
+provider.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from mag7.tasks.published import read_published
 
 
 class DateInvalidError(Mag7Error):
-    """A date that is asked for is not a date."""
+    """The text given as a date is not a date."""
 
 
 class SessionNotPublishedError(Mag7Error):
-    """There is no published document of the session."""
+    """The session has no published document."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

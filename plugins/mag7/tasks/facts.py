@@ -1,4 +1,4 @@
-"""Which version of the facts a run works with: pinned by its first task, used by every later one."""
+"""The version of the facts that a run works with: its first task pins it, and every later task uses it."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ CHECKOUT: Final = "the checkout's tables"
 
 
 class FactsChangedError(Mag7Error):
-    """The facts that a run works with are no longer those of the sessions that it would publish."""
+    """The facts that a run works with have changed for the sessions that it would publish."""
 
 
 _Task = TypeVar("_Task", bound=Callable[..., Any])
 
 
 def publish_packaged(store: ObjectStore) -> FactEntry:
-    """Put this checkout's tables into the lake where it holds no version yet; returns the newest entry.
+    """Store this checkout's tables in the lake where it holds no version yet; returns the newest entry.
 
-    Later versions of the lake stay: what was learned since is worth more than the tables of a newer checkout, whose
-    rows are compared and logged.
+    The lake's later versions stay: what it learned since counts more than the tables of a newer checkout, whose
+    differing rows are logged.
     """
     facts_log = FactLog(store)
     newest, tables = facts_log.newest(), read_packaged_tables()
@@ -71,10 +71,10 @@ def publish_packaged(store: ObjectStore) -> FactEntry:
 
 
 def publish_newer_checkout(store: ObjectStore) -> FactEntry | None:
-    """Publish this checkout's tables after an update of it, where nobody changed the facts in the lake meanwhile.
+    """Publish this checkout's tables after an update of it, where nobody has changed the facts in the lake since.
 
-    Returns the new entry; None where the tables are in the log already, or the lake has learned something since the
-    checkout's last version: then the differing rows are logged for a person to take over.
+    Returns the new entry; None where the log holds these tables already, or the lake has learned something since the
+    checkout's last version. Then the differing rows are logged for a person to take over.
     """
     facts_log = FactLog(store)
     entries, tables = facts_log.list_entries(), read_packaged_tables()
@@ -107,10 +107,10 @@ def publish_newer_checkout(store: ObjectStore) -> FactEntry | None:
 
 
 def pin_newest(store: ObjectStore, settings: Settings) -> FactEntry:
-    """Use the newest version of the lake from here on, and return its entry: what a run's first task does.
+    """Pin the newest version of the lake for this process and return its entry; a run's first task calls this.
 
-    Raises FactsMissingError where there is none, FactsDamagedError, and FactsSimulatedError where a real provider's
-    run would work with facts of the simulated market.
+    Raises FactsMissingError where there is none, FactsDamagedError, and FactsSimulatedError where a run with a real
+    provider would use facts of the simulated market.
     """
     newest = FactLog(store).newest()
     if newest is None:
@@ -126,7 +126,7 @@ def pin_newest(store: ObjectStore, settings: Settings) -> FactEntry:
 
 
 def pin_version(store: ObjectStore, name: str) -> IndexFacts:
-    """Use the version of a name from here on; raises FactsMissingError and FactsDamagedError."""
+    """Pin the version of a name for this process; raises FactsMissingError and FactsDamagedError."""
     facts = _load_kept(store, name)
     pin_facts(facts)
     return facts
@@ -135,7 +135,7 @@ def pin_version(store: ObjectStore, name: str) -> IndexFacts:
 def require_current(store: ObjectStore, window: Window) -> None:
     """Raise FactsChangedError where a version published since the run began changes the window's sessions.
 
-    A repair lists published sessions only: what a run publishes after it, on the facts of before, nobody would mend.
+    A repair lists published sessions only, so it would not fix what this run publishes after it on the older facts.
     """
     newest = FactLog(store).newest()
     if newest is None or not window["facts"] or newest.name == window["facts"]:
@@ -153,7 +153,7 @@ def require_current(store: ObjectStore, window: Window) -> None:
 
 
 def with_facts(task: _Task) -> _Task:
-    """Let a task work with the version that its argument ``window`` names; without a name, with what is pinned."""
+    """Run a task with the version that its argument ``window`` names; without a name, with the pinned one."""
     parameters = inspect.signature(task)
 
     @wraps(task)
@@ -175,7 +175,7 @@ def _load(store: ObjectStore, entry: FactEntry) -> IndexFacts:
 
 
 def _load_kept(store: ObjectStore, name: str) -> IndexFacts:
-    """Load a version once a process: its tables never change."""
+    """Load a version once for each process: its tables never change."""
     found = _kept.get((store.bucket, name))
     if found is None:
         entry = FactLog(store).find(name)

@@ -1,4 +1,4 @@
-"""Task groups that every DAG over a window of sessions is built from: transform, check, load; and its default args."""
+"""Task groups of every DAG over a window of sessions: transform, check, load; and the default arguments."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from mag7.tasks.window import Window
 from mag7.warehouse.load import batch_statements
 
 Handed = Any
-"""What a task hands on: an XComArg while a DAG is wired, its value when a task runs; TaskFlow types it as either."""
+"""What a task returns: an XComArg while a DAG is wired, its value when a task runs; TaskFlow types it as either."""
 
 POLL_SECONDS = 1
-"""Between two looks at a Glue run or a load; each look is one cheap API call."""
+"""Seconds between two polls of a Glue run or a load; each is one cheap API call."""
 
 GLUE_RUNS, LOADS = 2, 1
-"""How many runs of one DAG may have the same Glue job, or a load, under way at once: a backfill starts ten."""
+"""How many runs of one DAG may use the same Glue job, or load, at the same time: a backfill starts ten."""
 
 QUICK_POLL_SECONDS = 0.2
-"""Between two looks at a check, which takes a fraction of a second on files this small."""
+"""Seconds between two polls of a check, which takes a fraction of a second on files this small."""
 
 
 def default_args() -> dict[str, Any]:
-    """Give the arguments that every task of every DAG starts from."""
+    """Return the default arguments of every task of every DAG."""
     return {
         "owner": "market-data",
         "retries": 2,
@@ -45,7 +45,7 @@ def default_args() -> dict[str, Any]:
 
 @task_group(group_id="transform")
 def transform_window(window: Handed) -> Handed:
-    """Run both Glue jobs into staging and make the staged tables readable; ``check_coverage`` returned the window."""
+    """Run both Glue jobs into staging and register the staged tables; ``check_coverage`` returned the window."""
     jobs = [
         GlueRunOperator(
             task_id=job.replace("-", "_"),
@@ -80,18 +80,18 @@ def check_window(window: Handed, staged: Handed) -> Handed:
 
 
 def publish_window(window: Handed) -> Handed:
-    """Publish the accepted sessions, first the splits: where the sessions are read, adjusted prices know of them."""
+    """Publish the accepted sessions, splits first: where the sessions are read, adjusted prices must know of them."""
 
     @task(outlets=list_lake_assets())
     def publish_sessions(window: Window) -> Window:
-        """Copy the window's files from staging to where they are read."""
+        """Copy the window's files from staging to their published keys."""
         events = get_current_context()["outlet_events"]
         describe_events(events, list_lake_assets(), {"sessions": window["sessions"]})
         return publish.publish_sessions(window)
 
     @task(outlets=list_split_assets())
     def publish_splits(window: Window) -> list[str]:
-        """Publish every split that the window's documents know."""
+        """Publish every split in the window's documents."""
         days = publish.publish_splits(window)
         describe_events(get_current_context()["outlet_events"], list_split_assets(), {"days": days})
         return days
@@ -123,9 +123,9 @@ def load_window(window: Handed) -> Handed:
 
 
 def end_run(window: Handed, counts: Handed, *, can_be_late: bool) -> None:
-    """End the DAG that is being wired with the run's manifest and one message about what went wrong; call it last.
+    """End the DAG that is being wired with the run's manifest and its alert; call it last.
 
-    ``counts`` are of the collecting tasks. A DAG that catches up with long ago cannot be late.
+    ``counts`` are those of the collecting tasks. A DAG that catches up with long ago cannot be late.
     """
     manifest: Any = task(ending.write_run_manifest)(window, counts)
     _end_with(manifest)
@@ -133,15 +133,15 @@ def end_run(window: Handed, counts: Handed, *, can_be_late: bool) -> None:
 
 
 def alert_at_end(window: Handed, *, can_be_late: bool) -> None:
-    """End the DAG that is being wired with one message about what went wrong, whatever did."""
+    """End the DAG that is being wired with the run's alert."""
     alert: Any = task(ending.send_alert)(window, can_be_late=can_be_late)
     _end_with(alert)
 
 
 def _end_with(teller: Any) -> None:
-    """Let a task follow every other, whatever became of them: a branch that failed must not speak for one that runs.
+    """Make a task follow every other one, whatever their states: one failed branch must not start it before the rest.
 
-    As a teardown it is no leaf of the run, so its own end makes no failed run green and no good one red.
+    As a teardown it is not a leaf of the run, so its own state makes no failed run green and no successful one red.
     """
     last = teller.as_teardown(on_failure_fail_dagrun=False).operator
     [other for other in last.dag.tasks if other is not last] >> last

@@ -1,4 +1,4 @@
-"""What companies without any usable count were worth when that was last published: for coverage alone."""
+"""The last published market cap of companies without any usable count, for coverage only."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from mag7.sessions import list_sessions, next_session, previous_session
 from mag7.tasks.published import read_published
 
 SESSIONS_AWAY: Final = 63
-"""How many sessions away from its own a published document still says what a company is worth: about three months."""
+"""How many sessions away a published document may be to give a company's cap: about three months."""
 
 
 def add_last_known(
     store: ObjectStore, session: date, inputs: Sequence[LineInputs], splits: SplitTable
 ) -> list[LineInputs]:
-    """Return the inputs, with the last published cap of each company of which nothing else is known.
+    """Return the inputs with the last published cap of each company that has no other figure.
 
-    The newest document published before the session says it, else the oldest one after it; each passes on what the
-    one before it knew.
+    It comes from the newest document published before the session, else from the oldest one after it. Each document
+    passes on what the one before it knew.
     """
     unknown = [item for item in inputs if _is_unknown(item)]
     if not unknown:
@@ -46,7 +46,7 @@ def _is_unknown(inputs: LineInputs) -> bool:
 
 
 def _read_nearest(store: ObjectStore, session: date, sources: set[str]) -> Document | None:
-    """Read the newest document of one of the sources that is published of the sessions before, else of those after."""
+    """Read the newest published document of one of the sources before the session, else the oldest one after it."""
     before = list_sessions(previous_session(session, SESSIONS_AWAY), previous_session(session))
     after = list_sessions(next_session(session), next_session(session, SESSIONS_AWAY))
     prefixes = {document_month_prefix(day) for day in (*before, *after)}

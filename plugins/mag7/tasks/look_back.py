@@ -1,4 +1,4 @@
-"""Asking what a session's own answers leave open: counts beside splits, and earlier sessions' of unpriced lines."""
+"""Fetch what a session's own responses leave open: counts beside splits, and earlier sessions of unpriced lines."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from mag7.tasks.window import Window, list_window
 log = logging.getLogger(__name__)
 
 LISTED_SPLIT_ROUNDS = 10
-"""Counts, closes of the listed day, those of both ends around it, and four halvings of the sessions between."""
+"""Rounds: counts, closes of the listed day, closes at both ends around it, and four halvings of the span."""
 
 
 @with_facts
 def collect_look_back(window: Window, asking: Asking) -> Counts:
-    """Ask what a session's own answers leave open: counts beside splits, and earlier sessions' where one is missing.
+    """Fetch what a session's own responses leave open: counts beside splits, and earlier counts where one is missing.
 
-    What another session said is not asked for twice, even when the session itself is collected again. What it does
-    not say is no reason to fail: the plan may not reach back so far.
+    No response of another session is fetched twice, even when the session itself is collected again. A missing response
+    is no reason to fail: the plan may not reach back so far.
     """
     if asking is Asking.NOTHING:
         return NO_COUNTS
@@ -39,7 +39,7 @@ def collect_look_back(window: Window, asking: Asking) -> Counts:
     for sessions in group_months(list_window(window)):
         for session in sessions:
             counts += _look_back(collector, session)
-        # Answers of one month are enough to hold: a window may be years.
+        # Hold the responses of one month at a time: a window can span years.
         collector.book.clear()
     return add_counts(counts)
 
@@ -51,14 +51,14 @@ def _look_back(collector: Collector, session: date) -> Iterator[Counts]:
     yield from _ask_probes(collector, session, lines, previous_session(session))
     unpriced = _list_unpriced(collector, session, lines)
     if lagging := reader.split_basis.list_wanted_closes(session, unpriced):
-        # A count that comes late is that of before the split, whose day's closes tell so.
+        # A count that comes late is the one before the split; the closes of the split's day show it.
         yield collector.ask_optional(grouped_daily(day) for day in sorted(lagging))
         befores = [(line, before) for line, _, before in reader.split_basis.list_probes(session, unpriced, session)]
         yield from _ask_unanswered(collector, [(line, day) for line, day in befores if day < session])
         unpriced = _list_unpriced(collector, session, lines)
     unasked = [line for line in unpriced if reader.observations.observe(line, session) is None]
     if unasked and reader.responses.closes(session)[1] is None:
-        # The sessions around it were taken to agree, until one between them was asked that does not.
+        # The sessions around it were taken to agree, until one between them was fetched that does not.
         yield collector.ask_optional(ticker_details(line.symbol, session) for line in unasked)
         unpriced = _list_unpriced(collector, session, unpriced)
     yield from _ask_about_jumps(collector, session, lines)
@@ -66,7 +66,7 @@ def _look_back(collector: Collector, session: date) -> Iterator[Counts]:
         if not unpriced:
             return
         day = previous_session(session, sessions_back)
-        log.info("%d lines of %s have no price: asking for them on %s", len(unpriced), session, day)
+        log.info("%d lines of %s are not priced: fetching their details of %s", len(unpriced), session, day)
         yield collector.ask_optional([grouped_daily(day)])
         if not _closes_kept(collector, day):
             continue
@@ -77,25 +77,25 @@ def _look_back(collector: Collector, session: date) -> Iterator[Counts]:
         )
         yield from _ask_listed_splits(collector, session, unpriced, day)
         yield from _ask_probes(collector, session, unpriced, day)
-        # Whatever later steps are kept from other runs: the figures take the first step that helps, so ask in order.
+        # Other runs may have stored later steps. The figures use the first step that helps, so fetch in order.
         unpriced = _list_unhelped(collector, session, unpriced, sessions_back)
 
 
 def _list_unpriced(collector: Collector, session: date, lines: Iterable[Line]) -> list[Line]:
-    """List the lines that a session's own answers, or those around it, do not price."""
+    """List the lines that neither a session's own responses nor those around it price."""
     return [line for line in lines if isinstance(price_line(collector.reader.read_own(session, line)), FailedLine)]
 
 
 def _ask_listed_splits(collector: Collector, session: date, lines: Sequence[Line], earliest: date) -> Iterator[Counts]:
-    """Ask for the closes and counts that tell which entries of the provider's list of splits hold.
+    """Fetch the closes and counts that show which entries of the provider's list of splits apply.
 
-    What one answer leaves open is asked next: no entry needs more than LISTED_SPLIT_ROUNDS.
+    What one response leaves open is fetched next; no entry needs more than LISTED_SPLIT_ROUNDS rounds.
     """
     today = datetime.now(NEW_YORK).date()
     for _ in range(LISTED_SPLIT_ROUNDS):
         counts, closes = collector.reader.splits.list_wanted(session, lines, earliest)
         calls = {_probe_call(line, day) for line, day in counts if day < today} - collector.failed
-        # Most entries are settled by their counts: closes are asked for where those leave one open.
+        # Counts settle most entries: fetch closes only where counts leave one open.
         calls = calls or {grouped_daily(day) for day in closes if day < today} - collector.failed
         if not calls:
             return
@@ -103,7 +103,7 @@ def _ask_listed_splits(collector: Collector, session: date, lines: Sequence[Line
 
 
 def _ask_about_jumps(collector: Collector, session: date, lines: Sequence[Line]) -> Iterator[Counts]:
-    """Ask what the sessions around one say of a line that fails since its close or its count jumps."""
+    """Fetch the sessions around one for lines that fail because their close or count jumps."""
     reader, today = collector.reader, datetime.now(NEW_YORK).date()
     jumping = [
         line
@@ -118,7 +118,7 @@ def _ask_about_jumps(collector: Collector, session: date, lines: Sequence[Line])
 
 
 def _ask_probes(collector: Collector, session: date, lines: Sequence[Line], earliest: date) -> Iterator[Counts]:
-    """Ask for companies' counts after their splits, and where that has no answer, before them."""
+    """Fetch companies' counts after their splits and, where there is no response, before them."""
     reader = collector.reader
     probes = reader.split_basis.list_probes(session, lines, earliest)
     today = datetime.now(NEW_YORK).date()
@@ -128,7 +128,7 @@ def _ask_probes(collector: Collector, session: date, lines: Sequence[Line], earl
 
 
 def _ask_unanswered(collector: Collector, probes: Iterable[tuple[Line, date]]) -> Iterator[Counts]:
-    """Ask for companies' counts of a day that are not among the kept answers; once, though many sessions want them."""
+    """Fetch companies' counts of a day that are not stored yet; once, although many sessions want them."""
     answered = collector.reader.split_basis.probe_answered
     wanted = {_probe_call(line, day) for line, day in probes if not answered(line, day)}
     if calls := wanted - collector.failed:
@@ -147,9 +147,9 @@ def _closes_kept(collector: Collector, day: date) -> bool:
 
 
 def _list_unhelped(collector: Collector, session: date, lines: list[Line], sessions_back: int) -> list[Line]:
-    """List the lines of which an earlier session, that many sessions back, says nothing usable."""
+    """List the lines that have nothing usable on an earlier session, that many sessions back."""
     found = [(line, collector.reader.look_backs.read(session, line, sessions_back)) for line in lines]
     for line, failure in found:
         if isinstance(failure, str):
-            log.info("%s is not helped: %s", line.ticker, failure)
+            log.info("%s stays unpriced: %s", line.ticker, failure)
     return [line for line, failure in found if isinstance(failure, str)]

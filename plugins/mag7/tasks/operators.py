@@ -1,4 +1,4 @@
-"""The Amazon provider's operators where this project needs a little more of them."""
+"""The Amazon provider's operators with the few additions that this project needs."""
 
 from __future__ import annotations
 
@@ -28,39 +28,39 @@ ACTIVE = ("STARTING", "RUNNING", "STOPPING", "WAITING")
 """States of a Glue run that may still write."""
 
 END_SECONDS = 120.0
-"""So long a run that was told to stop may take."""
+"""Seconds to wait for a stopped run to end."""
 
 SCRIPT_REFUSALS = ("SessionListError", "DocumentMissingError", "DocumentInvalidError")
 """Errors of include/glue that the same documents would raise again."""
 
 
 class GlueRunFailedError(Mag7Error):
-    """A Glue run ended in another state than SUCCEEDED; another try may work, as a worker can be lost."""
+    """A Glue run ended in another state than SUCCEEDED; a retry may work, as a worker can be lost."""
 
     transient = True
 
 
 class GlueRunsCollidedError(Mag7Error):
-    """Two Glue runs wrote into one staging folder: the answer to the start of one was lost, so it was started again."""
+    """Two Glue runs wrote to one staging folder: the response to the first start was lost, and it was repeated."""
 
     transient = True
 
 
 class GlueScriptRefusedError(Mag7Error):
-    """A Glue run ended because its script refused what it was given; it would refuse it again."""
+    """A Glue run failed because its script refused its input; it would refuse it again."""
 
 
 class RepeatableJobMixin:
-    """Keeps a job's id from try to try, until it has succeeded or anything of the run is cleared.
+    """Keeps a job's id across tries, until the job has succeeded or anything of the run is cleared.
 
-    The provider's durable operators keep the id for the DAG run, and would take a job of before a clear for this one,
-    whose input may be another by now. The run counts its clears, but for those that leave its state alone.
+    The provider's durable operators keep the id for the DAG run, and would take a job from before a clear for this one,
+    although its input may have changed. The DAG run counts its clears, except those that leave its state alone.
     """
 
     external_id_key: str
 
     def execute(self, context: Context) -> Any:
-        """Run the job, or go on with the one that an earlier try started; then forget it."""
+        """Run the job, or wait for the one that an earlier try started; then forget its id."""
         self.external_id_key = self.name_key(context)
         result = super().execute(context)  # type: ignore[misc]
         store = context.get("task_state_store")
@@ -69,16 +69,16 @@ class RepeatableJobMixin:
         return result
 
     def name_key(self, context: Context) -> str:
-        """Name what the job's id is kept under: another key after each clear."""
+        """Return the key under which the job's id is stored: another one after each clear."""
         return f"{type(self).external_id_key}_{context['dag_run'].clear_number or 0}"
 
 
 class WarehouseOperator(RepeatableJobMixin, RedshiftDataOperator):
-    """RedshiftDataOperator that really runs its statements again when its task is cleared."""
+    """RedshiftDataOperator that runs its statements again when its task is cleared."""
 
 
 class CheckOperator(AthenaOperator):
-    """AthenaOperator whose results only ever go to a bucket of the expected owner."""
+    """AthenaOperator that writes results only to a bucket of the expected owner."""
 
     def execute(self, context: Context) -> str | None:
         """Run the query."""
@@ -90,14 +90,14 @@ class CheckOperator(AthenaOperator):
 
 
 class GlueRunOperator(RepeatableJobMixin, GlueJobOperator):
-    """GlueJobOperator that shows a failed run's error and the tail of its log, and lets no other run write beside it.
+    """GlueJobOperator that logs a failed run's error and log tail, and lets no other run write to its folder.
 
-    StartJobRun knows no token of the caller: when its answer is lost it is asked for again, and a run that nobody knows
-    goes on writing into the same folder, perhaps after the files were checked.
+    StartJobRun takes no client token. When its response is lost it is called again, and the run that nobody knows of
+    goes on writing to the same folder, perhaps after the files were checked.
     """
 
     def execute(self, context: Context) -> str | None:
-        """End what else writes into the run's folder, start the run, and wait for it.
+        """Stop other runs that write to the run's folder, start the run, and wait for it.
 
         Raises GlueRunFailedError or GlueScriptRefusedError with the job's error, and GlueRunsCollidedError.
         """
@@ -115,16 +115,16 @@ class GlueRunOperator(RepeatableJobMixin, GlueJobOperator):
         return run_id
 
     def _end_earlier(self, context: Context) -> None:
-        """End runs of before a clear: a killed task could not, and they write what this one shall."""
+        """Stop runs from before a clear: a killed task could not, and they write to this run's folder."""
         store = context.get("task_state_store")
         known = None if store is None else store.get(self.name_key(context))
         earlier = [run["Id"] for run in self._list_others(known) if run["JobRunState"] in ACTIVE]
         if earlier:
-            log.info("ending what was started for this folder before: %s", ", ".join(earlier))
+            log.info("stopping runs that were started for this folder before: %s", ", ".join(earlier))
             self._end(earlier)
 
     def _refuse_company(self, run_id: str) -> None:
-        """End the runs that wrote into this one's folder while it ran; raises GlueRunsCollidedError for any."""
+        """Stop the runs that wrote to this one's folder while it ran; raises GlueRunsCollidedError for any."""
         begun = self.hook.conn.get_job_run(JobName=self.job_name, RunId=run_id)["JobRun"]["StartedOn"]
         strangers = [
             run["Id"]
@@ -135,13 +135,13 @@ class GlueRunOperator(RepeatableJobMixin, GlueJobOperator):
             return
         self._end(strangers)
         raise GlueRunsCollidedError(
-            f"Glue job {self.job_name}, run {run_id}, was not alone: {', '.join(strangers)} wrote into the same folder,"
-            " whose start nobody heard of. They have ended. Clear this task to run it again"
+            f"Glue job {self.job_name}, run {run_id}: {', '.join(strangers)} wrote to the same folder. The response"
+            " to their start was lost. They have ended. Clear this task to run it again"
         )
 
     def _list_others(self, run_id: object) -> list[dict[str, Any]]:
-        """List the job's newest runs that write into this one's folder, but for itself."""
-        # Newest first: one page is more than can have run meanwhile.
+        """List the job's newest other runs that write to this one's folder."""
+        # Newest first: one page holds more than can have run meanwhile.
         runs = self.hook.conn.get_job_runs(JobName=self.job_name)["JobRuns"]
         staging = self.script_args["--staging"]
         return [run for run in runs if run["Id"] != run_id and run.get("Arguments", {}).get("--staging") == staging]
@@ -156,7 +156,7 @@ class GlueRunOperator(RepeatableJobMixin, GlueJobOperator):
         while self.hook.conn.get_job_run(JobName=self.job_name, RunId=run_id)["JobRun"]["JobRunState"] in ACTIVE:
             if time.monotonic() > deadline:
                 raise GlueRunsCollidedError(
-                    f"Glue job {self.job_name}: run {run_id} writes into this run's folder and did not stop within"
+                    f"Glue job {self.job_name}: run {run_id} writes to this run's folder and did not stop within"
                     f" {END_SECONDS:.0f} s: stop it, then clear this task"
                 )
             time.sleep(self.job_poll_interval)

@@ -45,7 +45,7 @@ class PolygonHook(BaseHook):
         self.polygon_conn_id = polygon_conn_id
 
     def get_conn(self, settings: Settings | None = None) -> PolygonClient:
-        """Open a client that keeps to one pool slot's part of the key's rate limit; raises KeyNotFoundError."""
+        """Open a client that uses one pool slot's part of the key's rate limit; raises KeyNotFoundError."""
         settings = settings or read_settings()
         key = self.find_api_key()
         return PolygonClient(
@@ -60,7 +60,7 @@ class PolygonHook(BaseHook):
         )
 
     def find_api_key(self) -> str:
-        """Find the key and have Airflow mask it in every log; raises KeyNotFoundError."""
+        """Find the key and make Airflow mask it in every log; raises KeyNotFoundError."""
         key = (self._read_password() or "").strip() or os.environ.get(KEY_VARIABLE, "").strip()
         if not key:
             raise KeyNotFoundError(self.polygon_conn_id)
@@ -75,6 +75,6 @@ class PolygonHook(BaseHook):
 
 
 def choose_limiter(settings: Settings, key: str) -> RateLimiter:
-    """Choose the limiter of a task: the key's limit divided by the slots of the pool, whatever the executor."""
+    """Return the limiter of a task: the key's limit divided by the slots of the pool, on any executor."""
     share = settings.calls_per_minute / settings.slots or None
     return shared_limiter(name_bucket(settings.polygon_base_url, key), share)

@@ -1,4 +1,4 @@
-"""Publishing the accepted sessions and their splits, loading both into the warehouse, and reconciling the two."""
+"""Publish the accepted sessions and their splits, load both into the warehouse, and reconcile the two."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ log = logging.getLogger(__name__)
 
 
 def publish_sessions(window: Window) -> Window:
-    """Copy the window's files from staging to where they are read, and pass the window on.
+    """Copy the window's files from staging to their published keys, and return the window.
 
-    Until ``reconcile`` finds them in the warehouse, its sessions are marked as not loaded. Raises FactsChangedError
+    Its sessions are marked as not loaded until ``reconcile`` finds them in the warehouse. Raises FactsChangedError
     where newer facts change them.
     """
     store = open_store(read_settings())
@@ -39,7 +39,7 @@ def publish_sessions(window: Window) -> Window:
 
 
 def publish_splits(window: Window) -> list[str]:
-    """Publish every split that the window's documents know; returns the days that changed, as ISO dates."""
+    """Publish every split in the window's documents; returns the days that changed, as ISO dates."""
     store = open_store(read_settings())
     known = {session: read_known_splits(store, window["run"], session) for session in list_window(window)}
     days = splits.publish_splits(store, open_client("glue"), window["run"], known)
@@ -49,15 +49,15 @@ def publish_splits(window: Window) -> list[str]:
 
 
 def read_known_splits(store: ObjectStore, run: str, session: date) -> list[splits.StoredSplit]:
-    """Read the splits that a session's staged document knows; raises DocumentUnreadableError."""
+    """Read the splits of a session's staged document; raises DocumentUnreadableError."""
     key = staged_document_key(run, session)
     return [splits.StoredSplit(**dict(split)) for split in decode_document(store.get(key), store.uri(key)).splits]
 
 
 def write_manifests(window: Window) -> int:
-    """Write one COPY manifest a table, naming the window's flat files and their sizes; returns their number.
+    """Write one COPY manifest for each table, with the window's flat files and their sizes; returns their number.
 
-    Of splits there is one file, which ``publish_splits`` left.
+    For splits there is one file, which ``publish_splits`` wrote.
     """
     store = open_store(read_settings())
     keys = {
@@ -71,7 +71,7 @@ def write_manifests(window: Window) -> int:
 
 
 def reconcile(window: Window, counted: list[dict[str, Any]]) -> dict[str, int]:
-    """Compare rows and totals of the warehouse with those of the lake's files; returns the window's rows by table.
+    """Compare rows and totals of the warehouse with those of the lake; returns the window's rows by table.
 
     ``counted`` is what RedshiftDataOperator returned for count_window.sql (table_name, trading_date, row_count and
     total of each table and session) and for count_splits.sql (issuer, execution_date, row_count and total of each
@@ -85,7 +85,7 @@ def reconcile(window: Window, counted: list[dict[str, Any]]) -> dict[str, int]:
         for session in list_window(window)
     }
     known = tally_splits(store, window["run"])
-    # Splits that other runs know are none of this one's business.
+    # Leave out splits that only other runs know.
     loaded = {(name_split(issuer), day): tally for (issuer, day), tally in read_tallies(counted[1]).items()}
     mine = {key: tally for key, tally in loaded.items() if key in known}
     require_equal({**lake, **known}, {**warehouse, **mine})
@@ -102,7 +102,7 @@ def reconcile(window: Window, counted: list[dict[str, Any]]) -> dict[str, int]:
 
 
 def _clear_marks(store: ObjectStore, window: Window) -> None:
-    """Delete this run's marks of sessions that were not loaded; one of another run, which published since, stays."""
+    """Delete this run's marks of sessions that were not loaded; those of another run, which published since, stay."""
     for session in list_window(window):
         found = store.find(pending_key(session))
         if found is not None and found.body == window["run"].encode():
@@ -119,14 +119,14 @@ def read_tallies(result: dict[str, Any]) -> dict[tuple[str, date], Tally]:
 
 
 def tally_splits(store: ObjectStore, run: str) -> Tallies:
-    """Count each split of a run's file for COPY, which holds it once."""
+    """Count each split of a run's COPY file, which holds it once."""
     key = staged_splits_key(run)
     known = splits.decode_splits(store.get(key), store.uri(key))
     return {(name_split(split.issuer), split.execution_date): Tally(1, split.factor) for split in known}
 
 
 def _plain(cell: dict[str, Any]) -> Any:
-    """Take the value out of a Data API cell, such as {"longValue": 7}."""
+    """Return the value of a Data API cell, such as {"longValue": 7}."""
     (kind, value), *_ = cell.items()
     return 0 if kind == "isNull" else value
 

@@ -1,4 +1,4 @@
-"""What earlier runs have published: which sessions are complete, and a session's document."""
+"""What earlier runs have published: the complete sessions, and a session's document."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 def list_complete(store: ObjectStore, sessions: Sequence[date]) -> set[date]:
-    """List those of some sessions of which every file is published, and was loaded into the warehouse since."""
+    """List those of some sessions of which every file is published and has been loaded into the warehouse."""
     pending = {stored.key for stored in store.list(pending_prefix())}
     prefixes = {document_month_prefix(day) for day in sessions}
     prefixes |= {analytics_month_prefix(table.name, day) for day in sessions for table in list_tables()}
@@ -43,9 +43,9 @@ def read_published(store: ObjectStore, session: date) -> Document | None:
     except ObjectMissingError:
         return None
     except DocumentUnreadableError as unreadable:
-        log.warning("%s; taken for not published", unreadable)
+        log.warning("%s; treated as not published", unreadable)
         return None
     if document.trading_date != session:
-        log.warning("%s is the document of %s: taken for not published", store.uri(key), document.trading_date)
+        log.warning("%s is the document of %s: treated as not published", store.uri(key), document.trading_date)
         return None
     return document

@@ -1,7 +1,7 @@
-"""Questions about the index's members that a person decides, and what people decided: objects of the lake.
+"""Questions about the index's members that a person decides, and the decisions, as objects in the lake.
 
-No run waits for a person: a question is stored, the run ends, and mag7_decide asks. What was answered is not asked
-again.
+No run waits for a person: a question is stored, the run ends, and mag7_decide asks it. An answered question is not
+asked again.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ VERDICTS: Final[Mapping[str, Verdict]] = {
 }
 
 FAR_SESSIONS: Final = 10
-"""Sessions by which a person's date may lie outside of those between which the files place a change."""
+"""Sessions by which a person's date may lie outside the range in which the files place a change."""
 
 
 class QuestionMissingError(Mag7Error):
-    """There is no such question."""
+    """There is no question with this id."""
 
 
 class AnswerInvalidError(Mag7Error):
-    """What a person entered cannot be used."""
+    """A person's entry cannot be used."""
 
 
 class AnswerDamagedError(Mag7Error):
-    """What a person decided cannot be read any more."""
+    """A stored decision cannot be read."""
 
 
 class AlreadyDecidedError(Mag7Error):
-    """Somebody else decided the question first."""
+    """Another person decided the question first."""
 
 
 class Shown(TypedDict):
@@ -86,7 +86,7 @@ def read_question(store: ObjectStore, identifier: str) -> Question:
     found = store.find(question_key(identifier)) if identifier.isalnum() else None
     if found is None:
         raise QuestionMissingError(
-            f"{one_line(identifier)!r} is the id of no question: mag7_constituents logs the ids that it stores"
+            f"{one_line(identifier)!r} is not the id of a question: mag7_constituents logs the ids that it stores"
         )
     return Question.from_document(json.loads(found.body))
 
@@ -116,7 +116,7 @@ def show_question(identifier: str) -> Shown:
 def record_answer(identifier: str, response: Mapping[str, Any]) -> Recorded:
     """Store what a person decided; ``response`` is what the human-in-the-loop operator returns.
 
-    Raises AnswerInvalidError, and AlreadyDecidedError where somebody else decided it first.
+    Raises AnswerInvalidError, and AlreadyDecidedError where another person decided it first.
     """
     store = open_store(read_settings())
     question = read_question(store, identifier)
@@ -140,9 +140,13 @@ def record_answer(identifier: str, response: Mapping[str, Any]) -> Recorded:
         if {**known, "decided": ""} == {**json.loads(json.dumps(content)), "decided": ""}:
             return recorded  # the same answer: this task was here before
         if known["verdict"] != Verdict.LEFT_OPEN.value:
-            raise AlreadyDecidedError(f"question {identifier} was {known['verdict']} by {known['person']}: that stays")
+            raise AlreadyDecidedError(
+                f"question {identifier} was already {known['verdict']} by {known['person']}: that decision stays"
+            )
     if not store.replace(key, json.dumps(content, indent=1).encode(), before):
-        raise AlreadyDecidedError(f"somebody else decided question {identifier} at the same moment: that stays")
+        raise AlreadyDecidedError(
+            f"another person decided question {identifier} at the same moment: that decision stays"
+        )
     return recorded
 
 
@@ -175,7 +179,7 @@ def _invalid_date(given: object, wanted: str) -> AnswerInvalidError:
 
 
 def list_answers(store: ObjectStore) -> list[Answer]:
-    """List everything that people decided."""
+    """List everything that people have decided."""
     return [_read_answer(store, entry.key) for entry in store.list(answers_to_questions_prefix())]
 
 
@@ -191,5 +195,5 @@ def _read_answer(store: ObjectStore, key: str) -> Answer:
     except (ValueError, KeyError, TypeError) as damaged:
         raise AnswerDamagedError(
             f"{store.uri(key)} is not an answer to a question ({type(damaged).__name__}): restore its earlier version,"
-            " or delete it, and the next evening asks again"
+            " or delete it, and the next evening's run asks again"
         ) from damaged

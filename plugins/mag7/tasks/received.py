@@ -1,4 +1,4 @@
-"""Files about the index's members as they were received: read, checked, and put aside where they cannot be used."""
+"""Files about the index's members as received: read, checked, and moved aside where they cannot be used."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ INBOX, IVV, SPY, CHANGES, ROWS = "inbox", "ivv", "spy", "changes", "rows"
 """The kinds of sources and of files; ``rows`` are rows of a fact table that a person adds."""
 
 FROM_INBOX: Final = "inbox-"
-"""What the kind of a kept file begins with where a person put it into the inbox."""
+"""Prefix of a stored file's kind where a person put the file into the inbox."""
 
 EARLIER_SESSIONS: Final = 3
-"""How many sessions before the confirmed one files are read from: what they showed tells what changed."""
+"""Sessions before the confirmed one from which files are read: what they showed tells what changed."""
 
 _SESSION: Final = re.compile(r"/session=(\d{4}-\d{2}-\d{2})/")
 
@@ -54,7 +54,7 @@ UNUSABLE: Final = (ReadingError, FactTableInvalidError, OverrideInvalidError, Fi
 
 
 class Fetched(TypedDict):
-    """The result of asking a source: the key of what it sent, or why there is none."""
+    """The result of fetching from a source: the key of what it sent, or why there is none."""
 
     label: str
     kind: str
@@ -65,7 +65,7 @@ class Fetched(TypedDict):
 
 @dataclass(frozen=True)
 class RowFile:
-    """Rows that a person adds to a table of facts, and the key at which they are kept."""
+    """Rows that a person adds to a fact table, and the key of the file that holds them."""
 
     key: str
     table: FactTable
@@ -75,7 +75,7 @@ class RowFile:
 class Gathered:
     """Every readable file at hand: what funds held, what was announced, and rows of fact tables.
 
-    ``failures`` name kept files that cannot be read, as where a session that one names became a closed day.
+    ``failures`` name stored files that cannot be read, such as one that names a session that became a closed day.
     """
 
     readings: tuple[Reading, ...]
@@ -86,7 +86,7 @@ class Gathered:
 
 @dataclass(frozen=True)
 class Added:
-    """Tables with the rows of files added: which files were used, and why others were not."""
+    """Tables with the rows of files added: which files were used, and why others were refused."""
 
     tables: dict[str, bytes]
     used: tuple[RowFile, ...]
@@ -95,7 +95,7 @@ class Added:
 
 @with_facts
 def read_files(window: Window, fetched: Iterable[list[Fetched]]) -> list[Fetched]:
-    """Read what was fetched; a file that cannot be used is put aside and named, and nothing rests on it."""
+    """Read what was fetched; a file that cannot be used is moved aside and reported, and nothing rests on it."""
     store = open_store(read_settings())
     (session,) = list_window(window)
     result = [_check(store, item, session) if item["key"] else item for mine in fetched for item in mine]
@@ -120,9 +120,9 @@ def _check(store: ObjectStore, item: Fetched, session: date) -> Fetched:
 
 
 def _find_moved(store: ObjectStore, item: Fetched) -> Fetched:
-    """Say what became of a file that an earlier try of this task, or a run since, put elsewhere."""
+    """Report a file that an earlier try of this task, or a run since, has moved."""
     aside = refused_file_key(item["key"])
-    failure = f"it cannot be used and lies at {store.uri(aside)}" if store.find(aside) is not None else ""
+    failure = f"it cannot be used and was moved to {store.uri(aside)}" if store.find(aside) is not None else ""
     return {**item, "key": "", "failure": failure}
 
 
@@ -130,7 +130,7 @@ def _put_aside(store: ObjectStore, item: Fetched, why: str) -> Fetched:
     key = refused_file_key(item["key"])
     store.copy(item["key"], key)
     store.delete([item["key"]])
-    log.error("%s: %s; it lies at %s", item["label"], why, store.uri(key))
+    log.error("%s: %s; moved to %s", item["label"], why, store.uri(key))
     return {**item, "key": "", "failure": one_line(why)}
 
 
@@ -148,7 +148,7 @@ def _require_usable(found: Reading | tuple[Announcement, ...] | FactTable, sessi
 
 
 def _check_rows(store: ObjectStore, read: list[Fetched], session: date) -> list[Fetched]:
-    """Put the files of rows aside that contradict the newest facts, of this run or of an earlier one."""
+    """Move aside the files of rows, of this run or an earlier one, that contradict the newest facts."""
     base = FactLog(store).newest()
     rows = _read_rows(store)
     if base is None or not rows:
@@ -195,7 +195,7 @@ def add_row_files(before: Mapping[str, bytes], files: Iterable[RowFile]) -> Adde
 
 
 def sort_rows(files: Iterable[RowFile], edits: Iterable[RowEdit]) -> tuple[tuple[RowFile, ...], tuple[RowFile, ...]]:
-    """Sort files by whether their rows stay: those of sessions that are not confirmed are taken out again, and wait."""
+    """Split files by whether their rows stay: those of unconfirmed sessions are taken out again, and wait."""
     removed = [
         (edit.table.value, edit.before.items()) for edit in edits if edit.before is not None and edit.after is None
     ]
@@ -209,24 +209,24 @@ def sort_rows(files: Iterable[RowFile], edits: Iterable[RowEdit]) -> tuple[tuple
 
 
 def mark_used(store: ObjectStore, files: Iterable[RowFile]) -> None:
-    """Keep files whose rows are published where they are not added a second time: a later version may change them."""
+    """Move files whose rows are published, so that they are not added again: a later version may change the rows."""
     for one in files:
         store.copy(one.key, used_rows_key(one.key))
         store.delete([one.key])
 
 
 def name_table(name: str) -> str:
-    """Name the fact table that a file of rows belongs to: the longest table name that it begins with."""
+    """Return the fact table of a file of rows: the longest table name that the file's name begins with."""
     plain = PurePosixPath(name).name.lower()
     return max((table for table in TABLES if plain.startswith(table.removesuffix(".csv"))), key=len)
 
 
 def read_file(store: ObjectStore, key: str) -> Reading | tuple[Announcement, ...] | FactTable:
-    """Read a kept file by its kind; raises ReadingError, and FactTableInvalidError for rows that are none."""
+    """Read a stored file by its kind; raises ReadingError, and FactTableInvalidError for invalid rows."""
     body, name = store.get(key), PurePosixPath(key).name.partition("-")[2]
     kind = key.removeprefix(constituent_files_prefix()).partition("/")[0]
     by_hand = kind.startswith(FROM_INBOX)
-    # What an address sends must be of the session that it was asked about; a file of the inbox names its own.
+    # A fetched file must be of the session that was asked for; a file of the inbox names its own.
     session = None if by_hand else find_session(key)
     match kind.removeprefix(FROM_INBOX):
         case "ivv":
@@ -241,7 +241,7 @@ def read_file(store: ObjectStore, key: str) -> Reading | tuple[Announcement, ...
 
 
 def _read_newest(body: bytes, source: str, asked: date | None) -> Reading:
-    """Read a workbook of the newest session: the one that was asked about, or one since."""
+    """Read a workbook of the newest session: the one that was asked for, or a later one."""
     reading = read_spy(body, source)
     if asked is not None and reading.as_of < asked:
         raise ReadingError(source, f"holdings as of {asked}", f"holdings as of {reading.as_of}", NEXT_STEP)
@@ -249,13 +249,13 @@ def _read_newest(body: bytes, source: str, asked: date | None) -> Reading:
 
 
 def find_session(key: str) -> date | None:
-    """Return the session that the key of a kept file names."""
+    """Return the session in the key of a stored file."""
     found = _SESSION.search(key)
     return date.fromisoformat(found[1]) if found else None
 
 
 def gather(store: ObjectStore, confirmed: date) -> Gathered:
-    """Read every kept file that a proposal rests on: funds' from shortly before the confirmed session on, and all rows.
+    """Read every stored file of a proposal: funds' files from shortly before the confirmed session on, and all rows.
 
     Of several files of one fund and session, one that a person put into the inbox comes last, so it counts.
     """
@@ -274,7 +274,7 @@ def gather(store: ObjectStore, confirmed: date) -> Gathered:
         try:
             found = read_file(store, key)
         except UNUSABLE as wrong:
-            failures.append(f"{store.uri(key)}: {wrong}; delete it where it is wrong")
+            failures.append(f"{store.uri(key)}: {wrong}; delete it if it is wrong")
             continue
         if isinstance(found, Reading):
             readings.append(found)
@@ -284,12 +284,12 @@ def gather(store: ObjectStore, confirmed: date) -> Gathered:
 
 
 def _is_stated_by_hand(key: str) -> bool:
-    """Whether a person states changes in a file: it counts until their dates are confirmed, however long before."""
+    """Whether a person states changes in a file: it counts until their dates are confirmed, however old it is."""
     return key.startswith(constituent_files_prefix(FROM_INBOX + CHANGES))
 
 
 def _without_withdrawn(stated: Iterable[tuple[str, date, tuple[Announcement, ...]]]) -> tuple[Announcement, ...]:
-    """Leave out what an address announced for a day still to come, and no longer announces."""
+    """Leave out what an address announced for a future day and no longer announces."""
     stated = list(stated)
     says = {session: {_subject(one) for one in found} for key, session, found in stated if FROM_INBOX not in key}
 

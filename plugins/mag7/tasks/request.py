@@ -1,4 +1,4 @@
-"""What a run is asked for: the params of both DAGs, checked together where a JSON schema cannot."""
+"""The params of the DAGs, checked together where a JSON schema cannot."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 TICKER = re.compile(r"[A-Z.]{1,10}|[A-Z.]{1,6}-\d{4}")
-"""A line's key, which has a year where its symbol was the key of another company before."""
+"""A line's key; it has a year where its symbol was the key of another company before."""
 
 
 class RequestInvalidError(Mag7Error):
-    """Params of a run that do not go together."""
+    """Params of a run that contradict each other."""
 
 
 class Asking(StrEnum):
-    """Which calls a run makes: those not answered yet, all of its session once more, or none."""
+    """Which calls a run makes: those without a stored response, all of its session again, or none."""
 
     MISSING = "missing"
     AGAIN = "again"
@@ -35,9 +35,9 @@ class Asking(StrEnum):
 class Request:
     """A run's params.
 
-    ``trading_date`` is the session to run whatever the logical date, ``through`` the last of a stretch of stored
-    sessions to build again, ``corrections`` whether closes of earlier sessions are asked for again, ``explain`` the
-    ticker whose figures are explained.
+    ``trading_date`` is the session to run, whatever the logical date. ``through`` is the last session of a range to
+    rebuild. ``corrections`` is whether closes of earlier sessions are fetched again. ``explain`` is the ticker whose
+    figures are explained.
     """
 
     trading_date: date | None
@@ -48,7 +48,7 @@ class Request:
 
 
 def request_params() -> dict[str, Param]:
-    """Give the params of the trigger form, each with its schema."""
+    """Return the params of the trigger form, each with its schema."""
     from airflow.sdk import Param
 
     return {
@@ -57,65 +57,63 @@ def request_params() -> dict[str, Param]:
             type=["null", "string"],
             format="date",
             title="Session",
-            description="Session to run or to repeat, whatever the logical date; empty: the logical date's",
+            description="Session to run or repeat, whatever the logical date; empty: the logical date's",
         ),
         "collect_again": Param(
             False,
             type="boolean",
             title="Collect again",
-            description="Ask the provider again for calls already answered",
+            description="Make calls again whose responses are stored",
         ),
         "collect_corrections": Param(
             False,
             type="boolean",
             title="Collect corrections",
-            description="As scheduled runs do, ask again for the closes of the sessions before; publish what changed",
+            description="As scheduled runs do, fetch the closes of earlier sessions again and publish what changed",
         ),
         "rebuild": Param(
             False,
             type="boolean",
             title="Rebuild",
-            description="After a fact table changed: build the published session again from kept answers; no calls",
+            description="After a fact table changed: rebuild the published session from stored responses; no calls",
         ),
         "through": Param(
             None,
             type=["null", "string"],
             format="date",
             title="Rebuild through",
-            description="Last session of a stretch to rebuild, which begins with the session above",
+            description="Last session of a range to rebuild, which begins with the session above",
         ),
         "explain": Param(
             None,
             type=["null", "string"],
             pattern=r"^([A-Za-z.]{1,10}|[A-Za-z.]{1,6}-\d{4})$",
             title="Explain",
-            description="Ticker whose price, count, origin, splits, flags and answers the summary shows",
+            description="Ticker whose price, count, origin, splits, flags and responses the summary shows",
         ),
     }
 
 
 def read_request(params: Mapping[str, Any], run_type: str) -> Request:
-    """Read a run's params; a scheduled run asks for corrections by itself.
+    """Read a run's params; a scheduled run includes corrections.
 
     Airflow checks a run's conf against the schemas of ``request_params``; nothing here relies on that. Raises
-    RequestInvalidError where a param is not of its form, where a rebuild is to ask the provider, names no session, or
-    ends before it begins, and where a stretch of sessions is named without a rebuild.
+    RequestInvalidError where a param is malformed; where a rebuild would make calls, names no session, or ends before
+    it begins; and where a range of sessions is given without a rebuild.
     """
     first, last = _read_date(params, "trading_date"), _read_date(params, "through")
     rebuild, again = _read_flag(params, "rebuild"), _read_flag(params, "collect_again")
     corrections = _read_flag(params, "collect_corrections")
     if rebuild and (again or corrections):
-        raise RequestInvalidError(
-            "a rebuild asks the provider nothing: leave out collect_again and collect_corrections"
-        )
+        raise RequestInvalidError("a rebuild makes no calls: leave out collect_again and collect_corrections")
     if rebuild and first is None:
-        raise RequestInvalidError("rebuild which session? Give trading_date, and through for a stretch up to there")
+        raise RequestInvalidError("a rebuild needs a session: give trading_date, and through for a range up to there")
     if last is not None and not rebuild:
         raise RequestInvalidError(
-            "through is for a rebuild: set rebuild, or trigger mag7_backfill to collect a stretch of sessions"
+            "through is for a rebuild: set rebuild, or trigger mag7_backfill to collect a range of sessions"
         )
     if first is not None and last is not None and last < first:
-        raise RequestInvalidError(f"the stretch from {first} to {last} ends before it begins")
+        raise RequestInvalidError(f"the range from {first} to {last} ends before it begins")
     scheduled = run_type == "scheduled"
     return Request(
         first,
@@ -127,15 +125,15 @@ def read_request(params: Mapping[str, Any], run_type: str) -> Request:
 
 
 FROM_THE_FIRST = "^(2020-11-30|2020-12-[0-3][0-9]|20(2[1-9]|[3-9][0-9])-[01][0-9]-[0-3][0-9])$"
-"""Dates from 2020-11-30 on, which a form can check."""
+"""Dates from 2020-11-30 on, as a pattern that a form can check."""
 
 
 @dataclass(frozen=True)
 class RangeRequest:
     """The params of a run of mag7_backfill.
 
-    ``first`` and ``last`` are a range of days, both or neither; without one the run's month is meant. ``repeat`` asks
-    for sessions that are complete, too. ``sessions`` are exactly those to build, instead of a range: a repair.
+    ``first`` and ``last`` are a range of days, both or neither; without one the run's month is used. ``repeat``
+    includes complete sessions. ``sessions`` are exactly those to build, instead of a range: a repair.
     """
 
     first: date | None
@@ -145,7 +143,7 @@ class RangeRequest:
 
 
 def range_params() -> dict[str, Param]:
-    """Give the params of the backfill's trigger form, each with its schema."""
+    """Return the params of the backfill's trigger form, each with its schema."""
     from airflow.sdk import Param
 
     def day(title: str, description: str) -> Param:
@@ -160,19 +158,19 @@ def range_params() -> dict[str, Param]:
 
     return {
         "start_date": day("From", "First day of a range to fill, 2020-11-30 or later; empty: the run's month"),
-        "end_date": day("To", "Last day of the range, closed already"),
+        "end_date": day("To", "Last day of the range, which must have closed"),
         "repeat": Param(
             False,
             type="boolean",
             title="Repeat",
-            description="Also sessions that are complete: built again from kept responses, published and loaded",
+            description="Also complete sessions: rebuilt from stored responses, published and loaded",
         ),
         "sessions": Param(
             [],
             type="array",
             items={"type": "string", "format": "date", "pattern": FROM_THE_FIRST},
             title="Sessions",
-            description="Exactly these sessions, instead of a range: what is asked for after facts changed",
+            description="Exactly these sessions, instead of a range: a repair after facts changed",
         ),
     }
 
@@ -185,7 +183,7 @@ def read_range(params: Mapping[str, Any]) -> RangeRequest:
         raise RequestInvalidError("a range or exact sessions: give start_date and end_date, or sessions")
     if (first is None) != (last is None):
         missing = "start_date" if first is None else "end_date"
-        raise RequestInvalidError(f"a range has two ends: give {missing}, too, or neither for the run's month")
+        raise RequestInvalidError(f"a range needs both ends: give {missing}, too, or neither for the run's month")
     if first is not None and last is not None and last < first:
         raise RequestInvalidError(f"the range from {first} to {last} ends before it begins")
     return RangeRequest(first, last, _read_flag(params, "repeat") or bool(sessions), sessions)
@@ -199,7 +197,7 @@ def _read_date(params: Mapping[str, Any], name: str) -> date | None:
         day = date.fromisoformat(given)
     except (TypeError, ValueError):
         day = None
-    # The other forms of ISO dates would name a session in a way that nobody finds again.
+    # Other forms of ISO dates would name a session in a way that nobody finds again.
     if day is None or day.isoformat() != given:
         raise _invalid(name, given, "a date such as 2024-12-13")
     return day

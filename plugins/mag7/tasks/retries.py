@@ -1,4 +1,4 @@
-"""When a failed task is worth another try: never for an error of ours that will be the same next time."""
+"""Which failed tasks are retried: never one with an error of ours that would occur again."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class PassingFaultsPolicy(RetryPolicy):
     def evaluate(
         self, exception: BaseException, try_number: int, max_tries: int, context: Context | None = None
     ) -> RetryDecision:
-        """Decide by the error's own word: Mag7Error.transient."""
+        """Decide by Mag7Error.transient."""
         if isinstance(exception, Mag7Error) and not exception.transient:
-            return RetryDecision.fail(f"{type(exception).__name__} would be the same on another try")
+            return RetryDecision.fail(f"{type(exception).__name__} would occur again on a retry")
         return RetryDecision.default()
 
     def serialize(self) -> dict[str, Any]:
-        """Give the policy's settings: it has none."""
+        """Return the policy's settings: there are none."""
         return {}
 
     @classmethod
     def deserialize(cls, data: dict[str, Any]) -> PassingFaultsPolicy:
-        """Make the policy again."""
+        """Restore the policy."""
         return cls()

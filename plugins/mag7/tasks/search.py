@@ -1,4 +1,4 @@
-"""Collecting the share counts of many sessions with few calls: the search of mag7.market.search, in mapped batches."""
+"""Collect the share counts of many sessions with few calls: the search of mag7.market.search, in mapped batches."""
 
 from __future__ import annotations
 
@@ -37,27 +37,27 @@ from mag7.tasks.window import Window, list_window
 log = logging.getLogger(__name__)
 
 PART_MINUTES = 30
-"""A part takes one slot of the pool about this many minutes at most, while there are at most MOST_PARTS parts."""
+"""Minutes for which a part holds one slot of the pool at most, while there are at most MOST_PARTS parts."""
 
 MOST_PARTS = 512
 
 STALLED_CALLS = 10
-"""So many calls of which none is answered mean that it is the provider that fails, and not a line."""
+"""Calls without any response from which on the provider is taken to fail, and not a line."""
 
 Question = tuple[Line, date]
 
 Tell = Callable[[int, int], None]
-"""What hears of a month's search how many calls it has made, and about how many are left."""
+"""Called with the number of calls that a month's search has made, and about how many are left."""
 
 
 class SearchStalledError(Mag7Error):
-    """The provider answers none of a search's calls."""
+    """The provider responds to none of a search's calls."""
 
     transient = True
 
 
 class SearchBatch(TypedDict):
-    """One mapped batch of a search: what the UI calls it, and which part of how many it is, counted from 1."""
+    """One mapped batch of a search: its label in the UI, and which part of how many it is, counted from 1."""
 
     label: str
     part: int
@@ -66,9 +66,9 @@ class SearchBatch(TypedDict):
 
 @with_facts
 def plan_searches(window: Window) -> list[SearchBatch]:
-    """Divide the window's lines into batches, and put the closes that all of them need into one object.
+    """Divide the window's lines into batches, and store the closes that all of them need in one object.
 
-    A line is in the same one of as many batches in every month, whatever the others are.
+    For a given number of batches, a line is in the same one in every month, whatever the others are.
     """
     settings = read_settings()
     sessions = list_window(window)
@@ -88,10 +88,10 @@ def plan_searches(window: Window) -> list[SearchBatch]:
 
 
 def choose_parts(settings: Settings, calls: int) -> int:
-    """Choose into how many parts to divide ``calls``: half as many as slots, more where one takes long.
+    """Return the number of parts for ``calls``: half as many as slots, more where a part takes long.
 
-    The other half of the slots is for what other months need first, or for their searches: more months at a time than
-    slots keep all of them busy. A power of two, so that months that differ a little are divided alike.
+    The other half of the slots is for the first calls and the searches of other months: running more months than slots
+    keeps all of them busy. It is a power of two, so that months that differ a little are divided alike.
     """
     a_slot = settings.calls_per_minute / settings.slots * PART_MINUTES
     wanted = max(math.ceil(settings.slots / 2), math.ceil(calls / a_slot) if a_slot else 1)
@@ -100,9 +100,10 @@ def choose_parts(settings: Settings, calls: int) -> int:
 
 @with_facts
 def collect_counts(window: Window, batch: SearchBatch) -> Counts:
-    """Ask for the share counts of one batch's lines on as few sessions as tell those of all.
+    """Fetch the share counts of one batch's lines on as few sessions as determine those of all.
 
-    Nothing is asked that is kept. Raises SearchStalledError, and UnreachableError where nobody answers.
+    No stored response is fetched again. Raises SearchStalledError, and UnreachableError where the provider does not
+    respond.
     """
     settings = read_settings()
     part, parts = batch["part"], batch["parts"]
@@ -118,7 +119,7 @@ def collect_counts(window: Window, batch: SearchBatch) -> Counts:
         search = MonthSearch(collector, claims, sessions, batch, priced)
         later = estimate_calls(len(search.needed), len(months) - place - 1)
         counts += search.run(_tell_month(progress, sum(count["requests"] for count in counts), later))
-        # One month's answers are enough to hold: a window may be years.
+        # Hold the responses of one month at a time: a window can span years.
         collector.book.clear()
     total = add_counts(counts)
     progress.tell(calls=total["requests"], left=0)
@@ -126,7 +127,7 @@ def collect_counts(window: Window, batch: SearchBatch) -> Counts:
 
 
 def _tell_month(progress: Progress, earlier: int, later: int) -> Tell:
-    """Tell of a month's calls as those of a window: beside those of its months before and after."""
+    """Report a month's calls as part of the window's, with those of the months before and after it."""
 
     def tell(calls: int, left: int) -> None:
         progress.tell(calls=earlier + calls, left=left + later)
@@ -137,7 +138,7 @@ def _tell_month(progress: Progress, earlier: int, later: int) -> Tell:
 def write_closes(
     store: ObjectStore, run: str, settings: Settings, sessions: Sequence[date], tickers: Collection[str]
 ) -> None:
-    """Put some lines' kept closes of every session that a search may look at into one object of the run."""
+    """Store the closes of some lines, for every session that a search may look at, in one object of the run."""
     days = {other for session in sessions for other in list_sessions(*month_ends(session))}
     days |= {previous_session(min(days))}
     closes: dict[str, dict[str, Decimal]] = {}
@@ -145,7 +146,7 @@ def write_closes(
     reader = open_inputs(book, settings.counts_frozen_before)
     for month in group_months(sorted(days)):
         closes |= {day.isoformat(): reader.responses.select_closes(day, tickers) for day in month}
-        # A month's bars are enough to hold.
+        # Hold the bars of one month at a time.
         book.clear()
     store.put(closes_key(run), json.dumps(closes, default=str).encode(), "application/json")
 
@@ -162,7 +163,7 @@ def read_closes(store: ObjectStore, run: str) -> dict[date, dict[str, Decimal]]:
 class MonthSearch:
     """The search for one month's counts of a batch's lines; ``sessions`` are those of the window in that month.
 
-    ``priced`` are the sessions whose closes are kept: counts of others are of no use.
+    ``priced`` are the sessions with stored closes: counts of others are of no use.
     """
 
     def __init__(
@@ -188,7 +189,7 @@ class MonthSearch:
         }
 
     def run(self, tell: Tell) -> list[Counts]:
-        """Ask until every count is known; ``tell`` hears on the way how far that is."""
+        """Make calls until every count is known; reports progress to ``tell``."""
         counts: list[Counts] = []
         while questions := self.list_questions():
             tell(self._made, self.estimate_left())
@@ -196,7 +197,7 @@ class MonthSearch:
         return counts
 
     def list_questions(self) -> list[Question]:
-        """List what to ask next: lines and sessions, by session; none once every count is known."""
+        """List what to ask next: lines and sessions, by session; empty once every count is known."""
         questions = [
             (line, day)
             for line, needed in self.needed.items()
@@ -211,10 +212,10 @@ class MonthSearch:
         )
 
     def _ask(self, questions: Sequence[Question], tell: Tell) -> list[Counts]:
-        """Ask; the sessions that the month shares with its neighbours only while no other run is at them."""
+        """Make the calls; for sessions that the month shares with its neighbours, only while holding the lock."""
         ends = [question for question in questions if question[1] in self._ends]
         counts = self._ask_now([question for question in questions if question[1] not in self._ends], tell)
-        # The later end first: the earlier one may be another run's later end, which it is asking for now.
+        # The later end first: the earlier one may be another run's later end, which that run is fetching now.
         for day, group in groupby(reversed(ends), key=lambda question: question[1]):
             key = claim_key(TICKER_DETAILS, day, self._batch["part"], self._batch["parts"])
             with self._claims.hold(key, lambda day=day: self._count_objects(day)):  # type: ignore[misc]
@@ -222,7 +223,7 @@ class MonthSearch:
         return counts
 
     def _look_again(self, questions: Sequence[Question]) -> list[Question]:
-        """Read again what another run may have stored of one session; returns the questions still open."""
+        """Read what another run may have stored of one session since; returns the questions still open."""
         self._collector.book.refresh(_call(*questions[0]))
         for line, day in questions:
             self._look(line, [day])
@@ -242,18 +243,18 @@ class MonthSearch:
         if report.completed == 0 and report.asked >= STALLED_CALLS and not refused:
             _, failed = report.answers[0]
             raise SearchStalledError(
-                f"the provider answered none of {report.asked} calls, the first of them {failed.path}: {failed.error};"
-                " what was answered before is kept: clear this task once it answers again"
+                f"the provider responded to none of {report.asked} calls, the first {failed.path}: {failed.error};"
+                " earlier responses are stored: clear this task once it responds again"
             )
         for line, day in questions:
             self._look(line, [day])
             if day not in self._observed[line]:
-                # It stays without an answer, so the session does; its neighbours need not.
+                # The call gets no usable response, so its session stays open; the neighbours need not.
                 self.needed[line].remove(day)
         return [count_calls(report)]
 
     def _look(self, line: Line, days: Iterable[date]) -> None:
-        """Read what the kept answers tell of a line on some sessions."""
+        """Read what the stored responses say of a line on some sessions."""
         for day in days:
             observed = self._collector.reader.observations.observe(line, day)
             if observed is not None:
@@ -266,8 +267,8 @@ class MonthSearch:
 def list_needed(sessions: Sequence[date], batch: SearchBatch, priced: Collection[date]) -> dict[Line, list[date]]:
     """List a batch's lines, each with the sessions on which its count is needed, in order.
 
-    Those are the sessions on which it is a line of the index or one of the seven, and the ones before, which figures
-    are compared with; those without closes are left out.
+    Those are the sessions on which it is a line of the index or one of the seven, and the sessions before them, with
+    which figures are compared. Sessions without closes are left out.
     """
     found: dict[str, tuple[Line, set[date]]] = {}
     for session in sessions:

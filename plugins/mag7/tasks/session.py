@@ -1,4 +1,4 @@
-"""Which session a DAG run is for: every later task takes it from here."""
+"""The session of a DAG run: its first task resolves it for all later tasks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 LONGEST_STRETCH = 1250
-"""Sessions that a run takes, five years: it names them in every statement, and Redshift's Data API takes 100 KB."""
+"""Sessions of a run at most, five years: every statement names them, and Redshift's Data API takes 100 KB."""
 
 
 class StretchTooLongError(Mag7Error):
@@ -40,16 +40,16 @@ class StretchTooLongError(Mag7Error):
 
 
 class NothingStoredError(Mag7Error):
-    """A rebuild names sessions of which none is published."""
+    """None of the sessions of a rebuild is published."""
 
 
 def resolve_session(dag_run: DagRunProtocol, first: date, request: Request) -> Window:
-    """Resolve the run's session, and check settings, key and membership before anything is asked or written.
+    """Resolve the run's session, and check settings, key and members before any call or write.
 
     ``first`` is the first session that the DAG covers. The request's trading_date repeats a session that has a run
-    already, as Airflow allows one run a logical date. A date that is asked for and is no closed session is an error;
-    only a trigger without a date takes the last closed session. Raises ClosedAtShortNoticeError where a scheduled
-    run's day turned out closed. A rebuild takes every stored session of its stretch.
+    already, as Airflow allows one run for each logical date. A date that is not a closed session is an error; only a
+    trigger without a date takes the last closed session. Raises ClosedAtShortNoticeError where a scheduled run's day
+    turned out closed. A rebuild takes every published session of its range.
     """
     settings = read_settings()
     run = run_segment(dag_run.dag_id, dag_run.run_id)
@@ -81,7 +81,7 @@ def resolve_session(dag_run: DagRunProtocol, first: date, request: Request) -> W
 
 
 def resolve_evening(dag_run: DagRunProtocol, first: date) -> Window:
-    """Resolve the session whose evening a run is for, and pin the facts that it starts from."""
+    """Resolve the session of an evening's run, and pin the facts that it starts from."""
     settings = read_settings()
     store = open_store(settings)
     run = run_segment(dag_run.dag_id, dag_run.run_id)
@@ -94,7 +94,7 @@ def resolve_evening(dag_run: DagRunProtocol, first: date) -> Window:
 
 @contextmanager
 def skip_closed_day() -> Iterator[None]:
-    """End the task as skipped where a scheduled day turns out to be no session."""
+    """End the task as skipped where a scheduled day turns out not to be a session."""
     from airflow.sdk.exceptions import AirflowSkipException
 
     try:
@@ -122,8 +122,8 @@ def _list_stored(store: ObjectStore, sessions: list[date]) -> list[date]:
 
 
 def _require_line(name: str | None, lines: Iterable[Line], day: date) -> None:
-    """Raise LineUnknownError where a run is to explain what is no line of its session."""
+    """Raise LineUnknownError where the line that a run should explain is not a line of its session."""
     if name is not None and not any(name in {line.ticker, line.symbol} for line in lines):
         raise LineUnknownError(
-            f"explain names {name}, which is no line of the index on {day}: give a ticker such as NVDA or BRK.B"
+            f"explain names {name}, which is not a line of the index on {day}: give a ticker such as NVDA or BRK.B"
         )

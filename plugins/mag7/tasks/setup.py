@@ -1,6 +1,6 @@
-"""Setting up: bringing lake, catalog and warehouse to what this checkout needs, and saying what they lack.
+"""Bring lake, catalog and warehouse to what this checkout needs, and report what they lack.
 
-What is made once for an account and not by a checkout (bucket, roles, Glue jobs, workgroups) is only looked for.
+What is created once for an account and not by a checkout (bucket, roles, Glue jobs, workgroups) is only looked for.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ OpenClient = Callable[[str], Any]
 
 
 class InfrastructureMissingError(Mag7Error):
-    """Something that infrastructure code makes is not there."""
+    """A resource that infrastructure code creates is missing."""
 
 
 class SetupMissingError(Mag7Error):
@@ -57,7 +57,7 @@ class Place:
 
 
 def open_place() -> Place:
-    """Open the place that settings and the Airflow connection aws_default name."""
+    """Open the place that the settings and the Airflow connection aws_default name."""
     settings, open_client = read_settings(), share_session()
     return Place(settings, ObjectStore(open_client("s3"), settings.bucket, settings.bucket_owner or None), open_client)
 
@@ -67,7 +67,7 @@ def check_infrastructure(run: str) -> None:
     place = open_place()
     if missing := list_missing_infrastructure(place):
         raise InfrastructureMissingError(
-            f"missing: {'; '.join(missing)}. Create that with the infrastructure code (sandbox/provision.py shows each"
+            f"missing: {'; '.join(missing)}. Create it with the infrastructure code (sandbox/provision.py shows each"
             " piece), then run mag7_setup again"
         )
     clear_record(place.store, run)
@@ -81,7 +81,7 @@ def upload_scripts() -> int:
 
 
 def publish_facts() -> str:
-    """Put this checkout's facts into the lake where it has none, or older ones of a checkout; returns the version."""
+    """Store this checkout's facts in the lake where it has none, or older ones of a checkout; returns the version."""
     store = open_place().store
     first = facts.publish_packaged(store)
     newest = facts.publish_newer_checkout(store) or FactLog(store).newest() or first
@@ -108,8 +108,8 @@ def migrate_schema() -> list[str]:
 def require_setup() -> None:
     """Raise SetupMissingError where a run of this checkout would fail later because mag7_setup has not run.
 
-    Raises SchemaNewerError or MigrationChangedError where mag7_setup would not help. Warns of removed settings: every
-    run comes here once.
+    Raises SchemaNewerError or MigrationChangedError where mag7_setup would not help. Also warns of removed settings, as
+    every run calls this once.
     """
     for sentence in list_removed():
         log.warning("%s", sentence)
@@ -118,7 +118,7 @@ def require_setup() -> None:
 
 
 def list_gaps(place: Place) -> list[str]:
-    """Say, one phrase each, what mag7_setup would still have to make: one listing, four look-ups."""
+    """List, one phrase each, what mag7_setup has still to create; takes one listing and four look-ups."""
     from botocore.exceptions import ClientError
 
     try:
@@ -144,7 +144,7 @@ def _list_schema_gaps(warehouse: Warehouse) -> list[str]:
 
 
 def list_missing_infrastructure(place: Place) -> list[str]:
-    """Say, one phrase each, what infrastructure code must make before mag7_setup can work."""
+    """List, one phrase each, what infrastructure code must create before mag7_setup can work."""
     settings, glue = place.settings, place.open_client("glue")
     group, workgroup = settings.athena_workgroup, settings.redshift_workgroup
     looks: dict[str, Callable[[], Any]] = {
@@ -162,7 +162,7 @@ def list_missing_infrastructure(place: Place) -> list[str]:
 
 
 def _find_missing(name: str, look: Callable[[], Any]) -> str:
-    """Name what a look does not find, with the service's reason; nothing where it is there."""
+    """Return the name of what is missing, with the service's reason; nothing where it exists."""
     from botocore.exceptions import ClientError
 
     try:
@@ -177,7 +177,7 @@ def _look_at_bucket(place: Place) -> Any:
 
 
 def _look_at_role(place: Place) -> bool:
-    """Whether the role is there; one that may not be looked at counts as there, with a warning."""
+    """Whether the role exists; one that may not be read counts as existing, with a warning."""
     from botocore.exceptions import ClientError
 
     try:
@@ -185,7 +185,7 @@ def _look_at_role(place: Place) -> bool:
     except ClientError as refused:
         if refused.response["Error"]["Code"] == "NoSuchEntity":
             return False
-        log.warning("whether the role %s is there cannot be seen: %s", place.settings.copy_role, _shorten(refused))
+        log.warning("cannot check whether the role %s exists: %s", place.settings.copy_role, _shorten(refused))
     return True
 
 

@@ -1,8 +1,8 @@
-"""What is known of the index, printed: ``python -m mag7.tasks.show_facts [--known-at 2026-11-01T12:00:00+00:00]``.
+"""Print what is known of the index: ``python -m mag7.tasks.show_facts [--known-at 2026-11-01T12:00:00+00:00]``.
 
-For each kind of facts the version, since when it is known, how far it is confirmed, its sources, and what is due. With
-``--known-at`` the version that was the newest one at that moment. Reads the lake through the Airflow connection
-aws_default and the settings, as the tasks do; asks nobody else.
+For each kind of facts: the version, since when it is known, how far it is confirmed, its sources, and what is due.
+``--known-at`` prints the version that was the newest at that moment. Reads the lake through the Airflow connection
+aws_default and the settings, as the tasks do, and makes no call to the provider.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def read_moment(text: str) -> datetime:
 
 
 def show_facts(known_at: datetime | None = None) -> str:
-    """Lay out the newest version, or the one that was known at a moment; raises FactsMissingError for none."""
+    """Format the newest version, or the one that was known at a moment; raises FactsMissingError for none."""
     store = open_store(read_settings())
     entries = FactLog(store).list_entries()
     known = [entry for entry in entries if known_at is None or entry.known_since <= known_at]
@@ -63,7 +63,7 @@ def show_facts(known_at: datetime | None = None) -> str:
 
 
 def tabulate(entries: Sequence[FactEntry], facts: IndexFacts, due: Sequence[str]) -> str:
-    """Lay out the last of some entries, oldest first, with when each kind of facts came to be what it is."""
+    """Format the last of some entries, oldest first, with the time since which each kind of facts is as it is."""
     newest = entries[-1]
     lines = [
         f"facts {newest.name}, source {newest.source}",
@@ -85,14 +85,14 @@ def tabulate(entries: Sequence[FactEntry], facts: IndexFacts, due: Sequence[str]
 
 
 def _name(entry: FactEntry, table: str) -> str:
-    """Name what a table came from: the sources of its own name, else all of the entry."""
+    """Return what a table came from: the sources of its own name, else all of the entry."""
     own = [source.name for source in entry.sources if source.name.endswith(table)]
     named = ", ".join(dict.fromkeys(own or [source.name for source in entry.sources])) or entry.decided_by
     return named if table in named else f"{table}: {named}"
 
 
 def _tell_confirmed(facts: IndexFacts, kind: str) -> str:
-    """Say how far a kind of facts is confirmed: by funds' files, by the provider in each run, or by its newest row."""
+    """Return how far a kind of facts is confirmed: by funds' files, by the provider, or by its newest row."""
     if kind in {"membership", "symbols", "identifiers"}:
         return facts.confirmed_through.isoformat()
     if kind == "splits":

@@ -1,7 +1,7 @@
-"""Sources about the index's members: which are on, fetching what they have, and emptying the inbox.
+"""Sources about the index's members: which are switched on, fetching their files, and emptying the inbox.
 
-What a source sends is kept as received, with its digest. A source that is silent, or sends what cannot be read, changes
-nothing and stops no other: the run says which one and why.
+Files are stored as received, with their digest. A source that does not respond, or sends what cannot be read, changes
+nothing and stops no other: the run reports which one and why.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from mag7.tasks.window import Window, list_window
 log = logging.getLogger(__name__)
 
 SESSIONS_ASKED: Final = 5
-"""For how many sessions before the run's IVV's file is asked for where none is kept: a file may come late."""
+"""Sessions before the run's for which a missing IVV file is asked for: a file may come late."""
 
 LARGEST_FILE: Final = 50_000_000
 SECONDS: Final = 60.0
@@ -36,7 +36,7 @@ PASSING_STATUSES: Final = (429, 500, 502, 503, 504)
 
 
 class SourceFailedError(Mag7Error):
-    """A source did not answer, or sent what cannot be used; the others were used."""
+    """A source did not respond, or sent what cannot be used; the others were used."""
 
 
 class TermsNotReadError(Mag7Error):
@@ -44,7 +44,7 @@ class TermsNotReadError(Mag7Error):
 
 
 class Source(TypedDict):
-    """One source to ask: its kind, its address (none for the inbox), and the session that it is asked about."""
+    """One source to fetch from: its kind, its address (none for the inbox), and the session to ask for."""
 
     label: str
     kind: str
@@ -54,7 +54,7 @@ class Source(TypedDict):
 
 @with_facts
 def list_sources(window: Window) -> list[Source]:
-    """List what a run asks: the inbox always, a fund or a page where settings name it and say its terms were read.
+    """List a run's sources: the inbox, and each address that the settings name and whose terms they say were read.
 
     Raises TermsNotReadError.
     """
@@ -80,7 +80,7 @@ def _source(kind: str, url: str, session: date) -> Source:
 
 
 def _list_days(store: ObjectStore, kind: str, url: str, session: date) -> list[date]:
-    """List the sessions that a source is asked about: before the run's, as files of a session come a day later."""
+    """List the sessions to ask a source for: those before the run's, as files of a session come a day later."""
     newest = previous_session(session)
     if kind != IVV or "{date}" not in url:
         return [newest]
@@ -89,7 +89,7 @@ def _list_days(store: ObjectStore, kind: str, url: str, session: date) -> list[d
 
 
 def fetch(source: Source) -> list[Fetched]:
-    """Fetch what a source has and keep it as received; of the inbox, every file that lies there."""
+    """Fetch a source's files and store them as received; of the inbox, every file in it."""
     store = open_store(read_settings())
     session = date.fromisoformat(source["session"])
     if source["kind"] == INBOX:
@@ -109,7 +109,7 @@ def _download(url: str) -> bytes:
     from urllib3.util import Retry
 
     with requests.Session() as session:
-        # A source that asks for an hour's patience is silent for this run.
+        # A source that asks for an hour's wait is left out of this run.
         retry = Retry(
             total=2,
             backoff_factor=BACKOFF,
@@ -127,7 +127,7 @@ def _download(url: str) -> bytes:
                     raise SourceFailedError(f"no file came: status {response.status_code}; the next run asks again")
                 body = response.raw.read(LARGEST_FILE + 1, decode_content=True)
         except (requests.RequestException, HTTPError, OSError) as failed:
-            # An address may hold a token: only its kind of failure is told.
+            # An address may hold a token: report only the kind of failure.
             raise SourceFailedError(f"no file came: {type(failed).__name__}; the next run asks again") from None
     if len(body) > LARGEST_FILE:
         raise SourceFailedError(f"the file has more than {LARGEST_FILE} bytes; the next run asks again")
@@ -135,7 +135,7 @@ def _download(url: str) -> bytes:
 
 
 def _empty_inbox(store: ObjectStore, session: date) -> Iterator[Fetched]:
-    """Take every file out of the inbox; one whose kind its name does not tell stays, and is named."""
+    """Take every file out of the inbox; one whose name does not say its kind stays, and is reported."""
     for entry in list(store.list(inbox_prefix())):
         name = entry.key.removeprefix(inbox_prefix())
         if not name or name.endswith("/"):
@@ -153,7 +153,7 @@ def _empty_inbox(store: ObjectStore, session: date) -> Iterator[Fetched]:
 
 
 def name_kind(name: str) -> str | None:
-    """Name the kind of a file in the inbox by how its name begins; None where it tells none."""
+    """Return the kind of a file in the inbox, from the beginning of its name; None where it says none."""
     plain = PurePosixPath(name).name.lower()
     if any(plain.startswith(table.removesuffix(".csv")) for table in TABLES):
         return ROWS
@@ -177,7 +177,7 @@ def _fetched(kind: str, session: date, *, key: str = "", failure: str = "") -> F
 
 
 def report_sources(read: list[Fetched], outcome: Mapping[str, Any]) -> None:
-    """Fail the run where a source failed or lied, whatever the others gave: SourceFailedError names each."""
+    """Fail the run where a source failed or sent false data, although the others were used; names each."""
     failures = [f"{item['label']}: {item['failure']}" for item in read if item["failure"]]
     failures += outcome["failures"]
     if failures:

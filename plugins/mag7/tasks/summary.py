@@ -1,4 +1,4 @@
-"""The end of a run: what was published, for its log and its record, and a last word on sessions that were refused."""
+"""The end of a run: what was published, for its log and record, and a failure where sessions were refused."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ from mag7.tasks.window import Window, list_window
 log = logging.getLogger(__name__)
 
 SESSIONS_TABULATED = 6
-"""Sessions that have a table each: as many as a scheduled run and its corrections."""
+"""Most sessions that have a table each: as many as a scheduled run and its corrections."""
 
 Counted = Sequence[Counts | Sequence[Counts]]
-"""What each collecting task counted; a mapped task's is a sequence."""
+"""The call counts of each collecting task; those of a mapped task are a sequence."""
 
 
 @with_facts
 def summarise(
     window: Window, counts: Counted, seconds: Mapping[str, float], explain: str | None = None
 ) -> dict[str, int]:
-    """Log and record what the run did: figures of every published session, those refused, and one line where asked.
+    """Log and record the run's outcome: figures of published sessions, refused sessions, and a line to explain.
 
-    ``seconds`` is what each stage took. Returns how many sessions were published, complete and refused.
+    ``seconds`` are the seconds of each stage. Returns how many sessions were published, complete and refused.
     """
     store, run = open_store(read_settings()), window["run"]
     refused, asked = read_refused(store, run), record.find_section(store, run, record.Asked)
@@ -67,21 +67,21 @@ def summarise(
 
 
 def _read_documents(store: ObjectStore, window: Window) -> Iterator[Document]:
-    """Read the published documents of a window's sessions, one at a time: a window may be years."""
+    """Read the published documents of a window's sessions, one at a time: a window can span years."""
     for session in list_window(window):
         key = document_key(session)
         yield decode_document(store.get(key), store.uri(key))
 
 
 def read_refused(store: ObjectStore, run: str) -> record.Reasons:
-    """Read which sessions of a run were refused, and why; raises ObjectMissingError where a gate left nothing."""
+    """Read the refused sessions of a run and why; raises ObjectMissingError where a gate wrote no section."""
     for gate in (record.Built, record.Checks):
         record.read_section(store, run, gate)
     return record.read_record(store, run).refused
 
 
 def report_refusals(window: Window) -> None:
-    """Fail the run if any session of its window was refused, whatever became of the others."""
+    """Fail the run if any session of its window was refused, whatever the outcome of the others."""
     refused = read_refused(open_store(read_settings()), window["run"])
     if refused:
         published = [session for session in window["sessions"] if session not in refused]

@@ -1,4 +1,4 @@
-"""Making what the Glue jobs staged readable for the checks."""
+"""Register the files that the Glue jobs staged, so that the checks can read them."""
 
 from __future__ import annotations
 

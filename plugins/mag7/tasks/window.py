@@ -8,7 +8,7 @@ from typing import TypedDict
 
 
 class Window(TypedDict):
-    """What tasks hand on: the run's path segment in the lake, its sessions as ISO dates, and its facts' version.
+    """What tasks pass on: the run's path segment in the lake, its sessions as ISO dates, and its facts' version.
 
     ``facts`` is the name in the lake's log; empty where a caller has pinned facts of its own.
     """

@@ -3,7 +3,7 @@
 The statements are the templates of include/sql/redshift/load: lock every target in a fixed order, then for each
 table a temporary staging table, a COPY from a manifest that names the window's files, a delete of the window's
 sessions (of splits: of those that come again, by company and day) and an insert by column name. A reader sees the
-window as it was or as it is now, nothing between.
+window as it was or as it is now, and nothing between.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class BatchTooLongError(Mag7Error):
 
 
 def batch_statements() -> list[str]:
-    """Name the load's statements as Jinja templates, in order: the lock, then four steps a table."""
+    """Return the load's statements as Jinja templates, in order: the lock, then four steps for each table."""
     statements = [f"{{% include '{FOLDER}/lock.sql' %}}"]
     for table in list_published_tables():
         columns = ", ".join(f'"{column.name}"' for column in table.columns)

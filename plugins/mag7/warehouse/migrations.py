@@ -1,8 +1,8 @@
-"""Bringing the warehouse's schema forward: each version applied once, in order, in one transaction with its record.
+"""Migrate the warehouse's schema: each version is applied once, in order, in one transaction with its record.
 
-The version table says what was applied. Version 1 is the folder redshift/schema, every later one a file of
-redshift/migrations (its README says how to write one). Two setups at once wait for each other at the version table;
-the second finds the version taken, is rolled back and looks again.
+The version table records what was applied. Version 1 is the folder redshift/schema; every later one is a file of
+redshift/migrations (its README says how to write one). Two setups at the same time wait for each other at the version
+table; the second finds the version applied, is rolled back and looks again.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from mag7.warehouse.statements import StatementFailedError, Warehouse
 
 VERSIONS = "schema_version"
 MAXIMUM_STATEMENTS = 38
-"""BatchExecuteStatement takes 40; the lock and the version's row are two of them."""
+"""Statements of a migration at most: BatchExecuteStatement takes 40; the lock and the version's row are two."""
 
 CREATE_WAITS = (0.0, 0.2, 0.5, 1.0, 2.0)
-"""Seconds before each try to create the version table: another setup may be creating it."""
+"""Seconds before each attempt to create the version table: another setup may be creating it."""
 
 _FILE = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
-# What a semicolon may stand in without ending a statement: a text, a quoted name, a comment.
+# A semicolon does not end a statement inside these: a text, a quoted name, a comment.
 _PARTS = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|--[^\n]*|/\*.*?\*/|\{#.*?#\}|;|[^'\"\-/;{]+|.", re.DOTALL)
 
 
@@ -48,20 +48,20 @@ class SchemaNewerError(Mag7Error):
 
 
 class MigrationChangedError(Mag7Error):
-    """A migration that was applied has another content now."""
+    """The content of an applied migration has changed."""
 
 
 class MigrationFailedError(Mag7Error):
-    """The warehouse refused a migration; it was rolled back, the earlier ones are kept."""
+    """The warehouse refused a migration; it was rolled back, and earlier ones stay."""
 
 
 class SchemaDiffersError(Mag7Error):
-    """The warehouse's tables are not what the migrations make."""
+    """The warehouse's tables are not what the migrations create."""
 
 
 @dataclass(frozen=True)
 class Migration:
-    """One version: the file that makes it, the SHA-256 of its content, its statements as templates."""
+    """One version: its file, the SHA-256 of its content, and its statements as templates."""
 
     version: int
     file_name: str
@@ -144,7 +144,7 @@ def list_pending(known: Sequence[Migration], applied: Sequence[Applied]) -> tupl
     if newest > ours:
         raise SchemaNewerError(
             f"the warehouse's schema is at version {newest}, this checkout knows versions up to {ours}:"
-            " update the checkout to the one that migrated it; a schema is never taken back"
+            " update the checkout to the one that migrated it; a schema is never downgraded"
         )
     for migration, row in zip(known, applied, strict=False):
         if (row.version, row.digest) != (migration.version, migration.digest):
@@ -157,11 +157,11 @@ def list_pending(known: Sequence[Migration], applied: Sequence[Applied]) -> tupl
 
 
 def migrate(warehouse: Warehouse, known: Sequence[Migration]) -> list[Migration]:
-    """Apply what is missing, one transaction each; returns what this call applied.
+    """Apply missing migrations, one transaction each; returns those that this call applied.
 
-    Raises SchemaNewerError, MigrationChangedError, SchemaDiffersError (tables of a foreign make stand where ours
-    should, or a column is missing although every migration ran) or MigrationFailedError. What was applied before a
-    failure stays: run it again after mending the cause.
+    Raises SchemaNewerError, MigrationChangedError, SchemaDiffersError (tables that this project did not create stand in
+    the way, or a column is missing although every migration ran) or MigrationFailedError. What was applied before a
+    failure stays: fix the cause and run it again.
     """
     done = []
     columns = _create_versions(warehouse)
@@ -197,11 +197,11 @@ def _create_versions(warehouse: Warehouse) -> Columns:
 
 
 def _refuse_foreign(schema: str, columns: Columns) -> None:
-    """Refuse tables that stand where ours should before any version was applied; raises SchemaDiffersError."""
+    """Refuse tables of other programs in the way of ours before any version was applied; raises SchemaDiffersError."""
     for table in (table for table in list_published_tables() if table.name in columns):
         held = ", ".join(f"{name} {kind}" for name, kind in columns[table.name].items())
         raise SchemaDiffersError(
-            f"{schema}.{table.name} was not made by this project: it has {held}, and no version is recorded."
+            f"{schema}.{table.name} was not created by this project: it has {held}, and no version is recorded."
             " Rename that table, then run it again"
         )
 
@@ -224,6 +224,6 @@ def _apply(warehouse: Warehouse, migration: Migration, columns: Columns) -> bool
             return False
         raise MigrationFailedError(
             f"{migration.file_name} could not make version {migration.version} of {warehouse.schema}: {refused}."
-            " It was rolled back; mend the cause, then run it again"
+            " It was rolled back; fix the cause, then run it again"
         ) from refused
     return True

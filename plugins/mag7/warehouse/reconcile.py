@@ -1,4 +1,4 @@
-"""The reconciliation: what the warehouse holds of a window against what the lake's files hold."""
+"""The reconciliation: what the warehouse holds of a window compared with the lake's files."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ Tallies = Mapping[tuple[str, date], Tally]
 
 
 def name_split(issuer: str) -> str:
-    """Name a company's splits in the place of a table, so that each is compared by itself."""
+    """Name a company's splits in the place of a table, so that each company is compared by itself."""
     return f"splits of {issuer}"
 
 
 def list_differences(lake: Tallies, warehouse: Tallies) -> list[str]:
-    """Say, one sentence each, where the two sides differ; a side without an entry holds no row."""
+    """List, one sentence each, where the two sides differ; a side without an entry holds no row."""
     nothing = Tally(0, 0.0)
     differences = []
     for table, session in sorted({*lake, *warehouse}):

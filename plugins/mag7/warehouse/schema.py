@@ -1,4 +1,4 @@
-"""The warehouse's schema: its SQL as templates, and what its tables look like against what is declared."""
+"""The warehouse's schema: its SQL as templates, and its tables compared with the declaration."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def list_schema_files() -> list[Path]:
 
 
 def render(template: str, schema: str, **values: object) -> str:
-    """Fill in a template of the schema's SQL; ``schema()`` gives the schema's name, every other name must be given."""
+    """Render a template of the schema's SQL; ``schema()`` returns the schema's name, every other name must be given."""
     from jinja2 import Environment, StrictUndefined
 
     # SQL, not HTML, and no template comes from outside.
@@ -44,7 +44,7 @@ def render(template: str, schema: str, **values: object) -> str:
 
 
 def render_file(name: str, schema: str, **values: object) -> str:
-    """Fill in a file below include/sql/redshift."""
+    """Render a file below include/sql/redshift."""
     return render((FOLDER / name).read_text(encoding="utf-8"), schema, **values)
 
 
@@ -57,7 +57,7 @@ def read_columns(warehouse: Warehouse) -> Columns:
 
 
 def list_faults(columns: Columns) -> list[str]:
-    """Say, one phrase each, where the warehouse's tables lack what the declaration needs; more columns are no fault."""
+    """List, one phrase each, what the warehouse's tables lack of the declaration; more columns are allowed."""
     faults = []
     for table in list_published_tables():
         if table.name not in columns:
@@ -68,7 +68,7 @@ def list_faults(columns: Columns) -> list[str]:
 
 
 def list_table_faults(table: Table, held: Mapping[str, str]) -> list[str]:
-    """Say, one phrase each, which declared columns of a table are missing, of another type or out of order."""
+    """List, one phrase each, which declared columns of a table are missing, of another type or out of order."""
     faults = []
     for column in table.columns:
         if column.name not in held:
@@ -83,5 +83,5 @@ def list_table_faults(table: Table, held: Mapping[str, str]) -> list[str]:
 
 
 def is_type(column: Column, kind: str) -> bool:
-    """Whether the type of information_schema is the declared one; the length of a text is not looked at."""
+    """Whether a type of information_schema is the declared one; the length of a text is ignored."""
     return kind in _TYPE_NAMES["varchar" if column.varchar_bytes else column.type]

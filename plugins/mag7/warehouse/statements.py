@@ -1,4 +1,4 @@
-"""Statements sent to the warehouse through the Redshift Data API, each waited for."""
+"""Run statements on the warehouse through the Redshift Data API, and wait for each."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from mag7.errors import Mag7Error
 
 FIRST_WAIT = 0.02
 LONGEST_WAIT = 1.0
-"""Seconds between two looks at a statement: each wait is twice the one before, up to the longest."""
+"""Seconds between two polls of a statement: each wait is twice the one before, up to the longest."""
 
 
 class StatementFailedError(Mag7Error):
-    """The warehouse refused a statement or a batch; nothing of it was kept."""
+    """The warehouse refused a statement or a batch; nothing of it was applied."""
 
 
 class StatementTooSlowError(Mag7Error):
@@ -26,7 +26,7 @@ class StatementTooSlowError(Mag7Error):
 
 @dataclass(frozen=True)
 class Warehouse:
-    """A schema of a Redshift Serverless database, behind two verbs.
+    """A schema of a Redshift Serverless database, with two operations.
 
     ``client`` is a boto3 client of redshift-data (typed Any: boto3 ships no types); ``seconds`` is the longest that
     a statement may take, waiting for locks included.
