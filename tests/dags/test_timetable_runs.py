@@ -197,7 +197,7 @@ def test_dags_test_of_a_holiday_fails_in_the_task_and_names_both_sides(airflow: 
 
     assert (run.logical_date, run.state, run.tasks) == (datetime(2024, 12, 25, tzinfo=UTC), "failed", "failed")
     assert run.start == run.end == run.logical_date
-    assert "2024-12-25 is no XNYS session (Christmas); ask for 2024-12-24 or 2024-12-26" in airflow.output
+    assert "2024-12-25 is not a session of XNYS (Christmas); ask for 2024-12-24 or 2024-12-26" in airflow.output
 
 
 def test_dags_test_before_the_start_date_runs_no_task_and_calls_it_success(airflow: Airflow) -> None:

@@ -48,9 +48,9 @@ class TestDates:
     @pytest.mark.parametrize(
         ("day", "reason"),
         [
-            ("2024-12-25", "2024-12-25 is no XNYS session (Christmas); ask for 2024-12-24 or 2024-12-26"),
+            ("2024-12-25", "2024-12-25 is not a session of XNYS (Christmas); ask for 2024-12-24 or 2024-12-26"),
             pytest.param(
-                *("2024-12-14", "2024-12-14 is no XNYS session (a Saturday); ask for 2024-12-13 or 2024-12-16"),
+                *("2024-12-14", "2024-12-14 is not a session of XNYS (a Saturday); ask for 2024-12-13 or 2024-12-16"),
                 marks=pytest.mark.slow,
             ),
             pytest.param(
@@ -73,7 +73,7 @@ class TestDates:
         run = house.demo("--date", day.isoformat())
 
         reason = str(run.summary["refused"])
-        assert reason == f"{day} lies ahead; the last closed session is {last_closed_session(now)}"
+        assert reason == f"{day} is in the future; the last closed session is {last_closed_session(now)}"
         assert_refused(run, day.isoformat(), reason, task_id="resolve_session", house=house, before=before)
 
     def test_a_run_without_a_task_is_no_success(self, house: House, before: Published) -> None:

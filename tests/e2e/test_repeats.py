@@ -189,7 +189,7 @@ class TestRefusedAfterItWasLoaded:
         reason = run.summary["refused"]
         assert f"{NEIGHBOUR} refused: NVDA (Nvidia)" in reason
         assert "one of the seven, could not be priced: the count 1,224,500,000 " in reason
-        assert reason.endswith("mend the cause, then run it again")
+        assert reason.endswith("fix the cause, then run it again")
         assert reason in run.printed
         assert set(run.summary) == {"trading_date", "refused", "seconds"}
         states = run.states()

@@ -246,7 +246,7 @@ def test_the_dag_sets_a_sandbox_up_once_and_the_daily_run_asks_for_it(stack: Sta
     assert code != 0
     asked = re.findall(r"resolve_session failed: (.*)", said)
     assert asked
-    assert "holds no version of the facts: run mag7_setup, then this again" in asked[0]
+    assert "holds no version of the facts: run mag7_setup, then run this again" in asked[0]
     assert set(READY.findall(said)) <= {"resolve_session", "write_run_manifest", "send_alert"}
 
     code, said = test_dag("mag7_setup", DAY)

@@ -166,7 +166,7 @@ class TestForward:
     def test_a_table_without_a_recorded_version_is_left_alone(self, warehouse: Warehouse) -> None:
         schema = warehouse.schema
         warehouse.run([f"CREATE SCHEMA {schema}", f"CREATE TABLE {schema}.company_details (id INTEGER)"])
-        with pytest.raises(SchemaDiffersError, match=r"company_details was not made by this project: .* Rename"):
+        with pytest.raises(SchemaDiffersError, match=r"company_details was not created by this project: .* Rename"):
             migrate(warehouse, list_migrations())
         assert set(read_columns(warehouse)) == {"company_details", "schema_version"}
         assert versions(warehouse) == []

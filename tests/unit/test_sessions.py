@@ -78,10 +78,10 @@ class TestCalendar:
     @pytest.mark.parametrize(
         ("day", "message"),
         [
-            ("2024-12-25", "2024-12-25 is no XNYS session (Christmas); ask for 2024-12-24 or 2024-12-26"),
-            ("2024-12-14", "2024-12-14 is no XNYS session (a Saturday); ask for 2024-12-13 or 2024-12-16"),
-            ("2024-03-29", "2024-03-29 is no XNYS session (Good Friday); ask for 2024-03-28 or 2024-04-01"),
-            ("2018-12-05", "2018-12-05 is no XNYS session (a special closure); ask for 2018-12-04 or 2018-12-06"),
+            ("2024-12-25", "2024-12-25 is not a session of XNYS (Christmas); ask for 2024-12-24 or 2024-12-26"),
+            ("2024-12-14", "2024-12-14 is not a session of XNYS (a Saturday); ask for 2024-12-13 or 2024-12-16"),
+            ("2024-03-29", "2024-03-29 is not a session of XNYS (Good Friday); ask for 2024-03-28 or 2024-04-01"),
+            ("2018-12-05", "2018-12-05 is not a session of XNYS (a special closure); ask for 2018-12-04 or 2018-12-06"),
         ],
     )
     def test_a_day_that_is_no_session_is_refused_with_its_reason_and_both_sides(self, day: str, message: str) -> None:
@@ -314,12 +314,12 @@ class TestOverrides:
             list(apply_overrides([self.session()], [Override(date(2025, 1, 10), time(20), "")]))
 
     def test_a_file_that_is_no_text_is_refused(self) -> None:
-        with pytest.raises(OverrideInvalidError, match=r"session_overrides.csv is no comma-separated text in UTF-8"):
+        with pytest.raises(OverrideInvalidError, match=r"session_overrides.csv is not comma-separated text in UTF-8"):
             read_overrides("session_overrides.csv", b"\xff\xfe")
 
 
 @pytest.mark.parametrize("day", ["2027-12-25", "2099-01-05", "2025-01-11"])
 def test_a_date_ahead_names_the_last_closed_session_whatever_day_it_is(day: str) -> None:
     asked = datetime.fromisoformat(day).replace(tzinfo=UTC)
-    with pytest.raises(SessionNotClosedError, match=f"{day} lies ahead; the last closed session is 2025-01-08"):
+    with pytest.raises(SessionNotClosedError, match=f"{day} is in the future; the last closed session is 2025-01-08"):
         session_asked_for(asked, datetime(2025, 1, 10, 12, tzinfo=UTC))

@@ -88,6 +88,6 @@ def test_a_removed_setting_that_is_still_set_is_named_with_what_to_do():
     assert list_removed(SANDBOX) == []
     assert list_removed({**SANDBOX, "MAG7_WORKER_HOSTS": " ", "MAG7_THREADS": "4"}) == []
     (hosts, folder) = list_removed({**SANDBOX, "MAG7_WORKER_HOSTS": "2", "MAG7_RATE_FOLDER": "/rate"})
-    assert hosts.startswith("the environment variable MAG7_WORKER_HOSTS is gone, remove it")
-    assert folder.startswith("the environment variable MAG7_RATE_FOLDER is gone, remove it")
+    assert hosts.startswith("the environment variable MAG7_WORKER_HOSTS was removed, unset it")
+    assert folder.startswith("the environment variable MAG7_RATE_FOLDER was removed, unset it")
     assert read_settings({**SANDBOX, "MAG7_WORKER_HOSTS": "yes"}) == read_settings(SANDBOX)

@@ -115,7 +115,9 @@ def make_proposal(store: ObjectStore, settings: Settings, session: date) -> Prop
     facts_log = FactLog(store)
     base = facts_log.newest()
     if base is None:
-        raise FactsMissingError(f"{store.uri('facts/')} holds no version of the facts: run mag7_setup, then this again")
+        raise FactsMissingError(
+            f"{store.uri('facts/')} holds no version of the facts: run mag7_setup, then run this again"
+        )
     before = facts_log.read_tables(base)
     gathered = gather(store, read_facts(before).confirmed_through)
     evidence = Evidence(gathered.readings, gathered.announcements, (), tuple(list_answers(store)))

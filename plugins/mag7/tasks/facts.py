@@ -114,7 +114,9 @@ def pin_newest(store: ObjectStore, settings: Settings) -> FactEntry:
     """
     newest = FactLog(store).newest()
     if newest is None:
-        raise FactsMissingError(f"{store.uri('facts/')} holds no version of the facts: run mag7_setup, then this again")
+        raise FactsMissingError(
+            f"{store.uri('facts/')} holds no version of the facts: run mag7_setup, then run this again"
+        )
     facts = _load(store, newest)
     declared = name_declared_source(settings.polygon_base_url, settings.polygon_source)
     if declared == POLYGON:

@@ -499,7 +499,7 @@ class TestWho:
 
 class TestEvidence:
     def test_a_day_that_is_no_session_is_refused(self) -> None:
-        with pytest.raises(NotASessionError, match="2026-10-10 is no XNYS session"):
+        with pytest.raises(NotASessionError, match="2026-10-10 is not a session of XNYS"):
             propose(truth(), Evidence(), date(2026, 10, 10))
 
     def test_without_files_nothing_changes(self) -> None:

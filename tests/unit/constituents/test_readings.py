@@ -102,7 +102,7 @@ class TestRefusals:
 
     def test_a_day_that_is_no_session(self) -> None:
         for form, told in (("csv", "Aug 22, 2026"), ("json", 20260822), ("workbook", "As of 22-Aug-2026")):
-            with pytest.raises(ReadingError, match="2026-08-22 is no XNYS session"):
+            with pytest.raises(ReadingError, match="2026-08-22 is not a session of XNYS"):
                 read(form, READERS[form][1](NAMES, told))  # type: ignore[operator]
 
     def test_another_funds_file(self) -> None:

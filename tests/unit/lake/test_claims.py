@@ -89,10 +89,10 @@ def test_an_owner_whose_work_stands_still_loses_it_after_the_patience(
     with Claims(store, "two", patience=5, wait=waits).hold(KEY, still):
         assert owner_of(store) == "two"
     assert waits.count == 5
-    assert caplog.messages == [f"s3://{store.bucket}/{KEY} of killed run does not move: taken over"]
+    assert caplog.messages == [f"lock s3://{store.bucket}/{KEY} of killed run makes no progress: taken over"]
 
 
-def test_patience_begins_anew_with_each_move(store: ObjectStore) -> None:
+def test_patience_begins_again_with_each_move(store: ObjectStore) -> None:
     store.put(KEY, b"one")
     moves = ["a"] * 5 + ["b"] * 100
     waits = Waits(most=20)

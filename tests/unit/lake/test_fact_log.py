@@ -99,7 +99,7 @@ def test_a_damaged_entry_is_named(log: FactLog, store: ObjectStore, body: bytes)
     log.append(make_entry(), TABLES)
     store.put(fact_log_key(1), body)
 
-    with pytest.raises(FactsDamagedError, match=r"00000001.json is no entry of the log of facts"):
+    with pytest.raises(FactsDamagedError, match=r"00000001.json is not an entry of the log of facts"):
         log.newest()
 
 

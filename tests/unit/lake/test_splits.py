@@ -87,7 +87,7 @@ class TestSessions:
         publish_splits(store, catalog, RUN, {EVE: eve, DAY: [NVIDIA]})
 
         assert read_lake(store) == {"analytics": [TESLA, NVIDIA], "processed": [TESLA, NVIDIA]}
-        assert "2024-12-13 knows 10 for 1 (provider) for NVDA on 2024-06-10: taken instead of 4 for 1" in caplog.text
+        assert "2024-12-13 has 10 for 1 (provider) for NVDA on 2024-06-10: used instead of 4 for 1" in caplog.text
 
     def test_a_source_is_cut_to_its_bytes(self) -> None:
         assert replace(NVIDIA, source="x" + "é" * 200).source == "x" + "é" * 127

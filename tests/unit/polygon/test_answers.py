@@ -173,7 +173,7 @@ def test_a_corrupt_object_is_named(store: AnswerStore, objects: MemoryObjects, s
     store.save("ticker_details", DAY, [answer("/b")])
     key = "raw/polygon/ticker_details/trading_date=2024-12-13/broken.jsonl.gz"
     objects.bodies[key] = stored
-    with pytest.raises(AnswersCorruptError, match=f"s3://memory/{key} is no object of answers"):
+    with pytest.raises(AnswersCorruptError, match=f"s3://memory/{key} is not an object of responses"):
         store.load("ticker_details", DAY)
 
 

@@ -109,7 +109,7 @@ def test_a_short_cik_is_filled_up() -> None:
         ("weighted_shares_outstanding", 10**30, f"is {10**30}, too large or too small to be true"),
         ("share_class_shares_outstanding", [1], "is an array, not a number"),
         ("name", 7, "is a number, not a string"),
-        ("name", "\ud83d", "holds half a surrogate pair, which is no text"),
+        ("name", "\ud83d", "holds half a surrogate pair, which is not text"),
         ("description", {}, "is an object, not a string"),
         ("currency_name", 1, "is a number, not a string"),
     ],
@@ -138,7 +138,7 @@ def test_a_cik_that_is_none_refuses_the_answer(cik: Any, says: str) -> None:
         ('{"status":"OK","results":{"ticker":"AAPL"', "not JSON that can be used"),
         ("[]", "an array, not an object"),
         ("null", "null, not an object"),
-        ('{"a":NaN}', "NaN is no JSON number"),
+        ('{"a":NaN}', "NaN is not a JSON number"),
         ('{"a":1e99999999999999999999}', "not JSON that can be used"),
         ("9" * 5000, "not JSON that can be used"),
         ("[" * 100_000, "not JSON that can be used"),
@@ -466,7 +466,7 @@ def test_bars_are_either_typed_or_refused(changes: list[dict[str, Any]]) -> None
 
 
 def test_a_field_that_stands_there_twice_is_refused() -> None:
-    with pytest.raises(BodyInvalidError, match="a field stands there twice"):
+    with pytest.raises(BodyInvalidError, match="a field is there twice"):
         parse_ticker_details('{"results": {"ticker": "AAPL", "cik": "1", "cik": "2"}}', "AAPL")
 
 

@@ -125,7 +125,7 @@ def test_what_repeating_cannot_help_is_asked_once(
         (Canned(429), RateLimitedError, "HTTP 429 after 3 tries"),
         (Canned(500, b"oops"), ServerFailedError, 'HTTP 500 "oops" after 3 tries'),
         (Canned(503, b"\xff"), ServerFailedError, "HTTP 503 after 3 tries"),
-        (Canned(how="reset"), UnreachableError, "broke the answer off"),
+        (Canned(how="reset"), UnreachableError, "broke the response off"),
         (Canned(body=details_body("AAPL"), how="truncated"), UnreachableError, "IncompleteRead"),
         (Canned(body=b"<html>"), BodyInvalidError, "the body is not JSON"),
         (Canned(body=b""), BodyInvalidError, "the body is empty"),
@@ -427,5 +427,5 @@ def test_a_next_page_keeps_parameters_without_a_value(provider: LocalProvider) -
 
 def test_half_a_surrogate_pair_in_a_next_page_is_refused(provider: LocalProvider) -> None:
     provider.always["tickers"] = page("/v3/tickers?cursor=\ud800")
-    with pytest.raises(BodyInvalidError, match="next_url is no address"):
+    with pytest.raises(BodyInvalidError, match="next_url is not an address"):
         list(open_client(provider.address).fetch_pages("/v3/tickers"))

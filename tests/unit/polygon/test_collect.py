@@ -210,7 +210,7 @@ def test_the_reason_of_a_failure_is_told(provider: LocalProvider, store: AnswerS
     collect(details(["AAPL", "MSFT"]), open_client(provider.address), store, threads=2)
     assert kept(store)["AAPL"].error == 'HTTP 500 "database is down" after 3 tries'
     assert kept(store)["AAPL"].body == '{"error":"database is down"}'
-    assert kept(store)["MSFT"].error.startswith("results.ticker is AAPL, not MSFT: an answer for another ticker")
+    assert kept(store)["MSFT"].error.startswith("results.ticker is AAPL, not MSFT: a response for another ticker")
 
 
 @pytest.mark.parametrize(

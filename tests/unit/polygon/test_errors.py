@@ -35,5 +35,5 @@ def test_the_message_holds_path_reason_tries_and_next_step() -> None:
     error = ServerFailedError("/v1/x", "HTTP 500", status=500).changed(tries=4)
     assert isinstance(error, ServerFailedError)
     assert isinstance(error, Mag7Error)
-    assert str(error) == "/v1/x: HTTP 500 after 4 tries; run the task again later; what was fetched is kept"
+    assert str(error) == "/v1/x: HTTP 500 after 4 tries; run the task again later; what was fetched is stored"
     assert error.summary == "HTTP 500 after 4 tries"

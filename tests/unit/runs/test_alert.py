@@ -53,7 +53,7 @@ def list_steps(**changes: Any) -> list[str]:
 
 CLEAR = f"To repeat it: airflow dags clear mag7_daily --run-id {RUN_ID} --yes"
 ASK_AGAIN = (
-    f"If an answer is wrong, ask again for {DAY}:"
+    f"If a response is wrong, ask again for {DAY}:"
     """ airflow dags trigger mag7_daily --conf '{"trading_date": "2024-12-13", "collect_again": true}'"""
 )
 
@@ -73,7 +73,7 @@ class TestMessage:
         assert alert.lines == (
             f"DAG mag7_daily, run {RUN_ID}",
             "Failed: check_coverage: check_coverage says no NVDA",
-            "Kept: every answer that was fetched is kept; nothing was published, readers see what they saw before",
+            "State: every response that was fetched is stored; nothing was published, readers see what they saw before",
             f"Record: s3://lake/staging/{RUN}/record/",
             f"To repeat it: airflow dags clear mag7_daily --run-id {RUN_ID} --yes",
         )
@@ -99,7 +99,7 @@ class TestMessage:
         [
             (
                 {"publish_sessions": "failed"},
-                "publishing broke off: until it is repeated, readers may see part of 2024",
+                "publishing stopped halfway: until it is repeated, readers may see part of 2024",
             ),
             ({"publish_sessions": "success", "load.load_tables": "failed"}, "published in the lake only: 2024-12-13"),
             ({"resolve_session": "failed"}, "nothing was published"),
@@ -173,7 +173,7 @@ class TestNextSteps:
         assert list_steps(dag_id="mag7_backfill", sessions=days, asked=Asked(asked=days), summary=summary) == [
             "To repeat what is partial: airflow dags trigger mag7_backfill --conf"
             """ '{"start_date": "2024-12-11", "end_date": "2024-12-13", "repeat": true}'""",
-            "If an answer is wrong, ask again for 2024-12-11 (likewise 1 more): airflow dags trigger mag7_daily --conf"
+            "If a response is wrong, ask again for 2024-12-11 (likewise 1 more): airflow dags trigger mag7_daily --conf"
             """ '{"trading_date": "2024-12-11", "collect_again": true}'""",
         ]
 
@@ -184,7 +184,7 @@ class TestNextSteps:
         assert [step.partition(":")[0] for step in steps] == [
             "To repeat it",
             "To repeat what is partial",
-            "If an answer is wrong, ask again for 2024-12-12 (likewise 1 more)",
+            "If a response is wrong, ask again for 2024-12-12 (likewise 1 more)",
         ]
 
     def test_a_refusal_may_rest_on_a_kept_answer_that_only_another_run_asks_for_again(self) -> None:

@@ -324,7 +324,7 @@ class TestComparison:
         assert session["compared_with"] == BEFORE.isoformat()
         assert session["departures"][0] == "rows daily_trading: 7, before 6"
         assert any(departure.startswith("table splits.csv: ") for departure in session["departures"])
-        assert "2024-12-13 against the session before: rows daily_trading: 7, before 6" in caplog.text
+        assert "2024-12-13 compared with the session before: rows daily_trading: 7, before 6" in caplog.text
 
     def test_with_what_is_published_of_it_where_it_has_none(
         self, lake: ObjectStore, window: Any, monkeypatch: pytest.MonkeyPatch

@@ -145,7 +145,7 @@ class TestTelling:
         monkeypatch.setattr(store, "put", refuse)
         Progress(store, RUN, 21, "counts-01").tell(calls=4)
 
-        assert caplog.messages == [f"how far the run is cannot be told: {fault}"]
+        assert caplog.messages == [f"the progress of the run is not known: {fault}"]
 
     def test_the_end_is_always_said(self, store: ObjectStore, caplog: pytest.LogCaptureFixture) -> None:
         progress = Progress(store, RUN, 21, "counts-01")

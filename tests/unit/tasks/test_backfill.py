@@ -204,7 +204,7 @@ class TestWhatIsComplete:
         caplog.set_level("INFO")
 
         assert resolve(of_month("2024-12-01")) == []
-        assert "2024-12-02 to 2024-12-31: 21 sessions, 21 are complete, 0 refused, 0 to do" in caplog.text
+        assert "2024-12-02 to 2024-12-31: 21 sessions, 21 complete, 0 refused, 0 to build" in caplog.text
 
     def test_repeated_they_are_built_anew(self, store: ObjectStore) -> None:
         complete(store, *DECEMBER)

@@ -196,11 +196,11 @@ class TestBuild:
 
         assert build_market_data(window) == {}
         ((reason,),) = read_refusals(store).values()
-        assert reason.startswith("answers of two sources would meet: ")
+        assert reason.startswith("responses of two sources would be mixed: ")
         assert {"polygon", "simulated"} <= set(re.split(r"[\s,;]", reason))
         with pytest.raises(ObjectMissingError):
             store.get(KEY)
-        with pytest.raises(SessionRefusedError, match="2024-12-13 refused: answers of two sources would meet"):
+        with pytest.raises(SessionRefusedError, match="2024-12-13 refused: responses of two sources would be mixed"):
             check_coverage(window)
 
     def test_an_answer_of_another_source_that_is_not_used_does_no_harm(
@@ -291,9 +291,9 @@ class TestCoverageGate:
         with pytest.raises(SessionRefusedError) as refused:
             check_coverage(make_window(RUN, self.DAYS))
         assert str(refused.value) == (
-            "2024-12-12 refused: no NVDA; too little. 2024-12-13 refused: no TSLA. Nothing was published, what was"
-            " fetched is kept: if an answer is wrong, trigger mag7_daily with trading_date and collect_again; else mend"
-            " the cause, then run it again"
+            "2024-12-12 refused: no NVDA; too little. 2024-12-13 refused: no TSLA. Nothing was published; what was"
+            " fetched is stored: if a response is wrong, trigger mag7_daily with trading_date and collect_again; else"
+            " fix the cause, then run it again"
         )
         assert not refused.value.transient
         # report_refusals reads it, also when nothing was accepted.

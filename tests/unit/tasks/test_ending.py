@@ -277,7 +277,7 @@ class TestSend:
         send_alert({"run": RUN, "sessions": ["2024-12-12", DAY], "facts": ""})
         (message,) = inbox()
         assert (
-            "Kept: every answer that reached the lake is kept; published in the lake and the warehouse: those of its"
+            "State: every response that reached the lake is stored; published in the lake and the warehouse: those of its"
             " sessions that were not refused"
         ) in message["Message"].splitlines()
 
@@ -299,8 +299,7 @@ class TestSend:
         with pytest.raises(AlertNotSentError) as failed:
             send_alert(window)
         assert str(failed.value).startswith(
-            "the alert 'mag7_daily failed for 2024-12-13' could not be sent, its text stands above in this log:"
-            f" {refusal}. "
+            f"the alert 'mag7_daily failed for 2024-12-13' could not be sent; its text is in this log: {refusal}. "
         )
         assert str(failed.value).endswith("then clear send_alert")
         assert "Failed: check_coverage, see its log" in caplog.text

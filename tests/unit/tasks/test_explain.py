@@ -11,7 +11,7 @@ from mag7.tasks import explain
     ("session", "says"),
     [
         ("garbage", "garbage is not a date: write it as 2024-06-07"),
-        ("2024-12-25", "2024-12-25 is no XNYS session (Christmas); ask for 2024-12-24 or 2024-12-26"),
+        ("2024-12-25", "2024-12-25 is not a session of XNYS (Christmas); ask for 2024-12-24 or 2024-12-26"),
     ],
 )
 def test_what_is_not_a_session_is_refused_as_a_run_refuses_it(

@@ -81,7 +81,7 @@ def test_a_task_works_with_the_version_that_its_run_is_pinned_to_whatever_came_s
 def test_without_setup_a_run_says_what_to_do(store: ObjectStore) -> None:
     store.delete([fact_log_key(1)])
 
-    with pytest.raises(FactsMissingError, match="holds no version of the facts: run mag7_setup, then this again"):
+    with pytest.raises(FactsMissingError, match="holds no version of the facts: run mag7_setup, then run this again"):
         pin_newest(store, read_settings())
 
 

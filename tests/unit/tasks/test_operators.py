@@ -197,11 +197,11 @@ class TestStrangers:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         assert self.execute(monkeypatch, meanwhile=[self.run("jr_lost", state="RUNNING")]) == ["jr_lost"]
-        assert "jr_lost wrote into the same folder" in self.refused
+        assert "jr_lost wrote to the same folder" in self.refused
 
     def test_that_wrote_while_it_ran_have_it_tried_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
         assert self.execute(monkeypatch, meanwhile=[self.run("jr_lost", ended=30)]) == ["jr_lost"]
-        assert "jr_lost wrote into the same folder" in self.refused
+        assert "jr_lost wrote to the same folder" in self.refused
 
     def test_of_before_or_of_another_folder_are_left_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
         others = self.run("jr_before", ended=-5), self.run("jr_other", state="RUNNING", staging="t")

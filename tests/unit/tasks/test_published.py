@@ -42,7 +42,7 @@ def test_a_document_of_an_older_version_says_in_one_line_what_writes_it_again(
     assert caplog.messages == [
         "s3://lake/raw/magnificent7/trading_date=2024-12-13/market_data.json is not a document of schema_version 4"
         " (schema_version 3: Input should be 4): rebuild its session from stored responses, which makes no call;"
-        " taken for not published"
+        " treated as not published"
     ]
 
 

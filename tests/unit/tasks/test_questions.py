@@ -80,7 +80,7 @@ def test_it_is_shown_as_a_table(asked: str) -> None:
 
 @pytest.mark.parametrize("identifier", ["", "0" * 16, "../log/00000001", "a\nb"])
 def test_an_id_of_no_question_is_refused(store: ObjectStore, identifier: str) -> None:
-    with pytest.raises(QuestionMissingError, match="is the id of no question"):
+    with pytest.raises(QuestionMissingError, match="is not the id of a question"):
         read_question(store, identifier)
 
 
@@ -111,7 +111,7 @@ def test_a_question_left_open_is_decided_later(store: ObjectStore, asked: str) -
 def test_the_first_decision_stays(store: ObjectStore, asked: str, second: str) -> None:
     record_answer(asked, respond(REJECT))
 
-    with pytest.raises(AlreadyDecidedError, match="was rejected by ann: that stays"):
+    with pytest.raises(AlreadyDecidedError, match="was already rejected by ann: that decision stays"):
         record_answer(asked, respond(second, person="bob"))
     assert [answer.person for answer in list_answers(store)] == ["ann"]
 

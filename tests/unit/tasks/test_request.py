@@ -48,7 +48,7 @@ def test_collecting_again_asks_everything_of_the_session() -> None:
 @pytest.mark.parametrize(
     ("params", "said"),
     [
-        ({"rebuild": True}, "rebuild which session"),
+        ({"rebuild": True}, "a rebuild needs a session"),
         ({"rebuild": True, "trading_date": "2024-06-03", "collect_again": True}, "leave out collect_again"),
         ({"rebuild": True, "trading_date": "2024-06-03", "collect_corrections": True}, "leave out collect_again"),
         ({"trading_date": "2024-06-03", "through": "2024-06-10"}, "or trigger mag7_backfill"),

@@ -276,7 +276,7 @@ class TestTrouble:
                 path = ticker_details(ticker, day).path
                 provider.errors[path] = ServerFailedError(path, "HTTP 500", status=500, tries=5)
 
-        with pytest.raises(SearchStalledError, match="answered none of 10 calls"):
+        with pytest.raises(SearchStalledError, match="responded to none of 10 calls"):
             search.collect_counts(december(), ALL)
         assert len(provider.asked) == 10
 

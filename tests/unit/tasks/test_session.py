@@ -88,7 +88,7 @@ class TestClosedAtShortNotice:
 
     @pytest.mark.usefixtures("closed")
     def test_its_scheduled_run_is_skipped(self) -> None:
-        with pytest.raises(AirflowSkipException, match=r"2024-12-13 turned out to be no session"), skip_closed_day():
+        with pytest.raises(AirflowSkipException, match=r"2024-12-13 turned out not to be a session"), skip_closed_day():
             resolve_session(Run(self.DAY, run_type="scheduled"), FIRST, request())
 
     @pytest.mark.usefixtures("closed")
@@ -183,7 +183,7 @@ class TestExplain:
         resolve_session(asked("2022-06-08"), FIRST, request(explain=name))
 
     def test_anything_else_is_refused_before_anything_is_asked(self) -> None:
-        with pytest.raises(LineUnknownError, match="ZZZ, which is no line of the index on 2024-12-13"):
+        with pytest.raises(LineUnknownError, match="ZZZ, which is not a line of the index on 2024-12-13"):
             resolve_session(asked("2024-12-13"), FIRST, request(explain="ZZZ"))
 
 
