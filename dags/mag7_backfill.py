@@ -1,46 +1,47 @@
-"""# mag7_backfill: the history, one run a month of sessions
+"""# mag7_backfill: the history, one run for each month of sessions
 
 **What it does.** Collects, builds, checks, publishes and loads every session of a month that is not complete yet:
-years of history when it is switched on first, and later the gaps that the daily runs left. Complete sessions are left
-out; where the kept answers suffice, no call is made.
+years of history when it is first unpaused, and later the gaps that the daily runs left. Complete sessions are left
+out. Where the stored responses suffice, no call is made.
 
 **When it runs.** Once a month, a day and a half after mag7_daily ran for its last session, from 2020-11-30 on (the
-first run is that session alone), without an end. Switched on (`airflow dags unpause mag7_backfill`), it catches up with
-every month since then. So many months at a time as AIRFLOW__CORE__MAX_ACTIVE_RUNS_PER_DAG says, beside mag7_daily.
+first run is that session alone). Once unpaused (`airflow dags unpause mag7_backfill`), it catches up on every month
+since then. It runs as many months at a time as AIRFLOW__CORE__MAX_ACTIVE_RUNS_PER_DAG allows, beside mag7_daily.
 
 **Running it by hand.** `airflow backfill create --dag-id mag7_backfill --from-date 2022-01-01 --to-date 2022-12-31
---max-active-runs 8` runs whole months, eight at a time (10 without the option): more than the
-pool `polygon` has slots, so that all are busy. Triggered with `start_date` and
-`end_date` it fills any range, with one run; triggered with a logical date the month of that date, without one the month
-of the last closed session, up to that session. `repeat` builds complete sessions again, too, from kept answers. With
-`sessions` it builds exactly those: mag7_constituents and mag7_decide start such a run where facts changed. Any task may
-be cleared, with what comes after it.
+--max-active-runs 8` runs whole months, eight at a time (10 without the option): more than the pool `polygon` has slots,
+so that all slots are busy. Triggered with `start_date` and `end_date`, one run fills any range. Triggered with a
+logical date, it fills the month of that date; without one, the month of the last closed session, up to that session.
+With `repeat` it also rebuilds complete sessions from stored responses. With `sessions` it builds exactly those:
+mag7_constituents and mag7_decide start such a run where facts changed. Any task may be cleared, with the tasks after
+it.
 
-**Few calls.** Every close costs one call a session. Share counts are searched: where the sessions at both ends of a
-span hold the same count it is taken for those between, where they differ the span is halved. A count that changes and
-changes back between two sessions that were asked, or is missing there for a while, is overlooked: for less than a
-month, as a span never reaches over a month's last session. A session's document names the answers that it rests on.
+**Few calls.** Closes cost one call for each session. Share counts are searched: where the sessions at both ends of a
+span have the same count, it is taken for those between; where they differ, the span is halved. A count that changes and
+changes back between two sessions that were asked about, or is missing there for a while, is overlooked, but for less
+than a month, as a span never reaches over a month's last session. A session's document names the responses that it
+rests on.
 
-**How far it is.** Each task of `collect_closes`, `collect_counts` and `build_market_data` says in its log how many
-sessions and calls are done and left, and when that will be collected, then built, at this rate.
+**Progress.** Each task of `collect_closes`, `collect_counts` and `build_market_data` logs how many sessions and calls
+are done and left, and when that will be collected, then built, at the present rate.
 
-**When it fails.** The failing task's last log line says what happened and what to do. Everything fetched is kept, and
+**When it fails.** The failing task's last log line says what happened and what to do. Everything fetched is stored, and
 sessions of the month that are not refused are published and loaded: `report_refusals` then fails and names the others,
 which stay as they were. A run that was killed goes on where it stopped: clear its failed tasks, or the whole run.
 
 | task | fails when | what to do |
 |---|---|---|
-| resolve_window | the range has no session, lies ahead, begins too early | read its last line |
+| resolve_window | the range has no session, is in the future, begins too early | read its last line |
 | resolve_window | a setting or the key is missing; `mag7_setup` was not run | set it; run `mag7_setup` |
-| plan_* | the membership table is broken | mend include/data, clear it |
+| plan_* | the membership table is broken | fix include/data, clear it |
 | collect_closes | no session of the run has closes: key, plan or provider | read its last line; clear it |
-| collect_counts | the provider answers nothing, or the plan does not reach so far back | clear it; a later range |
-| build_market_data | kept answers are damaged: the object is named | delete it, clear `collect_counts` and this |
+| collect_counts | the provider does not respond, or the plan does not reach so far back | clear it; a later range |
+| build_market_data | stored responses are damaged: the object is named | delete it, clear `collect_counts` and this |
 | check_coverage | every session lacks one of the seven or too many others | read the reasons, and below |
 | every other task | as in mag7_daily | as in mag7_daily |
 
-**Asking again.** What is kept is not asked for again. A session that is partial counts as complete: trigger its range
-with `repeat`. Where a kept answer is wrong, trigger mag7_daily with `trading_date` and `collect_again`.
+**Asking again.** No call with a stored response is made again. A session that is partial counts as complete: trigger
+its range with `repeat`. Where a stored response is wrong, trigger mag7_daily with `trading_date` and `collect_again`.
 
 **Manifest, asset events, alerts.** `write_run_manifest` and `send_alert` end every run, as in mag7_daily.
 
@@ -74,31 +75,31 @@ if TYPE_CHECKING:
     from mag7.tasks.window import Window
 
 FIRST = date(2020, 11, 30)
-# Long before FIRST: of an earlier date Airflow runs no task and calls that a success, so no date may be earlier.
+# Long before FIRST: for an earlier date Airflow runs no task and reports success, so no date may be earlier.
 START = pendulum.datetime(2000, 1, 1, tz="UTC")
 POOL = "polygon"
 
 
 @task
 def resolve_window() -> Window:
-    """Find the sessions of this run that are not complete; where there are none, the run is over."""
+    """Find the sessions of this run that are not complete; without any, the run is skipped."""
     context = get_current_context()
     window = backfill.resolve_window(context["dag_run"], FIRST, read_range(context["params"]))
     if not window["sessions"]:
-        raise AirflowSkipException("every session of this run is complete: nothing is to be done")
+        raise AirflowSkipException("every session of this run is complete: there is nothing to do")
     require_setup()
     return window
 
 
 @task.sensor(mode="reschedule", poke_interval=15 * 60, timeout=18 * 3600, pool=POOL)
 def collect_closes(window: Window) -> Any:
-    """Ask for every close of every session; wait while the provider has not released the last day."""
+    """Fetch every close of every session; wait while the provider has not released the last day."""
     return collect.collect_range_closes(window)
 
 
 @task(pool=POOL)
 def collect_splits(window: Window) -> Counts:
-    """Ask for every split that counts are judged by: one list for the month."""
+    """Fetch every split by which counts are judged: one list for the month."""
     return collect.collect_splits(window, Asking.MISSING)
 
 
@@ -108,7 +109,7 @@ def plan_batches(window: Window) -> list[SearchBatch]:
     return search.plan_searches(window)
 
 
-# A search takes minutes and all of the rate: what other months, or the daily run, wait for goes before it.
+# A search takes minutes and all of the rate: the daily run and other months' first calls go before it.
 @task(pool=POOL, map_index_template="{{ batch_label }}", priority_weight=1, weight_rule="absolute")
 def collect_counts(window: Window, batch: SearchBatch) -> Counts:
     """Search the share counts of one batch of constituents over the whole window."""
@@ -118,7 +119,7 @@ def collect_counts(window: Window, batch: SearchBatch) -> Counts:
 
 @task(pool=POOL)
 def collect_look_back(window: Window) -> Counts:
-    """Ask for counts beside splits, and earlier sessions about lines that cannot be priced otherwise."""
+    """Fetch counts beside splits, and earlier sessions of lines that cannot be priced otherwise."""
     return look_back.collect_look_back(window, Asking.MISSING)
 
 
@@ -145,11 +146,11 @@ def summarise(window: Window, counts: Any) -> dict[str, int]:
 
 @task_group(group_id="collect")
 def collect_window(window: Window) -> list[XComArg]:
-    """Collect all that the window's documents rest on; hands on what each task counted."""
+    """Collect everything that the window's documents rest on; returns each task's call counts."""
     closes, splits, batches = collect_closes(window), collect_splits(window), plan_batches(window)
     counts = collect_counts.partial(window=window).expand(batch=batches)
     look_back = collect_look_back(window)
-    # The search holds counts against closes, and looks first beside the splits.
+    # The search compares counts with closes, and looks beside the splits first.
     closes >> splits >> batches
     counts >> look_back
     return [closes, splits, counts, look_back]

@@ -1,21 +1,21 @@
-"""# mag7_constituents: who is in the index, kept up to date from sources that you switch on
+"""# mag7_constituents: keeps the members of the index up to date from sources that you switch on
 
 **What it does.** Takes files about the index's members (holdings of IVV and SPY, announced changes, rows for the fact
 tables), works out by rule what they prove, and publishes that as a new version of the facts. What no rule decides is
-stored as a question for a person (`mag7_decide`); published sessions that a new version changes are built again by
-`mag7_backfill`, which has to be unpaused for that.
+stored as a question for a person (`mag7_decide`). Published sessions that a new version changes are rebuilt by
+`mag7_backfill`, which must be unpaused for that.
 
-**When it runs.** Once a session, 6 hours after its close, before `mag7_daily`. It never waits for a person.
+**When it runs.** Once for each session, 6 hours after its close, before `mag7_daily`. It never waits for a person.
 
 **Sources.** The inbox (`inbox/` in the bucket) is always on: a file's name must begin with ivv, spy, changes, or a fact
 table's name such as splits or issuer_ciks. `MAG7_IVV_URL`, `MAG7_SPY_URL` and `MAG7_CHANGES_URL` switch an address on;
 `MAG7_TERMS_READ` must name it, too. Files stay in your bucket as received, below `raw/constituents/`.
 
-**Running it by hand.** Trigger it without a date: the last closed session. A list that is months old is brought up to
-date by two files (IVV and SPY of the same session) in the inbox and one run.
+**Running it by hand.** Trigger it without a date: it takes the last closed session. A list that is months old is
+brought up to date by two files (IVV and SPY of the same session) in the inbox and one run.
 
-**When it fails.** The failing task's last log line says what happened and what to do. A source that is silent or sends
-what cannot be used changes nothing: the others are used, and `report_sources` fails with the reasons.
+**When it fails.** The failing task's last log line says what happened and what to do. A source that does not respond,
+or sends what cannot be used, changes nothing: the others are used, and `report_sources` fails with the reasons.
 
 | task | fails when | what to do |
 |---|---|---|
@@ -27,8 +27,8 @@ what cannot be used changes nothing: the others are used, and `report_sources` f
 | publish_facts | another run kept publishing first | clear it |
 | list_questions, ask_person | Airflow refuses to start `mag7_decide` | trigger it with the question's id |
 | list_repairs, repair | `mag7_backfill` is paused, or Airflow refuses to start it | unpause it, clear `repair` |
-| report_sources | a source failed or lied | read its line; the next good file is used |
-| send_alert | the topic refuses; the run's own end stays | read the log, clear it |
+| report_sources | a source failed or sent false data | read its last line; the next good file is used |
+| send_alert | the topic refuses; the run's own state stays | read the log, clear it |
 
 **Connections and settings.** `aws_default`, `polygon_default`; pool `polygon`; the variables of `mag7.settings`.
 """
@@ -66,7 +66,7 @@ def resolve_session() -> Window:
 
 @task(map_index_template="{{ source_label }}")
 def fetch(source: Source) -> list[Fetched]:
-    """Fetch what one source has and keep it as received."""
+    """Fetch the files of one source and store them as received."""
     get_current_context()["source_label"] = source["label"]  # type: ignore[typeddict-unknown-key]
     return sources.fetch(source)
 
@@ -85,13 +85,13 @@ def publish_facts(window: Window) -> Outcome:
 
 @task
 def list_questions(outcome: Outcome) -> list[dict[str, Any]]:
-    """List the open questions, each as one run of mag7_decide: a run that exists already is not started again."""
+    """List the open questions, each as one run of mag7_decide; a run that exists is not started again."""
     return [{"trigger_run_id": f"question__{one}", "conf": {"question": one}} for one in outcome["questions"]]
 
 
 @task
 def list_repairs(outcome: Outcome) -> list[dict[str, Any]]:
-    """List the sessions to build again, as the conf of one run of mag7_backfill."""
+    """List the sessions to rebuild, as the conf of one run of mag7_backfill."""
     return [{"sessions": outcome["repair"], "repeat": True}] if outcome["repair"] else []
 
 
@@ -115,7 +115,7 @@ def mag7_constituents() -> None:
     ask = TriggerDagRunOperator.partial(
         task_id="ask_person", trigger_dag_id="mag7_decide", skip_when_already_exists=True
     ).expand_kwargs(list_questions(outcome))
-    # Not unpaused here: mag7_backfill then fills every month since 2020, which its operator decides.
+    # Not unpaused here: it would fill every month since 2020, which its operator decides.
     repair = TriggerDagRunOperator.partial(
         task_id="repair", trigger_dag_id="mag7_backfill", fail_when_dag_is_paused=True
     ).expand(conf=list_repairs(outcome))

@@ -1,11 +1,12 @@
 """# mag7_decide: asks a person whether the index changed
 
-**What it does.** Shows a question that `mag7_constituents` stored as a table, and waits for a person: accept it, reject
-it (it is not asked again unless later files begin to show it), or leave it open. The answer is published as a new
-version of the facts, and published sessions that it changes are built again by `mag7_backfill`.
+**What it does.** Shows a question that `mag7_constituents` stored as a table, and waits for a person to accept it,
+reject it (it is not asked again unless later files begin to show it), or leave it open. The decision is published as a
+new version of the facts, and published sessions that it changes are rebuilt by `mag7_backfill`.
 
-**When it runs.** `mag7_constituents` starts one run a question, `question__` and its id. It waits as long as it takes;
-no other DAG waits for it. It needs Airflow's services: `airflow dags test mag7_decide` would wait for ever.
+**When it runs.** `mag7_constituents` starts one run for each question, named `question__` and its id. The run waits as
+long as it takes; no other DAG waits for it. It needs Airflow's services: `airflow dags test mag7_decide` would wait
+forever.
 
 **Running it by hand.** Trigger it with `question`, the id that `mag7_constituents` logs: a question that was left open
 is asked again. Answer it in the interface (Required Actions) or through the API
@@ -15,9 +16,9 @@ is asked again. Answer it in the interface (Required Actions) or through the API
 
 | task | fails when | what to do |
 |---|---|---|
-| show_question | there is no question of that id | trigger it with an id that `mag7_constituents` logs |
+| show_question | there is no question with that id | trigger it with an id that `mag7_constituents` logs |
 | ask | Airflow cannot store the request | clear it |
-| record_answer | somebody else decided it first; the date is no session near the change | read its last line |
+| record_answer | another person decided it first; the date is not a session near the change | read its last line |
 | publish_answer | the lake cannot be read or written | clear it |
 | list_repairs, repair | `mag7_backfill` is paused, or Airflow refuses to start it | unpause it, clear `repair` |
 
@@ -55,13 +56,13 @@ def record_answer(response: dict[str, Any]) -> Recorded:
 
 @task(pool="polygon")
 def publish_answer(recorded: Recorded) -> Outcome:
-    """Publish what the decision changes as a version of the facts."""
+    """Publish the changes of the decision as a version of the facts."""
     return constituents.publish_answer(recorded)
 
 
 @task
 def list_repairs(outcome: Outcome) -> list[dict[str, Any]]:
-    """List the sessions to build again, as the conf of one run of mag7_backfill."""
+    """List the sessions to rebuild, as the conf of one run of mag7_backfill."""
     return [{"sessions": outcome["repair"], "repeat": True}] if outcome["repair"] else []
 
 
@@ -72,7 +73,7 @@ def list_repairs(outcome: Outcome) -> list[dict[str, Any]]:
     start_date=pendulum.datetime(2000, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=64,
-    # It has no schedule: unpaused, it does nothing until a question is asked, which somebody must see.
+    # It has no schedule: unpaused, it does nothing until there is a question, which somebody must see.
     is_paused_upon_creation=False,
     tags=["mag7", "facts"],
     params={

@@ -277,8 +277,8 @@ class TestSend:
         send_alert({"run": RUN, "sessions": ["2024-12-12", DAY], "facts": ""})
         (message,) = inbox()
         assert (
-            "State: every response that reached the lake is stored; published in the lake and the warehouse: those of its"
-            " sessions that were not refused"
+            "State: every response that reached the lake is stored; published in the lake and the warehouse: those of"
+            " its sessions that were not refused"
         ) in message["Message"].splitlines()
 
     @pytest.mark.parametrize(
