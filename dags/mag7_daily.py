@@ -34,7 +34,7 @@ changed unless `publish` ran; everything fetched is stored.
 | check_coverage | one of the seven or too many others are missing | read the reasons; run with `collect_again` |
 | transform.* | a Glue run failed: its error and log tail are in the log | clear the task |
 | run_check | Athena could not run a check | read its reason; clear it |
-| judge_checks | a check finds a violation: the session is refused | read the table in its log; fix it or collect again |
+| judge_checks | a check finds a violation: the session is refused | read the table in its log; or `collect_again` |
 | publish_splits | a file of splits is damaged: it is named | delete it, clear the task |
 | publish_sessions | S3 or the catalog refused a write; newer facts change the session | clear it; clear the whole run |
 | load.* | the load was rolled back, or differs from the lake | clear `write_manifests` and what follows |
