@@ -70,7 +70,7 @@ from mag7.timetables import MonthTimetable
 if TYPE_CHECKING:
     from airflow.sdk.definitions.xcom_arg import XComArg
 
-    from mag7.tasks.collector import Counts
+    from mag7.tasks.collector import CallCounts
     from mag7.tasks.search import SearchBatch
     from mag7.tasks.window import Window
 
@@ -98,7 +98,7 @@ def collect_closes(window: Window) -> Any:
 
 
 @task(pool=POOL)
-def collect_splits(window: Window) -> Counts:
+def collect_splits(window: Window) -> CallCounts:
     """Fetch every split by which counts are judged: one list for the month."""
     return collect.collect_splits(window, Asking.MISSING)
 
@@ -111,14 +111,14 @@ def plan_batches(window: Window) -> list[SearchBatch]:
 
 # A search takes minutes and all of the rate: the daily run and other months' first calls go before it.
 @task(pool=POOL, map_index_template="{{ batch_label }}", priority_weight=1, weight_rule="absolute")
-def collect_counts(window: Window, batch: SearchBatch) -> Counts:
+def collect_counts(window: Window, batch: SearchBatch) -> CallCounts:
     """Search the share counts of one batch of constituents over the whole window."""
     get_current_context()["batch_label"] = batch["label"]  # type: ignore[typeddict-unknown-key]
     return search.collect_counts(window, batch)
 
 
 @task(pool=POOL)
-def collect_look_back(window: Window) -> Counts:
+def collect_look_back(window: Window) -> CallCounts:
     """Fetch counts beside splits, and earlier sessions of lines that cannot be priced otherwise."""
     return look_back.collect_look_back(window, Asking.MISSING)
 

@@ -78,7 +78,7 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions.xcom_arg import XComArg
 
     from mag7.tasks.collect import Batch
-    from mag7.tasks.collector import Counts
+    from mag7.tasks.collector import CallCounts
     from mag7.tasks.window import Window
 
 FIRST = date(2020, 11, 30)
@@ -109,7 +109,7 @@ def collect_closes(window: Window) -> Any:
 
 
 @task(pool=POOL)
-def collect_splits(window: Window) -> Counts:
+def collect_splits(window: Window) -> CallCounts:
     """Fetch every split by which counts are judged."""
     return collect.collect_splits(window, asked_for().asking)
 
@@ -121,20 +121,20 @@ def plan_batches(window: Window) -> list[Batch]:
 
 
 @task(pool=POOL, map_index_template="{{ batch_label }}")
-def collect_details(batch: Batch) -> Counts:
+def collect_details(batch: Batch) -> CallCounts:
     """Fetch the ticker details of one batch."""
     get_current_context()["batch_label"] = batch["label"]  # type: ignore[typeddict-unknown-key]
     return collect.collect_details(batch, asked_for().asking)
 
 
 @task(pool=POOL)
-def collect_look_back(window: Window) -> Counts:
+def collect_look_back(window: Window) -> CallCounts:
     """Fetch counts beside splits, and earlier sessions of lines that cannot be priced otherwise."""
     return look_back.collect_look_back(window, asked_for().asking)
 
 
 @task(pool=POOL)
-def collect_corrections(window: Window) -> Counts:
+def collect_corrections(window: Window) -> CallCounts:
     """Fetch the closes of the sessions before again, as the provider may have edited them."""
     return corrections.collect_corrections(window, wanted=asked_for().corrections)
 

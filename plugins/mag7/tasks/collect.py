@@ -18,7 +18,7 @@ from mag7.polygon.errors import NotYetReleasedError
 from mag7.runs.progress import CLOSES, Progress, name_part
 from mag7.sessions import group_months, previous_session
 from mag7.settings import read_settings
-from mag7.tasks.collector import NO_COUNTS, Collector, Counts, add_counts, count_calls
+from mag7.tasks.collector import NO_CALLS, CallCounts, Collector, add_call_counts, count_calls
 from mag7.tasks.facts import with_facts
 from mag7.tasks.request import Asking
 from mag7.tasks.window import Window, list_window
@@ -108,7 +108,7 @@ def collect_closes(window: Window, asking: Asking) -> PokeReturnValue:
     from airflow.sdk import PokeReturnValue
 
     if asking is Asking.NOTHING:
-        return PokeReturnValue(is_done=True, xcom_value=NO_COUNTS)
+        return PokeReturnValue(is_done=True, xcom_value=NO_CALLS)
     settings = read_settings()
     sessions = list_window(window)
     try:
@@ -118,7 +118,7 @@ def collect_closes(window: Window, asking: Asking) -> PokeReturnValue:
         return PokeReturnValue(is_done=False)
     days = sorted({previous_session(session) for session in sessions} - set(sessions))
     others = Collector(settings, Asking.MISSING).ask_optional(grouped_daily(day) for day in days)
-    return PokeReturnValue(is_done=True, xcom_value=add_counts([counts, others]))
+    return PokeReturnValue(is_done=True, xcom_value=add_call_counts([counts, others]))
 
 
 @with_facts
@@ -134,7 +134,7 @@ def collect_range_closes(window: Window) -> PokeReturnValue:
     sessions = list_window(window)
     progress = Progress(collector.objects, window["run"], len(sessions), CLOSES)
     _expect_counts(collector.objects, window["run"], sessions)
-    counts: list[Counts] = []
+    counts: list[CallCounts] = []
     had, failure = 0, None
     try:
         for month in group_months(sessions):
@@ -154,7 +154,7 @@ def collect_range_closes(window: Window) -> PokeReturnValue:
     for month in group_months(sorted(earlier - set(sessions))):
         counts.append(collector.ask_optional(grouped_daily(day) for day in month))
         collector.book.clear()
-    total = add_counts(counts)
+    total = add_call_counts(counts)
     progress.tell(calls=total["requests"])
     return PokeReturnValue(is_done=True, xcom_value=total)
 
@@ -176,25 +176,25 @@ def _ask_closes(collector: Collector, month: Iterable[date], progress: Progress,
 
 
 @with_facts
-def collect_splits(window: Window, asking: Asking) -> Counts:
+def collect_splits(window: Window, asking: Asking) -> CallCounts:
     """Fetch every split that can lie between a session and the counts that it is judged by: one paged query.
 
     The list of one session serves the later sessions of its month.
     """
     if asking is Asking.NOTHING:
-        return NO_COUNTS
+        return NO_CALLS
     collector = Collector(read_settings(), asking)
-    return add_counts(
+    return add_call_counts(
         collector.ask_splits(session)
         for session in list_window(window)
         if asking is Asking.AGAIN or collector.book.splits(session) is None
     )
 
 
-def collect_details(batch: Batch, asking: Asking) -> Counts:
+def collect_details(batch: Batch, asking: Asking) -> CallCounts:
     """Fetch the ticker details of one batch."""
     if asking is Asking.NOTHING:
-        return NO_COUNTS
+        return NO_CALLS
     session = date.fromisoformat(batch["session"])
     calls = [ticker_details(symbol, session) for symbol in batch["symbols"]]
     span = min(batch["symbols"]), max(batch["symbols"])

@@ -25,7 +25,7 @@ from mag7.tasks.request import Asking
 log = logging.getLogger(__name__)
 
 
-class Counts(TypedDict):
+class CallCounts(TypedDict):
     """Call counts of a collecting task: asked, stored before, failed; requests sent, and bytes of response bodies."""
 
     asked: int
@@ -35,7 +35,7 @@ class Counts(TypedDict):
     bytes: int
 
 
-NO_COUNTS: Counts = {"asked": 0, "kept": 0, "failed": 0, "requests": 0, "bytes": 0}
+NO_CALLS: CallCounts = {"asked": 0, "kept": 0, "failed": 0, "requests": 0, "bytes": 0}
 
 
 class AnswerBook:
@@ -162,11 +162,11 @@ class Collector:
         self.book = AnswerBook(self.store)
         self.reader = open_inputs(self.book, settings.counts_frozen_before, closes)
 
-    def ask(self, calls: Iterable[Call]) -> Counts:
+    def ask(self, calls: Iterable[Call]) -> CallCounts:
         """Make the calls that are not completed yet (all of them when asked again) and store the responses."""
         return self._count(collect(calls, self._client, self.store, threads=self._threads, again=self._again))
 
-    def ask_optional(self, calls: Iterable[Call], parsed: Parsed | None = None) -> Counts:
+    def ask_optional(self, calls: Iterable[Call], parsed: Parsed | None = None) -> CallCounts:
         """Make calls that the session can do without; failed ones are stored with their reason.
 
         ``parsed`` is as for ``collect``. Raises KeyRejectedError, and UnreachableError where the provider responds to
@@ -210,11 +210,11 @@ class Collector:
             raise report.unreachable
         self._reached = self._reached or report.asked > 0
 
-    def ask_pages(self, first: Call) -> Counts:
+    def ask_pages(self, first: Call) -> CallCounts:
         """Fetch every page of a listing, unless all are stored."""
         return self._count(collect_pages(first, self._client, self.store, again=self._again))
 
-    def ask_splits(self, session: date) -> Counts:
+    def ask_splits(self, session: date) -> CallCounts:
         """Fetch the list of splits for a session, from the older endpoint where the newer one is not there.
 
         Makes no call where all pages of one of them are stored.
@@ -231,7 +231,7 @@ class Collector:
         """List the calls that are not completed yet; when asked again, also those that returned a 404."""
         return list_missing(list(calls), self._client, self.store, unknown_too=self._again)
 
-    def _count(self, report: CollectReport) -> Counts:
+    def _count(self, report: CollectReport) -> CallCounts:
         self._take(report)
         return count_calls(report)
 
@@ -244,7 +244,7 @@ class Collector:
         log.info("made %d calls, %d were stored already, %d failed", report.asked, report.kept, report.failed)
 
 
-def count_calls(report: CollectReport) -> Counts:
+def count_calls(report: CollectReport) -> CallCounts:
     """Return the call counts of a report."""
     return {
         "asked": report.asked,
@@ -255,11 +255,11 @@ def count_calls(report: CollectReport) -> Counts:
     }
 
 
-def add_counts(counts: Iterable[Counts | Iterable[Counts]]) -> Counts:
+def add_call_counts(counts: Iterable[CallCounts | Iterable[CallCounts]]) -> CallCounts:
     """Add up the call counts of several tasks; those of a mapped task come as one sequence."""
-    found: list[Counts] = []
+    found: list[CallCounts] = []
     for item in counts:
-        found.extend([cast("Counts", item)] if isinstance(item, Mapping) else item)
+        found.extend([cast("CallCounts", item)] if isinstance(item, Mapping) else item)
     return {
         "asked": sum(item["asked"] for item in found),
         "kept": sum(item["kept"] for item in found),

@@ -17,7 +17,7 @@ from mag7.polygon.errors import BodyInvalidError
 from mag7.runs.record import Corrections, read_section, write_section
 from mag7.sessions import previous_session
 from mag7.settings import Settings, read_settings
-from mag7.tasks.collector import NO_COUNTS, AnswerBook, Collector, Counts, add_counts
+from mag7.tasks.collector import NO_CALLS, AnswerBook, CallCounts, Collector, add_call_counts
 from mag7.tasks.connections import open_store
 from mag7.tasks.facts import with_facts
 from mag7.tasks.published import read_published
@@ -48,14 +48,14 @@ class Edit:
 
 
 @with_facts
-def collect_corrections(window: Window, *, wanted: bool) -> Counts:
+def collect_corrections(window: Window, *, wanted: bool) -> CallCounts:
     """Fetch the closes of the published sessions before the window's first again, one call each.
 
     Where a close was edited, the line's details are fetched again, too: their market_cap rests on that close. A failed
     call leaves its session as it is. The edits are stored for ``add_corrected``, which parses nothing.
     """
     if not wanted:
-        return NO_COUNTS
+        return NO_CALLS
     settings = read_settings()
     published = dict(_list_published(open_store(settings), settings, list_window(window)[0]))
     collector = Collector(settings, Asking.AGAIN)
@@ -68,7 +68,7 @@ def collect_corrections(window: Window, *, wanted: bool) -> Counts:
         counts.append(collector.ask_optional(ticker_details(symbol, day) for symbol in edited))
         edits[day.isoformat()] = [str(edit) for edit in found]
     write_section(collector.objects, window["run"], Corrections(edits=edits), FOUND)
-    return add_counts(counts)
+    return add_call_counts(counts)
 
 
 @with_facts

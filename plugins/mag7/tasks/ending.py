@@ -30,7 +30,7 @@ from mag7.runs.alert import Alert, compose_alert
 from mag7.runs.manifest import Maker, World
 from mag7.runs.record import Failure, RunRecord, read_record, write_section
 from mag7.settings import SettingInvalidError, SettingMissingError, Settings, read_alert_topic, read_settings
-from mag7.tasks.collector import AnswerBook, Counts, add_counts
+from mag7.tasks.collector import AnswerBook, CallCounts, add_call_counts
 from mag7.tasks.connections import AWS_CONNECTION, open_store
 from mag7.tasks.facts import with_facts
 from mag7.tasks.published import read_published
@@ -77,7 +77,7 @@ def report_failure(context: Context) -> None:
 
 
 @with_facts
-def write_run_manifest(window: Window | None, counts: Sequence[Counts | Sequence[Counts] | None]) -> str | None:
+def write_run_manifest(window: Window | None, counts: Sequence[CallCounts | Sequence[CallCounts] | None]) -> str | None:
     """Write the manifest of the run that this task ends, whatever its outcome; returns the manifest's address.
 
     ``window`` is None where the run's sessions were not resolved. ``counts`` are the call counts of each collecting
@@ -117,7 +117,7 @@ def _read_run(
 
 
 def _describe_run(
-    context: Context, record: RunRecord, counts: Iterable[Counts | Sequence[Counts] | None]
+    context: Context, record: RunRecord, counts: Iterable[CallCounts | Sequence[CallCounts] | None]
 ) -> dict[str, Any]:
     """Return the run's names, params, times and calls; the calls of ``uncounted`` tasks are not included."""
     uncounted = [task for task, state in record.states.items() if task.startswith("collect.") and state != "success"]
@@ -129,7 +129,7 @@ def _describe_run(
         "began": context["dag_run"].start_date,
         "ended": datetime.now(UTC),
         "seconds_by_stage": time_stages(context),
-        "calls": add_counts(found for found in counts if found is not None),
+        "calls": add_call_counts(found for found in counts if found is not None),
         "uncounted": sorted(uncounted),
     }
 

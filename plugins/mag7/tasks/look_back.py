@@ -14,7 +14,7 @@ from mag7.polygon.calls import Call, grouped_daily, ticker_details
 from mag7.sessions import NEW_YORK, group_months, previous_session
 from mag7.settings import read_settings
 from mag7.tasks.collect import list_session_lines
-from mag7.tasks.collector import NO_COUNTS, Collector, Counts, add_counts
+from mag7.tasks.collector import NO_CALLS, CallCounts, Collector, add_call_counts
 from mag7.tasks.facts import with_facts
 from mag7.tasks.request import Asking
 from mag7.tasks.window import Window, list_window
@@ -26,25 +26,25 @@ LISTED_SPLIT_ROUNDS = 10
 
 
 @with_facts
-def collect_look_back(window: Window, asking: Asking) -> Counts:
+def collect_look_back(window: Window, asking: Asking) -> CallCounts:
     """Fetch what a session's own responses leave open: counts beside splits, and earlier counts where one is missing.
 
     No response of another session is fetched twice, even when the session itself is collected again. A missing response
     is no reason to fail: the plan may not reach back so far.
     """
     if asking is Asking.NOTHING:
-        return NO_COUNTS
+        return NO_CALLS
     collector = Collector(read_settings(), Asking.MISSING)
-    counts: list[Counts] = []
+    counts: list[CallCounts] = []
     for sessions in group_months(list_window(window)):
         for session in sessions:
             counts += _look_back(collector, session)
         # Hold the responses of one month at a time: a window can span years.
         collector.book.clear()
-    return add_counts(counts)
+    return add_call_counts(counts)
 
 
-def _look_back(collector: Collector, session: date) -> Iterator[Counts]:
+def _look_back(collector: Collector, session: date) -> Iterator[CallCounts]:
     lines = list_session_lines(session)
     reader = collector.reader
     yield from _ask_listed_splits(collector, session, lines, previous_session(session))
@@ -86,7 +86,9 @@ def _list_unpriced(collector: Collector, session: date, lines: Iterable[Line]) -
     return [line for line in lines if isinstance(price_line(collector.reader.read_own(session, line)), FailedLine)]
 
 
-def _ask_listed_splits(collector: Collector, session: date, lines: Sequence[Line], earliest: date) -> Iterator[Counts]:
+def _ask_listed_splits(
+    collector: Collector, session: date, lines: Sequence[Line], earliest: date
+) -> Iterator[CallCounts]:
     """Fetch the closes and counts that show which entries of the provider's list of splits apply.
 
     What one response leaves open is fetched next; no entry needs more than LISTED_SPLIT_ROUNDS rounds.
@@ -102,7 +104,7 @@ def _ask_listed_splits(collector: Collector, session: date, lines: Sequence[Line
         yield collector.ask_optional(sorted(calls, key=lambda call: call.path))
 
 
-def _ask_about_jumps(collector: Collector, session: date, lines: Sequence[Line]) -> Iterator[Counts]:
+def _ask_about_jumps(collector: Collector, session: date, lines: Sequence[Line]) -> Iterator[CallCounts]:
     """Fetch the sessions around one for lines that fail because their close or count jumps."""
     reader, today = collector.reader, datetime.now(NEW_YORK).date()
     jumping = [
@@ -117,7 +119,7 @@ def _ask_about_jumps(collector: Collector, session: date, lines: Sequence[Line])
         yield collector.ask_optional(sorted(calls, key=lambda call: call.path))
 
 
-def _ask_probes(collector: Collector, session: date, lines: Sequence[Line], earliest: date) -> Iterator[Counts]:
+def _ask_probes(collector: Collector, session: date, lines: Sequence[Line], earliest: date) -> Iterator[CallCounts]:
     """Fetch companies' counts after their splits and, where there is no response, before them."""
     reader = collector.reader
     probes = reader.split_basis.list_probes(session, lines, earliest)
@@ -127,7 +129,7 @@ def _ask_probes(collector: Collector, session: date, lines: Sequence[Line], earl
     yield from _ask_unanswered(collector, [(line, day) for line, day in befores if day < today])
 
 
-def _ask_unanswered(collector: Collector, probes: Iterable[tuple[Line, date]]) -> Iterator[Counts]:
+def _ask_unanswered(collector: Collector, probes: Iterable[tuple[Line, date]]) -> Iterator[CallCounts]:
     """Fetch companies' counts of a day that are not stored yet; once, although many sessions want them."""
     answered = collector.reader.split_basis.probe_answered
     wanted = {_probe_call(line, day) for line, day in probes if not answered(line, day)}

@@ -28,7 +28,7 @@ from mag7.runs.progress import Progress, name_part
 from mag7.sessions import group_months, list_sessions, month_ends, previous_session
 from mag7.settings import Settings, read_settings
 from mag7.tasks.collect import list_session_lines
-from mag7.tasks.collector import AnswerBook, Collector, Counts, add_counts, count_calls
+from mag7.tasks.collector import AnswerBook, CallCounts, Collector, add_call_counts, count_calls
 from mag7.tasks.connections import open_store
 from mag7.tasks.facts import with_facts
 from mag7.tasks.request import Asking
@@ -99,7 +99,7 @@ def choose_parts(settings: Settings, calls: int) -> int:
 
 
 @with_facts
-def collect_counts(window: Window, batch: SearchBatch) -> Counts:
+def collect_counts(window: Window, batch: SearchBatch) -> CallCounts:
     """Fetch the share counts of one batch's lines on as few sessions as determine those of all.
 
     No stored response is fetched again. Raises SearchStalledError, and UnreachableError where the provider does not
@@ -114,14 +114,14 @@ def collect_counts(window: Window, batch: SearchBatch) -> Counts:
     progress = Progress(store, window["run"], len(window["sessions"]), name_part(part))
     priced = {day for day, found in closes.items() if found}
     months = group_months(list_window(window))
-    counts: list[Counts] = []
+    counts: list[CallCounts] = []
     for place, sessions in enumerate(months):
         search = MonthSearch(collector, claims, sessions, batch, priced)
         later = estimate_calls(len(search.needed), len(months) - place - 1)
         counts += search.run(_tell_month(progress, sum(count["requests"] for count in counts), later))
         # Hold the responses of one month at a time: a window can span years.
         collector.book.clear()
-    total = add_counts(counts)
+    total = add_call_counts(counts)
     progress.tell(calls=total["requests"], left=0)
     return total
 
@@ -188,9 +188,9 @@ class MonthSearch:
             line: collector.reader.observations.list_likely(sessions[0], line, self._days) for line in self.needed
         }
 
-    def run(self, tell: Tell) -> list[Counts]:
+    def run(self, tell: Tell) -> list[CallCounts]:
         """Make calls until every count is known; reports progress to ``tell``."""
-        counts: list[Counts] = []
+        counts: list[CallCounts] = []
         while questions := self.list_questions():
             tell(self._made, self.estimate_left())
             counts += self._ask(questions, tell)
@@ -211,7 +211,7 @@ class MonthSearch:
             count_steps(gap) for line, needed in self.needed.items() for gap in list_gaps(needed, self._observed[line])
         )
 
-    def _ask(self, questions: Sequence[Question], tell: Tell) -> list[Counts]:
+    def _ask(self, questions: Sequence[Question], tell: Tell) -> list[CallCounts]:
         """Make the calls; for sessions that the month shares with its neighbours, only while holding the lock."""
         ends = [question for question in questions if question[1] in self._ends]
         counts = self._ask_now([question for question in questions if question[1] not in self._ends], tell)
@@ -229,7 +229,7 @@ class MonthSearch:
             self._look(line, [day])
         return [(line, day) for line, day in questions if day not in self._observed[line]]
 
-    def _ask_now(self, questions: Sequence[Question], tell: Tell) -> list[Counts]:
+    def _ask_now(self, questions: Sequence[Question], tell: Tell) -> list[CallCounts]:
         if not questions:
             return []
         made, left = self._made, self.estimate_left()

@@ -16,7 +16,7 @@ from mag7.runs import record
 from mag7.runs.refusal import SessionRefusedError, refusal_sentence
 from mag7.runs.table import tabulate_run, tabulate_session
 from mag7.settings import read_settings
-from mag7.tasks.collector import Counts, add_counts
+from mag7.tasks.collector import CallCounts, add_call_counts
 from mag7.tasks.connections import open_store
 from mag7.tasks.facts import with_facts
 from mag7.tasks.window import Window, list_window
@@ -26,13 +26,13 @@ log = logging.getLogger(__name__)
 SESSIONS_TABULATED = 6
 """Most sessions that have a table each: as many as a scheduled run and its corrections."""
 
-Counted = Sequence[Counts | Sequence[Counts]]
+CollectedCounts = Sequence[CallCounts | Sequence[CallCounts]]
 """The call counts of each collecting task; those of a mapped task are a sequence."""
 
 
 @with_facts
 def summarise(
-    window: Window, counts: Counted, seconds: Mapping[str, float], explain: str | None = None
+    window: Window, counts: CollectedCounts, seconds: Mapping[str, float], explain: str | None = None
 ) -> dict[str, int]:
     """Log and record the run's outcome: figures of published sessions, refused sessions, and a line to explain.
 
@@ -47,7 +47,7 @@ def summarise(
         explained += [explain_line(document, explain)] if explain else []
         if len(window["sessions"]) <= SESSIONS_TABULATED:
             log.info("%s", tabulate_session(document))
-    counted, due = add_counts(counts), list_due(pinned_facts(), list_window(window)[-1])
+    counted, due = add_call_counts(counts), list_due(pinned_facts(), list_window(window)[-1])
     summary = record.Summary(
         sessions=sessions,
         calls=counted["requests"],

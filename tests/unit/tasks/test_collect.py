@@ -731,14 +731,14 @@ def test_each_step_of_the_look_back_matters_to_the_figures() -> None:
 
 
 def test_counts_of_plain_and_mapped_tasks_add_up() -> None:
-    one: collector.Counts = {"asked": 1, "kept": 2, "failed": 0, "requests": 4, "bytes": 100}
-    other: collector.Counts = {"asked": 10, "kept": 0, "failed": 3, "requests": 15, "bytes": 20}
+    one: collector.CallCounts = {"asked": 1, "kept": 2, "failed": 0, "requests": 4, "bytes": 100}
+    other: collector.CallCounts = {"asked": 10, "kept": 0, "failed": 3, "requests": 15, "bytes": 20}
 
-    assert collector.add_counts([one, [one, other], []]) == {
+    assert collector.add_call_counts([one, [one, other], []]) == {
         "asked": 12,
         "kept": 4,
         "failed": 3,
         "requests": 23,
         "bytes": 220,
     }
-    assert collector.add_counts([]) == collector.NO_COUNTS
+    assert collector.add_call_counts([]) == collector.NO_CALLS
