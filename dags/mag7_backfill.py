@@ -59,7 +59,7 @@ from airflow.sdk import dag, get_current_context, task, task_group
 from airflow.sdk.exceptions import AirflowSkipException
 
 from mag7.paths import SQL
-from mag7.tasks import backfill, collect, document, ending, look_back, search, summary
+from mag7.tasks import backfill, collect, document, look_back, run_reports, search, summary
 from mag7.tasks.assets import describe_events, list_warehouse_assets
 from mag7.tasks.groups import check_window, default_args, end_run, load_window, publish_window, transform_window
 from mag7.tasks.request import Asking, range_params, read_range
@@ -141,7 +141,7 @@ def summarise(window: Window, counts: Any) -> dict[str, int]:
     """Record what the run did: sessions, calls, bytes, and seconds by stage."""
     context = get_current_context()
     describe_events(context["outlet_events"], list_warehouse_assets(), {"sessions": window["sessions"]})
-    return summary.summarise(window, counts, ending.time_stages(context))
+    return summary.summarise(window, counts, run_reports.time_stages(context))
 
 
 @task_group(group_id="collect")

@@ -65,7 +65,7 @@ import pendulum
 from airflow.sdk import dag, get_current_context, task, task_group
 
 from mag7.paths import SQL
-from mag7.tasks import collect, corrections, document, ending, look_back, session, summary
+from mag7.tasks import collect, corrections, document, look_back, run_reports, session, summary
 from mag7.tasks.assets import describe_events, list_warehouse_assets
 from mag7.tasks.groups import check_window, default_args, end_run, load_window, publish_window, transform_window
 from mag7.tasks.request import Request, read_request, request_params
@@ -149,7 +149,7 @@ def add_corrected(window: Window) -> Window:
 def summarise(window: Window, counts: Any) -> dict[str, int]:
     """Log and record the published sessions, and explain the requested line."""
     describe_events(get_current_context()["outlet_events"], list_warehouse_assets(), {"sessions": window["sessions"]})
-    return summary.summarise(window, counts, ending.time_stages(get_current_context()), asked_for().explain)
+    return summary.summarise(window, counts, run_reports.time_stages(get_current_context()), asked_for().explain)
 
 
 @task_group(group_id="collect")

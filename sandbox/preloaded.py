@@ -20,7 +20,7 @@ MODULES = (
     "mag7.tasks.collect",
     "mag7.tasks.corrections",
     "mag7.tasks.document",
-    "mag7.tasks.ending",
+    "mag7.tasks.run_reports",
     "mag7.tasks.operators",
     "mag7.tasks.polygon_hook",
     "mag7.tasks.publish",

@@ -17,10 +17,10 @@ ALERT = "send_alert"
 
 DAGS = '''
 from airflow.sdk import DAG, task
-from mag7.tasks import ending
+from mag7.tasks import run_reports
 from mag7.tasks.groups import alert_at_end
 
-def wire(name, *, broken=None, alert=ending.send_alert):
+def wire(name, *, broken=None, alert=run_reports.send_alert):
     """One task before two branches that end in a last one, as a session's DAG is wired."""
     with DAG(name, schedule=None):
         @task
@@ -45,10 +45,10 @@ def wire(name, *, broken=None, alert=ending.send_alert):
 
         window = resolve_session()
         window >> [publish_sessions(window), collect.expand(number=[1, 2, 3])] >> report_refusals()
-        before = ending.send_alert
-        ending.send_alert = alert
+        before = run_reports.send_alert
+        run_reports.send_alert = alert
         alert_at_end(window, can_be_late=False)
-        ending.send_alert = before
+        run_reports.send_alert = before
 
 def send_alert(window, can_be_late):
     raise RuntimeError("nobody foresaw this")

@@ -10,8 +10,8 @@ from airflow.providers.standard.operators.hitl import HITLOperator
 from airflow.sdk import TriggerRule
 
 from mag7.tasks import questions
-from mag7.tasks.ending import report_failure
 from mag7.tasks.retries import PassingFaultsPolicy
+from mag7.tasks.run_reports import report_failure
 from mag7.timetables import SessionTimetable
 from sandbox.airflow_home import POOL
 from tests.dags.test_policy import covered, list_patterns, list_rows

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from airflow.sdk import TriggerRule
 
-from mag7.tasks.ending import report_failure
 from mag7.tasks.retries import PassingFaultsPolicy
+from mag7.tasks.run_reports import report_failure
 from tests.dags.conftest import ROOT, Parsing
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from airflow.providers.amazon.aws.operators.redshift_data import RedshiftDataOpe
 from airflow.sdk import TriggerRule
 from airflow.task.priority_strategy import validate_and_load_priority_weight_strategy
 
-from mag7.tasks.ending import report_failure
 from mag7.tasks.operators import GlueRunOperator
 from mag7.tasks.retries import PassingFaultsPolicy
+from mag7.tasks.run_reports import report_failure
 from mag7.timetables import MonthTimetable, SessionTimetable
 from sandbox.airflow_home import POOL
 from tests.dags.conftest import ROOT

@@ -40,7 +40,7 @@ def assert_refused(run: Run, day: str, reason: str, *, task_id: str, house: Hous
     assert [task for task, found in states.items() if "failed" in found] == [task_id]
     assert states["report_refusals"] == {"upstream_failed"}
     assert states["write_run_manifest"] == states["send_alert"] == {"success"}
-    assert run.last_word(task_id).split("[mag7.tasks.ending]")[0].rstrip().endswith(f"failed: {reason}")
+    assert run.last_word(task_id).split("[mag7.tasks.run_reports]")[0].rstrip().endswith(f"failed: {reason}")
     assert house.published() == before
 
 

@@ -9,7 +9,7 @@ from airflow.sdk import get_current_context, task, task_group
 
 from mag7.lake.checks import list_checks
 from mag7.lake.scripts import GLUE_JOBS
-from mag7.tasks import check, ending, publish, transform
+from mag7.tasks import check, publish, run_reports, transform
 from mag7.tasks.assets import describe_events, list_lake_assets, list_split_assets
 from mag7.tasks.operators import CheckOperator, GlueRunOperator, WarehouseOperator
 from mag7.tasks.retries import PassingFaultsPolicy
@@ -39,7 +39,7 @@ def default_args() -> dict[str, Any]:
         "retry_exponential_backoff": 2.0,
         "retry_policy": PassingFaultsPolicy(),
         "execution_timeout": timedelta(hours=2),
-        "on_failure_callback": ending.report_failure,
+        "on_failure_callback": run_reports.report_failure,
     }
 
 
@@ -127,14 +127,14 @@ def end_run(window: Handed, counts: Handed, *, can_be_late: bool) -> None:
 
     ``counts`` are those of the collecting tasks. A DAG that catches up with long ago cannot be late.
     """
-    manifest: Any = task(ending.write_run_manifest)(window, counts)
+    manifest: Any = task(run_reports.write_run_manifest)(window, counts)
     _end_with(manifest)
     alert_at_end(window, can_be_late=can_be_late)
 
 
 def alert_at_end(window: Handed, *, can_be_late: bool) -> None:
     """End the DAG that is being wired with the run's alert."""
-    alert: Any = task(ending.send_alert)(window, can_be_late=can_be_late)
+    alert: Any = task(run_reports.send_alert)(window, can_be_late=can_be_late)
     _end_with(alert)
 
 

@@ -12,7 +12,7 @@ from airflow.sdk.log import mask_secret
 
 from mag7.runs.alert import compose_alert, repeat_command, trigger_command
 from mag7.runs.record import Asked, Built, Checks, Failure, RunRecord, Summary
-from mag7.tasks.ending import hide_secrets
+from mag7.tasks.run_reports import hide_secrets
 from tests.unit.tasks.conftest import RUN
 
 RUN_ID = RUN.removeprefix("mag7_daily-")

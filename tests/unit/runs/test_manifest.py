@@ -18,7 +18,7 @@ from mag7.market.document import decode_document
 from mag7.paths import DATA
 from mag7.runs.record import Asked, Built, Check, Checks, Corrections, Failure, Loaded, write_section
 from mag7.sessions import previous_session
-from mag7.tasks.ending import write_run_manifest
+from mag7.tasks.run_reports import write_run_manifest
 from tests.fuzz.documents import STORED
 from tests.unit.tasks.conftest import DAY, RUN
 
@@ -331,7 +331,7 @@ class TestComparison:
     ) -> None:
         body = json.dumps(make_document(BEFORE.isoformat(), flags=["frozen_count"])).encode()
         before = decode_document(body, "published")
-        monkeypatch.setattr("mag7.tasks.ending.read_published", lambda _, day: {BEFORE: before}.get(day))
+        monkeypatch.setattr("mag7.tasks.run_reports.read_published", lambda _, day: {BEFORE: before}.get(day))
 
         session = self.compare(lake, window)
         assert (session["compared_with"], session["departures"]) == (
@@ -375,7 +375,7 @@ class TestComparison:
     ) -> None:
         body = json.dumps(make_document(BEFORE.isoformat(), flags=["frozen_count"])).encode()
         before = decode_document(body, "published")
-        monkeypatch.setattr("mag7.tasks.ending.read_published", lambda _, day: {BEFORE: before}.get(day))
+        monkeypatch.setattr("mag7.tasks.run_reports.read_published", lambda _, day: {BEFORE: before}.get(day))
         older = {"manifest": "s3://lake/manifests/runs/x.json", **OLDER, "session": {"state": "loaded", "source": "x"}}
         lake.put(session_manifest_key(BEFORE), json.dumps(older).encode())
         session = self.compare(lake, window)

@@ -20,8 +20,8 @@ from mag7.lake.objects import ObjectMissingError, ObjectStore
 from mag7.runs.record import Built, Failure, Summary, read_section, write_section
 from mag7.runs.refusal import SessionRefusedError
 from mag7.settings import SettingInvalidError, SettingMissingError, read_alert_topic, read_settings
-from mag7.tasks.ending import AlertNotSentError, measure_delay, report_failure, send_alert, time_stages
 from mag7.tasks.retries import PassingFaultsPolicy
+from mag7.tasks.run_reports import AlertNotSentError, measure_delay, report_failure, send_alert, time_stages
 from tests.unit.runs.test_alert import CLEAR, COMPLETE, DAY, GOOD, NO_NVDA
 from tests.unit.tasks.conftest import RUN
 
@@ -238,7 +238,7 @@ class TestSend:
         assert not any(line.startswith("Record: ") for line in lines)
 
     @pytest.mark.parametrize("fault", LAKE_FAULTS, ids=lambda error: type(error).__name__)
-    @pytest.mark.parametrize("place", ["mag7.tasks.ending.open_store", "mag7.lake.objects.ObjectStore.find"])
+    @pytest.mark.parametrize("place", ["mag7.tasks.run_reports.open_store", "mag7.lake.objects.ObjectStore.find"])
     def test_whatever_refuses_the_lake_is_told_with_the_states(
         self, inbox: Any, monkeypatch: pytest.MonkeyPatch, fault: Exception, place: str
     ) -> None:
