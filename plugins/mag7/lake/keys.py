@@ -38,7 +38,7 @@ def answers_date(key: str) -> date:
     return date.fromisoformat(key.partition("/trading_date=")[2].partition("/")[0])
 
 
-def claim_key(endpoint: str, trading_date: date, part: int, parts: int) -> str:
+def lock_key(endpoint: str, trading_date: date, part: int, parts: int) -> str:
     """Lock held while one part of an endpoint's responses for a date is fetched."""
     return f"claims/{endpoint}/trading_date={trading_date.isoformat()}/part-{part}-of-{parts}"
 

@@ -15,8 +15,8 @@ from zlib import crc32
 from mag7.errors import Mag7Error
 from mag7.index.constituents import Line
 from mag7.index.symbols import symbol_on
-from mag7.lake.claims import Claims
-from mag7.lake.keys import answers_prefix, claim_key, closes_key
+from mag7.lake.keys import answers_prefix, closes_key, lock_key
+from mag7.lake.locks import Locks
 from mag7.lake.objects import ObjectStore
 from mag7.market.input_reader import open_inputs
 from mag7.market.observation import Observation
@@ -110,13 +110,13 @@ def collect_counts(window: Window, batch: SearchBatch) -> CallCounts:
     store = open_store(settings)
     closes = read_closes(store, window["run"])
     collector = Collector(settings, Asking.MISSING, objects=store, part=f"{part}of{parts}", closes=closes)
-    claims = Claims(store, f"{window['run']} part {part} of {parts}")
+    locks = Locks(store, f"{window['run']} part {part} of {parts}")
     progress = Progress(store, window["run"], len(window["sessions"]), name_part(part))
     priced = {day for day, found in closes.items() if found}
     months = group_months(list_window(window))
     counts: list[CallCounts] = []
     for place, sessions in enumerate(months):
-        search = MonthSearch(collector, claims, sessions, batch, priced)
+        search = MonthSearch(collector, locks, sessions, batch, priced)
         later = estimate_calls(len(search.needed), len(months) - place - 1)
         counts += search.run(_tell_month(progress, sum(count["requests"] for count in counts), later))
         # Hold the responses of one month at a time: a window can span years.
@@ -169,14 +169,14 @@ class MonthSearch:
     def __init__(
         self,
         collector: Collector,
-        claims: Claims,
+        locks: Locks,
         sessions: Sequence[date],
         batch: SearchBatch,
         priced: Collection[date],
     ) -> None:
         self._made = 0
         self._collector = collector
-        self._claims = claims
+        self._locks = locks
         self._batch = batch
         self._ends = month_ends(sessions[0])
         self._days = list_sessions(*self._ends)
@@ -217,8 +217,8 @@ class MonthSearch:
         counts = self._ask_now([question for question in questions if question[1] not in self._ends], tell)
         # The later end first: the earlier one may be another run's later end, which that run is fetching now.
         for day, group in groupby(reversed(ends), key=lambda question: question[1]):
-            key = claim_key(TICKER_DETAILS, day, self._batch["part"], self._batch["parts"])
-            with self._claims.hold(key, lambda day=day: self._count_objects(day)):  # type: ignore[misc]
+            key = lock_key(TICKER_DETAILS, day, self._batch["part"], self._batch["parts"])
+            with self._locks.hold(key, lambda day=day: self._count_objects(day)):  # type: ignore[misc]
                 counts += self._ask_now(self._look_again(list(group)), tell)
         return counts
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mag7.index.seven import SEVEN
-from mag7.lake.keys import claim_key, closes_key
+from mag7.lake.keys import closes_key, lock_key
 from mag7.lake.objects import ObjectStore
 from mag7.market.caps import PricedLine
 from mag7.market.input_reader import InputReader, open_inputs
@@ -175,14 +175,14 @@ class TestOneMonth:
     ) -> None:
         """It had the claim to the end of November; when it let go, its answers were there."""
         say(provider, dict.fromkeys(MONTH, 100))
-        take = search.Claims._take
+        take = search.Locks._take
 
-        def wait_for_the_other(claims: search.Claims, key: str, watch: Callable[[], object]) -> None:
+        def wait_for_the_other(locks: search.Locks, key: str, watch: Callable[[], object]) -> None:
             if str(EVE) in key:
                 keep_details(answers, "AAA", EVE, weighted_shares_outstanding=100, market_cap=1000)
-            take(claims, key, watch)
+            take(locks, key, watch)
 
-        monkeypatch.setattr(search.Claims, "_take", wait_for_the_other)
+        monkeypatch.setattr(search.Locks, "_take", wait_for_the_other)
         search.collect_counts(december(), ALL)
 
         assert days_asked(provider) == [LAST]
@@ -194,7 +194,7 @@ class TestOneMonth:
         for day in january:
             keep_bars(answers, day, AAA=10)
         say(provider, dict.fromkeys((*MONTH, *january), 100))
-        monkeypatch.setattr("mag7.lake.claims.POLL_SECONDS", 0.01)
+        monkeypatch.setattr("mag7.lake.locks.POLL_SECONDS", 0.01)
         runs = [make_window(RUN, DECEMBER), make_window(f"{RUN}-january", january)]
         store.put(closes_key(runs[1]["run"]), store.get(closes_key(RUN)))
         threads = [threading.Thread(target=search.collect_counts, args=(window, ALL)) for window in runs]
@@ -382,7 +382,7 @@ class TestBatches:
 
     def test_the_months_ends_are_claimed_by_part(self) -> None:
         # pragma: allowlist nextline secret - a key of the lake
-        assert claim_key("ticker_details", LAST, 3, 12) == "claims/ticker_details/trading_date=2024-12-31/part-3-of-12"
+        assert lock_key("ticker_details", LAST, 3, 12) == "claims/ticker_details/trading_date=2024-12-31/part-3-of-12"
 
 
 MONTHS = list(by_month(SESSIONS))

@@ -1,4 +1,4 @@
-"""Claims: one of several runs works, the others wait, and nobody waits for one that was killed."""
+"""Locks: one of several runs works, the others wait, and nobody waits for one that was killed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import count
 
 import pytest
 
-from mag7.lake.claims import POLL_SECONDS, Claims
+from mag7.lake.locks import POLL_SECONDS, Locks
 from mag7.lake.objects import ObjectStore
 from tests.unit.polygon.local_provider import MemoryObjects
 
@@ -45,14 +45,14 @@ def never(seconds: float) -> None:
     raise AssertionError("there is nothing to wait for")
 
 
-def test_a_free_claim_is_taken_at_once_and_released(store: ObjectStore) -> None:
-    with Claims(store, "one", wait=never).hold(KEY, still):
+def test_a_free_lock_is_taken_at_once_and_released(store: ObjectStore) -> None:
+    with Locks(store, "one", wait=never).hold(KEY, still):
         assert owner_of(store) == "one"
     assert owner_of(store) is None
 
 
 def test_it_is_released_when_the_work_fails(store: ObjectStore) -> None:
-    with pytest.raises(ZeroDivisionError), Claims(store, "one", wait=never).hold(KEY, still):
+    with pytest.raises(ZeroDivisionError), Locks(store, "one", wait=never).hold(KEY, still):
         raise ZeroDivisionError
     assert owner_of(store) is None
 
@@ -67,7 +67,7 @@ def test_it_is_written_only_where_there_is_none(store: ObjectStore) -> None:
 def test_another_waits_until_it_is_released(store: ObjectStore) -> None:
     store.put(KEY, b"one")
     waits = Waits(7, lambda: store.delete([KEY]))
-    with Claims(store, "two", wait=waits).hold(KEY, still):
+    with Locks(store, "two", wait=waits).hold(KEY, still):
         assert owner_of(store) == "two"
     assert waits.count == 7
 
@@ -76,7 +76,7 @@ def test_an_owner_whose_work_moves_is_waited_for_however_long(store: ObjectStore
     store.put(KEY, b"one")
     moving = count()
     waits = Waits(60, lambda: store.delete([KEY]))
-    with Claims(store, "two", patience=5, wait=waits).hold(KEY, lambda: next(moving)):
+    with Locks(store, "two", patience=5, wait=waits).hold(KEY, lambda: next(moving)):
         assert owner_of(store) == "two"
     assert waits.count == 60
 
@@ -86,7 +86,7 @@ def test_an_owner_whose_work_stands_still_loses_it_after_the_patience(
 ) -> None:
     store.put(KEY, b"killed run")
     waits = Waits(most=6)
-    with Claims(store, "two", patience=5, wait=waits).hold(KEY, still):
+    with Locks(store, "two", patience=5, wait=waits).hold(KEY, still):
         assert owner_of(store) == "two"
     assert waits.count == 5
     assert caplog.messages == [f"lock s3://{store.bucket}/{KEY} of killed run makes no progress: taken over"]
@@ -96,7 +96,7 @@ def test_patience_begins_again_with_each_move(store: ObjectStore) -> None:
     store.put(KEY, b"one")
     moves = ["a"] * 5 + ["b"] * 100
     waits = Waits(most=20)
-    with Claims(store, "two", patience=5, wait=waits).hold(KEY, lambda: moves[waits.count]):
+    with Locks(store, "two", patience=5, wait=waits).hold(KEY, lambda: moves[waits.count]):
         pass
     assert waits.count == 5 + 5
 
@@ -105,7 +105,7 @@ def test_patience_begins_anew_with_another_owner(store: ObjectStore) -> None:
     """Somebody else took it over first: that one is waited for."""
     store.put(KEY, b"killed run")
     waits = Waits(4, lambda: store.put(KEY, b"three"), most=20)
-    with Claims(store, "two", patience=5, wait=waits).hold(KEY, still):
+    with Locks(store, "two", patience=5, wait=waits).hold(KEY, still):
         pass
     assert waits.count == 4 + 5
 
@@ -123,27 +123,27 @@ def test_whoever_is_slower_to_take_it_over_goes_on_waiting(store: ObjectStore, m
 
     monkeypatch.setattr(ObjectStore, "replace", be_slower)
     waits = Waits(8, lambda: store.delete([KEY]), most=20)
-    with Claims(store, "two", patience=5, wait=waits).hold(KEY, still):
+    with Locks(store, "two", patience=5, wait=waits).hold(KEY, still):
         assert owner_of(store) == "two"
     assert waits.count == 8
 
 
-def test_a_task_that_is_tried_again_takes_its_own_claim_up(store: ObjectStore) -> None:
+def test_a_task_that_is_tried_again_takes_its_own_lock_up(store: ObjectStore) -> None:
     """Its first attempt was killed, and could release nothing."""
     store.put(KEY, b"one")
-    with Claims(store, "one", wait=never).hold(KEY, still):
+    with Locks(store, "one", wait=never).hold(KEY, still):
         assert owner_of(store) == "one"
     assert owner_of(store) is None
 
 
-def test_a_claim_that_was_taken_over_is_not_released_by_its_former_owner(store: ObjectStore) -> None:
-    with Claims(store, "one", wait=never).hold(KEY, still):
+def test_a_lock_that_was_taken_over_is_not_released_by_its_former_owner(store: ObjectStore) -> None:
+    with Locks(store, "one", wait=never).hold(KEY, still):
         store.put(KEY, b"two")
     assert owner_of(store) == "two"
 
 
-def test_a_claim_that_is_gone_is_no_trouble(store: ObjectStore) -> None:
-    with Claims(store, "one", wait=never).hold(KEY, still):
+def test_a_lock_that_is_gone_is_no_trouble(store: ObjectStore) -> None:
+    with Locks(store, "one", wait=never).hold(KEY, still):
         store.delete([KEY])
     assert owner_of(store) is None
 
@@ -157,9 +157,9 @@ def test_two_are_never_inside_while_one_moves() -> None:
     entered: list[str] = []
 
     def work(owner: str) -> None:
-        claims = Claims(objects, owner, wait=lambda seconds: time.sleep(0.0005))  # type: ignore[arg-type]
+        locks = Locks(objects, owner, wait=lambda seconds: time.sleep(0.0005))  # type: ignore[arg-type]
         for _ in range(15):
-            with claims.hold(KEY, lambda: next(moves)):
+            with locks.hold(KEY, lambda: next(moves)):
                 inside.append(owner)
                 met.append(tuple(inside))
                 time.sleep(0.001)

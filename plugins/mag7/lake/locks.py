@@ -22,7 +22,7 @@ once a minute."""
 POLL_SECONDS = 1.0
 
 
-class Claims:
+class Locks:
     """The locks of one owner: objects of the lake's bucket that are written only where there is none."""
 
     def __init__(
