@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mag7.errors import Mag7Error
 from mag7.lake.keys import record_prefix, run_segment, staged_document_key, staging_prefix
-from mag7.polygon.refusals import LONGEST_RETRY_AFTER_SECONDS, describe_refusal
+from mag7.polygon.error_statuses import LONGEST_RETRY_AFTER_SECONDS, describe_error
 from mag7.polygon.transport import Reply
 from mag7.sessions import sessions_asked_for
 from mag7.settings import Settings, read_settings
@@ -131,7 +131,7 @@ def check_settings(environ: dict[str, str]) -> None:
 
 def check_refusal(case: tuple[int, dict[str, str], str]) -> None:
     status, headers, body = case
-    error = describe_refusal("/v3/x", Reply(status, headers, body), datetime(2024, 12, 14, tzinfo=UTC))
+    error = describe_error("/v3/x", Reply(status, headers, body), datetime(2024, 12, 14, tzinfo=UTC))
     note_taken()
     assert isinstance(error, Mag7Error)
     check_line(str(error), "/v3/x")

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mag7.polygon import transport
+from mag7.polygon.error_statuses import read_retry_after
 from mag7.polygon.errors import (
     AddressInvalidError,
     BodyInvalidError,
@@ -33,7 +34,6 @@ from mag7.polygon.errors import (
     UnreachableError,
 )
 from mag7.polygon.rate import SYSTEM_CLOCK, RateLimiter
-from mag7.polygon.refusals import read_retry_after
 from tests.unit.polygon.local_provider import KEY, Canned, FakeClock, LocalProvider, details_body, open_client
 
 PATH = "/v3/reference/tickers/AAPL?date=2024-12-13"

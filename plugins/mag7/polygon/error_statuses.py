@@ -26,7 +26,7 @@ LONGEST_RETRY_AFTER_SECONDS = 120.0
 _TRANSIENT_STATUSES = frozenset({408, 425, 499})
 
 
-def describe_refusal(path: str, reply: Reply, now: datetime) -> PolygonError:
+def describe_error(path: str, reply: Reply, now: datetime) -> PolygonError:
     """Return the error of a response that refuses a call."""
     message = _read_message(reply.text)
     said = f' "{message}"' if message else ""
