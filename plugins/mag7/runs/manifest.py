@@ -85,7 +85,7 @@ M = TypeVar("M", Manifest, SessionManifest)
 
 
 @dataclass(frozen=True)
-class Maker:
+class ManifestWriter:
     """Writes the manifest of a run that has ended, whatever its outcome.
 
     ``list_split_keys`` returns the keys of the splits by which a session is judged, ``read_published`` its published

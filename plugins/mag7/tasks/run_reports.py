@@ -27,7 +27,7 @@ from mag7.lake.scripts import digest_scripts
 from mag7.paths import PACKAGE, SQL
 from mag7.polygon.answers import AnswerStore
 from mag7.runs.alert import Alert, compose_alert
-from mag7.runs.manifest import Maker, World
+from mag7.runs.manifest import ManifestWriter, World
 from mag7.runs.record import Failure, RunRecord, read_record, write_section
 from mag7.settings import SettingInvalidError, SettingMissingError, Settings, read_alert_topic, read_settings
 from mag7.tasks.collector import AnswerBook, CallCounts, add_call_counts
@@ -97,8 +97,8 @@ def write_run_manifest(window: Window | None, counts: Sequence[CallCounts | Sequ
     def list_split_keys(session: date) -> list[str]:
         return [page.key for page in book.splits(session) or () if page.key]
 
-    maker = Maker(store, record, list_split_keys, partial(read_published, store), hide_secrets)
-    return maker.write(_describe_run(context, record, counts), partial(_describe_world, settings))
+    writer = ManifestWriter(store, record, list_split_keys, partial(read_published, store), hide_secrets)
+    return writer.write(_describe_run(context, record, counts), partial(_describe_world, settings))
 
 
 def _read_run(
