@@ -35,7 +35,8 @@ from mag7.market.caps import PricedLine
 from mag7.market.figures import SessionFigures
 from mag7.market.input_reader import open_inputs
 from mag7.polygon.answers import AnswerStore
-from mag7.sessions import group_months, list_sessions, load_calendar
+from mag7.session_calendar import load_calendar
+from mag7.sessions import group_months, list_sessions
 from mag7.settings import read_settings
 from mag7.tasks import collect, look_back, search
 from mag7.tasks.collector import AnswerBook

@@ -15,7 +15,8 @@ from typing import Any
 from mag7.lake.keys import run_segment
 from mag7.runs.record import read_record
 from mag7.runs.table import tabulate_run
-from mag7.sessions import NotASessionError, SessionNotClosedError, SessionTooEarlyError, sessions_asked_for
+from mag7.session_calendar import NotASessionError
+from mag7.sessions import SessionNotClosedError, SessionTooEarlyError, sessions_asked_for
 from sandbox.airflow_home import find_run, list_task_runs, prepare_airflow, run_dag
 from sandbox.command import CANNOT_START, DateInvalidError, fail, read_day, run_as_command
 from sandbox.cost import foretell_range

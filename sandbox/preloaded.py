@@ -35,7 +35,7 @@ def load_modules() -> None:
     """Import what takes a task most of its time, the NYSE's calendar with its pandas foremost."""
     for name in MODULES:
         import_module(name)
-    from mag7.sessions import load_calendar
+    from mag7.session_calendar import load_calendar
 
     load_calendar()
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from airflow.timetables.base import DagRunInfo, DataInterval, TimeRestriction, Timetable
 from pendulum import UTC, DateTime, instance
 
-from mag7.sessions import FIRST_DAY, NYSE, Session, SessionCalendar, load_schedule
+from mag7.session_calendar import FIRST_DAY, NYSE, Session, SessionCalendar, load_schedule
 
 # Cheaper plans refuse a day's bars "before end of day": a refusal at 19:00 New York time was seen, and a day ends at
 # midnight. 8 h 30 min after a close at 16:00 is half past midnight. The run of an early close comes at 21:30, perhaps

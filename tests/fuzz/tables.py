@@ -28,7 +28,7 @@ from mag7.index.share_counts import REFERENCE_COLUMNS, read_references
 from mag7.index.splits import SPLIT_COLUMNS, SplitTable, read_splits
 from mag7.index.symbols import SYMBOL_COLUMNS, read_symbols
 from mag7.index.tables import FactTable
-from mag7.sessions import OVERRIDE_COLUMNS, Override, apply_overrides, load_calendar, read_overrides
+from mag7.session_calendar import OVERRIDE_COLUMNS, Override, apply_overrides, load_calendar, read_overrides
 from tests.fuzz.hostile import TEXTS, broken, byte_bodies, to_bytes
 from tests.fuzz.tiers import Fuzzed, ours_or_value
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mag7.errors import LONGEST_MESSAGE
-from mag7.sessions import NotASessionError
+from mag7.session_calendar import NotASessionError
 
 LIBRARY = Path(__file__).parents[2] / "plugins" / "mag7"
 BUILT_IN = {

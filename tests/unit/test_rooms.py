@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "plugins" / "mag7"
 
-PURE = ("sessions", "index", "constituents", "market")
+PURE = ("sessions", "session_calendar", "index", "constituents", "market")
 
 
 def list_imports(source: str) -> set[str]:

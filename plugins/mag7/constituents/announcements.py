@@ -23,7 +23,7 @@ from typing import Final
 from mag7.constituents.readings import LARGEST_FILE, SYMBOL, ReadingError, digest
 from mag7.index.holdings import SIMULATED_FOOTER
 from mag7.index.symbols import normalize_symbol
-from mag7.sessions import load_calendar
+from mag7.session_calendar import load_calendar
 
 NEXT_STEP: Final = "nothing was read from it: correct the row, or take the file out of the inbox"
 DATE_FORMS: Final = ("%Y-%m-%d", "%B %d, %Y", "%b %d, %Y", "%d-%b-%Y")

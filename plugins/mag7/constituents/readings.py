@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from mag7.errors import Mag7Error, one_line
-from mag7.sessions import load_calendar
+from mag7.session_calendar import load_calendar
 
 IVV: Final = "IVV"
 SPY: Final = "SPY"

@@ -24,7 +24,7 @@ from mag7.index.splits import SPLITS, SplitTable, read_splits
 from mag7.index.symbols import SYMBOL_HISTORY, SymbolPeriod, read_symbols
 from mag7.index.tables import FactTable
 from mag7.paths import DATA
-from mag7.sessions import OVERRIDES, Override, read_overrides, use_overrides
+from mag7.session_calendar import OVERRIDES, Override, read_overrides, use_overrides
 
 KINDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {

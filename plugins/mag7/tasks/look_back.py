@@ -11,7 +11,8 @@ from mag7.index.symbols import symbol_on
 from mag7.market.caps import FailedLine, price_line
 from mag7.market.response_reader import LOOK_BACK_SESSIONS
 from mag7.polygon.calls import Call, grouped_daily, ticker_details
-from mag7.sessions import NEW_YORK, group_months, previous_session
+from mag7.session_calendar import NEW_YORK
+from mag7.sessions import group_months, previous_session
 from mag7.settings import read_settings
 from mag7.tasks.collect import list_session_lines
 from mag7.tasks.collector import NO_CALLS, CallCounts, Collector, add_call_counts

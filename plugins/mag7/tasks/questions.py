@@ -17,7 +17,8 @@ from mag7.errors import Mag7Error, one_line
 from mag7.lake.fact_log import FactLog
 from mag7.lake.keys import answer_key, answers_to_questions_prefix, question_key
 from mag7.lake.objects import ObjectStore
-from mag7.sessions import load_calendar, next_session, previous_session
+from mag7.session_calendar import load_calendar
+from mag7.sessions import next_session, previous_session
 from mag7.settings import read_settings
 from mag7.tasks.connections import open_store
 

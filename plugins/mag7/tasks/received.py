@@ -26,7 +26,8 @@ from mag7.lake.fact_log import FactLog
 from mag7.lake.keys import constituent_files_prefix, refused_file_key, used_rows_key, used_rows_prefix
 from mag7.lake.objects import ObjectStore
 from mag7.polygon.source import SIMULATED, name_declared_source
-from mag7.sessions import OverrideInvalidError, previous_session
+from mag7.session_calendar import OverrideInvalidError
+from mag7.sessions import previous_session
 from mag7.settings import read_settings
 from mag7.tasks.connections import open_store
 from mag7.tasks.facts import with_facts

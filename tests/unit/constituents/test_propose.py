@@ -21,7 +21,7 @@ from mag7.constituents.propose import propose
 from mag7.constituents.questions import Answer, Kind, Question, QuestionInvalidError, Verdict
 from mag7.constituents.readings import IVV, SPY, Reading
 from mag7.index.membership import ShareClasses
-from mag7.sessions import NotASessionError
+from mag7.session_calendar import NotASessionError
 from tests.unit.constituents.replay import END, decide, make_reading, members, symbols, tell, truth
 
 DAYS = [date(2026, 10, day) for day in (6, 7, 8, 9, 12, 13, 14, 15, 16)]

@@ -17,7 +17,8 @@ from mag7.lake.tables import list_tables
 from mag7.runs.progress import Progress, read_steps
 from mag7.runs.record import Asked, Failure, read_section, write_section
 from mag7.runs.refusal import SessionRefusedError
-from mag7.sessions import NotASessionError, SessionNotClosedError, SessionTooEarlyError, list_sessions
+from mag7.session_calendar import NotASessionError
+from mag7.sessions import SessionNotClosedError, SessionTooEarlyError, list_sessions
 from mag7.settings import SettingMissingError
 from mag7.tasks.backfill import PART_SESSIONS, divide_window, resolve_window
 from mag7.tasks.polygon_hook import KeyNotFoundError

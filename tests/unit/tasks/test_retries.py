@@ -18,7 +18,7 @@ from mag7.polygon.errors import (
     UnreachableError,
 )
 from mag7.runs.refusal import SessionRefusedError
-from mag7.sessions import NotASessionError
+from mag7.session_calendar import NotASessionError
 from mag7.settings import SettingMissingError
 from mag7.tasks.operators import GlueRunFailedError
 from mag7.tasks.polygon_hook import KeyNotFoundError

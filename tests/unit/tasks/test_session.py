@@ -16,7 +16,8 @@ from mag7.lake.keys import document_key
 from mag7.lake.objects import ObjectStore
 from mag7.market.explain import LineUnknownError
 from mag7.runs.record import Failure, write_section
-from mag7.sessions import OVERRIDES, NotASessionError, SessionNotClosedError, SessionTooEarlyError
+from mag7.session_calendar import OVERRIDES, NotASessionError
+from mag7.sessions import SessionNotClosedError, SessionTooEarlyError
 from mag7.settings import SettingMissingError
 from mag7.tasks.polygon_hook import KeyNotFoundError
 from mag7.tasks.request import Request, read_request, request_params
