@@ -9,8 +9,14 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from mag7.polygon.answers import Answer
-from mag7.polygon.bodies import GroupedDaily, TickerDetails, parse_grouped_daily, parse_splits, parse_ticker_details
 from mag7.polygon.client import next_page_path
+from mag7.polygon.response_bodies import (
+    GroupedDaily,
+    TickerDetails,
+    parse_grouped_daily,
+    parse_splits,
+    parse_ticker_details,
+)
 from tests.fuzz.hostile import Raw, json_bodies
 from tests.fuzz.tiers import Fuzzed, ours_or_value
 

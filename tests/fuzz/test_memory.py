@@ -17,7 +17,7 @@ from mag7.index.splits import read_splits
 from mag7.index.tables import FactTable
 from mag7.polygon import answers
 from mag7.polygon.answers import AnswersCorruptError, AnswerStore
-from mag7.polygon.bodies import parse_grouped_daily, parse_splits, parse_ticker_details
+from mag7.polygon.response_bodies import parse_grouped_daily, parse_splits, parse_ticker_details
 from tests.fuzz.answers import DAY, RECORD, OneObject
 from tests.fuzz.bodies import DETAILS, GROUPED, SPLITS, bar
 from tests.fuzz.hostile import Raw, encode, nest

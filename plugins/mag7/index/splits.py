@@ -21,7 +21,7 @@ from mag7.index.membership import Membership, MembershipTable, load_membership
 from mag7.index.pinned import cached_by_facts, pinned_facts
 from mag7.index.symbols import load_symbols, symbol_on
 from mag7.index.tables import FactTable, Row, read_rows
-from mag7.polygon.bodies import ListedSplit
+from mag7.polygon.response_bodies import ListedSplit
 
 SPLITS: Final = "splits.csv"
 SPLIT_COLUMNS: Final = ("ticker", "execution_date", "split_from", "split_to", "source")

@@ -25,7 +25,7 @@ from mag7.market.jumps import (
 )
 from mag7.market.shares import AcceptedCount, CountUnavailableError, CountWrongError, Origin, accept_count
 from mag7.market.split_basis import settle_split_basis
-from mag7.polygon.bodies import DailyBar
+from mag7.polygon.bars import DailyBar
 from mag7.sessions import next_session
 
 FROZEN = "frozen_count"

@@ -16,7 +16,7 @@ from typing import Final
 from mag7.index.constituents import Line
 from mag7.index.identifiers import load_ciks, load_figis
 from mag7.index.names import normalize_name
-from mag7.polygon.bodies import TickerDetails
+from mag7.polygon.response_bodies import TickerDetails
 
 ISSUER_UNCONFIRMED: Final = "issuer_unconfirmed"
 """The flag of a line whose details have a CIK that is in none of its company's periods."""

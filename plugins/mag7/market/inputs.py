@@ -13,7 +13,8 @@ from mag7.market.jumps import NOT_YET, Later, is_continuous
 from mag7.market.shares import AcceptedCount
 from mag7.market.split_basis import SplitBasisInputs
 from mag7.polygon.answers import Answer
-from mag7.polygon.bodies import DailyBar, TickerDetails
+from mag7.polygon.bars import DailyBar
+from mag7.polygon.response_bodies import TickerDetails
 
 
 @dataclass(frozen=True)

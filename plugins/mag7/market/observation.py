@@ -15,7 +15,7 @@ from mag7.market.listed_split_reader import ListedSplitReader
 from mag7.market.response_reader import ResponseReader, join_answers, list_sources
 from mag7.market.shares import AcceptedCount, CountUnavailableError, accept_count, needs_previous_close
 from mag7.polygon.answers import Answer
-from mag7.polygon.bodies import TickerDetails
+from mag7.polygon.response_bodies import TickerDetails
 from mag7.sessions import list_sessions, month_ends, previous_session
 
 MONTHS_CACHED: Final = 2048

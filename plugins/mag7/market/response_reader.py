@@ -14,8 +14,14 @@ from mag7.index.symbols import symbol_on
 from mag7.market.identity import KnownDetails, find_doubt, find_other_company, has_own_identifier
 from mag7.market.shares import rough_count
 from mag7.polygon.answers import Answer
-from mag7.polygon.bodies import GroupedDaily, TickerDetails, parse_grouped_daily, parse_splits, parse_ticker_details
 from mag7.polygon.errors import BodyInvalidError
+from mag7.polygon.response_bodies import (
+    GroupedDaily,
+    TickerDetails,
+    parse_grouped_daily,
+    parse_splits,
+    parse_ticker_details,
+)
 from mag7.sessions import previous_session
 
 LOOK_BACK_SESSIONS: Final = (1, 5, 21, 63)

@@ -16,7 +16,7 @@ from mag7.errors import Mag7Error
 from mag7.index.constituents import Line
 from mag7.index.membership import ShareClasses
 from mag7.index.splits import Split
-from mag7.polygon.bodies import TickerDetails
+from mag7.polygon.response_bodies import TickerDetails
 
 AGREEMENT = Decimal("0.0001")
 """Largest relative gap, 0.01 %, at which count x close still agrees with the provider's market_cap."""

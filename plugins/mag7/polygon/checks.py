@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from mag7.polygon.bodies import (
+from mag7.polygon.calls import GROUPED_DAILY, SPLITS, TICKER_DETAILS, Call, symbol_of
+from mag7.polygon.errors import BodyInvalidError
+from mag7.polygon.response_bodies import (
     GroupedDaily,
     SplitPage,
     TickerDetails,
     parse_grouped_daily,
-    parse_object,
     parse_splits,
     parse_ticker_details,
 )
-from mag7.polygon.calls import GROUPED_DAILY, SPLITS, TICKER_DETAILS, Call, symbol_of
-from mag7.polygon.errors import BodyInvalidError
+from mag7.polygon.response_fields import parse_object
 
 FIGURES = ("market_cap", "weighted_shares_outstanding", "share_class_shares_outstanding")
 PATIENCE = 2

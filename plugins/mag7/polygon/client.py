@@ -9,10 +9,10 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from mag7.errors import one_line
 from mag7.polygon.answers import Answer
-from mag7.polygon.bodies import parse_object
 from mag7.polygon.error_statuses import LONGEST_KEPT_BODY, describe_error
 from mag7.polygon.errors import BodyInvalidError, CollectionStoppedError, PolygonError, RateLimitedError
 from mag7.polygon.rate import RateLimiter
+from mag7.polygon.response_fields import parse_object
 from mag7.polygon.source import SIMULATED, name_declared_source
 from mag7.polygon.transport import SOURCE_HEADER, Reply, Transport
 

@@ -19,9 +19,9 @@ from mag7.lake.fact_log import FactEntry, FactLog, FactsMissingError, FactSource
 from mag7.lake.keys import document_key, used_rows_key
 from mag7.lake.objects import ObjectStore
 from mag7.market.identity import ISSUER_UNCONFIRMED
-from mag7.polygon.bodies import parse_ticker_details
 from mag7.polygon.calls import ticker_details
 from mag7.polygon.errors import BodyInvalidError, UnreachableError
+from mag7.polygon.response_bodies import parse_ticker_details
 from mag7.polygon.source import SIMULATED, name_declared_source
 from mag7.runs.record import Section, write_section
 from mag7.sessions import last_closed_session, list_sessions, next_session, previous_session

@@ -11,9 +11,10 @@ from mag7.lake.keys import pending_key
 from mag7.lake.objects import ObjectStore
 from mag7.market.document import Bar, Document, DocumentLine
 from mag7.polygon.answers import Answer
-from mag7.polygon.bodies import DailyBar, GroupedDaily, parse_grouped_daily
+from mag7.polygon.bars import DailyBar
 from mag7.polygon.calls import Call, grouped_daily, ticker_details
 from mag7.polygon.errors import BodyInvalidError
+from mag7.polygon.response_bodies import GroupedDaily, parse_grouped_daily
 from mag7.runs.record import Corrections, read_section, write_section
 from mag7.sessions import previous_session
 from mag7.settings import Settings, read_settings

@@ -18,7 +18,7 @@ from mag7.index.membership import load_membership
 from mag7.index.seven import SEVEN
 from mag7.index.splits import LISTED, SAME_SPLIT_DAYS, SPLITS, SplitTable, load_splits, merge_splits, read_splits
 from mag7.index.tables import FactTable, FactTableInvalidError
-from mag7.polygon.bodies import ListedSplit, parse_splits
+from mag7.polygon.response_bodies import ListedSplit, parse_splits
 from mag7.sessions import is_session
 
 REFERENCE = Path(os.environ.get("REFERENCE_DATA") or Path(__file__).parents[4] / "shared/data")

@@ -11,7 +11,8 @@ import pytest
 from mag7.index.constituents import Line
 from mag7.index.membership import ShareClasses
 from mag7.market.inputs import LineInputs, LookBack
-from mag7.polygon.bodies import DailyBar, TickerDetails
+from mag7.polygon.bars import DailyBar
+from mag7.polygon.response_bodies import TickerDetails
 from tests.unit.market.book import Book
 
 

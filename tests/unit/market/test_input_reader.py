@@ -14,7 +14,7 @@ from mag7.index.constituents import Line
 from mag7.market.caps import FailedLine, PricedLine, price_line
 from mag7.market.input_reader import open_inputs
 from mag7.market.jump_reader import LASTING_SESSIONS
-from mag7.polygon.bodies import GroupedDaily, parse_grouped_daily
+from mag7.polygon.response_bodies import GroupedDaily, parse_grouped_daily
 from mag7.sessions import previous_session
 from tests.unit.market.book import (
     AFTER,

@@ -13,7 +13,7 @@ from mag7.index.splits import load_splits
 from mag7.market.caps import FailedLine, PricedLine, price_line
 from mag7.market.input_reader import open_inputs
 from mag7.market.split_basis import SplitBasisInputs
-from mag7.polygon.bodies import SplitPage, parse_splits
+from mag7.polygon.response_bodies import SplitPage, parse_splits
 from tests.unit.market.book import (
     CINTAS_SPLIT,
     DAY,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mag7.index.constituents import Line, list_lines
 from mag7.index.membership import ShareClasses
 from mag7.market.shares import CountUnavailableError, Origin, accept_count, needs_previous_close
-from mag7.polygon.bodies import TickerDetails
+from mag7.polygon.response_bodies import TickerDetails
 
 LINE = Line("AAPL", "AAPL", "Apple Inc.", "0000320193", "0000320193", "Information Technology", True, ShareClasses.ONE)
 

@@ -19,9 +19,9 @@ from mag7.market.input_reader import open_inputs
 from mag7.market.shares import Origin
 from mag7.polygon import checks
 from mag7.polygon.answers import AnswerStore
-from mag7.polygon.bodies import GroupedDaily, parse_grouped_daily
 from mag7.polygon.calls import grouped_daily, ticker_details
 from mag7.polygon.errors import ServerFailedError
+from mag7.polygon.response_bodies import GroupedDaily, parse_grouped_daily
 from mag7.runs.record import Corrections, read_section
 from mag7.tasks import corrections
 from mag7.tasks.collector import AnswerBook

@@ -11,15 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mag7.polygon.bars import DailyBar
-from mag7.polygon.bodies import (
-    ListedSplit,
-    SplitPage,
-    parse_grouped_daily,
-    parse_object,
-    parse_splits,
-    parse_ticker_details,
-)
 from mag7.polygon.errors import BodyInvalidError
+from mag7.polygon.response_bodies import ListedSplit, SplitPage, parse_grouped_daily, parse_splits, parse_ticker_details
+from mag7.polygon.response_fields import parse_object
 from tests.unit.polygon.local_provider import CLOSE_MS, DAY, bar, details_body, grouped_body
 
 YESTERDAY_MS = CLOSE_MS - 86_400_000

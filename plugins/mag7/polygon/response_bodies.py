@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any, NoReturn, TypeVar
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from mag7.errors import one_line
-from mag7.polygon.bars import DailyBar as DailyBar  # noqa: PLC0414  the market room reads bars through this module
-from mag7.polygon.bars import leave_out_impossible
+from mag7.polygon.bars import DailyBar, leave_out_impossible
 from mag7.polygon.errors import BodyInvalidError
-
-_Value = TypeVar("_Value")
+from mag7.polygon.response_fields import Fields, check_status, name_json_type, parse_object, show_value
 
 NEW_YORK = ZoneInfo("America/New_York")
-GOOD_STATUSES = frozenset({"OK", "DELAYED"})
-"""DELAYED is the status of cheaper plans: the data is good."""
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 LEAST_OF_SESSION = 100
 """A response in which fewer than one in this many tickers is of the session is another day's as a whole. Otherwise
 bars of another day are left out by ticker, however many they are: this module does not know which tickers are needed,
 the index is a twentieth of the market, and a session that lacks bars of its lines is refused for its coverage."""
 
+
 LARGEST_VOLUME = 10**15
 """A volume of this many shares or more is not believed; what is less fits into 64 bits."""
-
-LARGEST_EXPONENT = 24
-"""Numbers from 10^24 up or 10^-24 down are refused: no price, volume or market value comes near them."""
 
 
 @dataclass(frozen=True)
@@ -59,21 +49,6 @@ class TickerDetails:
     unusable: Mapping[str, str] = field(default_factory=dict)
 
 
-def parse_object(body: str, subject: str) -> dict[str, Any]:
-    """Parse a body that must be a JSON object, decimals exact; raises BodyInvalidError."""
-    if not body.strip():
-        raise BodyInvalidError(subject, "the body is empty")
-    try:
-        content = json.loads(
-            body, parse_float=_parse_decimal, parse_constant=_refuse_constant, object_pairs_hook=_refuse_repeats
-        )
-    except (ValueError, ArithmeticError, RecursionError) as error:
-        raise BodyInvalidError(subject, f"the body is not JSON that can be used ({_describe(error)})") from None
-    if not isinstance(content, dict):
-        raise BodyInvalidError(subject, f"the body is {_kind(content)}, not an object")
-    return content
-
-
 def parse_ticker_details(body: str, symbol: str) -> TickerDetails:
     """Parse ticker details; a malformed field that does not identify the company counts as missing.
 
@@ -81,11 +56,11 @@ def parse_ticker_details(body: str, symbol: str) -> TickerDetails:
     """
     subject = f"ticker details of {symbol}"
     content = parse_object(body, subject)
-    _check_status(content, subject)
-    fields = _Fields(content.get("results"), subject, "results")
+    check_status(content, subject)
+    fields = Fields(content.get("results"), subject, "results")
     ticker = fields.text("ticker")
     if ticker != symbol:
-        fields.refuse("ticker", f"is {_show(ticker)}, not {symbol}: a response for another ticker")
+        fields.refuse("ticker", f"is {show_value(ticker)}, not {symbol}: a response for another ticker")
     unusable: dict[str, str] = {}
     return TickerDetails(
         ticker=symbol,
@@ -127,16 +102,16 @@ def parse_splits(body: str) -> SplitPage:
     """
     subject = "list of splits"
     content = parse_object(body, subject)
-    _check_status(content, subject)
+    check_status(content, subject)
     results = content.get("results")
     if not isinstance(results, list):
-        raise BodyInvalidError(subject, f"results is {_kind(results)}, not an array")
+        raise BodyInvalidError(subject, f"results is {name_json_type(results)}, not an array")
     splits: list[ListedSplit] = []
     unusable: dict[str, str] = {}
     for position, result in enumerate(results):
-        fields = _Fields(result, subject, f"results[{position}]")
+        fields = Fields(result, subject, f"results[{position}]")
         ticker = fields.required("ticker", fields.text)
-        fields.place = f"{fields.place} ({_show(ticker)})"
+        fields.place = f"{fields.place} ({show_value(ticker)})"
         try:
             day = fields.required("execution_date", fields.day)
             split_from, split_to = fields.price("split_from"), fields.price("split_to")
@@ -167,13 +142,13 @@ def parse_grouped_daily(body: str, session: date) -> GroupedDaily:
     """
     subject = f"grouped daily of {session.isoformat()}"
     content = parse_object(body, subject)
-    _check_status(content, subject)
+    check_status(content, subject)
     if content.get("adjusted") is not False:
-        adjusted = _show(content.get("adjusted"))
+        adjusted = show_value(content.get("adjusted"))
         raise BodyInvalidError(subject, f"adjusted is {adjusted}, not false: prices must be as traded")
     results = content.get("results")
     if not isinstance(results, list | None):
-        raise BodyInvalidError(subject, f"results is {_kind(results)}, not an array")
+        raise BodyInvalidError(subject, f"results is {name_json_type(results)}, not an array")
     if not results:
         raise BodyInvalidError(subject, "no results: the provider has no bar for this session")
     return _parse_bars(results, subject, session)
@@ -185,11 +160,11 @@ def _parse_bars(results: list[Any], subject: str, session: date) -> GroupedDaily
     elsewhen: dict[str, str] = {}
     days = _Days(session)
     for position, result in enumerate(results):
-        fields = _Fields(result, subject, f"results[{position}]")
+        fields = Fields(result, subject, f"results[{position}]")
         ticker = fields.text("T")
         if not ticker:
             fields.refuse("T", "is missing")
-        fields.place = f"{fields.place} ({_show(ticker)})"
+        fields.place = f"{fields.place} ({show_value(ticker)})"
         try:
             moment = fields.required("t", fields.whole)
             days.check(fields, moment)
@@ -199,7 +174,7 @@ def _parse_bars(results: list[Any], subject: str, session: date) -> GroupedDaily
         try:
             bar = _parse_bar(fields, ticker, moment)
             if not _is_same(bar, bars.setdefault(ticker, bar)):
-                fields.refuse("T", f"is {_show(ticker)}, a second bar of one ticker that differs")
+                fields.refuse("T", f"is {show_value(ticker)}, a second bar of one ticker that differs")
         except BodyInvalidError as invalid:
             unusable.setdefault(ticker, invalid.reason)
     bars = {ticker: bar for ticker, bar in bars.items() if ticker not in unusable}
@@ -213,7 +188,7 @@ def _parse_bars(results: list[Any], subject: str, session: date) -> GroupedDaily
     return GroupedDaily(bars, unusable)
 
 
-def _parse_bar(fields: _Fields, ticker: str, moment: int) -> DailyBar:
+def _parse_bar(fields: Fields, ticker: str, moment: int) -> DailyBar:
     """Parse a bar of the session; raises BodyInvalidError where its close is not a price."""
     malformed: dict[str, str] = {}
     volume = fields.tolerate("v", fields.positive, malformed)
@@ -245,7 +220,7 @@ class _Days:
         self.stale = 0
         self.example = ""
 
-    def check(self, fields: _Fields, milliseconds: int) -> None:
+    def check(self, fields: Fields, milliseconds: int) -> None:
         if milliseconds in self._right:
             return
         try:
@@ -259,134 +234,3 @@ class _Days:
             self.example = self.example or f"{fields.place}.t {what}"
             fields.refuse("t", what)
         self._right.add(milliseconds)
-
-
-def _check_status(content: Mapping[str, Any], subject: str) -> None:
-    status = content.get("status", "OK")
-    if not isinstance(status, str) or status not in GOOD_STATUSES:
-        message = content.get("error") or content.get("message") or "no message"
-        raise BodyInvalidError(subject, f"status is {_show(status)}, not OK or DELAYED ({_show(message)})")
-
-
-class _Fields:
-    """One object of a body, read field by field; every refusal names the field and the value."""
-
-    def __init__(self, content: Any, subject: str, place: str) -> None:
-        self._subject = subject
-        self.place = place
-        if not isinstance(content, dict):
-            what = "missing" if content is None else f"{_kind(content)}, not an object"
-            raise BodyInvalidError(subject, f"{place} is {what}")
-        self._content = content
-
-    def refuse(self, name: str, what: str) -> NoReturn:
-        raise BodyInvalidError(self._subject, f"{self.place}.{name} {what}")
-
-    def required(self, name: str, read: Callable[[str], _Value | None]) -> _Value:
-        value = read(name)
-        if value is None:
-            self.refuse(name, "is missing")
-        return value
-
-    def tolerate(self, name: str, read: Callable[[str], _Value | None], unusable: dict[str, str]) -> _Value | None:
-        """Read a field; a malformed one is None, and its reason is noted."""
-        try:
-            return read(name)
-        except BodyInvalidError as invalid:
-            unusable[name] = invalid.reason.removeprefix(f"{self.place}.")
-            return None
-
-    def text(self, name: str) -> str | None:
-        value = self._content.get(name)
-        if value is None:
-            return None
-        if not isinstance(value, str):
-            self.refuse(name, f"is {_kind(value)}, not a string")
-        if not value.isascii() and _SURROGATE.search(value):
-            self.refuse(name, "holds half a surrogate pair, which is not text")
-        return value or None
-
-    def amount(self, name: str) -> Decimal | None:
-        value = self._content.get(name)
-        if value is None:
-            return None
-        if isinstance(value, bool) or not isinstance(value, int | Decimal):
-            self.refuse(name, f"is {_kind(value)}, not a number")
-        number = Decimal(value)
-        if number and abs(number.adjusted()) >= LARGEST_EXPONENT:
-            self.refuse(name, f"is {_show(value)}, too large or too small to be true")
-        if number < 0:
-            self.refuse(name, f"is {_show(value)}, less than zero")
-        # Zero with a large exponent would be written out when it is rounded.
-        return number or Decimal(0)
-
-    def positive(self, name: str) -> Decimal | None:
-        number = self.amount(name)
-        if number is not None and number <= 0:
-            self.refuse(name, f"is {number}, not more than zero")
-        return number
-
-    def price(self, name: str) -> Decimal:
-        return self.required(name, self.positive)
-
-    def whole(self, name: str) -> int | None:
-        number = self.amount(name)
-        if number is None:
-            return None
-        if number != number.to_integral_value():
-            self.refuse(name, f"is {_show(number)}, not a whole number")
-        return int(number)
-
-    def count(self, name: str) -> int | None:
-        number = self.whole(name)
-        if number == 0:
-            self.refuse(name, "is 0, not a number of shares")
-        return number
-
-    def day(self, name: str) -> date | None:
-        text = self.text(name)
-        if text is None:
-            return None
-        try:
-            return date.fromisoformat(text)
-        except ValueError:
-            self.refuse(name, f"is {_show(text)}, not a date")
-
-    def cik(self, name: str) -> str | None:
-        text = self.text(name)
-        if text is None:
-            return None
-        if not (text.isascii() and text.isdigit() and len(text) <= 10):
-            self.refuse(name, f"is {_show(text)}, not a CIK of at most 10 digits")
-        return text.zfill(10)
-
-
-def _parse_decimal(text: str) -> Decimal:
-    return Decimal(text)
-
-
-def _refuse_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) != len(pairs):
-        raise ValueError("a field is there twice")
-    return content
-
-
-def _refuse_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is not a JSON number")
-
-
-def _describe(error: Exception) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} at character {error.pos}"
-    return type(error).__name__ if not str(error) else _show(str(error))
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "an array", str: "a string", bool: "true or false"}
-    return "null" if value is None else names.get(type(value), "a number")
-
-
-def _show(value: Any) -> str:
-    # Objects and arrays can be nested deeper than printing them can go.
-    return _kind(value) if isinstance(value, dict | list) else one_line(str(value), 80)
