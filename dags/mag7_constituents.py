@@ -42,7 +42,7 @@ import pendulum
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import dag, get_current_context, task
 
-from mag7.tasks import constituents, received, session, sources
+from mag7.tasks import constituents, proposal, received, session, sources
 from mag7.tasks.groups import alert_at_end, default_args
 from mag7.timetables import SessionTimetable
 
@@ -74,7 +74,7 @@ def fetch(source: Source) -> list[Fetched]:
 @task(pool=POOL)
 def propose(window: Window) -> dict[str, Any]:
     """Work out what the files prove, and log it."""
-    return constituents.propose_facts(window)
+    return proposal.propose_facts(window)
 
 
 @task(pool=POOL)

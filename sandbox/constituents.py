@@ -14,7 +14,7 @@ from pathlib import Path
 from mag7.lake.keys import run_segment
 from mag7.lake.objects import ObjectMissingError
 from mag7.runs.record import read_section
-from mag7.tasks.constituents import Proposed
+from mag7.tasks.proposal import Proposed
 from sandbox.airflow_home import find_run, list_task_runs, prepare_airflow, read_conf, run_dag
 from sandbox.command import CANNOT_START, LATEST, fail, read_day, run_as_command
 from sandbox.demo import explain_failure, open_sandbox_store

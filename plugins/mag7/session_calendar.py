@@ -25,15 +25,11 @@ if TYPE_CHECKING:
 
 NYSE: Final = "XNYS"
 
-
 NEW_YORK: Final = ZoneInfo("America/New_York")
-
 
 FIRST_DAY: Final = date(2000, 1, 1)
 
-
 OVERRIDES: Final = "session_overrides.csv"
-
 
 OVERRIDE_COLUMNS: Final = ("date", "kind", "close", "announced", "source")
 

@@ -19,7 +19,7 @@ from mag7.lake.keys import document_key
 from mag7.lake.objects import ObjectStore
 from mag7.sessions import list_sessions, next_session, previous_session
 from mag7.settings import read_settings
-from mag7.tasks import constituents, questions, received, sources
+from mag7.tasks import constituents, proposal, questions, received, sources
 from mag7.tasks.constituents import Outcome
 from mag7.tasks.facts import pin_newest
 from mag7.tasks.window import make_window
@@ -88,7 +88,7 @@ class House:
         window = make_window(f"evening-{session}", [session], pin_newest(self.store, read_settings()).name)
         fetched = [sources.fetch(source) for source in sources.list_sources(window)]
         read = received.read_files(window, fetched)
-        constituents.propose_facts(window)
+        proposal.propose_facts(window)
         outcome = constituents.publish_facts(window)
         evening = Evening(session, happened, outcome)
         try:

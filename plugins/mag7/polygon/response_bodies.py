@@ -15,12 +15,10 @@ from mag7.polygon.response_fields import Fields, check_status, name_json_type, p
 
 NEW_YORK = ZoneInfo("America/New_York")
 
-
 LEAST_OF_SESSION = 100
 """A response in which fewer than one in this many tickers is of the session is another day's as a whole. Otherwise
 bars of another day are left out by ticker, however many they are: this module does not know which tickers are needed,
 the index is a twentieth of the market, and a session that lacks bars of its lines is refused for its coverage."""
-
 
 LARGEST_VOLUME = 10**15
 """A volume of this many shares or more is not believed; what is less fits into 64 bits."""

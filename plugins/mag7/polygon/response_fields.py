@@ -14,13 +14,10 @@ from mag7.polygon.errors import BodyInvalidError
 
 _Value = TypeVar("_Value")
 
-
 GOOD_STATUSES = frozenset({"OK", "DELAYED"})
 """DELAYED is the status of cheaper plans: the data is good."""
 
-
 _SURROGATE = re.compile("[\ud800-\udfff]")
-
 
 LARGEST_EXPONENT = 24
 """Numbers from 10^24 up or 10^-24 down are refused: no price, volume or market value comes near them."""

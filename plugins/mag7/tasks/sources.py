@@ -21,7 +21,8 @@ from mag7.sessions import list_sessions, previous_session
 from mag7.settings import read_settings
 from mag7.tasks.connections import open_store
 from mag7.tasks.facts import with_facts
-from mag7.tasks.received import CHANGES, FROM_INBOX, INBOX, IVV, ROWS, SPY, Fetched, find_session
+from mag7.tasks.received import Fetched
+from mag7.tasks.stored_files import CHANGES, FROM_INBOX, INBOX, IVV, ROWS, SPY, find_session
 from mag7.tasks.window import Window, list_window
 
 log = logging.getLogger(__name__)

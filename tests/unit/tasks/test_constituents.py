@@ -16,11 +16,13 @@ from mag7.lake.objects import ObjectStore
 from mag7.polygon.errors import UnreachableError
 from mag7.settings import read_settings
 from mag7.tasks.collector import Collector
-from mag7.tasks.constituents import Outcome, list_repairs, make_proposal, propose_facts, publish_proposal
+from mag7.tasks.constituents import Outcome, list_repairs, publish_proposal
 from mag7.tasks.doubt import DoubtDamagedError, MembersInDoubtError, find_evening, require_members
 from mag7.tasks.facts import pin_newest
-from mag7.tasks.received import gather, read_files
+from mag7.tasks.proposal import make_proposal, propose_facts
+from mag7.tasks.received import read_files
 from mag7.tasks.sources import SourceFailedError, fetch, list_sources, report_sources
+from mag7.tasks.stored_files import gather
 from mag7.tasks.window import make_window
 from sandbox.polygon.fund_files import write_csv, write_workbook
 from sandbox.polygon.holdings import IVV, SPY, list_held

@@ -16,8 +16,9 @@ from mag7.lake.keys import constituent_files_prefix, inbox_prefix, refused_file_
 from mag7.lake.objects import ObjectStore
 from mag7.sessions import previous_session
 from mag7.tasks import sources
-from mag7.tasks.received import Fetched, gather, read_files
+from mag7.tasks.received import Fetched, read_files
 from mag7.tasks.sources import SourceFailedError, TermsNotReadError, fetch, list_sources, report_sources
+from mag7.tasks.stored_files import gather
 from mag7.tasks.window import Window, make_window
 from sandbox.polygon.faults import Fault
 from sandbox.polygon.fund_files import write_csv

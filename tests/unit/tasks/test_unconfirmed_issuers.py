@@ -13,7 +13,8 @@ from mag7.lake.keys import document_key
 from mag7.lake.objects import ObjectStore
 from mag7.polygon.calls import ticker_details
 from mag7.settings import read_settings
-from mag7.tasks.constituents import list_unconfirmed, publish_proposal
+from mag7.tasks.constituents import publish_proposal
+from mag7.tasks.proposal import list_unconfirmed
 from tests.fuzz.documents import STORED
 from tests.unit.tasks.conftest import FakeProvider, details_body
 
