@@ -1,4 +1,4 @@
-"""What Airflow itself makes of the alert at a run's end: it runs whatever happened, and decides nothing."""
+"""How Airflow itself handles the alert at a run's end: it runs whatever happened, and decides nothing."""
 
 from __future__ import annotations
 

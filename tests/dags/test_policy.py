@@ -221,7 +221,7 @@ class TestTasks:
             assert not sensor.soft_fail
             assert not sensor.never_fail
             assert 60 <= sensor.poke_interval <= 3600
-            # The next session's run is not kept waiting for one that the provider never releases.
+            # The next session's run must not wait for one that the provider never releases.
             assert 4 * 3600 <= sensor.timeout < 24 * 3600
 
 

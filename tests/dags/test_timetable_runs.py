@@ -98,7 +98,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Airflow:
-    """What was left after the commands: their output and the runs, in the order of their making."""
+    """What the commands left: their output and the runs, in the order of their creation."""
 
     output: str
     runs: tuple[Run, ...]

@@ -146,7 +146,7 @@ def test_the_glue_jobs_run_side_by_side(dag: DAG) -> None:
 def test_only_judged_sessions_are_published_and_loaded(dag: DAG) -> None:
     windows = {task_id: window_task(dag.get_task(task_id)) for task_id in published_and_after(dag)}
 
-    # publish_sessions hands on what it was given.
+    # publish_sessions returns what it was given.
     assert set(windows.values()) <= {"check.judge_checks", "publish_sessions"}
     assert windows["publish_sessions"] == windows["publish_splits"] == "check.judge_checks"
 

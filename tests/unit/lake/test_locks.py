@@ -17,12 +17,12 @@ KEY = "claims/ticker_details/trading_date=2024-12-31/part-0-of-12"  # pragma: al
 
 
 def still() -> str:
-    """A watch on work that does not move."""
+    """A watch on work that makes no progress."""
     return "still"
 
 
 class Waits:
-    """Counts the waits of whoever polls, and does something at one of them."""
+    """Counts the waits of a run that polls, and does something at one of them."""
 
     def __init__(self, at: int = 1, then: Callable[[], object] = still, *, most: int = 10_000) -> None:
         self.count = 0
@@ -102,7 +102,7 @@ def test_patience_begins_again_with_each_move(store: ObjectStore) -> None:
 
 
 def test_patience_begins_anew_with_another_owner(store: ObjectStore) -> None:
-    """Somebody else took it over first: that one is waited for."""
+    """Another run took it over first, and is waited for."""
     store.put(KEY, b"killed run")
     waits = Waits(4, lambda: store.put(KEY, b"three"), most=20)
     with Locks(store, "two", patience=5, wait=waits).hold(KEY, still):

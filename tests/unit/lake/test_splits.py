@@ -1,4 +1,4 @@
-"""Splits in the lake: what documents know, day by day, repeated, beside another run, and never less than before."""
+"""Splits in the lake: those of documents, day by day, repeated, beside another run, and never fewer than before."""
 
 from __future__ import annotations
 
@@ -183,14 +183,14 @@ class TestPublish:
 
 
 class Meeting(ObjectStore):
-    """A store in which somebody else writes a key between this run's look at it and its own write."""
+    """A store in which another run writes a key between this run's read and its own write."""
 
     def __init__(self, store: ObjectStore, meet: Callable[[str], None], times: int) -> None:
         super().__init__(store._client, store.bucket)
         self._meet, self._times = meet, times
 
     def replace(self, key: str, body: bytes, before: Version | None) -> bool:
-        """Let the other one write first."""
+        """Let the other run write first."""
         if self._times:
             self._times -= 1
             self._meet(key)

@@ -1,4 +1,4 @@
-"""What the tests of this room stand on: a provider on the loopback, a clock that nobody waits for, a lake in memory."""
+"""The ground of this room's tests: a provider on the loopback, a clock that nobody waits for, a lake in memory."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def bar(ticker: str, **fields: Any) -> dict[str, Any]:
 
 
 def grouped_body(*bars: Any, **fields: Any) -> str:
-    """A grouped daily answer, changed by the given fields; None takes a field out."""
+    """A grouped daily response, changed by the given fields; None takes a field out."""
     content = {"status": "OK", "adjusted": False, "resultsCount": len(bars), "results": list(bars), **fields}
     return json.dumps({name: value for name, value in content.items() if value is not None})
 
 
 @dataclass(frozen=True)
 class Canned:
-    """One scripted answer; ``how`` is whole, truncated, reset, stalled or dripping."""
+    """One scripted response; ``how`` is whole, truncated, reset, stalled or dripping."""
 
     status: int = 200
     body: bytes = b""
@@ -63,7 +63,7 @@ class Canned:
 
 
 class LocalProvider:
-    """Answers with scripted answers of a path first, then with good details of whatever ticker is asked for."""
+    """Sends the scripted responses of a path first, then good details of any requested ticker."""
 
     def __init__(self) -> None:
         self.scripts: dict[str, deque[Canned]] = defaultdict(deque)
@@ -86,7 +86,7 @@ class LocalProvider:
 
 
 def name_of(target: str) -> str:
-    """What a script is filed under: the last segment of the path, so a symbol or a date."""
+    """The key of a script: the last segment of the path, so a symbol or a date."""
     return unquote(urlsplit(target).path).rpartition("/")[2]
 
 

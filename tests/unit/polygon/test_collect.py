@@ -239,7 +239,7 @@ def test_a_permanent_error_stops_the_batch_after_storing(
 
 
 def test_a_stop_cuts_the_others_waiting_short(provider: LocalProvider, store: AnswerStore) -> None:
-    """Without the stop, AAPL would be asked again after a hundred seconds of real waiting."""
+    """Without the stop, AAPL would be requested again after a hundred seconds of real waiting."""
     provider.always["AAPL"] = Canned(503, headers={"Retry-After": "100"})
     provider.always["MSFT"] = Canned(401)
     waiting = threading.Event()
@@ -400,7 +400,7 @@ def test_a_slow_batch_is_stored_as_it_goes(
 ) -> None:
     stored = threading.Event()
     objects.on_put = lambda key: stored.set()
-    # The provider holds its last answer back until the ones before are stored.
+    # The provider holds its last response back until the ones before are stored.
     provider.on_request = lambda name: stored.wait(30) if name == "T44" else None
     monkeypatch.setattr(batch, "FLUSH_SECONDS", 0.001)
     symbols = [f"T{number}" for number in range(45)]
@@ -425,7 +425,7 @@ def test_the_key_is_in_no_stored_object(provider: LocalProvider, store: AnswerSt
 @settings(deadline=None, max_examples=25)
 @given(st.lists(st.lists(st.sampled_from(BROKEN), max_size=4), min_size=1, max_size=8))
 def test_whatever_happens_each_call_ends_once(faults: list[list[Canned]]) -> None:
-    """Completed when an attempt of three succeeds, else failed; and a second run asks the failed ones only."""
+    """Completed when one of three attempts succeeds, else failed; a second run makes the failed calls only."""
     with serve() as provider:
         store = AnswerStore(MemoryObjects())  # type: ignore[arg-type]
         symbols = [f"T{number}" for number in range(len(faults))]
@@ -441,9 +441,9 @@ def test_whatever_happens_each_call_ends_once(faults: list[list[Canned]]) -> Non
 
 
 class Counting:
-    """A client and a store that count the calls of which the answer is not stored yet.
+    """A client and a store that count the calls whose response is not stored yet.
 
-    Storing waits until no call more is made: until every thread waits for room, or has nothing to do.
+    Storing waits until no further call is made: until every thread waits for room, or has nothing to do.
     """
 
     source = "polygon"
@@ -525,7 +525,7 @@ def workers_end() -> bool:
 
 
 class TestRoom:
-    """A killed process loses what is under way or not stored: one object's answers, and a call for each thread."""
+    """A killed process loses what is in progress or not stored: one object's responses, and a call for each thread."""
 
     @pytest.mark.parametrize("threads", [16, 64])
     def test_never_more_than_one_object_and_the_calls_in_flight_are_not_stored(self, threads: int) -> None:
@@ -560,7 +560,7 @@ class TestRoom:
         counting = Counting(calls)
         refused = calls[66]
         counting.errors[refused.path] = PlanRefusedError(refused.path, "HTTP 403", status=403)
-        # The one that is refused is asked for when the first ones are stored; nobody asks for the rest.
+        # The refused one is called when the first ones are stored; the rest are never called.
         counting._calls = [*calls[:66], refused]
         with pytest.raises(PlanRefusedError):
             counting.run()
@@ -656,7 +656,7 @@ class TestPages:
     def test_a_page_that_cannot_be_had_leaves_nothing_behind(
         self, provider: LocalProvider, store: AnswerStore, objects: MemoryObjects, broken: Canned
     ) -> None:
-        """Half a list would be taken for the whole: who split after its last page would count as unsplit."""
+        """Half a list would be taken for the whole: a ticker that split after its last page would count as unsplit."""
         provider.scripts["splits"].append(page(SECOND, "CTAS"))
         provider.always["splits"] = broken
 
@@ -690,7 +690,7 @@ class TestPages:
 
 
 class TestMalformedFigures:
-    """A count in words is as good as none, but only where the provider keeps saying it."""
+    """A count in words is as good as none, but only where the provider repeats it."""
 
     WORDS = json.dumps({"status": "OK", "results": {"ticker": "AAPL", "market_cap": "n/a", "name": 7}}).encode()
 

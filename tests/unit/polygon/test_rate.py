@@ -102,7 +102,7 @@ def test_a_limit_that_lets_nothing_through_is_refused(wrong: float) -> None:
     calls=st.lists(st.tuples(st.integers(0, 7), st.integers(0, 3), st.floats(0, 20)), min_size=1, max_size=60),
 )
 def test_tasks_that_follow_each_other_in_a_slot_keep_its_part(slots: int, calls: list[tuple[int, int, float]]) -> None:
-    """No task knows when the one before it called last: each waits for its first call, too."""
+    """No task knows when the one before it made its last call: each waits for its first call, too."""
     limit = 12.0
     times: list[list[float]] = [[] for _ in range(slots)]
     clocks = [FakeClock() for _ in range(slots)]

@@ -28,7 +28,7 @@ APPLE_2020 = {
     "list_date": "12/12/1980",
     "active": "yes",
 }
-"""The recorded answer for 2020-10-01, whose market_cap rests on another count than the one it names.
+"""The recorded response for 2020-10-01, whose market_cap rests on another count than the one it names.
 
 Its last two fields are not as recorded: nobody reads them, so they may say what they like.
 """

@@ -1,4 +1,4 @@
-"""Which addresses are refused, and what answers of an address may be called."""
+"""Which addresses are refused, and which names the responses of an address may have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One message a run: what it says, and what it says that there is to do."""
+"""The alert of a run: what it says, and the next steps that it gives."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def body(**changes: Any) -> str:
 
 
 def list_steps(**changes: Any) -> list[str]:
-    """What a message says that there is to do, below what is kept."""
+    """The next steps of an alert, below what is stored."""
     lines = body(**changes).splitlines()
     return lines[next(place for place, line in enumerate(lines) if line.startswith("Kept: ")) + 1 :]
 

@@ -1,4 +1,4 @@
-"""The manifest: what went in, what came out, how it went, whatever became of the run; and the session before."""
+"""The manifest: inputs, results and how the run went, whatever its outcome; and the session before."""
 
 from __future__ import annotations
 
@@ -248,7 +248,7 @@ class TestFailedRun:
     def test_an_earlier_attempts_record_is_not_this_ones(
         self, lake: ObjectStore, window: Any, states: dict[str, str]
     ) -> None:
-        """The checks refused the session; mended and cleared from the build on, the run failed in Glue."""
+        """The checks refused the session; fixed and cleared from the build on, the run failed in Glue."""
         write_section(lake, RUN, Checks(checks=[], refused={DAY.isoformat(): ["doubled"]}))
         write_section(lake, RUN, failure("check.judge_checks", "doubled"))
         states |= dict.fromkeys(("check.judge_checks", "publish_sessions", "load.reconcile"), "upstream_failed")

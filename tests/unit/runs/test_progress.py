@@ -1,4 +1,4 @@
-"""How far a run is, as its tasks say it."""
+"""The progress of a run, as its tasks log it."""
 
 from __future__ import annotations
 

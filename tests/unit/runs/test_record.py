@@ -1,4 +1,4 @@
-"""The record of a run: sections that its tasks write, and the whole as this attempt has it."""
+"""The record of a run: sections that its tasks write, and the whole as this try has it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last log line of a run whose sessions were refused: short, and it ends with what to do."""
+"""The last log line of a run with refused sessions: short, and it ends with the next step."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def grouped_body(day: date, **closes: float) -> str:
 
 
 class FakeProvider:
-    """Answers from a dictionary of paths; a path that it does not hold is a 404, one of ``errors`` raises."""
+    """Responds from a dictionary of paths; a path that it does not hold is a 404, one of ``errors`` raises."""
 
     source = "polygon"
     tries = 1
@@ -121,7 +121,7 @@ class FakeProvider:
         yield self.fetch(path, check)
 
     def take_asked(self) -> list[tuple[str, str]]:
-        """What was asked since the last time, in short: ("bars" or a symbol, date), sorted by date and name."""
+        """The calls since the last time, in short: ("bars" or a symbol, date), sorted by date and name."""
         asked, self.asked = self.asked, []
         return sorted((shorten(path) for path in asked), key=lambda pair: (pair[1], pair[0]), reverse=True)
 
@@ -158,7 +158,7 @@ def index(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 def keep(answers: AnswerStore, call: Call, body: str | None, **changes: Any) -> None:
-    """Store one answer; a body of None is the provider's 404."""
+    """Store one response; a body of None is the provider's 404."""
     status = 404 if body is None else 200
     values = {"time": datetime(2024, 12, 14, 4, tzinfo=UTC), "status": status, "source": "polygon", "body": body or ""}
     answers.save(call.endpoint, call.trading_date, [Answer(**{"path": call.path, **values, **changes})])

@@ -115,7 +115,7 @@ class TestRange:
 
     def test_its_ends_need_not_be_sessions(self) -> None:
         assert resolve(Run(None), of_range("2024-12-21", "2024-12-25")) == [date(2024, 12, 23), date(2024, 12, 24)]
-        # The weekend after the last closed session lies ahead, and has no session.
+        # The weekend after the last closed session is in the future, and has no session.
         at = datetime(2024, 12, 13, 22, tzinfo=UTC)
         assert resolve(Run(None, run_after=at), of_range("2024-12-13", "2024-12-15")) == [date(2024, 12, 13)]
 

@@ -1,4 +1,4 @@
-"""The gate that reads the checks' results: each result belongs to its check, and objections refuse their session."""
+"""The gate that reads the checks' results: each result belongs to its check, and violations refuse their session."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ LOOK_BACK_DAYS = ["2024-12-12", "2024-12-06", "2024-11-13", "2024-09-16"]
 
 
 def shorten(counts: Any) -> tuple[int, int, int, int]:
-    """Calls asked, kept and failed, and requests sent."""
+    """Calls asked, stored before and failed, and requests sent."""
     return (counts["asked"], counts["kept"], counts["failed"], counts["requests"])
 
 
@@ -269,7 +269,7 @@ def test_a_batch_loads_its_own_symbols_of_what_is_stored_and_asks_none_twice(
     assert [shorten(count) for count in counts] == [(0, 20, 0, 0)] * 3
     assert len(loaded) == len(set(loaded)) == 3
 
-    # Another day's list of members divides them otherwise, and what is kept is found all the same.
+    # Another day's list of members divides them otherwise, and what is stored is found all the same.
     index(*(make_line(f"T{number}") for number in range(90, 160)))
     for batch in collect.plan_batches(window, Asking.MISSING):
         collect.collect_details(batch, Asking.MISSING)
@@ -400,7 +400,7 @@ class TestLookBack:
     def test_a_line_without_a_bar_is_looked_back_for_its_cap(
         self, index: Index, answers: AnswerStore, provider: FakeProvider, window: Window
     ) -> None:
-        """It stays unpriced, but coverage then counts it with what it was worth."""
+        """It stays unpriced, but coverage then counts it with its last published cap."""
         index(make_line("AAA"), make_line("HALT"))
         keep_bars(answers, AAA=10)
         for symbol in ("AAA", "HALT"):
@@ -462,7 +462,7 @@ class TestSessionsAroundThatDisagree:
     def test_a_line_that_they_do_not_price_any_more_is_asked_about_itself(
         self, index: Index, answers: AnswerStore, provider: FakeProvider, window: Window
     ) -> None:
-        """They agreed, so the session was not asked about; since then one between them was, and has another count."""
+        """They agreed, so the session was not fetched; since then one between them was, and has another count."""
         index(make_line("AAA"))
         for day, count in ((date(2024, 11, 29), 100), (date(2024, 12, 12), 120), (date(2024, 12, 31), 100)):
             keep_bars(answers, day, AAA=10)
@@ -477,7 +477,7 @@ class TestSessionsAroundThatDisagree:
 
 
 class TestLookBackThatCannotBeHad:
-    """It is skipped and its reason kept; the session goes on with what there is."""
+    """It is skipped and its reason stored; the session goes on with what there is."""
 
     FIRST, SECOND = date(2024, 12, 12), date(2024, 12, 6)
 
@@ -541,7 +541,7 @@ class TestLookBackThatCannotBeHad:
         entry: tuple[str, str, int, int],
         asked: list[str],
     ) -> None:
-        """The counts on both sides are equal: of a usual ratio the close may still tell that they come late."""
+        """The counts on both sides are equal: for a usual ratio the close may still show that they come late."""
         session, ticker = date(2022, 6, 8), entry[0]
         index(next(line for line in list_lines(session) if line.ticker == ticker))
         keep_bars(answers, session, **{ticker: 85})
@@ -653,7 +653,7 @@ def look_back_of(answers: AnswerStore) -> tuple[date, int] | None:
 
 
 class World:
-    """A session in which every step of the look-back matters to some line, and every answer about it."""
+    """A session in which every step of the look-back matters to some line, and every response about it."""
 
     LINES = ("CLEAR", "EVENING", "FIVE", "HALTED", "NEVER", "ONE")
 
@@ -677,7 +677,7 @@ class World:
         self.bodies[ticker_details(symbol, day)] = details_body(symbol, **fields)
 
     def build(self, kept: Collection[Call], failed: Collection[Call]) -> tuple[str, list[str]]:
-        """Collect with some answers in the lake already; returns the document without keys, and the paths asked."""
+        """Collect with some responses in the lake already; returns the document without keys, and the paths called."""
         objects, provider = MemoryObjects(), FakeProvider()
         store, now = AnswerStore(objects), provider.limiter.clock.now()
         for call in failed:

@@ -215,7 +215,7 @@ class TestRows:
         assert ["/session=2026-10-07/" in one for one in proposed.failures] == [True]
 
     def test_rows_that_come_to_contradict_a_later_version_stop_no_evening(self, store: ObjectStore) -> None:
-        """As where somebody published another row between the check and the proposal."""
+        """As where another writer published another row between the check and the proposal."""
         key = f"{constituent_files_prefix('inbox-rows')}session=2026-10-08/0123456789abcdef-splits.csv"
         store.put(key, SPLIT.replace(b",1,2,", b",0,2,"))
         put_holdings(store)
@@ -229,7 +229,7 @@ class TestRows:
         assert "splits.csv" in outcome["failures"][0]
         with pytest.raises(SourceFailedError, match=r"splits\.csv"):
             report_sources([], outcome)
-        # The next evening puts it aside, and names it for the last time.
+        # The next evening moves it aside, and names it for the last time.
         pin_newest(store, read_settings())
         assert any("splits.csv" in item["failure"] for item in read_files(window, read))
         assert list(store.list(constituent_files_prefix("inbox-rows"))) == []

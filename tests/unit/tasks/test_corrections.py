@@ -1,4 +1,4 @@
-"""Closes that were edited after they were published: asked for again, found, and added to the window."""
+"""Closes that were edited after they were published: fetched again, found, and added to the window."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _count_parse(parsed: list[date], body: str, session: date) -> GroupedDaily:
 
 @pytest.fixture
 def published(store: ObjectStore, answers: AnswerStore) -> None:
-    """Two published sessions of two lines; the closes that they were built from are kept."""
+    """Two published sessions of two lines; the closes from which they were built are stored."""
     make = Make()
     for day in (DAY, EARLIER):
         inputs = [make.inputs(make.line("AAPL"), 100, "247.5"), make.inputs(make.line("XOM"), 50, "107.5")]
@@ -64,7 +64,7 @@ class TestCollect:
     def test_asks_again_for_the_details_of_a_line_whose_close_changed(
         self, provider: FakeProvider, answers: AnswerStore, window: Window
     ) -> None:
-        """Its market_cap rests on the close: with the kept one the count would take up the edit, not the cap."""
+        """Its market_cap rests on the close: with the stored one the count would take up the edit, not the cap."""
         keep_details(answers, "XOM", DAY, weighted_shares_outstanding=50, market_cap=50 * 107.5)
         provider.say(grouped_daily(DAY), grouped_body(DAY, AAPL=247.5, XOM=106))
         body = details_body("XOM", weighted_shares_outstanding=50, market_cap=50 * 106)

@@ -1,4 +1,4 @@
-"""Building the document from kept answers, and the gate on coverage."""
+"""Build the document from stored responses, and check its coverage."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def publish_earlier(store: ObjectStore, line: Line, day: date = date(2024, 12, 6
 
 
 def read_refusals(store: ObjectStore, part: str = "2024-12-13") -> dict[str, list[str]]:
-    """What the building of a window left, which is reported under its first session."""
+    """What the building of a window recorded, under its first session."""
     return read_section(store, RUN, Built, part).refused
 
 

@@ -54,7 +54,7 @@ class FakeStateStore(dict[str, str]):
 
 
 def make_context(kept: FakeStateStore | None = None, clears: int = 0) -> Any:
-    """The context of a task whose run was cleared so many times."""
+    """The context of a task whose run was cleared a number of times."""
     return {"task_state_store": kept, "dag_run": SimpleNamespace(clear_number=clears)}
 
 
@@ -273,7 +273,7 @@ def test_a_load_that_was_cleared_without_its_run_is_loaded_again(api: FakeDataAp
 
 
 def test_a_load_that_was_killed_and_cleared_is_loaded_again_though_its_statement_ended_well(api: FakeDataApi) -> None:
-    # Its input may be another now: what came before it may have been cleared, too.
+    # Its input may have changed: what came before it may have been cleared, too.
     load(FakeStateStore(redshift_statement_id_0="s0"), clears=1)
 
     assert api.submitted == 1
@@ -286,7 +286,7 @@ def test_a_try_after_a_lost_worker_finds_its_statement(api: FakeDataApi) -> None
 
 
 class FakeGlue:
-    """A Glue whose runs end at once; ``company`` is a run that an unheard start leaves beside the next one."""
+    """A Glue whose runs end at once; ``company`` is a run that a start without a response leaves beside the next one."""
 
     def __init__(self) -> None:
         self.conn, self.conn_region_name, self.conn_partition = self, "us-east-1", "aws"

@@ -17,7 +17,7 @@ KEY = "a-key/with+every=thing"
 
 @pytest.fixture
 def masked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The secrets that Airflow was told to mask."""
+    """The secrets that Airflow was given to mask."""
     found: list[str] = []
     monkeypatch.setattr("mag7.tasks.polygon_hook.mask_secret", found.append)
     return found

@@ -1,4 +1,4 @@
-"""A published document is taken for one only if everything that reads it can."""
+"""A published document is used only if everything that reads it can read it."""
 
 from __future__ import annotations
 

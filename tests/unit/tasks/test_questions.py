@@ -43,7 +43,7 @@ def asked(store: ObjectStore) -> str:
 
 
 def respond(chosen: str, day: object = None, person: str = "ann") -> dict[str, Any]:
-    """What the operator hands on."""
+    """What the operator returns."""
     return {
         "chosen_options": [chosen],
         "params_input": {"effective_date": day},

@@ -1,4 +1,4 @@
-"""What params mean together, and which do not go together."""
+"""What params mean together, and which contradict each other."""
 
 from __future__ import annotations
 

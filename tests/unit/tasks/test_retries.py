@@ -1,4 +1,4 @@
-"""Which failures are worth another try."""
+"""Which failures are retried."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tells of a run: its failures, and one message that goes out whatever the run failed of."""
+"""Reports of a run: its failures, and one alert that is sent whatever the run failed of."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Collecting the counts of a month with few calls: which ones, in which order, beside other runs, and what is left."""
+"""Collect the counts of a month with few calls: which ones, in which order, beside other runs, and what is left."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def one_line(index: Index, answers: AnswerStore, store: ObjectStore) -> None:
-    """An index of one line whose closes are kept, and handed to the parts of a search."""
+    """An index of one line whose closes are stored, and passed to the parts of a search."""
     index(make_line("AAA"))
     for day in MONTH:
         keep_bars(answers, day, AAA=10)
@@ -70,7 +70,7 @@ def december() -> Window:
 
 
 def days_asked(provider: FakeProvider) -> list[date]:
-    """The days of which details were asked for, in the order of asking."""
+    """The days of which details were fetched, in the order of the calls."""
     asked, provider.asked = provider.asked, []
     return [date.fromisoformat(path.rpartition("date=")[2]) for path in asked]
 
@@ -78,7 +78,7 @@ def days_asked(provider: FakeProvider) -> list[date]:
 @pytest.mark.usefixtures("one_line")
 class TestOneMonth:
     def test_a_month_in_which_nothing_changes_takes_two_calls_the_later_end_first(self, provider: FakeProvider) -> None:
-        """The earlier one may be another run's later end, which that run is asking for now."""
+        """The earlier one may be another run's later end, which that run is fetching now."""
         say(provider, dict.fromkeys(MONTH, 100))
         counts = search.collect_counts(december(), ALL)
 
@@ -158,7 +158,7 @@ class TestOneMonth:
         assert answers.load("ticker_details", LAST)[failing].status == 500
 
     def test_the_month_is_searched_up_to_the_sessions_of_the_window(self, provider: FakeProvider) -> None:
-        """Of a month that has not closed, its last session cannot be asked for."""
+        """In a month that has not closed, the last session cannot be fetched."""
         say(provider, dict.fromkeys(MONTH, 100))
         search.collect_counts(make_window(RUN, DECEMBER[:10]), ALL)
 
@@ -173,7 +173,7 @@ class TestOneMonth:
     def test_what_another_run_fetched_meanwhile_is_not_asked_for(
         self, provider: FakeProvider, answers: AnswerStore, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """It had the claim to the end of November; when it let go, its answers were there."""
+        """It held the lock of the end of November; when it released it, its responses were there."""
         say(provider, dict.fromkeys(MONTH, 100))
         take = search.Locks._take
 
@@ -235,7 +235,7 @@ class TestTrouble:
         assert counts["failed"] == len(MONTH)
 
     def test_one_session_that_times_out_alone_does_not_stop_it_either(self, provider: FakeProvider) -> None:
-        """Its question is the last one left, so every call of that round stays without an answer."""
+        """Its question is the last one left, so every call of that round stays without a response."""
         say(provider, {day: 100 if day < DECEMBER[10] else 120 for day in MONTH})
         path = ticker_details("AAA", DECEMBER[10]).path
         provider.errors[path] = UnreachableError(path, "did not answer in time")
@@ -417,7 +417,7 @@ def figures_of(reader: InputReader, sessions: Sequence[date]) -> Iterator[tuple[
 
 
 class Answered:
-    """A world's answers, each made once."""
+    """A world's responses, each made once."""
 
     version = 0
 

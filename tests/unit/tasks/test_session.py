@@ -1,4 +1,4 @@
-"""Which session a run is for, and what is checked before anything is asked or written."""
+"""Which session a run is for, and what is checked before any call or write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asking sources for files, and reading what they sent: what lies or is silent changes nothing and is named."""
+"""Fetch files from sources and read them: a source that sends false data or nothing changes nothing and is named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The end of a run: what people and programs are told, and the last word on refused sessions."""
+"""The end of a run: its summary for people and programs, and the failure of refused sessions."""
 
 from __future__ import annotations
 

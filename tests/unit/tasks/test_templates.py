@@ -1,4 +1,4 @@
-"""What SQL templates may call, and that nothing from outside gets into a statement by it."""
+"""What SQL templates may call, and that nothing from outside gets into a statement through it."""
 
 from __future__ import annotations
 
