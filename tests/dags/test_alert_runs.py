@@ -96,7 +96,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("dag", ["first_fails", "publishing_fails", "mapped_fails"])
-def test_a_run_that_failed_is_told_and_stays_failed(airflow: tuple[str, dict[str, str], dict], dag: str) -> None:
+def test_a_run_that_failed_is_reported_and_stays_failed(airflow: tuple[str, dict[str, str], dict], dag: str) -> None:
     output, runs, tasks = airflow
 
     assert runs[dag] == "failed", output[-3000:]

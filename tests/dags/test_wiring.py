@@ -121,7 +121,7 @@ def test_details_are_asked_once_the_day_is_released(daily: DAG) -> None:
     assert before(daily, "collect.collect_details") == {"resolve_session", "plan_batches", "collect_closes"}
 
 
-def test_a_months_parts_are_built_from_the_whole_windows_answers(backfill: DAG) -> None:
+def test_a_months_parts_are_built_from_the_whole_windows_responses(backfill: DAG) -> None:
     build = backfill.get_task("build_market_data")
     (parts,) = build.op_kwargs_expand_input.value.values()
 

@@ -58,7 +58,7 @@ def test_an_empty_lake_has_no_version(log: FactLog) -> None:
     assert (log.newest(), log.list_entries(), log.find_known_at(MADE)) == (None, [], None)
 
 
-def test_of_two_writers_of_one_number_the_second_one_is_told(log: FactLog) -> None:
+def test_of_two_writers_of_one_number_the_second_one_is_refused(log: FactLog) -> None:
     first = log.append(make_entry(), TABLES)
     with pytest.raises(FactsOvertakenError, match="published as number 1 meanwhile: run the task again"):
         log.append(make_entry(decided_by="somebody else"), TABLES)

@@ -101,7 +101,7 @@ def test_patience_begins_again_with_each_move(store: ObjectStore) -> None:
     assert waits.count == 5 + 5
 
 
-def test_patience_begins_anew_with_another_owner(store: ObjectStore) -> None:
+def test_patience_begins_again_with_another_owner(store: ObjectStore) -> None:
     """Another run took it over first, and is waited for."""
     store.put(KEY, b"killed run")
     waits = Waits(4, lambda: store.put(KEY, b"three"), most=20)

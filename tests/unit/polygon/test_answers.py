@@ -22,7 +22,7 @@ def answer(path: str = "/v3/reference/tickers/AAPL?date=2024-12-13", minutes: in
     return Answer(path=path, time=NOON + timedelta(minutes=minutes), **values)
 
 
-def test_answers_come_back_as_they_were(store: AnswerStore) -> None:
+def test_responses_come_back_as_they_were(store: AnswerStore) -> None:
     body = '{"results":{"description":"naïve \\u2028 \u2028 \\n line"}}\n'
     kept = [answer(body=body), answer("/b", status=None, body="", error="did not answer in time")]
     key = store.save("ticker_details", DAY, kept)[0].key
@@ -39,14 +39,14 @@ def test_any_text_comes_back(body: str, error: str | None) -> None:
     assert (loaded.body, loaded.error) == (body, error)
 
 
-def test_at_most_fifty_answers_an_object(store: AnswerStore, objects: MemoryObjects) -> None:
+def test_at_most_fifty_responses_an_object(store: AnswerStore, objects: MemoryObjects) -> None:
     stored = store.save("ticker_details", DAY, [answer(f"/{number}", number) for number in range(120)])
     keys = list(dict.fromkeys(kept.key for kept in stored))
     assert [gzip.decompress(objects.bodies[key]).count(b"\n") for key in keys] == [50, 50, 20]
     assert len(store.load("ticker_details", DAY)) == 120
 
 
-def test_equal_answers_make_the_same_object(store: AnswerStore, objects: MemoryObjects) -> None:
+def test_equal_responses_make_the_same_object(store: AnswerStore, objects: MemoryObjects) -> None:
     first = store.save("ticker_details", DAY, [answer()])
     key = str(first[0].key)
     body = objects.bodies[key]
@@ -67,7 +67,7 @@ def test_a_months_objects_are_listed_by_date(store: AnswerStore) -> None:
     assert store.list_month("ticker_details", date(2024, 10, 1)) == {}
 
 
-def test_a_part_reads_its_own_answers_and_those_of_no_part_of_as_many(objects: MemoryObjects) -> None:
+def test_a_part_reads_its_own_responses_and_those_of_no_part_of_as_many(objects: MemoryObjects) -> None:
     stores = {part: AnswerStore(objects, part) for part in (None, "1of4", "2of4", "1of12")}  # type: ignore[arg-type]
     for part, store in stores.items():
         store.save("ticker_details", DAY, [answer(f"/{part}")])
@@ -123,13 +123,13 @@ def test_completed_is_a_valid_body_or_not_found(status: int | None, error: str |
     assert answer(status=status, error=error).completed is completed
 
 
-def test_the_newest_completed_answer_wins(store: AnswerStore) -> None:
+def test_the_newest_completed_response_wins(store: AnswerStore) -> None:
     for minutes, body, error in [(5, "old", None), (9, "new", None), (20, "late", "HTTP 500"), (7, "middle", None)]:
         store.save("ticker_details", DAY, [answer("/a", minutes, body=body, error=error)])
     assert store.load("ticker_details", DAY)["/a"].body == "new"
 
 
-def test_without_a_completed_answer_the_newest_failure_tells(store: AnswerStore) -> None:
+def test_without_a_completed_response_the_newest_failure_tells(store: AnswerStore) -> None:
     store.save("ticker_details", DAY, [answer("/a", 9, error="second"), answer("/a", 5, error="first")])
     assert store.load("ticker_details", DAY)["/a"].error == "second"
 

@@ -64,7 +64,7 @@ def silent_address() -> Iterator[str]:
             client.close()
 
 
-def test_an_answer_is_kept_verbatim(provider: LocalProvider, clock: FakeClock) -> None:
+def test_a_response_is_stored_verbatim(provider: LocalProvider, clock: FakeClock) -> None:
     body = b'{"status": "OK",\n "results": {"ticker": "AAPL", "name": "na\xc3\xafve"}}'
     provider.scripts["AAPL"].append(Canned(body=body))
     answer = open_client(provider.address, clock).fetch(PATH)
@@ -73,7 +73,7 @@ def test_an_answer_is_kept_verbatim(provider: LocalProvider, clock: FakeClock) -
     assert answer.completed
 
 
-def test_compressed_answers_are_read(provider: LocalProvider) -> None:
+def test_compressed_responses_are_read(provider: LocalProvider) -> None:
     body = gzip.compress(details_body("AAPL"))
     provider.scripts["AAPL"].append(Canned(body=body, headers={"Content-Encoding": "gzip"}))
     assert open_client(provider.address).fetch(PATH).body == details_body("AAPL").decode()
@@ -86,7 +86,7 @@ def test_the_key_travels_in_the_header_alone(provider: LocalProvider) -> None:
     assert [name for name, value in provider.headers[0].items() if KEY in value] == ["Authorization"]
 
 
-def test_not_found_is_an_answer(provider: LocalProvider) -> None:
+def test_not_found_is_a_response(provider: LocalProvider) -> None:
     always(provider, refusal(404, status="NOT_FOUND", message="Ticker not found."))
     answer = open_client(provider.address).fetch(PATH)
     assert answer.status == 404
@@ -296,7 +296,7 @@ def test_connections_are_kept_and_as_many_as_threads(provider: LocalProvider, ca
         ({"X-Market-Source": "polygon"}, "replay", "replay"),
     ],
 )
-def test_an_answer_says_where_it_came_from(
+def test_a_response_says_where_it_came_from(
     provider: LocalProvider, headers: dict[str, str], source: str | None, expected: str
 ) -> None:
     always(provider, Canned(body=details_body("AAPL"), headers=headers))

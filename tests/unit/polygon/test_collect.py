@@ -139,7 +139,7 @@ def test_no_call_no_work(store: AnswerStore) -> None:
     assert report == CollectReport(0, 0, 0, 0, (), 0)
 
 
-def test_another_sources_answers_do_not_count(provider: LocalProvider, store: AnswerStore, clock: FakeClock) -> None:
+def test_another_sources_responses_do_not_count(provider: LocalProvider, store: AnswerStore, clock: FakeClock) -> None:
     collect(details(["AAPL"]), open_client(provider.address, clock, source="simulated"), store, threads=1)
     clock.seconds += 1
     report = collect(details(["AAPL"]), open_client(provider.address, clock, source="replay"), store, threads=1)
@@ -155,7 +155,7 @@ def test_sessions_are_stored_apart(provider: LocalProvider, store: AnswerStore) 
     assert (len(kept(store)), len(kept(store, day=other))) == (1, 2)
 
 
-def test_objects_hold_at_most_fifty_answers_and_lose_none(
+def test_objects_hold_at_most_fifty_responses_and_lose_none(
     provider: LocalProvider, store: AnswerStore, objects: MemoryObjects
 ) -> None:
     symbols = [f"T{number}" for number in range(230)]
@@ -204,7 +204,7 @@ def test_a_lasting_failure_fails_its_line_and_no_other(
     assert kept(store)["AAPL"].completed
 
 
-def test_the_reason_of_a_failure_is_told(provider: LocalProvider, store: AnswerStore) -> None:
+def test_the_reason_of_a_failure_is_given(provider: LocalProvider, store: AnswerStore) -> None:
     provider.always["AAPL"] = Canned(500, b'{"error":"database is down"}')
     provider.always["MSFT"] = Canned(body=details_body("AAPL"))
     collect(details(["AAPL", "MSFT"]), open_client(provider.address), store, threads=2)
@@ -385,7 +385,7 @@ def test_of_optional_calls_a_rejected_key_is_raised(provider: LocalProvider, sto
 
 
 @pytest.mark.parametrize(("silent", "unreachable"), [(["AAPL"], False), (["AAPL", "MSFT"], True)])
-def test_a_provider_is_unreachable_where_it_answers_no_call(
+def test_a_provider_is_unreachable_where_it_responds_to_no_call(
     provider: LocalProvider, store: AnswerStore, silent: list[str], unreachable: bool
 ) -> None:
     for symbol in silent:
@@ -613,7 +613,7 @@ class TestPages:
         provider.scripts["splits"].extend([page(SECOND, "CTAS"), page(THIRD, "NVDA"), page()])
         return provider
 
-    def test_every_page_is_asked_for_and_kept_in_one_object(
+    def test_every_page_is_fetched_and_stored_in_one_object(
         self, pages: LocalProvider, store: AnswerStore, objects: MemoryObjects
     ) -> None:
         report = collect_pages(SPLITS, open_client(pages.address), store)
@@ -626,7 +626,7 @@ class TestPages:
         assert joined is not None
         assert [answer.path for answer in joined] == [SPLITS.path, SECOND, THIRD]
 
-    def test_pages_that_are_kept_are_not_asked_for_again_unless_told(
+    def test_pages_that_are_stored_are_not_asked_for_again_unless_requested(
         self, pages: LocalProvider, store: AnswerStore, objects: MemoryObjects
     ) -> None:
         clock = FakeClock()
@@ -694,7 +694,9 @@ class TestMalformedFigures:
 
     WORDS = json.dumps({"status": "OK", "results": {"ticker": "AAPL", "market_cap": "n/a", "name": 7}}).encode()
 
-    def test_are_asked_for_again_before_the_answer_is_kept(self, provider: LocalProvider, store: AnswerStore) -> None:
+    def test_are_asked_for_again_before_the_response_is_stored(
+        self, provider: LocalProvider, store: AnswerStore
+    ) -> None:
         provider.scripts["AAPL"].extend([Canned(body=self.WORDS), Canned(body=self.WORDS)])
 
         report = collect(details(["AAPL"]), open_client(provider.address), store, threads=1)

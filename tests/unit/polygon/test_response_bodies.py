@@ -118,7 +118,7 @@ def test_a_malformed_field_is_unusable_and_leaves_the_others(field: str, value: 
 
 
 @pytest.mark.parametrize(("cik", "says"), [("CIK0000320193", "is CIK0000320193, not a CIK"), (320193, "is a number")])
-def test_a_cik_that_is_none_refuses_the_answer(cik: Any, says: str) -> None:
+def test_a_cik_that_is_none_refuses_the_response(cik: Any, says: str) -> None:
     with pytest.raises(BodyInvalidError, match=f"ticker details of AAPL: results.cik {says}"):
         parse_details(cik=cik)
 
@@ -278,7 +278,7 @@ def test_strangers_bars_of_another_day_refuse_nothing(stale: int, right: int) ->
 
 
 @pytest.mark.parametrize(("stale", "right"), [(1, 0), (100, 1), (1_000, 10)])
-def test_an_answer_of_another_day_is_refused(stale: int, right: int) -> None:
+def test_a_response_of_another_day_is_refused(stale: int, right: int) -> None:
     old = [bar(f"OLD{number}", t=YESTERDAY_MS) for number in range(stale)]
     body = grouped_body(*old, *(bar(f"T{number}") for number in range(right)))
     says = rf"{stale} of {stale + right} bars are of another day: results\[0\] \(OLD0\).t is .*-12 in New York"

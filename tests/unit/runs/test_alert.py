@@ -63,7 +63,7 @@ class TestMessage:
     def test_a_run_that_ended_well_says_nothing(self, quality: str) -> None:
         assert compose(summary=Summary(sessions={DAY: {**COMPLETE, "quality": quality}})) is None
 
-    def test_a_failure_says_what_failed_what_is_kept_and_how_to_repeat_it(self) -> None:
+    def test_a_failure_says_what_failed_what_is_stored_and_how_to_repeat_it(self) -> None:
         states = {"check_coverage": "failed", "publish_sessions": "upstream_failed"}
         record = make_record(states=states, failure=NO_NVDA)
         alert = compose_alert(record, hide_secrets, f"s3://lake/staging/{RUN}/record/")
@@ -83,7 +83,7 @@ class TestMessage:
 
         assert "Failed: collect.collect_details, see its log" in body(states=states).splitlines()
 
-    def test_a_refused_session_is_told_beside_those_that_were_published(self) -> None:
+    def test_a_refused_session_is_reported_beside_those_that_were_published(self) -> None:
         text = body(
             states={**GOOD, "report_refusals": "failed"},
             sessions=["2024-12-12", DAY],
@@ -187,17 +187,17 @@ class TestNextSteps:
             "If a response is wrong, ask again for 2024-12-12 (likewise 1 more)",
         ]
 
-    def test_a_refusal_may_rest_on_a_kept_answer_that_only_another_run_asks_for_again(self) -> None:
+    def test_a_refusal_may_rest_on_a_stored_response_that_only_another_run_asks_for_again(self) -> None:
         states = {"check_coverage": "failed"}
 
         assert list_steps(states=states, built=Built(refused={DAY: ["no NVDA"]})) == [CLEAR, ASK_AGAIN]
 
-    def test_of_a_session_that_was_never_asked_about_no_answer_is_wrong(self) -> None:
+    def test_of_a_session_that_was_never_asked_about_no_response_is_wrong(self) -> None:
         asked = Asked(asked=[DAY], refused={DAY: ["its lines are unknown"]})
 
         assert list_steps(states={"resolve_window": "failed"}, asked=asked) == [CLEAR]
 
-    def test_a_failed_task_is_no_doubt_about_an_answer(self) -> None:
+    def test_a_failed_task_is_no_doubt_about_a_response(self) -> None:
         assert list_steps(states={"load.load_tables": "failed"}) == [CLEAR]
 
     @pytest.mark.parametrize(

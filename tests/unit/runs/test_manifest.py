@@ -158,7 +158,7 @@ class TestManifest:
         assert manifests[0] == manifests[1]
         assert parts[0] != parts[1]
 
-    def test_an_answer_that_is_gone_has_no_digest(self, lake: ObjectStore, window: Any) -> None:
+    def test_a_response_that_is_gone_has_no_digest(self, lake: ObjectStore, window: Any) -> None:
         gone, *_ = sorted(ANSWERS)
         lake.delete([gone])
         write_run_manifest(window, [])
@@ -292,7 +292,7 @@ class TestFailedRun:
         assert session["state"] == state
         assert "rows" not in session
 
-    def test_a_refused_session_says_why_and_is_not_kept_as_published(self, lake: ObjectStore, window: Any) -> None:
+    def test_a_refused_session_says_why_and_is_not_stored_as_published(self, lake: ObjectStore, window: Any) -> None:
         write_section(lake, RUN, Built(refused={DAY.isoformat(): ["NVDA is missing"]}))
         write_run_manifest(window, [])
         session = read(lake)["sessions"][DAY.isoformat()]

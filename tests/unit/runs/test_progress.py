@@ -171,7 +171,7 @@ class TestTelling:
 
         assert [step.sessions for step in read_steps(store, RUN)] == [6]
 
-    def test_a_run_that_begins_anew_forgets_it(self, store: ObjectStore) -> None:
+    def test_a_run_that_begins_again_forgets_it(self, store: ObjectStore) -> None:
         for run in (RUN, f"{RUN}-2"):
             Progress(store, run, 21, "counts-01").expect(100)
         clear_record(store, RUN)

@@ -207,7 +207,7 @@ class TestWhatIsComplete:
         assert resolve(of_month("2024-12-01")) == []
         assert "2024-12-02 to 2024-12-31: 21 sessions, 21 complete, 0 refused, 0 to build" in caplog.text
 
-    def test_repeated_they_are_built_anew(self, store: ObjectStore) -> None:
+    def test_repeated_they_are_built_again(self, store: ObjectStore) -> None:
         complete(store, *DECEMBER)
 
         assert resolve(of_month("2024-12-01"), RangeRequest(None, None, repeat=True)) == list(DECEMBER)

@@ -181,7 +181,7 @@ class TestCloses:
         with pytest.raises(kind):
             collect.collect_closes(window, Asking.MISSING)
 
-    def test_are_asked_again_only_when_told_to(self, provider: FakeProvider, window: Window) -> None:
+    def test_are_asked_again_only_on_request(self, provider: FakeProvider, window: Window) -> None:
         for day in (DAY, date(2024, 12, 12)):
             provider.say(grouped_daily(day), grouped_body(day, AAPL=248.13))
         counts = [
@@ -223,7 +223,7 @@ class TestRangeCloses:
         assert len(told) > 1
         assert told[-1] == (result.xcom_value["requests"], 0)
 
-    def test_the_search_after_them_is_told_as_left(
+    def test_the_search_after_them_is_counted_as_left(
         self, provider: FakeProvider, index: Index, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level("INFO", logger="mag7.runs.progress")
@@ -441,7 +441,7 @@ class TestLookBack:
         assert (first["requests"], first["kept"]) == (8, 0)
         assert (again["requests"], again["kept"]) == (0, 8)
 
-    def test_a_later_step_that_is_kept_takes_no_earlier_ones_place(
+    def test_a_later_step_that_is_stored_takes_no_earlier_ones_place(
         self, index: Index, answers: AnswerStore, provider: FakeProvider, window: Window
     ) -> None:
         index(make_line("NEW"))

@@ -205,7 +205,7 @@ class TestRows:
 
         assert [one.symbol for one in gather(store, date(2026, 10, 23)).announcements] == ["QQQQQ", "LYV"]
 
-    def test_a_kept_file_that_cannot_be_read_stops_no_evening(self, store: ObjectStore) -> None:
+    def test_a_stored_file_that_cannot_be_read_stops_no_evening(self, store: ObjectStore) -> None:
         put_holdings(store)
         receive(store)
         store.put(f"{constituent_files_prefix('changes')}session=2026-10-07/0123456789abcdef-page", b"<html>")

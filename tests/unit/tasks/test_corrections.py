@@ -80,7 +80,7 @@ class TestCollect:
         assert collect_corrections(window, wanted=False)["requests"] == 0
         assert provider.take_asked() == []
 
-    def test_can_do_without_an_answer(self, provider: FakeProvider, window: Window) -> None:
+    def test_can_do_without_a_response(self, provider: FakeProvider, window: Window) -> None:
         path = grouped_daily(DAY).path
         provider.errors[path] = ServerFailedError(path, "HTTP 500", status=500)
         provider.say(grouped_daily(EARLIER), grouped_body(EARLIER, AAPL=247.5, XOM=107.5))
@@ -119,7 +119,7 @@ class TestAdd:
         assert list(report) == ["2024-12-12"]
         assert report["2024-12-12"][: len(said)] == said
 
-    def test_a_bar_that_cannot_be_true_any_more_or_is_mended(
+    def test_a_bar_that_cannot_be_true_any_more_or_is_fixed(
         self, provider: FakeProvider, store: ObjectStore, window: Window
     ) -> None:
         document = json.loads(store.get(document_key(DAY)))
@@ -183,7 +183,7 @@ class TestAdd:
         assert add_corrected(window, wanted=True) == add_corrected(window, wanted=True)
         assert add_corrected(window, wanted=True)["sessions"] == ["2024-12-12", "2024-12-13"]
 
-    def test_an_edit_that_a_stopped_run_had_kept_is_found_though_the_provider_fails(
+    def test_an_edit_that_a_stopped_run_had_stored_is_found_though_the_provider_fails(
         self, provider: FakeProvider, answers: AnswerStore, store: ObjectStore, window: Window
     ) -> None:
         (kept,) = answers.load("grouped_daily", DAY).values()
@@ -194,7 +194,7 @@ class TestAdd:
 
         assert read_section(store, RUN, Corrections).edits == {"2024-12-12": ["XOM close 107.5 -> 106.0"]}
 
-    def test_every_answer_is_parsed_once(
+    def test_every_response_is_parsed_once(
         self, provider: FakeProvider, window: Window, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for day in (DAY, EARLIER):

@@ -89,7 +89,7 @@ class TestBuild:
         build_market_data(part, 21)
         assert told == [(0, 2), (1, 1), (2, 0)]
 
-    def test_its_time_is_that_of_the_newest_answer_used(
+    def test_its_time_is_that_of_the_newest_response_used(
         self, priced: AnswerStore, store: ObjectStore, window: Window
     ) -> None:
         late = datetime(2024, 12, 14, 6, 30, tzinfo=UTC)
@@ -100,7 +100,7 @@ class TestBuild:
 
         assert datetime.fromisoformat(read_document(store)["data_collection_time"]) == late
 
-    def test_an_answer_that_was_read_and_is_of_no_use_gives_it_no_time(
+    def test_a_response_that_was_read_and_is_of_no_use_gives_it_no_time(
         self, index: Index, priced: AnswerStore, store: ObjectStore, window: Window
     ) -> None:
         index(make_line("AAPL"), make_line("NEW"))
@@ -119,7 +119,7 @@ class TestBuild:
         assert sum("2024-12-06" in key for key in document["constituents"][1]["answers"]) == 2
         assert not any("2024-12-12" in key for key in document["constituents"][1]["answers"])
 
-    def test_answers_about_one_of_the_seven_outside_the_index_count(
+    def test_responses_about_one_of_the_seven_outside_the_index_count(
         self, index: Index, priced: AnswerStore, store: ObjectStore, window: Window, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         index(make_line("XYZ"))
@@ -203,7 +203,7 @@ class TestBuild:
         with pytest.raises(SessionRefusedError, match="2024-12-13 refused: responses of two sources would be mixed"):
             check_coverage(window)
 
-    def test_an_answer_of_another_source_that_is_not_used_does_no_harm(
+    def test_a_response_of_another_source_that_is_not_used_does_no_harm(
         self, priced: AnswerStore, store: ObjectStore, window: Window
     ) -> None:
         keep(priced, ticker_details("ZZZ", DAY), details_body("ZZZ"), source="simulated")

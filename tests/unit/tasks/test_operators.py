@@ -209,7 +209,7 @@ class TestStrangers:
         assert self.execute(monkeypatch, others) == []
         assert self.refused == ""
 
-    def test_of_a_killed_task_that_was_cleared_are_ended_before_it_starts_anew(
+    def test_of_a_killed_task_that_was_cleared_are_ended_before_it_starts_again(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         running = self.run("jr_known", state="RUNNING")
@@ -286,7 +286,7 @@ def test_a_try_after_a_lost_worker_finds_its_statement(api: FakeDataApi) -> None
 
 
 class FakeGlue:
-    """A Glue whose runs end at once; ``company`` is a run that a start without a response leaves beside the next one."""
+    """A Glue whose runs end at once; ``company`` is a run of a start without a response, beside the next one."""
 
     def __init__(self) -> None:
         self.conn, self.conn_region_name, self.conn_partition = self, "us-east-1", "aws"
@@ -352,20 +352,20 @@ class TestGlueRunAgain:
         assert self.execute(FakeStateStore(glue_job_run_id_2="jr_known"), clears=2) == "jr_known"
         assert list(glue.runs) == ["jr_known"]
 
-    def test_a_killed_task_that_was_cleared_starts_anew_though_its_run_ended_well(self, glue: FakeGlue) -> None:
+    def test_a_killed_task_that_was_cleared_starts_again_although_its_run_ended_well(self, glue: FakeGlue) -> None:
         glue.add("jr_known", {"--staging": "s"})
 
         assert self.execute(FakeStateStore(glue_job_run_id_2="jr_known"), clears=3) == "jr_1"
 
     @pytest.mark.parametrize("clears", [0, 1])
-    def test_cleared_after_success_it_starts_anew_whether_the_run_counts_that_or_not(
+    def test_cleared_after_success_it_starts_again_whether_the_run_counts_that_or_not(
         self, glue: FakeGlue, clears: int
     ) -> None:
         kept = FakeStateStore()
 
         assert [self.execute(kept), self.execute(kept, clears)] == ["jr_0", "jr_1"]
 
-    def test_a_try_after_a_collision_starts_anew(self, glue: FakeGlue) -> None:
+    def test_a_try_after_a_collision_starts_again(self, glue: FakeGlue) -> None:
         glue.company, kept = True, FakeStateStore()
         with pytest.raises(GlueRunsCollidedError):
             self.execute(kept)

@@ -213,7 +213,7 @@ class TestSend:
         assert send_alert(window) is None
         assert inbox() == []
 
-    def test_a_run_without_session_or_lake_is_told_all_the_same(
+    def test_a_run_without_session_or_lake_is_reported_all_the_same(
         self, inbox: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         monkeypatch.delenv("MAG7_BUCKET")
@@ -223,7 +223,7 @@ class TestSend:
         assert "MAG7_BUCKET is not set" in message["Message"]
         assert "MAG7_BUCKET is not set" in caplog.text
 
-    def test_a_bucket_that_is_not_there_does_not_keep_the_run_from_being_told(
+    def test_a_bucket_that_is_not_there_does_not_keep_the_run_from_being_reported(
         self, store: ObjectStore, inbox: Any, window: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("MAG7_BUCKET", "mistyped")
@@ -239,7 +239,7 @@ class TestSend:
 
     @pytest.mark.parametrize("fault", LAKE_FAULTS, ids=lambda error: type(error).__name__)
     @pytest.mark.parametrize("place", ["mag7.tasks.run_reports.open_store", "mag7.lake.objects.ObjectStore.find"])
-    def test_whatever_refuses_the_lake_is_told_with_the_states(
+    def test_whatever_refuses_the_lake_is_reported_with_the_states(
         self, inbox: Any, monkeypatch: pytest.MonkeyPatch, fault: Exception, place: str
     ) -> None:
         monkeypatch.setattr(place, refuse_with(fault))

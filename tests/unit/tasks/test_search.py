@@ -109,7 +109,7 @@ class TestOneMonth:
         assert len({calls for calls, _ in told}) > 2
         assert told[-1] == (counts["requests"], 0)
 
-    def test_what_is_kept_is_not_asked_for(self, provider: FakeProvider, answers: AnswerStore) -> None:
+    def test_what_is_stored_is_not_asked_for(self, provider: FakeProvider, answers: AnswerStore) -> None:
         say(provider, dict.fromkeys(MONTH, 100))
         keep_details(answers, "AAA", EVE, weighted_shares_outstanding=100, market_cap=1000)
         search.collect_counts(december(), ALL)
@@ -124,7 +124,7 @@ class TestOneMonth:
 
         assert sorted(days_asked(provider)) == [date(2024, 12, 12), date(2024, 12, 13)]
 
-    def test_gaps_of_a_month_are_told_by_what_is_kept_around_them(
+    def test_gaps_of_a_month_are_known_by_what_is_stored_around_them(
         self, provider: FakeProvider, answers: AnswerStore
     ) -> None:
         for day in (date(2024, 12, 10), date(2024, 12, 18)):
@@ -142,7 +142,7 @@ class TestOneMonth:
 
         assert sorted(days_asked(provider)) == [EVE, LAST, january[-1]]
 
-    def test_a_symbol_that_the_provider_does_not_know_is_told_by_its_404(self, provider: FakeProvider) -> None:
+    def test_a_symbol_that_the_provider_does_not_know_is_known_by_its_404(self, provider: FakeProvider) -> None:
         search.collect_counts(december(), ALL)
 
         assert sorted(days_asked(provider)) == list(MONTH)
@@ -214,7 +214,7 @@ class TestTrouble:
             path = ticker_details("AAA", day).path
             provider.errors[path] = kind(path, "trouble", **values)
 
-    def test_nobody_answers(self, provider: FakeProvider) -> None:
+    def test_nobody_responds(self, provider: FakeProvider) -> None:
         self.fail_all(provider, UnreachableError)
 
         with pytest.raises(UnreachableError):
@@ -305,7 +305,7 @@ class TestBatches:
         assert len(first & second) > 150
 
     @pytest.mark.usefixtures("provider")
-    def test_what_is_expected_is_told_before_anything_is_asked(self, store: ObjectStore) -> None:
+    def test_what_is_expected_is_logged_before_anything_is_asked(self, store: ObjectStore) -> None:
         from mag7.runs.progress import read_steps
 
         search.plan_searches(december())

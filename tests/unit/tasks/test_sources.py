@@ -82,7 +82,7 @@ class TestListed:
             list_sources(WINDOW)
         assert market.asked == [] or "/funds/" not in market.asked[-1]
 
-    def test_ivv_is_asked_for_the_sessions_that_are_not_kept(self, market: EveningMarket, store: ObjectStore) -> None:
+    def test_ivv_is_asked_for_the_sessions_that_are_not_stored(self, market: EveningMarket, store: ObjectStore) -> None:
         run()
         assert [one["session"] for one in list_sources(WINDOW) if one["kind"] == "ivv"] == []
         later = make_window("evening", [date(2026, 10, 9)])
@@ -99,7 +99,7 @@ class TestListed:
 
 
 class TestFetched:
-    def test_everything_is_kept_as_received(self, market: EveningMarket, store: ObjectStore) -> None:
+    def test_everything_is_stored_as_received(self, market: EveningMarket, store: ObjectStore) -> None:
         read = run()
 
         assert failures(read) == []
@@ -129,7 +129,7 @@ class TestFetched:
         with pytest.raises(SourceFailedError, match=f"1 of the sources could not be used.* spy {DAY}"):
             report_sources(read, {"failures": []})
 
-    def test_a_source_that_does_not_answer_in_time_or_at_all_is_silent(
+    def test_a_source_that_does_not_respond_in_time_or_at_all_is_silent(
         self, market: EveningMarket, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(sources, "SECONDS", 0.05)
