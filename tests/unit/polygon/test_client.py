@@ -64,7 +64,7 @@ def silent_address() -> Iterator[str]:
             client.close()
 
 
-def test_a_response_is_stored_verbatim(provider: LocalProvider, clock: FakeClock) -> None:
+def test_a_response_is_kept_verbatim(provider: LocalProvider, clock: FakeClock) -> None:
     body = b'{"status": "OK",\n "results": {"ticker": "AAPL", "name": "na\xc3\xafve"}}'
     provider.scripts["AAPL"].append(Canned(body=body))
     answer = open_client(provider.address, clock).fetch(PATH)
