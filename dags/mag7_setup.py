@@ -66,8 +66,8 @@ def check_infrastructure() -> None:
 def mag7_setup() -> None:
     """Wire the setup: steps that do not depend on each other go on where one fails."""
     steps = (setup.upload_scripts, setup.publish_facts, setup.create_catalog, setup.migrate_schema)
-    made = [task(step)() for step in steps]
-    check_infrastructure() >> made >> task(task_id="check_setup")(setup.require_setup)()
+    tasks = [task(step)() for step in steps]
+    check_infrastructure() >> tasks >> task(task_id="check_setup")(setup.require_setup)()
 
 
 mag7_setup()

@@ -44,17 +44,17 @@ def create_catalog(glue: Any, bucket: str) -> list[str]:
     Nothing is changed or removed, so that running tasks are not affected. Returns the names of what was created; raises
     CatalogDiffersError where a column has another type.
     """
-    made = []
+    created = []
     for database in (DATABASE, STAGING_DATABASE):
-        made += _create_database(glue, database)
+        created += _create_database(glue, database)
         held = _read_tables(glue, database)
         root = f"s3://{bucket}/{'processed' if database == DATABASE else 'staging'}"
         for table in _list_declared(database):
             if table.name in held:
-                made += _add_columns(glue, database, table, held[table.name])
+                created += _add_columns(glue, database, table, held[table.name])
             else:
-                made += _create_table(glue, database, table, f"{root}/{table.name}/")
-    return made
+                created += _create_table(glue, database, table, f"{root}/{table.name}/")
+    return created
 
 
 def list_catalog_faults(glue: Any) -> list[str]:

@@ -97,9 +97,9 @@ def find_doubt(store: ObjectStore, facts: IndexFacts, sessions: Sequence[date]) 
     part = doubt.get("pct")
     if part is not None and Decimal(str(part)) <= MOST_DOUBT:
         return {}
-    told = "a part of the index whose size no file shows" if part is None else f"{part:.2f} % of the index"
+    size = "a part of the index whose size no file shows" if part is None else f"{part:.2f} % of the index"
     reason = (
-        f"{told} is in doubt ({', '.join(doubt['symbols'])}), at most {MOST_DOUBT} % may"
+        f"{size} is in doubt ({', '.join(doubt['symbols'])}), at most {MOST_DOUBT} % may"
         f" be: answer the questions of mag7_decide, or put holdings of IVV and SPY of a session after "
         f"{previous_session(provisional[0])} into inbox/ of the bucket and run mag7_constituents"
     )

@@ -92,9 +92,9 @@ def publish_facts() -> str:
 def create_catalog() -> list[str]:
     """Create missing databases, tables and columns of the catalog; returns their names."""
     place = open_place()
-    made = catalog.create_catalog(place.open_client("glue"), place.settings.bucket)
-    log.info("catalog: %s", ", ".join(made) or "nothing was missing")
-    return made
+    created = catalog.create_catalog(place.open_client("glue"), place.settings.bucket)
+    log.info("catalog: %s", ", ".join(created) or "nothing was missing")
+    return created
 
 
 def migrate_schema() -> list[str]:

@@ -144,10 +144,10 @@ def _is_stated_by_hand(key: str) -> bool:
 def _without_withdrawn(stated: Iterable[tuple[str, date, tuple[Announcement, ...]]]) -> tuple[Announcement, ...]:
     """Leave out what an address announced for a future day and no longer announces."""
     stated = list(stated)
-    says = {session: {_subject(one) for one in found} for key, session, found in stated if FROM_INBOX not in key}
+    announced = {session: {_subject(one) for one in found} for key, session, found in stated if FROM_INBOX not in key}
 
     def is_withdrawn(one: Announcement, since: date) -> bool:
-        return any(since < day < one.effective and _subject(one) not in told for day, told in says.items())
+        return any(since < day < one.effective and _subject(one) not in found for day, found in announced.items())
 
     kept = [
         one for key, session, found in stated for one in found if FROM_INBOX in key or not is_withdrawn(one, session)
