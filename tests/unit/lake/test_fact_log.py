@@ -114,7 +114,7 @@ def test_a_run_that_is_pinned_to_a_version_finds_no_other_under_its_number(log: 
 
 @pytest.mark.parametrize("name", ["", "1", "x-0123456789abcdef", "00000001-../../x", "00000001-0123"])
 def test_what_names_no_version_is_refused(log: FactLog, name: str) -> None:
-    with pytest.raises(FactsMissingError, match="names no version of the facts"):
+    with pytest.raises(FactsMissingError, match="is not the name of a version of the facts"):
         log.find(name)
 
 

@@ -149,7 +149,7 @@ def test_what_is_no_json_object_is_refused(body: str, says: str) -> None:
         ('{"status":"OK"}', "results is missing"),
         ('{"status":"OK","results":[]}', "results is an array, not an object"),
         ('{"status":"OK","results":{}}', "results.ticker is None, not AAPL"),
-        ('{"status":"OK","results":{"ticker":"MSFT"}}', "results.ticker is MSFT, not AAPL: an answer for another"),
+        ('{"status":"OK","results":{"ticker":"MSFT"}}', "results.ticker is MSFT, not AAPL: a response for another"),
         ('{"status":"OK","results":{"ticker":"aapl"}}', "results.ticker is aapl, not AAPL"),
         ('{"status":"ERROR","error":"try\\nlater","results":{"ticker":"AAPL"}}', r"status is ERROR.*\(try later\)"),
     ],
