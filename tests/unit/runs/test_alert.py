@@ -48,7 +48,7 @@ def body(**changes: Any) -> str:
 def list_steps(**changes: Any) -> list[str]:
     """The next steps of an alert, below what is stored."""
     lines = body(**changes).splitlines()
-    return lines[next(place for place, line in enumerate(lines) if line.startswith("Kept: ")) + 1 :]
+    return lines[next(place for place, line in enumerate(lines) if line.startswith("State: ")) + 1 :]
 
 
 CLEAR = f"To repeat it: airflow dags clear mag7_daily --run-id {RUN_ID} --yes"
@@ -92,7 +92,7 @@ class TestMessage:
         )
 
         assert "2024-12-13 refused: NVDA is 38.67 % of the index" in text.splitlines()
-        assert "is kept; published in the lake and the warehouse: 2024-12-12\n" in text
+        assert "is stored; published in the lake and the warehouse: 2024-12-12\n" in text
 
     @pytest.mark.parametrize(
         ("states", "kept"),
