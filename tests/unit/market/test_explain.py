@@ -57,11 +57,11 @@ def test_a_divided_count_shows_the_split_and_what_the_provider_said(document: Do
             "NVDA (NVDA Corp) on 2024-06-07, source s",
             "  close: 1,208.88 USD as traded",
             "  share count: 2,460,000,000: the provider's weighted count, which agrees with its own market cap",
-            "  split applied: the provider's count already stood on 10 for 1 of 2024-06-10 (a filing)",
+            "  split applied: the provider's count already included 10 for 1 of 2024-06-10 (a filing)",
             "  provider's count: about 24,600,000,000, divided by 10",
             "  market cap: 2,973,844,800,000.00 USD",
             "  provider's market cap: 29,738,448,000,000.00 USD",
-            "  counted: yes, its cap is its company's",
+            "  counted: yes, its cap is its company's cap",
             "  flags: divided_by_split",
             f"  facts: version {load_packaged_facts().version} (public sources), members confirmed",
             "  rests on:",
@@ -93,7 +93,7 @@ def test_a_line_that_failed_shows_no_price(document: Document) -> None:
 
 
 def test_an_unknown_line_is_refused(document: Document) -> None:
-    with pytest.raises(LineUnknownError, match="TWTR is no line of the index on 2024-06-07; give a ticker"):
+    with pytest.raises(LineUnknownError, match="TWTR is not a line of the index on 2024-06-07; give a ticker"):
         explain_line(document, "TWTR")
 
 
@@ -123,10 +123,10 @@ def test_a_searched_count_names_the_sessions_that_agree() -> None:
     text = explain_line(store(compute_figures(SESSION, [inputs], [])), "NVDA")
 
     assert (
-        "share count: 24,600,000,000: searched: same count on 2024-06-05 and 2024-06-12, on both the provider's"
+        "share count: 24,600,000,000: searched: the same count on 2024-06-05 and 2024-06-12, on both the provider's"
         " weighted count, which agrees with its own market cap\n"
     ) in text
-    assert "provider's market cap: not asked for on this session\n" in text
+    assert "provider's market cap: not requested for this session\n" in text
 
 
 @pytest.mark.parametrize("asked", [("2024-06-07", "2024-09-18"), ("2024-06-06", "2024-06-07"), ("2024-06-06",), ()])

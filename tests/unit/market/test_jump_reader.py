@@ -46,7 +46,7 @@ class TestJumps:
         failed = self.price(book, line)
 
         assert isinstance(failed, FailedLine)
-        assert f"that is a split of {ratio} which no list has, or a wrong close" in failed.reason
+        assert f"that is a split of {ratio} that no list has, or a wrong close" in failed.reason
         assert (
             "Add the split on 2024-12-13 to include/data/splits.csv and rebuild the sessions before it" in failed.reason
         )
@@ -162,7 +162,7 @@ class TestJumps:
         if isinstance(found, PricedLine):
             assert (found.accepted.count, found.accepted.flags) == (after, ("count_jump_confirmed",))
         elif cap is None:
-            assert "a merger is believed once later sessions say the same" in found.reason
+            assert "a merger is accepted once later sessions confirm the count" in found.reason
 
     def test_a_count_that_our_table_knows_to_jump_is_believed_at_once(self, book: Book) -> None:
         row = b"ticker,first_session,factor,reason,source\nOMC,2024-12-02,1.65,bought another,a filing\n"

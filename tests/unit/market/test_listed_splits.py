@@ -87,8 +87,8 @@ class TestSpinOff:
 
         assert held(found) == []
         assert refused(found) == [
-            "1281 for 1000 on 2023-01-04: the close went from 85.9 on 2023-01-03 to 67.06 on 2023-01-04, which a"
-            " spin-off does, too"
+            "1281 for 1000 on 2023-01-04: the close went from 85.9 on 2023-01-03 to 67.06 on 2023-01-04, as in a"
+            " spin-off"
         ]
         assert not found.refused[0].settled
 
@@ -155,7 +155,7 @@ class TestUsualSplit:
         found = judge(listed(DAY, 1000, 1048), closes={LONG_AGO: 80.0, DAY: 76.0})
 
         assert held(found) == []
-        assert refused(found) == ["1048 for 1000 on 2024-05-15: neither a close nor a count can tell a ratio below 5/4"]
+        assert refused(found) == ["1048 for 1000 on 2024-05-15: neither a close nor a count can show a ratio below 5/4"]
 
 
 class TestPostponed:

@@ -116,7 +116,7 @@ class TestBetweenTwoSessions:
         inputs = read(book, line)
 
         assert (inputs.between, inputs.details) == (None, None)
-        assert inputs.details_failure == "ticker details of AAA on 2024-12-13 were never asked for"
+        assert inputs.details_failure == "ticker details of AAA on 2024-12-13 were never requested"
 
     def test_the_nearest_sessions_on_both_sides_say_it(self, book: Book, line: Line) -> None:
         keep_told(book, FIRST_END, 100)

@@ -212,7 +212,7 @@ def test_a_count_still_on_the_old_basis_fails_its_line_where_no_close_tells(
         refused = list_refused(wrong, session)
 
     assert isinstance(failed, FailedLine)
-    assert "still stands on the basis before the split" in failed.reason
+    assert "does not include the split" in failed.reason
     assert str(day) in failed.reason
     if ticker in SEVEN:
         assert refused == [f"{ticker} ({ticker} Corp), one of the seven, could not be priced: {failed.reason}"]
@@ -246,7 +246,7 @@ def test_a_count_off_by_a_factor_without_a_split_is_refused(ticker: str, day: da
         assert f"is {float(part):.3g} times the reference count" in failed.reason
         assert refused == [f"{ticker} ({ticker} Corp), one of the seven, could not be priced: {failed.reason}"]
     else:
-        assert f"{float(part):.3g} times as many, and no split is known that explains it" in failed.reason
+        assert f"{float(part):.3g} times as many, and no known split explains it" in failed.reason
         assert refused == []
 
 
