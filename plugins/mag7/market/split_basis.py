@@ -23,7 +23,7 @@ PROBE_DAYS: Final = 100
 """Days after a split, or before it, at which the company's count is requested: a filing states it by then."""
 
 LEAST_FACTOR: Final = Fraction(5, 4)
-"""Smallest split factor that is applied: issuance can move a count as far as a smaller one, such as a stock dividend."""
+"""Smallest split factor that is applied: issuance moves counts as far as a smaller one, such as a stock dividend."""
 
 REFERENCE_TOLERANCE: Final = Fraction(15, 100)
 """Largest relative difference between a count of one of the seven and its reference count."""
