@@ -13,7 +13,7 @@ from functools import lru_cache
 from hashlib import sha256
 
 from mag7.constituents.announcements import Action, Announcement
-from mag7.constituents.decision import Decision, Evidence
+from mag7.constituents.decision import Decision, ProposalInputs
 from mag7.constituents.facts import Facts, cut_at
 from mag7.constituents.identities import Identity, Wanted
 from mag7.constituents.propose import propose
@@ -136,13 +136,13 @@ def decide(
     simulated: bool = False,
 ) -> Decision:
     """Propose, ask the provider for what is wanted, and propose again, as a run does."""
-    evidence = Evidence(readings, announcements, identities, answers)
-    decision = propose(facts, evidence, session, simulated=simulated)
+    inputs = ProposalInputs(readings, announcements, identities, answers)
+    decision = propose(facts, inputs, session, simulated=simulated)
     for _ in range(3):
         if not decision.wanted:
             break
-        evidence = replace(evidence, identities=(*evidence.identities, *ask(decision.wanted)))
-        decision = propose(facts, evidence, session, simulated=simulated)
+        inputs = replace(inputs, identities=(*inputs.identities, *ask(decision.wanted)))
+        decision = propose(facts, inputs, session, simulated=simulated)
     return decision
 
 

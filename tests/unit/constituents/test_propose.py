@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mag7.constituents.announcements import Action, Announcement
-from mag7.constituents.decision import Decision, Evidence, list_changed_sessions
+from mag7.constituents.decision import Decision, ProposalInputs, list_changed_sessions
 from mag7.constituents.facts import Facts, Table
 from mag7.constituents.identities import Identity, Wanted
 from mag7.constituents.propose import propose
@@ -152,7 +152,7 @@ class TestStated:
 
         assert held(decision, D2) == held(day, D2) == INDEX
         assert (decision.confirmed_through, day.confirmed_through) == (D1, D1)
-        assert "ZZA joins 2026-10-08: the provider has not told who ZZA is" in day.refused or day.wanted
+        assert "ZZA joins 2026-10-08: the provider has no details of ZZA yet" in day.refused or day.wanted
 
     def test_a_symbol_that_is_in_no_line_cannot_leave(self) -> None:
         decision = run(D1, files(D0), state(D2, leaves=["ZZQ"]))
@@ -303,9 +303,9 @@ class TestAnswers:
         document = json.loads(json.dumps(self.question.to_document()))
 
         assert Question.from_document(document) == self.question
-        with pytest.raises(QuestionInvalidError, match=f"its content is that of {self.question.id}"):
+        with pytest.raises(QuestionInvalidError, match=f"its content has the id {self.question.id}"):
             Question.from_document({**document, "id": "0" * 16})
-        with pytest.raises(QuestionInvalidError, match="not of its form"):
+        with pytest.raises(QuestionInvalidError, match="a stored question is damaged"):
             Question.from_document({**document, "items": [{}]})
 
     def test_what_a_later_answer_takes_back_does_not_come_again(self) -> None:
@@ -439,7 +439,7 @@ class TestWho:
         before = make_reading(SPY, D1, INDEX, cusips={"AOS": "831865209"})
         after = make_reading(SPY, D2, INDEX, cusips={"AOS": "000000SIM"})
 
-        wanted = propose(truth(), Evidence([before, after]), D3).wanted
+        wanted = propose(truth(), ProposalInputs([before, after]), D3).wanted
 
         assert wanted == (Wanted("AOS", D2),)
 
@@ -500,13 +500,13 @@ class TestWho:
 class TestEvidence:
     def test_a_day_that_is_no_session_is_refused(self) -> None:
         with pytest.raises(NotASessionError, match="2026-10-10 is no XNYS session"):
-            propose(truth(), Evidence(), date(2026, 10, 10))
+            propose(truth(), ProposalInputs(), date(2026, 10, 10))
 
     def test_without_files_nothing_changes(self) -> None:
         decision = run(D2)
 
         assert (decision.edits, decision.confirmed_through) == ((), D0)
-        assert decision.reasons == ("no fund's file since 2026-10-06 is at hand",)
+        assert decision.reasons == ("there is no fund's file since 2026-10-06",)
 
     def test_a_source_that_is_silent_does_not_stop_the_other(self) -> None:
         decision = run(D4, files(D1), files(D2, funds=[IVV]), files(D3, funds=[IVV]))
