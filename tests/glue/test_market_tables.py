@@ -299,7 +299,7 @@ def spoil_number(document: Document) -> None:
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (spoil_date, "says that its trading_date is 2024-12-12"),
+        (spoil_date, "has the trading_date 2024-12-12"),
         (spoil_version, "has schema_version 1, these jobs read 4"),
         (spoil_bar, "holds prices of 2024-12-12"),
         (spoil_part, "lacks constituents"),
