@@ -32,7 +32,7 @@ JOINERS = ("ZZA", "ZZB", "ZZC", "ZZD", "ZZE", "ZZF", "ZZG")
 
 
 def ask(wanted: Iterable[Wanted], known: Sequence[Identity] = ()) -> tuple[Identity, ...]:
-    """Invented companies have symbols that begin with ZZ; everybody else is who the table says."""
+    """Invented companies have symbols that begin with ZZ; all other symbols are as in the table."""
     found = []
     for one in wanted:
         given = [identity for identity in known if identity.symbol == one.symbol]
@@ -118,7 +118,7 @@ class TestStated:
         assert "ZZA joins 2026-10-08: waits for files" in day.reasons[0]
 
     def test_one_source_dates_what_files_show(self) -> None:
-        """IVV's file shows it on the eve, and SPY's not before its own date."""
+        """IVV's file shows it a session early, SPY's not before its date."""
         once = state(D2, ["ZZA"], ["AOS"], ["a"])
         changed = swap(["ZZA"], ["AOS"])
         decision = run(D3, files(D1, changed, [IVV]), files(D1, funds=[SPY]), files(D2, changed), once)
@@ -348,7 +348,7 @@ class TestAnswers:
             assert held(decision, session) == INDEX
 
     def test_a_rejection_lapses_when_files_show_it_anew(self) -> None:
-        """Rejected once; months of files without it, then both funds show it: that is another question."""
+        """Rejected once; after months of files without it, both funds show it: that is a new question."""
         answer = Answer(self.question, Verdict.REJECTED, "operator")
         first = run(D5, self.shown, files(D4), answers=[answer])
         assert (first.confirmed_through, first.questions) == (D5, ())
@@ -383,7 +383,7 @@ class TestAnswers:
         assert run(D5, readings, answers=[left, later], facts=decision.facts).confirmed_through == D5
 
     def test_two_persons_who_decide_at_once_are_two_answers_on_one_base(self) -> None:
-        """The one that publishes second is overtaken; what it would publish depends on the base alone."""
+        """The second one to publish must propose again; its edits depend on the base alone."""
         answers = [Answer(self.question, verdict, "one") for verdict in (Verdict.ACCEPTED, Verdict.REJECTED)]
         first = [run(D4, self.shown, answers=[one]) for one in answers]
         again = run(D4, self.shown, answers=[answers[1]], facts=first[0].facts)

@@ -1,4 +1,4 @@
-"""A line's price: its own count, else an earlier session's, never one that may stand on another split basis."""
+"""A line's cap: by its own count, else an earlier session's, never one that may be on another split basis."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_an_earlier_count_is_not_multiplied_where_the_price_did_not_split():
 
 
 def test_an_earlier_count_is_held_to_the_reference_but_not_judged_by_splits_again():
-    """The look-back put it on its basis; the split after it is in the factor."""
+    """The look-back has put it on its basis; the split after it is in the factor."""
     ten = Split("X-ko", "KO", date(2024, 12, 13), Decimal(1), Decimal(10), "test")
     reference = ReferenceCount("X-ko", date(2024, 11, 1), 24_000_000_000, "a filing"), Fraction(24_000_000_000)
     basis = SplitBasisInputs(date(2024, 12, 13), (SplitCounts(ten, after=2_460_000_000),), reference)

@@ -1,4 +1,4 @@
-"""What two documents of one session say differently, line by line."""
+"""The differences between two documents of one session, line by line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def write(*inputs: LineInputs, at: datetime = COLLECTED) -> Document:
 
 
 def store(document: Document) -> Document:
-    """The document as it comes back from the lake: read by its model."""
+    """The document as it is read back from the lake."""
     return decode_document(encode_document(document), "a test")
 
 

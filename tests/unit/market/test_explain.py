@@ -1,4 +1,4 @@
-"""How a figure came about, in lines of text that name every number it is made of."""
+"""The explanation of a figure, with every number that it is worked out from."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ANSWERS = tuple(Answer(path, datetime(2024, 6, 8, tzinfo=UTC), 200, "x", "", Non
 
 @pytest.fixture(scope="module")
 def document() -> Document:
-    """Nvidia's count a session early on its new basis, Alphabet by two lines, a line that failed, Tesla outside."""
+    """Nvidia's count includes its split a session early; Alphabet has two lines; a line failed; Tesla is outside."""
     make = Make()
     basis = SplitBasisInputs(SESSION, (SplitCounts(TEN, after=24_530_000_000),))
     yesterday = LookBack(date(2024, 6, 6), 2_460_000_000, Decimal("1209.98"))
@@ -47,7 +47,7 @@ def document() -> Document:
 
 
 def store(figures: SessionFigures) -> Document:
-    """The document as it comes back from the lake."""
+    """The document as it is read back from the lake."""
     return decode_document(encode_document(write_document(figures, "s", ANSWERS[0].time)), "a test")
 
 

@@ -1,4 +1,4 @@
-"""Whose ticker details are: a company that goes on under a new CIK, and a symbol that passes to another company."""
+"""Whose ticker details are: a company that continues under a new CIK, and a symbol that passes to another company."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a line's inputs for a session are: its own responses, the close before, and what they are compared with."""
+"""A line's inputs for a session: its own responses, the previous close, and what they are compared with."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ class TestYesterday:
     def test_of_another_source_is_not_compared_with(self, book: Book, line: Line) -> None:
         self.keep_both(book, 300, 100)
         book.bars[YESTERDAY] = replace(book.bars[YESTERDAY], source="simulated")
-        book.said["AAA", YESTERDAY] = replace(book.said["AAA", YESTERDAY], source="simulated")
+        book.answers["AAA", YESTERDAY] = replace(book.answers["AAA", YESTERDAY], source="simulated")
         inputs = read(book, line)
         priced = price_line(inputs)
 

@@ -1,4 +1,4 @@
-"""Which earlier session a line's count is taken from, and why none serves."""
+"""Which earlier session a line's count is taken from, and why none has one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a session comes to in a few numbers, and where it is unlike the one before."""
+"""The profile of a session, and its differences from the session before."""
 
 from __future__ import annotations
 
