@@ -447,7 +447,7 @@ class TestWho:
         alone, both = (run(D1, files(D0), state(D2, leaves=one)) for one in (["NWSA"], ["NWSA", "NWS"]))
 
         assert {"NWSA", "NWS"} <= held(alone, D2)
-        assert "of which NWS stays in the index; give NWS a key of its own" in alone.refused[0]
+        assert "whose line NWS stays in the index; from that date on, make NWS the main line" in alone.refused[0]
         assert not {"NWSA", "NWS"} & held(both, D2)
 
     def test_a_company_that_returns_has_its_key_and_a_second_stay(self) -> None:
