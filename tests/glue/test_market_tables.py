@@ -304,8 +304,8 @@ def spoil_number(document: Document) -> None:
         (spoil_bar, "holds prices of 2024-12-12"),
         (spoil_part, "lacks constituents"),
         (spoil_figure, "lacks concentration_metrics.hhi"),
-        (spoil_volume, "does not have the shape"),
-        (spoil_number, "does not have the shape"),
+        (spoil_volume, "does not have the schema"),
+        (spoil_number, "does not have the schema"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -186,7 +186,7 @@ def find_objection(group: Sequence[Difference]) -> str | None:
     return None
 
 
-def is_ripe(difference: Difference, files: Mapping[str, Sequence[Shown]]) -> bool:
+def becomes_question(difference: Difference, files: Mapping[str, Sequence[Shown]]) -> bool:
     """Return whether a difference that no rule accepts becomes a question now, or may be resolved by the next file."""
     times = [one.times for one in difference.sightings.values()]
     if max(times) >= WAIT_FILES or difference.is_in_two_files_of_two_funds:

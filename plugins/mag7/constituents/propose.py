@@ -23,11 +23,11 @@ from mag7.constituents.differences import (
     Difference,
     Finder,
     add_up,
+    becomes_question,
     decide_by_rule,
     find_objection,
     find_renames,
     group_by_date,
-    is_ripe,
     name_lines,
 )
 from mag7.constituents.facts import Decided, Facts, cut_back, list_edits
@@ -76,7 +76,7 @@ class _Compared:
 
 
 @dataclass(frozen=True)
-class _Sorted:
+class _Outcome:
     """Differences sorted by their outcome."""
 
     accepted: tuple[Statement, ...]
@@ -109,8 +109,8 @@ class _Proposal:
         state = self._build(kept) if renames else state
         stated = {(one.action, one.symbol) for one in waiting}
         found = [one for one in self._find(state) if (one.item.action, one.item.symbol) not in stated]
-        sorted_out = self._sort(state, found)
-        state = self._build((*kept, *sorted_out.accepted)) if sorted_out.accepted else state
+        outcome = self._sort(state, found)
+        state = self._build((*kept, *outcome.accepted)) if outcome.accepted else state
         self._refused += state.build.unusable.values()
         add_new_ciks(state.timeline, self._used.identities, self._session)
         confirmed = find_confirmed(
@@ -119,9 +119,9 @@ class _Proposal:
             readings=[one for mine in self._used.readings.values() for one in mine],
             proofs=state.prove(),
             waiting=[*waiting, *state.build.unusable],
-            differences=[one.item for one in sorted_out.open],
+            differences=[one.item for one in outcome.open],
         )
-        return self._finish(state.build, waiting, sorted_out, confirmed)
+        return self._finish(state.build, waiting, outcome, confirmed)
 
     def _build(self, statements: Iterable[Statement]) -> _Compared:
         build = self._builder.build(statements)
@@ -194,7 +194,7 @@ class _Proposal:
                 self._wanted |= {Wanted(one.item.symbol, day) for day in days}
         return found
 
-    def _sort(self, state: _Compared, found: Iterable[Difference]) -> _Sorted:
+    def _sort(self, state: _Compared, found: Iterable[Difference]) -> _Outcome:
         """Accept each change by rule, make it a question, or wait. A change is all differences of one date."""
         accepted: list[Statement] = []
         still: list[Difference] = []
@@ -212,11 +212,11 @@ class _Proposal:
             still += group
             named = name_lines(group)
             reasons.append(f"files show what nobody stated: {named}; {objection}")
-            if all(is_ripe(one, state.files) for one in group):
+            if all(becomes_question(one, state.files) for one in group):
                 text = f"{named} since {group[0].item.effective}, as files show; nobody stated it, and {objection}"
                 question = Question(Kind.UNSTATED, tuple(one.item for one in group), text, group[0].item.effective)
                 questions.append(replace(question, again=self._count_decided(question)))
-        return _Sorted(tuple(accepted), tuple(still), tuple(questions), tuple(reasons))
+        return _Outcome(tuple(accepted), tuple(still), tuple(questions), tuple(reasons))
 
     def _object_to_count(self, timeline: Timeline, group: Sequence[Difference]) -> str | None:
         joins = sum(one.item.action is Action.JOINS for one in group)
@@ -243,9 +243,7 @@ class _Proposal:
             for item in answer.question.items
         )
 
-    def _finish(
-        self, build: Build, waiting: Sequence[Statement], sorted_out: _Sorted, confirmed: Confirmed
-    ) -> Decision:
+    def _finish(self, build: Build, waiting: Sequence[Statement], outcome: _Outcome, confirmed: Confirmed) -> Decision:
         through = confirmed.through
         facts = build.timeline.to_facts(through)
         names = ", ".join(f"{fund} {mine[-1].as_of}" for fund, mine in sorted(self._used.readings.items()))
@@ -256,7 +254,7 @@ class _Proposal:
         provisional = tuple(dict.fromkeys(_to_item(change, build.timeline) for change in later))
         doubtful = {one.symbol for one in provisional if one.effective <= self._session}
         doubtful |= {one.symbol for one in waiting if one.effective <= self._session}
-        doubtful |= {one.item.symbol for one in sorted_out.open}
+        doubtful |= {one.item.symbol for one in outcome.open}
         missing = self._ask_for_files()
         return Decision(
             session=self._session,
@@ -265,12 +263,12 @@ class _Proposal:
             confirmed_before=self._confirmed,
             confirmed_through=through,
             provisional=provisional,
-            questions=(*missing, *sorted_out.questions),
+            questions=(*missing, *outcome.questions),
             wanted=tuple(sorted(self._wanted)),
             refused=tuple(dict.fromkeys(self._refused)),
-            reasons=(*confirmed.reasons, *sorted_out.reasons),
+            reasons=(*confirmed.reasons, *outcome.reasons),
             doubtful=tuple(sorted(doubtful)),
-            doubtful_pct=add_up(sorted_out.open),
+            doubtful_pct=add_up(outcome.open),
             simulated=self._used.simulated,
         )
 

@@ -75,11 +75,11 @@ def decided_by_answers(answers: Iterable[Answer]) -> tuple[Statement, ...]:
     """Return the changes that persons accepted, without those that a later answer reverses."""
     accepted = _accepted(answers)
     return tuple(
-        one for place, one in enumerate(accepted) if not any(_takes_back(later, one) for later in accepted[place + 1 :])
+        one for place, one in enumerate(accepted) if not any(_reverses(later, one) for later in accepted[place + 1 :])
     )
 
 
-def _takes_back(later: Statement, one: Statement) -> bool:
+def _reverses(later: Statement, one: Statement) -> bool:
     return later.symbol == one.symbol and later.action != one.action and later.effective <= one.effective
 
 

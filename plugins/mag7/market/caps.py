@@ -65,7 +65,7 @@ def price_line(inputs: LineInputs) -> PricedLine | FailedLine:
     """Price one line, or return why it cannot be priced; a missing value never counts as zero."""
     bar = inputs.bar
     if bar is None:
-        return FailedLine(inputs, inputs.bar_failure or _say_no_bar(inputs))
+        return FailedLine(inputs, inputs.bar_failure or _explain_missing_bar(inputs))
     try:
         accepted = _accept(inputs, bar)
         if accepted.origin != Origin.LOOK_BACK:
@@ -76,7 +76,7 @@ def price_line(inputs: LineInputs) -> PricedLine | FailedLine:
     return PricedLine(inputs, bar, accepted, bar.close * accepted.count)
 
 
-def _say_no_bar(inputs: LineInputs) -> str:
+def _explain_missing_bar(inputs: LineInputs) -> str:
     reason = f"no bar for {inputs.line.symbol} in the grouped call"
     if not inputs.stopped_trading:
         return reason

@@ -93,7 +93,7 @@ def measure_concentration(
     companies = [line for line in priced if line.line.main_line]
     total = sum((line.market_cap for line in companies), Decimal(0))
     if not companies:
-        raise NothingPricedError(_say_nothing_priced(lines))
+        raise NothingPricedError(_describe_failures(lines))
     in_index = [line for line in companies if line.line.ticker in SEVEN]
     seven = in_index + [line for line in seven_outside if isinstance(line, PricedLine)]
     in_index_cap = sum((line.market_cap for line in in_index), Decimal(0))
@@ -131,7 +131,7 @@ def _measure_share_before(companies: Sequence[PricedLine], in_index: Sequence[Pr
     return HUNDRED * sum((caps[line.line.issuer] for line in in_index), Decimal(0)) / sum(caps.values(), Decimal(0))
 
 
-def _say_nothing_priced(lines: Sequence[PricedLine | FailedLine]) -> str:
+def _describe_failures(lines: Sequence[PricedLine | FailedLine]) -> str:
     failed = next((line for line in lines if isinstance(line, FailedLine) and line.line.main_line), None)
     example = f", such as {failed.line.ticker}: {failed.reason}" if failed else ""
     return f"no company of {len(lines)} lines could be priced{example}"

@@ -36,14 +36,14 @@ def explain_line(document: Document, name: str) -> str:
         rows.append(f"  not priced: {_find_reason(document, line.ticker)}")
     else:
         rows += _explain_cap(line, line.share_count, find_searched(line, day))
-    rows.append(f"  counted: {_say_counted(document, line)}")
+    rows.append(f"  counted: {_describe_counted(document, line)}")
     rows.append(f"  flags: {', '.join(line.flags) or 'none'}")
-    rows.append(f"  facts: {_say_facts(document.facts, document)}")
+    rows.append(f"  facts: {_describe_facts(document.facts, document)}")
     rows += ["  rests on:", *(f"    {key}" for key in line.answers)]
     return "\n".join(rows)
 
 
-def _say_facts(facts: FactsUsed, document: Document) -> str:
+def _describe_facts(facts: FactsUsed, document: Document) -> str:
     through = facts.members_confirmed_through
     provisional = document.concentration_metrics.membership_provisional
     members = f"members provisional, confirmed through {through}" if provisional else "members confirmed"
@@ -102,7 +102,7 @@ def _find_reason(document: Document, ticker: str) -> str:
     return next((item.reason for item in failed if item.ticker == ticker), "no reason is recorded")
 
 
-def _say_counted(document: Document, line: DocumentLine) -> str:
+def _describe_counted(document: Document, line: DocumentLine) -> str:
     if line.counted:
         return "yes, its cap is its company's cap"
     if any(line is other for other in document.seven_outside):

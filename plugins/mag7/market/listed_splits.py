@@ -188,7 +188,7 @@ def _judge_by_closes(cluster: Sequence[Split], steps: dict[Split, Fraction | Non
             others = [split for split in cluster if split.factor != found[0].factor]
             return Judgement((found[0],), _refuse_all(others, f"{found[0]} is right").refused)
     held, clash = collapse(unknown)
-    refused = tuple(RefusedSplit(split, _say_closes(split, market), settled=is_usual(split.factor)) for split in still)
+    refused = tuple(RefusedSplit(split, _name_closes(split, market), settled=is_usual(split.factor)) for split in still)
     return Judgement(tuple(held), refused, clash)
 
 
@@ -279,7 +279,7 @@ def _refuse_others(
     return tuple(
         RefusedSplit(
             split,
-            f"the close moved by {held}" if steps[split] is None else f"{_say_closes(split, market)}, and by {held}",
+            f"the close moved by {held}" if steps[split] is None else f"{_name_closes(split, market)}, and by {held}",
             settled=True,
         )
         for split in cluster
@@ -287,7 +287,7 @@ def _refuse_others(
     )
 
 
-def _say_closes(split: Split, market: Market) -> str:
+def _name_closes(split: Split, market: Market) -> str:
     day = session_from(split.execution_date)
     before = previous_session(split.execution_date)
     alone = "" if is_usual(split.factor) else ", as in a spin-off"

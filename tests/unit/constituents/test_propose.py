@@ -308,7 +308,7 @@ class TestAnswers:
         with pytest.raises(QuestionInvalidError, match="a stored question is damaged"):
             Question.from_document({**document, "items": [{}]})
 
-    def test_what_a_later_answer_takes_back_does_not_come_again(self) -> None:
+    def test_what_a_later_answer_reverses_does_not_come_again(self) -> None:
         accepted = Answer(self.question, Verdict.ACCEPTED, "one")
         first = run(D4, self.shown, answers=[accepted]).facts
         items = tuple(
@@ -347,20 +347,20 @@ class TestAnswers:
             assert decision.confirmed_through == session
             assert held(decision, session) == INDEX
 
-    def test_a_rejection_lapses_when_files_show_it_anew(self) -> None:
+    def test_a_rejection_lapses_when_files_show_it_again(self) -> None:
         """Rejected once; after months of files without it, both funds show it: that is a new question."""
         answer = Answer(self.question, Verdict.REJECTED, "operator")
         first = run(D5, self.shown, files(D4), answers=[answer])
         assert (first.confirmed_through, first.questions) == (D5, ())
-        anew = [files(day, self.changed) for day in DAYS[5:8]]
-        last = run(DAYS[8], files(D4), *anew, answers=[answer], facts=first.facts)
+        again = [files(day, self.changed) for day in DAYS[5:8]]
+        last = run(DAYS[8], files(D4), *again, answers=[answer], facts=first.facts)
 
         assert last.confirmed_through == D5
         (question,) = last.questions
         assert (question.again, question.id != self.question.id) == (1, True)
         assert Question.from_document(json.loads(json.dumps(question.to_document()))) == question
         rejected_again = [answer, Answer(question, Verdict.REJECTED, "operator")]
-        assert run(DAYS[8], files(D4), *anew, answers=rejected_again, facts=first.facts).questions == ()
+        assert run(DAYS[8], files(D4), *again, answers=rejected_again, facts=first.facts).questions == ()
 
     def test_another_change_beside_a_rejected_one_is_asked(self) -> None:
         answer = Answer(self.question, Verdict.REJECTED, "operator")

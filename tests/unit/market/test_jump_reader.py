@@ -99,7 +99,7 @@ class TestJumps:
         assert priced.accepted.flags == ("cap_jump",)
         assert priced.market_cap == 1000 * Decimal(str(close))
 
-    def test_a_fall_that_the_next_close_takes_back_was_a_wrong_close(self, book: Book) -> None:
+    def test_a_fall_that_the_next_close_reverses_was_a_wrong_close(self, book: Book) -> None:
         line = self.keep(book, "CTVA", {self.BEFORE_THAT: 77.4, YESTERDAY: 77.65, DAY: 12.57, self.NEXT: 78.0})
         failed = self.price(book, line)
 
