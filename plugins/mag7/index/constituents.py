@@ -21,7 +21,7 @@ class Line:
     - ``symbol``: its symbol on the session (FB until 2022-06-08).
     - ``issuer``: our key of the company.
     - ``cik``: the company's CIK on the session, where known.
-    - ``main_line``: whether the line stands for its company; each company has one main line.
+    - ``main_line``: whether the line represents its company; each company has one main line.
     - ``share_classes``: whether a count of this class alone is the whole company's.
     - ``member_to``: the last session of a stay that ended.
     - ``ciks``, ``figis``: every CIK that the company ever had, every FIGI that the line ever had.

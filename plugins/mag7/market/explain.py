@@ -39,7 +39,7 @@ def explain_line(document: Document, name: str) -> str:
     rows.append(f"  counted: {_describe_counted(document, line)}")
     rows.append(f"  flags: {', '.join(line.flags) or 'none'}")
     rows.append(f"  facts: {_describe_facts(document.facts, document)}")
-    rows += ["  rests on:", *(f"    {key}" for key in line.answers)]
+    rows += ["  responses:", *(f"    {key}" for key in line.answers)]
     return "\n".join(rows)
 
 
@@ -108,5 +108,5 @@ def _describe_counted(document: Document, line: DocumentLine) -> str:
     if any(line is other for other in document.seven_outside):
         return "no, it is not in the index on that session"
     if not line.main_line:
-        return "no, another line stands for its company"
+        return "no, another line represents its company"
     return "no"

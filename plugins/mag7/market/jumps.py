@@ -27,7 +27,7 @@ USUAL_TOLERANCE: Final = Fraction(1025, 1000)
 """Largest factor between a price's move and a usual split ratio at which the move counts as that ratio."""
 
 EXACT_TOLERANCE: Final = Fraction(101, 100)
-"""The same for a count's move, to which no trading adds."""
+"""The same for a count's move, which is closer: trading does not move a count."""
 
 LARGEST_RISE: Final = 2
 """Largest factor by which the close of an index member rises in a session, whatever later closes say."""

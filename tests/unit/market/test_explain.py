@@ -64,7 +64,7 @@ def test_a_divided_count_shows_the_split_and_what_the_provider_said(document: Do
             "  counted: yes, its cap is its company's cap",
             "  flags: divided_by_split",
             f"  facts: version {load_packaged_facts().version} (public sources), members confirmed",
-            "  rests on:",
+            "  responses:",
             "    raw/a",
             "    raw/b",
         ]
@@ -74,7 +74,7 @@ def test_a_divided_count_shows_the_split_and_what_the_provider_said(document: Do
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("GOOG", "counted: no, another line stands for its company"),
+        ("GOOG", "counted: no, another line represents its company"),
         ("GOOGL", "counted: yes"),
         ("TSLA", "counted: no, it is not in the index on that session"),
         ("XOM", "not priced: HTTP 404"),
