@@ -1,4 +1,4 @@
-"""Every Athena check: silent on a clean session, and naming what violates it."""
+"""Every Athena check returns nothing for a clean session, and names what violates it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def drop(rows: Rows, table: str, ticker: str) -> None:
 
 
 def rescale_line(rows: Rows, ticker: str, factor: float) -> None:
-    """Multiply a share count everywhere it stands, as a document built on a wrong count would have it."""
+    """Multiply a share count in every table, as if the document had been built with a wrong count."""
     line = pick(rows, "constituent_market_caps", ticker)
     line["share_count"] = int(line["share_count"] * factor)
     line["market_cap"] = line["close"] * line["share_count"]
@@ -347,7 +347,7 @@ def make_failed_rows() -> Rows:
 
 
 def spoil_columns(rows: Rows, table: Table, names: Iterable[str], value: float | None) -> str:
-    """Give the columns of a table's first row a value; returns which columns these are, as a check names them."""
+    """Set columns of a table's first row to a value; returns their names as a check lists them."""
     spoilt = [name for name in names if name not in table.key]
     rows[table.name][0].update(dict.fromkeys(spoilt, value))
     return ", ".join(spoilt)
