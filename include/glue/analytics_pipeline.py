@@ -1,6 +1,6 @@
-"""Glue job analytics-pipeline: the six tables in the flat form, for Redshift's COPY.
+"""Glue job analytics-pipeline: writes the six tables in flat form, for Redshift's COPY.
 
-trading_date is the first column of a file: COPY reads no folder names. Arguments: see market_tables.run_job.
+trading_date is the first column of a file, because COPY reads no folder names. Arguments: see market_tables.run_job.
 """
 
 from __future__ import annotations

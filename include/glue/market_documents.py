@@ -1,7 +1,7 @@
-"""The documents of a window, market_data.json of each session, as Spark reads and checks them.
+"""Reading and checking the documents of a window (market_data.json of each session) with Spark.
 
-Their shape is that of market_data.schema.json in the working directory (Glue: --extra-files), the JSON Schema that
-``make document-schema`` writes from the model in plugins/mag7/market/document.py: Glue has no plugins.
+Their schema is market_data.schema.json in the working directory (Glue: --extra-files). ``make document-schema`` writes
+this JSON Schema from the models in plugins/mag7/market/document.py, which Glue cannot import.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pyspark.sql import types as st
 
 SCHEMA_FILE = "market_data.schema.json"
 NOT_IN_TABLES = frozenset({"answers", "splits_applied"})
-"""Long fields of a line that no table has: half a document, which Spark need not hold."""
+"""Long fields of a line that no table has. They are half of a document, so Spark does not read them."""
 
 _SESSION_FOLDER = re.compile(r"trading_date(?:=|%3D)(\d{4}-\d{2}-\d{2})/")
 LONGEST_MESSAGE = 2_000
@@ -33,13 +33,13 @@ class MarketTablesError(Exception):
     """An error of these jobs; its one-line message says what happened and what to do next."""
 
     def __init__(self, message: str) -> None:
-        # What a document or an argument says is quoted: it may hold line ends, and be long.
+        # The message may quote a document or an argument, with line ends and of any length.
         line = " ".join("".join(letter if letter.isprintable() else " " for letter in message).split())
         super().__init__(line if len(line) <= LONGEST_MESSAGE else f"{line[: LONGEST_MESSAGE - 3]}...")
 
 
 class SessionListError(MarketTablesError):
-    """The list of sessions is empty, holds something that is no date, or names a session twice."""
+    """The list of sessions is empty, has an invalid date, or names a session twice."""
 
 
 class DocumentMissingError(MarketTablesError):
@@ -47,31 +47,31 @@ class DocumentMissingError(MarketTablesError):
 
 
 class DocumentInvalidError(MarketTablesError):
-    """A document is not the one of its session, or does not have the shape that the tables are made from."""
+    """A document is not that of its session, or does not have the schema that the tables are built from."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """What one job run works on: the s3:// staging folder of its run, and the sessions."""
+    """What a job run works on: the s3:// staging folder of the DAG run, and the sessions."""
 
     staging: str
     sessions: tuple[date, ...]
 
     def document_path(self, session: date) -> str:
-        """Address a session's document."""
+        """Return the address of a session's document."""
         return f"{self.staging}/market_data/trading_date={session.isoformat()}/market_data.json"
 
 
 @dataclass(frozen=True)
 class DocumentSchema:
-    """The shape of a document: its schema_version, and what Spark reads of it."""
+    """The schema of a document: its schema_version, and the fields that Spark reads."""
 
     version: int
     struct: st.StructType
 
     @property
     def required(self) -> Iterator[tuple[str, ...]]:
-        """Yield the path of each part that a document has, and of each field of a part that is never null."""
+        """Yield the path of each required part of a document, and of each non-null field of a part."""
         for part in self.struct:
             yield (part.name,)
             if isinstance(part.dataType, st.StructType):
@@ -79,7 +79,7 @@ class DocumentSchema:
 
 
 def read_schema(folder: Path = Path()) -> DocumentSchema:
-    """Read the JSON Schema of a document, and make the Spark schema of it."""
+    """Read the JSON Schema of a document and convert it to a Spark schema."""
     schema = json.loads((folder / SCHEMA_FILE).read_text(encoding="utf-8"))
     return DocumentSchema(schema["properties"]["schema_version"]["const"], _make_struct(schema, schema["$defs"]))
 
@@ -94,7 +94,7 @@ def _make_field(name: str, schema: Mapping[str, Any], definitions: Mapping[str, 
 
 
 def _make_type(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> st.DataType:
-    """Make a Spark type: dates stay texts, which the SQL casts; a map's absent company costs nothing."""
+    """Convert a type: dates stay strings, which the SQL casts; companies are a map, as one may be absent."""
     if reference := schema.get("$ref"):
         return _make_struct(definitions[reference.rpartition("/")[2]], definitions)
     kind = schema["type"][0] if isinstance(schema["type"], list) else schema["type"]  # the other one is null
@@ -113,7 +113,7 @@ def parse_sessions(text: str) -> tuple[date, ...]:
         sessions = [date.fromisoformat(name) for name in names]
     except ValueError as wrong:
         raise SessionListError(
-            f"--sessions holds something that is no date ({wrong}); give 2024-12-12,2024-12-13"
+            f"--sessions has an invalid date ({wrong}); give dates such as 2024-12-12,2024-12-13"
         ) from wrong
     if not sessions:
         raise SessionListError("--sessions is empty; name at least one session, such as 2024-12-13")
@@ -123,7 +123,7 @@ def parse_sessions(text: str) -> tuple[date, ...]:
 
 
 def read_documents(spark: SparkSession, window: Window, folder: Path = Path()) -> DataFrame:
-    """Read the documents of a window's sessions, one row each, checked and cached.
+    """Read the documents of a window's sessions into a cached frame, one row each, and check them.
 
     Raises DocumentMissingError, or DocumentInvalidError where one is malformed or is not that of its folder.
     """
@@ -137,7 +137,7 @@ def read_documents(spark: SparkSession, window: Window, folder: Path = Path()) -
         culprits = [path for path in paths if len(paths) == 1 or _is_malformed(spark, path, schema)]
         raise DocumentInvalidError(_explain_malformed(culprits, failed)) from None
     except DocumentInvalidError:
-        documents.unpersist()  # Spark would give these rows to whoever reads the same paths next
+        documents.unpersist()  # else Spark would return these rows to the next reader of the same paths
         raise
     return documents
 
@@ -155,7 +155,7 @@ def _open_documents(spark: SparkSession, paths: Sequence[str], schema: DocumentS
 
 
 def _describe_documents(documents: DataFrame, schema: DocumentSchema) -> list[dict[str, Any]]:
-    """Collect what tells a right document from a wrong one."""
+    """Collect the values by which documents are checked."""
     day = sf.col("trading_date")
     bar_dates = sf.transform(sf.map_values("companies"), lambda company: company.trading_data.date)
     described = documents.select(
@@ -169,7 +169,7 @@ def _describe_documents(documents: DataFrame, schema: DocumentSchema) -> list[di
 
 
 def _name_absent(path: tuple[str, ...]) -> SparkColumn:
-    """Give a field's name where it is absent, though what it is part of is there; else null."""
+    """Return a field's name where it is absent although its part is present; else null."""
     name = ".".join(path)
     absent = sf.col(name).isNull()
     if len(path) > 1:
@@ -178,12 +178,12 @@ def _name_absent(path: tuple[str, ...]) -> SparkColumn:
 
 
 def _explain_malformed(culprits: Sequence[str], failed: Py4JJavaError) -> str:
-    """Say which document is malformed, which Spark does not, and why."""
+    """Describe which document is malformed and why; Spark's own error does not name it."""
     cause = failed.java_exception
     while cause.getCause() is not None:
         cause = cause.getCause()
     reason = " ".join(str(cause.getMessage()).split())[:300]
-    return f"{', '.join(culprits)} does not have the shape that the tables are made from: {reason}"
+    return f"{', '.join(culprits)} does not have the schema that the tables are built from: {reason}"
 
 
 def _is_malformed(spark: SparkSession, path: str, schema: DocumentSchema) -> bool:
@@ -203,12 +203,12 @@ def _require_valid(described: Sequence[dict[str, Any]], paths: Sequence[str], ve
 
 
 def _list_faults(row: dict[str, Any], version: int) -> list[str]:
-    """Say what is wrong with one document; nothing for a right one."""
+    """List what is wrong with one document; empty for a valid one."""
     path = row["path"]
     folder = _SESSION_FOLDER.search(path)
     faults = []
     if folder is None or row["trading_date"] != folder[1]:
-        faults.append(f"{path} says that its trading_date is {row['trading_date']}")
+        faults.append(f"{path} has the trading_date {row['trading_date']}")
     if row["schema_version"] != version:
         faults.append(f"{path} has schema_version {row['schema_version']}, these jobs read {version}")
     if row["other_bar_dates"]:

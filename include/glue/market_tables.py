@@ -1,8 +1,8 @@
-"""From market_data.json documents to Parquet files of the six tables: what both Glue jobs share.
+"""Building Parquet files of the six tables from market_data.json documents: code that both Glue jobs share.
 
-A document is one session. The jobs read the documents of an explicit list of sessions, turn them into tables by
-the Spark SQL of <table>.sql, and leave exactly one file a table and session below the run's staging folder, also
-where a session has no row. table_columns.json and the SQL lie in the working directory (Glue: --extra-files).
+A document is one session. The jobs read the documents of an explicit list of sessions, build tables with the Spark SQL
+of <table>.sql, and write exactly one file a table and session below the run's staging folder, also where a session has
+no row. table_columns.json and the SQL are in the working directory (Glue: --extra-files).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as sf
 
 VIEW = "market_data"
-"""The temporary view that the SQL files select from: one row a document."""
+"""The temporary view that the SQL files select from; one row a document."""
 
 _SPARK_TYPES = {"double": "double", "integer": "int", "bigint": "bigint", "boolean": "boolean", "date": "date"}
 _VARCHAR = re.compile(r"varchar\((\d+)\)")
@@ -41,14 +41,14 @@ class Column:
 
     @property
     def varchar_bytes(self) -> int | None:
-        """How many bytes of UTF-8 a text may have; None for another type."""
+        """The largest size of a string in bytes of UTF-8; None for another type."""
         found = _VARCHAR.fullmatch(self.type)
         return int(found[1]) if found else None
 
 
 @dataclass(frozen=True)
 class Table:
-    """A declared table: its columns in order, and those that identify a row."""
+    """A declared table: its columns in order, and its key."""
 
     name: str
     columns: tuple[Column, ...]
@@ -57,7 +57,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Form:
-    """A form in which files are written: the folder of staging, and whether trading_date is inside the file."""
+    """A form of files: their folder in staging, and whether trading_date is a column of the file."""
 
     folder: str
     trading_date_inside: bool
@@ -77,7 +77,7 @@ def read_tables(folder: Path = Path()) -> tuple[Table, ...]:
 
 
 def build_tables(documents: DataFrame, tables: Iterable[Table], folder: Path = Path()) -> dict[str, DataFrame]:
-    """Make every table's rows from the documents, by the SQL of <table>.sql, in the declared columns."""
+    """Build every table's rows from the documents with the SQL of <table>.sql, in the declared columns."""
     documents.createOrReplaceTempView(VIEW)
     spark = documents.sparkSession
     return {
@@ -87,7 +87,7 @@ def build_tables(documents: DataFrame, tables: Iterable[Table], folder: Path = P
 
 
 def conform(frame: DataFrame, table: Table) -> DataFrame:
-    """Give a frame exactly the declared columns, in order, with their types, every VARCHAR cut to its bytes."""
+    """Select exactly the declared columns, in order, with their types; cut every VARCHAR to its size in bytes."""
     return frame.select([_conform_column(column).alias(column.name) for column in table.columns])
 
 
@@ -99,9 +99,9 @@ def _conform_column(column: Column) -> SparkColumn:
 
 
 def cut_to_bytes(text: SparkColumn, limit: int) -> SparkColumn:
-    """Cut a text to at most ``limit`` bytes of UTF-8 without breaking a character.
+    """Cut a string to at most ``limit`` bytes of UTF-8 without splitting a character.
 
-    The cut moves back while the first byte left out continues a character (0x80 to 0xBF): three bytes at most.
+    The cut moves back while the first byte after it continues a character (0x80 to 0xBF): three bytes at most.
     """
     encoded = sf.encode(text, "UTF-8")
     cut = sf.when(sf.octet_length(text) <= limit, text)
@@ -112,19 +112,19 @@ def cut_to_bytes(text: SparkColumn, limit: int) -> SparkColumn:
 
 
 def write_tables(frames: dict[str, DataFrame], tables: Sequence[Table], form: Form, window: Window) -> None:
-    """Write every table in one form, one file a table and session, replacing what an earlier attempt left."""
-    # Tiny Spark jobs wait for the store more than they compute: some tables are written at a time.
+    """Write every table in one form, one file a table and session, replacing files of an earlier attempt."""
+    # Small Spark jobs mostly wait for the store, so several tables are written at a time.
     with ThreadPoolExecutor(max_workers=_TABLES_AT_ONCE) as pool:
         for done in [pool.submit(write_table, frames[table.name], table, form, window) for table in tables]:
             done.result()
 
 
 def write_table(frame: DataFrame, table: Table, form: Form, window: Window) -> None:
-    """Write one table: one file a session, with the schema alone where a session has no row.
+    """Write one table: one file a session, without rows where a session has none.
 
-    All sessions are written by one Spark job into a scratch folder, partitioned by a copy of trading_date (the
-    partition column is not inside the files, and the flat form needs it there), then each folder is moved to its
-    place. Sorted rows in one file make a repeated run give the same rows in the same order.
+    One Spark job writes all sessions into a scratch folder, partitioned by a copy of trading_date: a partition column
+    is not in the files, and the flat form needs trading_date there. Then each folder is moved to its final place. Rows
+    are sorted, so a repeated run writes the same rows in the same order.
     """
     root = f"{window.staging}/{form.folder}/{table.name}"
     store = Folders(frame.sparkSession)
@@ -136,7 +136,7 @@ def write_table(frame: DataFrame, table: Table, form: Form, window: Window) -> N
     written = store.list_names(f"{scratch}/session=*")
     empty = [session for session in window.sessions if f"session={session.isoformat()}" not in written]
     if empty:
-        # Without a row there is nothing to compute: Spark writes one file that holds the schema alone.
+        # Spark writes one file that has only the schema.
         nothing = rows.where(sf.lit(False)).select(*[sf.col(f"`{name}`") for name in inside])
         nothing.write.mode("overwrite").option("compression", "snappy").parquet(f"{scratch}/empty")
     for session in window.sessions:
@@ -151,7 +151,7 @@ def write_table(frame: DataFrame, table: Table, form: Form, window: Window) -> N
 
 
 class Folders:
-    """Folders of Spark's file system, and the files in them: list, move, copy and delete."""
+    """Lists, moves, copies and deletes folders and files of Spark's file system."""
 
     def __init__(self, spark: SparkSession) -> None:
         self._hadoop = spark._jvm.org.apache.hadoop.fs
@@ -162,23 +162,23 @@ class Folders:
         return path.getFileSystem(self._configuration), path
 
     def list_names(self, pattern: str) -> set[str]:
-        """List the names that match a pattern; nothing where none does."""
+        """List the names that match a pattern; empty where none does."""
         system, path = self._open(pattern)
         return {status.getPath().getName() for status in system.globStatus(path) or []}
 
     def delete(self, address: str) -> None:
-        """Delete a folder with all that is in it; one that does not exist is no error."""
+        """Delete a folder and its contents; a missing folder is not an error."""
         system, path = self._open(address)
         system.delete(path, True)
 
     def move(self, source: str, target: str) -> None:
-        """Move a folder to a place that is free; raises FolderNotMovedError."""
+        """Move a folder to a target that does not exist; raises FolderNotMovedError."""
         system, path = self._open(source)
         if not system.rename(path, self._hadoop.Path(target)):
             raise FolderNotMovedError(f"{source} could not be moved to {target}; run this job again")
 
     def copy(self, source: str, target: str) -> None:
-        """Copy a file into a folder, which need not exist; raises FolderNotMovedError."""
+        """Copy a file to a target, whose folder is created if needed; raises FolderNotMovedError."""
         system, path = self._open(source)
         copied = self._hadoop.FileUtil.copy(system, path, system, self._hadoop.Path(target), False, self._configuration)
         if not copied:
@@ -207,7 +207,7 @@ def run_job(form: Form, argv: Sequence[str]) -> None:
 
 def run_pipeline(spark: SparkSession, form: Form, window: Window, folder: Path = Path()) -> None:
     """Read a window's documents and write all six tables in one form."""
-    # A value that does not fit its declared type stops the job instead of becoming NULL.
+    # In ANSI mode a value that does not fit its declared type fails the job instead of becoming NULL.
     spark.conf.set("spark.sql.ansi.enabled", "true")
     tables = read_tables(folder)
     documents = read_documents(spark, window, folder)

@@ -1,6 +1,6 @@
-"""Glue job processing-pipeline: the six tables in the partitioned form, for Athena.
+"""Glue job processing-pipeline: writes the six tables in partitioned form, for Athena.
 
-trading_date is the folder of a file, not a column inside it. Arguments: see market_tables.run_job.
+trading_date is in the folder name, not a column of the file. Arguments: see market_tables.run_job.
 """
 
 from __future__ import annotations

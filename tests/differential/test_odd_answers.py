@@ -135,7 +135,7 @@ def test_a_split_that_the_list_lacks_while_counts_stand_on_it_is_not_published()
     before = read(market, "CSX", previous_session(day))
 
     assert isinstance(before, FailedLine)
-    assert "on 2021-06-29 the close moves as in a split of 3 for 1 which no list has" in before.reason
+    assert "on 2021-06-29 the close moves as in a split of 3 for 1 that no list has" in before.reason
     assert_true(read(market, "CSX", day), day, within=0.1)
 
 

@@ -48,7 +48,7 @@ class TestNeighbour:
 
         (failed,) = run.summary["failed_collections"]
         assert failed["ticker"] == FAILING
-        assert f"the provider knows no {FAILING} on {NEIGHBOUR} (HTTP 404)" in failed["reason"]
+        assert f"the provider does not know {FAILING} on {NEIGHBOUR} (HTTP 404)" in failed["reason"]
         assert after.rows["failed_collections"] == [(NEIGHBOUR, FAILING, failed["reason"])]
         assert run.summary["line_sum_market_cap"] is None
         assert run.summary["companies"] == 499
@@ -118,7 +118,7 @@ class TestSplitShareCount:
         assert line == (2_460_000_000, 10.0, "divided_by_split", pytest.approx(29_738_448_000_000))
 
     def test_is_explained(self, house: House, split_day: Run) -> None:
-        assert "  split applied: the provider's count already stood on 10 for 1 of 2024-06-10" in split_day.printed
+        assert "  split applied: the provider's count already included 10 for 1 of 2024-06-10" in split_day.printed
         keys = re.findall(r"^ {4}(raw/\S+)$", split_day.printed, re.MULTILINE)
         assert {key.split("/")[2] for key in keys} == {"grouped_daily", "ticker_details", "splits"}
         assert set(keys) <= set(house.list_keys("raw/polygon/"))

@@ -67,7 +67,7 @@ def check_document(stored: bytes) -> None:
     for change in list_changes(document, NEW):
         assert isinstance(change, str)
     for line in document.constituents:
-        explained = ours_or_value(lambda line=line: explain_line(document, line.ticker), "is no line of the index")
+        explained = ours_or_value(lambda line=line: explain_line(document, line.ticker), "is not a line of the index")
         assert explained is None or line.ticker in explained
     list_edits(Book(), DAY, document, ParsedBars({}))
     if document == NEW:

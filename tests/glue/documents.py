@@ -13,7 +13,7 @@ GOLDEN_DAY = date(2024, 12, 13)
 EVE = date(2024, 12, 12)
 QUOTES = {"AAPL": (248.13, 15_115_823_000), "MSFT": (447.27, 7_434_880_776), "TSLA": (436.23, 3_210_059_659)}
 QUOTED_AFTER_SPLIT = {"TSLA": 3.0}
-"""By how much the provider's count was divided: it stood on the basis of a later split."""
+"""The factor that the provider's count was divided by: it included a later split."""
 
 Document = dict[str, Any]
 
@@ -151,7 +151,7 @@ def _constituent(ticker: str, priced: bool) -> dict[str, Any]:
 
 
 def store_document(staging: Path, document: Document | list[Document] | str, session: date = GOLDEN_DAY) -> None:
-    """Write a document to its place in a staging folder; a text is written as it is."""
+    """Write a document to its key in a staging folder; a string is written unchanged."""
     path = staging / f"market_data/trading_date={session.isoformat()}/market_data.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(document if isinstance(document, str) else json.dumps(document, ensure_ascii=False))

@@ -299,13 +299,13 @@ def spoil_number(document: Document) -> None:
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (spoil_date, "says that its trading_date is 2024-12-12"),
+        (spoil_date, "has the trading_date 2024-12-12"),
         (spoil_version, "has schema_version 1, these jobs read 4"),
         (spoil_bar, "holds prices of 2024-12-12"),
         (spoil_part, "lacks constituents"),
         (spoil_figure, "lacks concentration_metrics.hhi"),
-        (spoil_volume, "does not have the shape"),
-        (spoil_number, "does not have the shape"),
+        (spoil_volume, "does not have the schema"),
+        (spoil_number, "does not have the schema"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

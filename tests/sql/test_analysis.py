@@ -1,4 +1,4 @@
-"""The questions people ask, each asked of a few sessions whose answer is known."""
+"""The analysis queries, each run on a few sessions whose result is known."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_adjusted_closes(published: Lake) -> None:
 
 
 def publish_splits(lake: Lake) -> None:
-    """Nvidia's splits, one of a company that is none of the seven, and one that is only announced."""
+    """Nvidia's splits, one of a company that is not one of the seven, and one that is only announced."""
     for day, ticker, ratio in (
         (date(2021, 7, 20), "NVDA", 4.0),
         (date(2024, 6, 10), "NVDA", 10.0),

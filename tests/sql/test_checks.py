@@ -1,4 +1,4 @@
-"""Every Athena check: silent on a clean session, and naming what violates it."""
+"""Every Athena check returns nothing for a clean session, and names what violates it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def drop(rows: Rows, table: str, ticker: str) -> None:
 
 
 def rescale_line(rows: Rows, ticker: str, factor: float) -> None:
-    """Multiply a share count everywhere it stands, as a document built on a wrong count would have it."""
+    """Multiply a share count in every table, as if the document had been built with a wrong count."""
     line = pick(rows, "constituent_market_caps", ticker)
     line["share_count"] = int(line["share_count"] * factor)
     line["market_cap"] = line["close"] * line["share_count"]
@@ -130,7 +130,7 @@ FAULTS = [
             sp500_total_market_cap=pick(rows, "concentration_metrics")["line_sum_market_cap"]
         ),
         "sp500_total_market_cap",
-        "the lines make 54045592596043.3",
+        "the lines give 54045592596043.3",
     ),
     Fault(
         "total_recomputed", lambda rows: rows["constituent_market_caps"].clear(), "sp500_total_market_cap", "nothing"
@@ -139,25 +139,25 @@ FAULTS = [
         "total_recomputed",
         lambda rows: lose_cap(rows, "GOOG"),
         "line_sum_market_cap",
-        "the lines make none, as one has no cap",
+        "the lines give none, as one has no cap",
     ),
     Fault(
         "total_recomputed",
         lambda rows: drop(rows, "constituent_market_caps", "OTH5"),
         "companies_priced",
-        "says 13 of 13 companies are priced, the lines say 12 of 12",
+        "has 13 of 13 companies priced, the lines have 12 of 12",
     ),
     Fault(
         "share_recomputed",
         lambda rows: pick(rows, "concentration_metrics").update(mag7_pct_of_sp500=33.0),
         "mag7_pct_of_sp500",
-        "stored as 33.000000 %, the lines make 33.389",
+        "stored as 33.000000 %, the lines give 33.389",
     ),
     Fault(
         "share_recomputed",
         lambda rows: drop(rows, "constituent_market_caps", "TSLA"),
         "mag7_in_index_market_cap",
-        "the lines make 16645268270997.7",
+        "the lines give 16645268270997.7",
     ),
     Fault(
         "share_recomputed",
@@ -229,19 +229,19 @@ FAULTS = [
         "parts_recomputed",
         lambda rows: pick(rows, "concentration_metrics").update(total_mag7_market_cap=1.8e13),
         "total_mag7_market_cap",
-        "their caps make 18045592596043.3",
+        "their caps give 18045592596043.3",
     ),
     Fault(
         "parts_recomputed",
         lambda rows: pick(rows, "daily_trading", "META").update(close=600.0),
         "META",
-        "close x shares outstanding make 1514693119800.00",
+        "close x shares outstanding give 1514693119800.00",
     ),
     Fault(
         "parts_recomputed",
         lambda rows: pick(rows, "magnificent7_metrics", "TSLA").update(pct_of_sp500=None),
         "TSLA",
-        "TSLA is stored as NULL % of the index, its line makes 2.5910",
+        "TSLA is stored as NULL % of the index, its line gives 2.5910",
     ),
 ]
 
@@ -347,7 +347,7 @@ def make_failed_rows() -> Rows:
 
 
 def spoil_columns(rows: Rows, table: Table, names: Iterable[str], value: float | None) -> str:
-    """Give the columns of a table's first row a value; returns which columns these are, as a check names them."""
+    """Set columns of a table's first row to a value; returns their names as a check lists them."""
     spoilt = [name for name in names if name not in table.key]
     rows[table.name][0].update(dict.fromkeys(spoilt, value))
     return ", ".join(spoilt)

@@ -1,4 +1,4 @@
-"""Migrations on the sandbox's warehouse: forward, once, all or nothing, and never against rows that are there."""
+"""Migrations on the sandbox's warehouse: forward, once, all or nothing, and without losing existing rows."""
 
 # ruff: noqa: S608 - the tests write SQL
 
@@ -68,7 +68,7 @@ def warehouse(sandbox: Sandbox) -> Warehouse:
 
 
 def make_warehouse(sandbox: Sandbox) -> Warehouse:
-    """A schema of its own, not made yet."""
+    """A schema name of the test's own; the schema does not exist yet."""
     return Warehouse(sandbox.client("redshift-data"), "market-analysis", "dev", f"s{uuid.uuid4().hex[:8]}", 60)
 
 
@@ -108,7 +108,7 @@ def versions(warehouse: Warehouse) -> list[int]:
 
 
 def migrate_older(warehouse: Warehouse, known: Sequence[Migration]) -> None:
-    """Bring a warehouse to an older version, as the checkout of then did, which declared no later column."""
+    """Migrate a warehouse to an older version, as that version's checkout did, without later columns."""
     with contextlib.suppress(SchemaDiffersError):
         migrate(warehouse, known)
     assert versions(warehouse) == [migration.version for migration in known]
@@ -193,7 +193,7 @@ class TestInterrupted:
         self, sandbox: Sandbox, folder: Path, after: int, sent: bool
     ) -> None:
         class Dying:
-            """Stands for the client of a process that is killed at its nth batch."""
+            """Simulates the client of a process that is killed at its nth batch."""
 
             left = after
 

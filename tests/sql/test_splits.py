@@ -56,7 +56,7 @@ class Series:
     splits: dict[int, tuple[float, float]]
 
     def factor_after(self, day: int) -> float:
-        """How many of today's shares one share of a day is."""
+        """How many shares one share of a day is today."""
         factor = 1.0
         for executed, (before, after) in self.splits.items():
             factor *= after / before if executed > day else 1.0

@@ -1,4 +1,4 @@
-"""What sqlfluff calls in place of the functions of mag7.tasks.templates when it lints the SQL of this folder."""
+"""Replacements for the functions of mag7.tasks.templates, which sqlfluff calls when it lints the SQL of this folder."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Column:
-    """A column, as far as the templates look at it."""
+    """A column, with the attributes that the templates use."""
 
     name: str
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table, as far as the templates look at it."""
+    """A table, with the attributes that the templates use."""
 
     name: str
     key: tuple[str, ...]
@@ -25,7 +25,7 @@ class Table:
 
 
 def list_tables() -> tuple[Table, ...]:
-    """Give a table for each branch of the templates."""
+    """Return a table for each branch of the templates."""
     one, two = Column("market_cap"), Column("close")
     return (
         Table("company_details", ("trading_date", "ticker"), "ticker", "market_cap", (one, two), (one, two)),
@@ -34,46 +34,46 @@ def list_tables() -> tuple[Table, ...]:
 
 
 def list_published_tables() -> tuple[Table, ...]:
-    """Give the same tables, as those that people read."""
+    """Return the same tables as the published ones."""
     return list_tables()
 
 
 def in_window(alias: str = "") -> str:
-    """Give the condition of a staged table's rows."""
+    """Return the condition that selects the run's rows of a staged table."""
     prefix = f"{alias}." if alias else ""
     return f"{prefix}run = '{run()}' AND {prefix}trading_date IN ({sessions()})"
 
 
 def sessions() -> str:
-    """Give two sessions."""
+    """Return two sessions."""
     return "DATE '2024-12-12', DATE '2024-12-13'"
 
 
 def run() -> str:
-    """Give a run's path segment."""
+    """Return a run's path segment."""
     return "mag7_daily-manual__2024-12-13T000000"
 
 
 def staging_database() -> str:
-    """Name the catalog database of staged tables."""
+    """Return the catalog database of staged tables."""
     return "market_data_staging"
 
 
 def schema() -> str:
-    """Name the warehouse schema."""
+    """Return the warehouse schema."""
     return "market_data"
 
 
 def setting(name: str) -> float:
-    """Give a number for any setting."""
+    """Return a number for any setting."""
     return 20.0
 
 
 def manifest(table: str) -> str:
-    """Give a manifest's address."""
+    """Return a manifest's address."""
     return f"s3://bucket/staging/run/manifests/{table}.json"
 
 
 def copy_role() -> str:
-    """Give a role's ARN."""
+    """Return a role's ARN."""
     return "arn:aws:iam::123456789012:role/redshift-copy"

@@ -1,6 +1,6 @@
-"""Announced changes of the index: from a list or a page only symbols and dates are taken.
+"""Reading announced changes of the index: only symbols and dates are used.
 
-Two forms of rows are read, in CSV, JSON (a list, or an object with a list ``changes``) and in a page's tables:
+A row has one of two forms, in CSV, in JSON (a list, or an object with a list ``changes``) and in a page's tables:
 
 - a row a change: ``effective_date``, ``added``, ``removed``, ``announced_on``, ``source``, and ``kind`` where it is a
   rename (then ``removed`` is the former symbol and ``added`` the new one);
@@ -31,7 +31,7 @@ RENAMES: Final = frozenset({"rename", "symbol change"})
 
 
 class Action(StrEnum):
-    """What happens to a line before the open of the effective date."""
+    """What happens to a line before the market opens on the effective date."""
 
     JOINS = "joins"
     LEAVES = "leaves"
@@ -47,11 +47,10 @@ ACTIONS: Final[Mapping[str, Action]] = {
 
 @dataclass(frozen=True)
 class Announcement:
-    """What one source states about one line: from ``effective`` on it is in the index, out of it, or has a new symbol.
+    """One source's statement about one line: from ``effective`` on it is in the index, out of it, or has a new symbol.
 
-    ``source`` names who states it: two announcements of one source count as one. ``person`` is who put it into the
-    inbox or entered it, where it was a person: that alone makes it apply before files confirm it. A row of the inbox
-    may name the source that it was taken from.
+    Two announcements of one ``source`` count as one. ``person`` is the person who put it into the inbox or entered it,
+    if any: such an announcement applies before files confirm it. A row of a file in the inbox may name its source.
     """
 
     effective: date
@@ -68,10 +67,9 @@ class Announcement:
 def read_announcements(body: bytes, source: str, *, person: str | None = None) -> tuple[Announcement, ...]:
     """Read a list or a page of announced changes.
 
-    ``source`` names it in messages and counts as who states them. Where a ``person`` vouches for the file a row may
-    name another source; one page counts as one source, whatever its rows say. Raises ReadingError,
-    which names the row, for an effective date that is not a session, a symbol of no known form, and a row of neither
-    form.
+    ``source`` names the list in messages and is the source of its rows. Where a ``person`` provided the file, a row may
+    name another source; a page counts as one source, whatever its rows say. Raises ReadingError, which names the row,
+    for an effective date that is not a session, an invalid symbol, and a row of neither form.
     """
     if len(body) > LARGEST_FILE:
         raise ReadingError(source, f"at most {LARGEST_FILE} bytes", f"{len(body)}", NEXT_STEP)
@@ -86,9 +84,18 @@ def read_announcements(body: bytes, source: str, *, person: str | None = None) -
     sha256 = digest(body)
     parsed = [one for number, row in enumerate(rows, 1) for one in _parse(row, f"{source} row {number}")]
     return tuple(
-        Announcement(effective, action, symbol, new, announced, told, sha256, person, simulated)
+        Announcement(
+            effective,
+            action,
+            symbol,
+            new,
+            announced,
+            stated_by if person and stated_by else source,
+            sha256,
+            person,
+            simulated,
+        )
         for effective, action, symbol, new, announced, stated_by in parsed
-        for told in [stated_by if person and stated_by else source]
     )
 
 
@@ -154,8 +161,8 @@ def _parse_action(row: Mapping[str, str], place: str) -> _Parsed:
 
 def _parse_change(row: Mapping[str, str], place: str) -> Iterable[_Parsed]:
     effective = _session(row["effective_date"], place)
-    added, removed, told = row.get("added", ""), row.get("removed", ""), row.get("announced_on", "")
-    announced, stated_by = _day(told, place) if told else None, row.get("source", "")
+    added, removed, announced_on = row.get("added", ""), row.get("removed", ""), row.get("announced_on", "")
+    announced, stated_by = _day(announced_on, place) if announced_on else None, row.get("source", "")
     if not added and not removed:
         raise ReadingError(place, "a symbol added or removed", "neither", NEXT_STEP)
     if row.get("kind", "") in RENAMES:
@@ -191,7 +198,7 @@ def _session(text: str, place: str) -> date:
 
 
 class _Tables(HTMLParser):
-    """The cells of a page's tables that have a column of effective dates; all other text is passed over."""
+    """Collects the cells of a page's tables that have a column of effective dates; other text is ignored."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -212,12 +219,12 @@ class _Tables(HTMLParser):
             self._cell = None
 
     def handle_data(self, data: str) -> None:
-        """Keep the text of a cell."""
+        """Collect the text of a cell."""
         if self._cell is not None:
             self._cell.append(data)
 
     def found(self) -> Iterator[Mapping[str, str]]:
-        """The rows below a header that names effective dates, by column."""
+        """Yield the rows below a header with a column of effective dates, by column."""
         header: list[str] = []
         for cells in self._rows:
             names = [_name(cell) for cell in cells]

@@ -1,4 +1,4 @@
-"""Writing edits into the tables of a version, as the bytes of its files: rows that do not change stay as they are."""
+"""Applying edits to the files of a facts version; rows that do not change stay as they are."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from mag7.index.tables import FactTable, FactTableInvalidError, read_lines
 
 
 class EditMissedError(Mag7Error):
-    """A row that is to be replaced or taken out is not in the table: the edits were made from another version."""
+    """A row to replace or remove is not in the table: the edits were made for another version."""
 
 
 def apply_edits(tables: Mapping[str, bytes], edits: Iterable[RowEdit]) -> dict[str, bytes]:
-    """Return the tables with edits applied; a new row stands where its key sorts it in.
+    """Return the tables with edits applied; a new row is inserted by its key.
 
-    Raises EditMissedError where a row to replace or to take out is not there exactly once.
+    Raises EditMissedError where a row to replace or remove is not there exactly once.
     """
     changed = dict(tables)
     for table, mine in _by_table(edits).items():
@@ -27,7 +27,7 @@ def apply_edits(tables: Mapping[str, bytes], edits: Iterable[RowEdit]) -> dict[s
 
 
 def add_rows(tables: Mapping[str, bytes], added: Iterable[FactTable]) -> dict[str, bytes]:
-    """Return the tables with rows that a person adds; rows that are there already change nothing.
+    """Return the tables with the rows that a person adds; existing rows are not added again.
 
     Raises FactTableInvalidError where the columns are not those of the table.
     """
@@ -76,7 +76,7 @@ def _apply(table: Table, body: bytes, edits: Sequence[RowEdit]) -> bytes:
             else:
                 added.append(new)
     for new in added:
-        # After the rows of its own key, or of the last key before it.
+        # After the rows of the same key, or of the last key before it.
         key = new[header[0]]
         place = next((number for number in reversed(range(len(rows))) if rows[number][header[0]] <= key), -1)
         rows.insert(place + 1, new)

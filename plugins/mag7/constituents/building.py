@@ -18,7 +18,7 @@ from mag7.sessions import previous_session
 
 @dataclass(frozen=True)
 class Change:
-    """What a statement does to a line; ``symbol`` is the one that it has from then on, ``former`` the one before."""
+    """What a statement changes of a line; ``symbol`` is its symbol from then on, ``former`` the one before."""
 
     action: Action
     ticker: str
@@ -30,7 +30,7 @@ class Change:
 
 @dataclass
 class Build:
-    """The tables with statements applied, what each did, and why others could not be applied."""
+    """The tables with statements applied, the changes, and the reasons why other statements could not be applied."""
 
     timeline: Timeline
     changes: list[Change] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Builder:
     session: date
 
     def build(self, statements: Iterable[Statement]) -> Build:
-        """Apply statements: on each date first those that leave or are renamed, so that their symbols are free."""
+        """Apply statements by date; lines that leave or are renamed come first, so that their symbols are free."""
         build = Build(Timeline(self.facts))
         ordered = sorted(statements, key=lambda one: (one.effective, one.action, one.symbol, one.forced is None))
         for effective, given in groupby(ordered, key=lambda one: one.effective):
@@ -65,21 +65,21 @@ class Builder:
         return build
 
     def _is_done(self, timeline: Timeline, one: Statement, leaving: Collection[str]) -> bool:
-        """Return whether the tables say the same already, on the statement's date or at the last confirmed session."""
+        """Return whether the tables have the change already, on its date or on the last confirmed session."""
         confirmed = self.facts.confirmed_through
         if one.effective <= confirmed:
             inside = [timeline.find_member(one.new_symbol or one.symbol, day) for day in (one.effective, confirmed)]
             return None in inside if one.action is Action.LEAVES else any(inside)
         if one.action is Action.LEAVES:
-            # It left earlier than this statement has it.
+            # It left before this statement's date.
             left = timeline.find_member(one.symbol, previous_session(one.effective)) is None
             return left and timeline.find_member(one.symbol, confirmed) is not None
-        # A symbol that is free from this date on may be taken by another company.
+        # Another company may take a symbol that becomes free on this date.
         symbol = one.new_symbol or one.symbol
         return symbol not in leaving and timeline.find_member(symbol, one.effective) is not None
 
     def _find_renames(self, build: Build, effective: date, todo: list[Statement]) -> set[Statement]:
-        """Apply, and return, pairs of one that leaves and one that joins that are one company under two symbols."""
+        """Apply and return renames: pairs of a line that leaves and a line that joins that are one company."""
         leaving = {one.symbol: one for one in todo if one.action is Action.LEAVES}
         found: set[Statement] = set()
         for one in todo:
@@ -101,7 +101,7 @@ class Builder:
         eve = previous_session(one.effective)
         ticker = build.timeline.find_member(one.symbol, eve)
         if ticker is None and one.forced is not None and one.new_symbol is None:
-            # A person takes back that it joined on that date.
+            # A person reverses its joining on that date.
             ticker = build.timeline.find_member(one.symbol, one.effective)
         if ticker is None:
             build.unusable[one] = f"{one.subject}: no line of the index has that symbol on the session before"
@@ -110,8 +110,8 @@ class Builder:
             build.changes.append(Change(one.action, ticker, one.new_symbol, one.symbol, one.effective, one))
         elif other := self._stays_without(build.timeline, ticker, eve, leaving):
             build.unusable[one] = (
-                f"{one.subject}: it stands for its company, of which {other} stays in the index; give {other} a key of "
-                "its own from that date on by hand, as the main line"
+                f"{one.subject}: it is the main line of its company, whose line {other} stays in the index; from that "
+                f"date on, make {other} the main line by hand, under a key of its own"
             )
         else:
             build.timeline.leave(ticker, one.effective, one.decided)
@@ -119,7 +119,7 @@ class Builder:
 
     @staticmethod
     def _stays_without(timeline: Timeline, ticker: str, eve: date, leaving: Collection[str]) -> str | None:
-        """Return a line of a company that would be in the index without the one that stands for it."""
+        """Return a line of a company that would stay in the index without the company's main line."""
         line, members = timeline.line(ticker), timeline.members(eve)
         if line is None or not line.main_line:
             return None
@@ -131,18 +131,20 @@ class Builder:
         if identity is None and one.forced is not None and one.forced.by.startswith("person"):
             identity = Identity(one.symbol, one.effective, name=self.names.get(one.symbol))
         if identity is None:
-            build.unusable[one] = f"{one.subject}: the provider has not told who {one.symbol} is"
+            build.unusable[one] = f"{one.subject}: the provider has no details of {one.symbol} yet"
             return
         timeline = build.timeline
         former = timeline.find_member(one.symbol, previous_session(one.effective))
         same = former is not None and former in find_lines(timeline, identity)
         if former is not None and same and one.forced is not None:
-            # A person takes back that it left on that date.
+            # A person reverses its leaving on that date.
             timeline.stay(former, one.effective, one.decided)
             build.changes.append(Change(one.action, former, one.symbol, None, one.effective, one))
             return
         if same:
-            build.unusable[one] = f"{one.subject}: {one.symbol} is still the symbol of {former}, as the provider tells"
+            build.unusable[one] = (
+                f"{one.subject}: {one.symbol} is still the symbol of {former} by the provider's details"
+            )
             return
         stay = place_joiner(timeline, one.symbol, one.effective, identity, ()).stay
         if stay.ticker in timeline.members(one.effective):
@@ -151,15 +153,15 @@ class Builder:
             return
         timeline.join(stay, one.symbol, one.decided)
         source = f"the provider's ticker details of {one.symbol}{' (simulated)' if identity.simulated else ''}"
-        told = Decided(one.decided.by, source, one.digests, source)
+        decided = Decided(one.decided.by, source, one.digests, source)
         if identity.cik is not None and identity.cik not in timeline.ciks.owners:
-            timeline.add_cik(stay.issuer, identity.cik, told)
+            timeline.add_cik(stay.issuer, identity.cik, decided)
         if identity.share_class_figi is not None and identity.share_class_figi not in timeline.figis.owners:
-            timeline.add_figi(stay.ticker, identity.share_class_figi, told)
+            timeline.add_figi(stay.ticker, identity.share_class_figi, decided)
         build.changes.append(Change(one.action, stay.ticker, one.symbol, None, one.effective, one))
 
     def _ask(self, build: Build, one: Statement) -> Identity | None:
-        """Who a symbol is on its date, or today, where that is still to come; what is not known is wanted."""
+        """Return the identity of a symbol on its date, or today if the date is in the future; else want its details."""
         day = min(one.effective, self.session)
         identity = self.identities.find(one.symbol, day)
         if identity is None or identity.day != day:

@@ -1,8 +1,8 @@
-"""What a fund's file shows against the list: the lines that it has, those that it lacks, and strangers.
+"""Comparing a fund's file with the list of members: lines in both, lines that the file lacks, and strangers.
 
-A fund trades at a session's close, on the eve of a change, on its date or a session later, and shows some new symbols a
-session late. So a file of a session is right where each of its lines is in the index on that session or on one beside
-it, and no line is missing that is in the index on all three.
+A fund trades at the close of the session before a change, of its date, or a session later, and shows some new symbols a
+session late. So a file agrees with the list where each of its lines is in the index on its session or an adjacent one,
+and it has every line that is in the index on all three.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from mag7.constituents.timeline import Timeline
 from mag7.sessions import next_session, previous_session
 
 GONE_EARLY: Final = 10
-"""Sessions before its leaving on which a line that was bought may be missing in a fund: it has no market."""
+"""Sessions before it leaves the index on which a line that was acquired may be missing in a fund's file."""
 
 Judge = Callable[[Timeline, str, HeldLine, Reading], bool]
-"""Whether a line of a file is another company's than the line that has its symbol."""
+"""Returns whether a line of a file is another company's than the line that has its symbol in our tables."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What a file shows: its lines by our tickers, those of no line of the index, and lines of the index it lacks."""
+    """What a file shows: its lines by our tickers, strangers (lines not in the index), and missing lines."""
 
     reading: Reading
     lines: Mapping[str, HeldLine]
@@ -37,7 +37,7 @@ class Shown:
 
 
 def compare(timeline: Timeline, reading: Reading, is_other: Judge) -> Shown:
-    """Hold a file against the list, give or take a session."""
+    """Compare a file with the list of its session and of the two adjacent ones."""
     day = reading.as_of
     days = (day, previous_session(day), next_session(day))
     near = [timeline.members(one) for one in days]
@@ -62,7 +62,7 @@ def compare(timeline: Timeline, reading: Reading, is_other: Judge) -> Shown:
 def _take_when_issued(
     by_symbol: Iterable[Mapping[str, str]], lines: dict[str, HeldLine], strangers: dict[str, HeldLine]
 ) -> None:
-    """A spin-off's line may stand in a file under its symbol before regular trading, with a V at its end."""
+    """Match a spin-off's line that is in a file under its when-issued symbol, which has a V at its end."""
     for symbol in [symbol for symbol in strangers if len(symbol) > 2 and symbol.endswith("V")]:
         found = (members.get(symbol[:-1]) for members in by_symbol)
         ticker = next((one for one in found if one is not None and one not in lines), None)
@@ -71,7 +71,7 @@ def _take_when_issued(
 
 
 def has_effect(change: Change, shown: Shown) -> bool:
-    """Return whether a file of the change's date or a later one shows its effect."""
+    """Return whether a file, of the change's date or later, shows the change."""
     if change.action is Action.LEAVES:
         return change.ticker not in shown.lines and change.symbol not in shown.strangers
     line = shown.lines.get(change.ticker)
@@ -80,9 +80,10 @@ def has_effect(change: Change, shown: Shown) -> bool:
 
 @dataclass(frozen=True)
 class Proof:
-    """What files say of a change.
+    """What the files prove about a change.
 
-    ``shown`` by one of its date or later, ``denied`` by one of the session after, shown ``early`` by one of its eve.
+    ``shown``: by a file of its date or later. ``denied``: by a file of a later session. ``early``: shown by a file of
+    the session before its date.
     """
 
     shown: bool = False
@@ -91,7 +92,7 @@ class Proof:
 
 
 def prove(changes: Iterable[Change], files: Iterable[Shown]) -> dict[Change, Proof]:
-    """Find out for each change what the files show; of a line with several, a later one proves those before."""
+    """Find what the files prove about each change; a proven change also proves earlier changes of its line."""
     by_line: defaultdict[str, list[Change]] = defaultdict(list)
     for change in sorted(changes, key=lambda one: one.effective):
         by_line[change.ticker].append(change)
@@ -117,9 +118,10 @@ def _prove_line(mine: list[Change], files: list[Shown]) -> list[tuple[Change, Pr
 
 @dataclass(frozen=True)
 class Sighting:
-    """How one fund's files show a difference: the first file of those up to the newest, the one before, how many.
+    """Since when one fund's files show a difference.
 
-    ``digests`` are the SHA-256 of the first two.
+    ``first`` is the session of the first file of an unbroken series up to the newest, ``before`` that of the file
+    before it, ``times`` the length of the series, ``digests`` the SHA-256 of its first two files.
     """
 
     first: date
@@ -129,7 +131,7 @@ class Sighting:
 
 
 def find_sightings(files: Mapping[str, list[Shown]], shows: Callable[[Shown], bool]) -> dict[str, Sighting]:
-    """Find the funds whose newest file shows a difference, and since when."""
+    """Find the funds whose newest file shows a difference, and since when they show it."""
     found = {}
     for fund, mine in files.items():
         times = 0
@@ -147,10 +149,10 @@ def find_sightings(files: Mapping[str, list[Shown]], shows: Callable[[Shown], bo
 def date_difference(
     sightings: Mapping[str, Sighting], confirmed: date, *, leaves: bool = False
 ) -> tuple[date, date, date]:
-    """Return the sessions between which a difference arose, and the best one of them.
+    """Return the first and last possible session of a difference, and the best estimate.
 
-    SPY shows a change on its date, any other fund on a session beside it, too. A line that ``leaves`` may be missing
-    early where it was bought, but not stand in a file for longer: then the fund that has it longest counts.
+    SPY shows a change on its date; another fund may also show it a session before or after. A line that ``leaves`` may
+    disappear from a file early where it was acquired, but does not stay longer: so the fund that has it longest counts.
     """
     last = max(sightings, key=lambda fund: (sightings[fund].first, fund))
     shown_until = sightings[last].before or previous_session(sightings[last].first)

@@ -1,4 +1,4 @@
-"""How far the list is confirmed on an evening."""
+"""Finding the last session for which the list of members is confirmed on an evening."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mag7.sessions import previous_session
 
 @dataclass(frozen=True)
 class Confirmed:
-    """The last confirmed session, and what holds it back."""
+    """The last confirmed session, and the reasons why later ones are not confirmed."""
 
     through: date
     reasons: tuple[str, ...]
@@ -31,15 +31,15 @@ def find_confirmed(
     waiting: Iterable[Statement],
     differences: Iterable[Item],
 ) -> Confirmed:
-    """Find out how far the list is confirmed on the evening of a session.
+    """Find the last session for which the list is confirmed on the evening of a session.
 
-    Files that agree with the list confirm it through their session; those of the session before, where nothing is
-    stated for this one, through it. A stated change that no file of its date shows yet holds the list before its date,
-    and a difference before the first session on which it may have arisen.
+    Files that agree with the list confirm it through their session. Files of the session before confirm this session,
+    too, where no change is stated for it. A stated change that no file shows yet stops confirmation before its date; a
+    difference stops it before the first session on which it may have arisen.
     """
     newest = max((one.as_of for one in readings), default=None)
     if newest is None or newest <= previous_session(before):
-        return Confirmed(before, (f"no fund's file since {before} is at hand",) if session > before else ())
+        return Confirmed(before, (f"there is no fund's file since {before}",) if session > before else ())
     reach = session if newest >= previous_session(session) else newest
     limits = {session: ""} | _limits(proofs, waiting, differences, newest)
     limit = min(limits)
@@ -56,7 +56,7 @@ def _limits(
     for change, proof in proofs.items():
         if not proof.shown:
             held.append((change.effective, f"{change.statement.subject}: no file shows it yet"))
-    # A file of a later session that agrees with the list shows that what is waiting did not happen.
+    # A file of a later session that agrees with the list shows that a waiting statement did not come true.
     held += [(one.effective, f"{one.subject}: waits for files") for one in waiting if one.effective >= newest]
     held += [(one.earliest, f"{one.subject}: files and list differ") for one in differences]
     limits: dict[date, str] = {}

@@ -1,4 +1,4 @@
-"""What comes out of proposing: the tables as they should be, and what is asked, missing or in doubt."""
+"""The inputs of a proposal and its result: the tables as they should be, questions, missing inputs, and doubts."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from mag7.sessions import list_sessions
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """Everything that a decision of an evening rests on.
+class ProposalInputs:
+    """Everything that an evening's decision is worked out from.
 
-    ``readings``: the newest of each fund and session, with those of at least the three sessions before the confirmed
-    one; ``announcements``: all that were ever read and have not been withdrawn; ``answers``: every answer of a person;
-    ``identities``: what the provider said about symbols, at least what earlier decisions wanted.
+    - ``readings``: the newest of each fund and session, from at least three sessions before the confirmed one on.
+    - ``announcements``: all that were ever read and not withdrawn.
+    - ``identities``: the provider's details of symbols, at least those that earlier decisions ``wanted``.
+    - ``answers``: every answer of a person.
     """
 
     readings: Sequence[Reading] = ()
@@ -33,13 +34,17 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Decision:
-    """What the evidence of an evening proves about the index.
+    """What an evening's inputs prove about the index.
 
-    ``facts`` are the tables as they should be, ``edits`` the rows in which they differ from the given ones: none, where
-    nothing changes. ``provisional`` changes apply from their date and are not confirmed yet. ``wanted`` details of
-    symbols are missing for more: ask, and propose again. ``refused`` says which evidence was not used, and why;
-    ``reasons`` what holds the confirmed session back. ``doubtful`` are the symbols about which files, statements and
-    list differ, ``doubtful_pct`` their part of the fund, None where no file shows it.
+    - ``facts``: the tables as they should be; ``edits``: the rows in which they differ from the given ones, empty where
+      nothing changes.
+    - ``provisional``: changes that apply from their date and are not confirmed yet.
+    - ``questions``: for a person.
+    - ``wanted``: details of symbols that are missing: request them, then propose again.
+    - ``refused``: inputs that were not used, with the reason.
+    - ``reasons``: what keeps later sessions from being confirmed.
+    - ``doubtful``: symbols on which files, statements and list disagree; ``doubtful_pct``: their weight in the fund in
+      per cent, None where no file shows it.
     """
 
     session: date
@@ -58,7 +63,7 @@ class Decision:
 
 
 def list_changed_sessions(before: Facts, after: Facts, first: date, last: date) -> tuple[date, ...]:
-    """List the sessions on which two states name different lines, symbols or CIKs: those to build again."""
+    """List the sessions on which two states have different lines, symbols or CIKs: those to build again."""
     tickers = _list_differing(before, after)
     old, new = (_keep(facts, tickers) for facts in (before, after))
     days = list_sessions(first, last) if tickers else ()
@@ -66,7 +71,7 @@ def list_changed_sessions(before: Facts, after: Facts, first: date, last: date) 
 
 
 def _list_differing(before: Facts, after: Facts) -> frozenset[str]:
-    """List the lines of which a stay, a symbol or a CIK differs: years of sessions are compared for these only."""
+    """List the lines whose stays, symbols or CIKs differ: only these are compared over years of sessions."""
     stays = {*before.membership.stays} ^ {*after.membership.stays}
     symbols = _differ(before.symbols, after.symbols)
     issuers = _differ(before.ciks.periods, after.ciks.periods)

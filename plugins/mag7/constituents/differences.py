@@ -1,4 +1,4 @@
-"""What files show that the list does not have, and which rule decides on it."""
+"""Differences between funds' files and the list that nobody stated, and the rules that decide on them."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from mag7.sessions import list_sessions, next_session
 MOST_PAIRS: Final = 5
 LARGEST_PCT: Final = Decimal("0.5")
 LISTED: Final = 12
-"""A question's text names its lines up to this number; its items always do."""
+"""A question's text names its lines up to this number; its items always list all."""
 WAIT_FILES: Final = 3
-"""Files of one fund after which a difference is a question, although the other fund's are still to come."""
+"""Files of one fund after which a difference becomes a question, although the other fund's files are missing."""
 GAP_SESSIONS: Final = 4
-"""Where files are further apart than this, a difference is a question at once: no daily file is on its way."""
+"""Where files are further apart than this, a difference becomes a question at once, as no daily file will follow."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A line that joins or leaves as the newest file of at least one fund shows it, and nobody stated."""
+    """A line that joins or leaves, which the newest file of a fund shows and nobody stated."""
 
     item: Item
     line: HeldLine | None
@@ -43,17 +43,17 @@ class Difference:
 
     @property
     def is_in_two_files_of_two_funds(self) -> bool:
-        """Return whether two funds show it in two successive files each."""
+        """Return whether at least two funds show it, in at least two successive files each."""
         return sum(one.times >= 2 for one in self.sightings.values()) >= 2
 
     def arose_after(self, day: date) -> bool:
-        """Return whether a fund that shows it did not show it in a file of a later session than a day."""
+        """Return whether a fund that shows it had a file without it after a day."""
         return any(one.before is not None and one.before > day for one in self.sightings.values())
 
 
 @dataclass(frozen=True)
 class Finder:
-    """Finds differences between files, by fund and in order, and the list."""
+    """Finds differences between the list and files (by fund, in order)."""
 
     timeline: Timeline
     files: Mapping[str, list[Shown]]
@@ -73,7 +73,7 @@ class Finder:
         sightings, dates = self._sight(lambda one: symbol in one.strangers)
         identity = self.identities.find(symbol, dates[2])
         if identity is None or not identity.known:
-            # A fund shows some changes on the eve, when nobody knows the new symbol yet.
+            # A fund shows some changes on the session before, when the provider does not know the new symbol yet.
             identity = self.identities.find(symbol, dates[1])
             if identity is not None and identity.known:
                 dates = dates[0], dates[1], min(identity.day, dates[1])
@@ -112,9 +112,9 @@ class Finder:
     ) -> Callable[[str | None, str, str | None], Item]:
         low, high, best = dates
         seen = tuple(f"{fund} {one.first}" for fund, one in sorted(sightings.items()))
-        told = None if weight is None else f"{weight:.3f}"
+        weight_pct = None if weight is None else f"{weight:.3f}"
         return lambda ticker, company, cik: Item(
-            action, symbol, ticker, company, cik, best, low, high, seen_in=seen, weight_pct=told
+            action, symbol, ticker, company, cik, best, low, high, seen_in=seen, weight_pct=weight_pct
         )
 
     def _weigh(self, symbol_in: Callable[[Shown], str | None]) -> Decimal | None:
@@ -125,14 +125,14 @@ class Finder:
 
 
 def last_line(files: Mapping[str, Sequence[Shown]], ticker: str) -> HeldLine | None:
-    """Return a line as the newest file has it that has it, with an identifier where one file gives it."""
+    """Return a line as in the newest file that has it, with a CUSIP where a file gives one."""
     found = [one for mine in files.values() for one in mine if ticker in one.lines]
     found.sort(key=lambda one: (one.lines[ticker].cusip is not None, one.reading.as_of))
     return found[-1].lines[ticker] if found else None
 
 
 def find_renames(timeline: Timeline, differences: Iterable[Difference]) -> tuple[Statement, ...]:
-    """Find lines that go on under a new symbol: the same company or the same security leaves and joins in a file."""
+    """Find renamed lines: the same company or the same security leaves and joins in one file."""
     differences = tuple(differences)
     leaving = [one for one in differences if one.item.action is Action.LEAVES]
     found = []
@@ -160,13 +160,13 @@ def _same_company(timeline: Timeline, joins: Difference, leaves: Difference) -> 
 
 
 def group_by_date(differences: Iterable[Difference]) -> list[tuple[Difference, ...]]:
-    """Bring differences together that the files date alike: one change of the index."""
+    """Group differences with the same date: one change of the index."""
     ordered = sorted(differences, key=lambda one: (one.item.effective, one.item.action, one.item.symbol))
     return [tuple(group) for _, group in groupby(ordered, key=lambda one: one.item.effective)]
 
 
 def find_objection(group: Sequence[Difference]) -> str | None:
-    """Return why a change that both funds show in two successive files is not accepted by rule; None where it is."""
+    """Return why the rule does not accept a change that both funds show in two successive files; None where it does."""
     sides = [[one for one in group if one.item.action is action] for action in (Action.JOINS, Action.LEAVES)]
     pairs = max(map(len, sides))
     if pairs > MOST_PAIRS:
@@ -176,18 +176,18 @@ def find_objection(group: Sequence[Difference]) -> str | None:
         return f"{', '.join(seven)} is one of the seven"
     stranger = next((one.item.symbol for one in sides[0] if one.identity is None), None)
     if stranger is not None:
-        return f"the provider has not told who {stranger} is"
+        return f"the provider has no details of {stranger} yet"
     weights = [one.weight for one in group]
     if None in weights:
-        return "no file tells how large the lines are"
+        return "no file has the weights of the lines"
     largest = max(sum((one.weight or Decimal(0) for one in side), Decimal(0)) for side in sides)
     if largest >= LARGEST_PCT:
         return f"{largest:.2f} % of the fund is not less than {LARGEST_PCT} %"
     return None
 
 
-def is_ripe(difference: Difference, files: Mapping[str, Sequence[Shown]]) -> bool:
-    """Return whether a difference that no rule accepts is a question now, or may settle with the next file."""
+def becomes_question(difference: Difference, files: Mapping[str, Sequence[Shown]]) -> bool:
+    """Return whether a difference that no rule accepts becomes a question now, or may be resolved by the next file."""
     times = [one.times for one in difference.sightings.values()]
     if max(times) >= WAIT_FILES or difference.is_in_two_files_of_two_funds:
         return True
@@ -198,8 +198,8 @@ def is_ripe(difference: Difference, files: Mapping[str, Sequence[Shown]]) -> boo
     return min(times) >= 2 and all(newest >= next_session(first) for newest in others)
 
 
-def tell(group: Sequence[Difference]) -> str:
-    """Name the lines of a change, or count them where they are many."""
+def name_lines(group: Sequence[Difference]) -> str:
+    """Name the lines of a change, or count them where there are many."""
     if len(group) <= LISTED:
         return ", ".join(one.item.subject for one in group)
     joins = sum(one.item.action is Action.JOINS for one in group)
@@ -207,7 +207,7 @@ def tell(group: Sequence[Difference]) -> str:
 
 
 def decide_by_rule(one: Difference) -> Decided:
-    """Say that the rule of two funds and two files decided."""
+    """Return the decision by the rule of two funds and two files."""
     seen = ", ".join(one.item.seen_in)
     digests = tuple(digest for _, sighting in sorted(one.sightings.items()) for digest in sighting.digests)
     return Decided(
@@ -216,7 +216,7 @@ def decide_by_rule(one: Difference) -> Decided:
 
 
 def add_up(differences: Iterable[Difference]) -> Decimal | None:
-    """Return the larger of what joins and what leaves; None where the weight of a line is not known."""
+    """Return the larger of the weights that join and that leave; None where the weight of a line is not known."""
     sides = {Action.JOINS: Decimal(0), Action.LEAVES: Decimal(0)}
     for one in differences:
         if one.weight is None:

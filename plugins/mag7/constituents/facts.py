@@ -1,4 +1,4 @@
-"""The tables that a decision is about, cut back to what is confirmed, and the rows in which two states differ."""
+"""The tables that a decision can change, cut back to confirmed rows, and the rows in which two states differ."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Table(StrEnum):
 COLUMNS: Final = MappingProxyType(
     {Table.SYMBOLS: SYMBOL_COLUMNS[:4], Table.CIKS: CIK_COLUMNS[:4], Table.FIGIS: FIGI_COLUMNS[:4]}
 )
-"""The columns of the rows that are periods, without their source."""
+"""The columns of tables of periods, without ``source``."""
 
 
 @dataclass(frozen=True)
@@ -45,18 +45,18 @@ class Facts:
 
     @property
     def confirmed_through(self) -> date:
-        """The last session whose list is confirmed."""
+        """The last session with a confirmed list of members."""
         return self.membership.last_session
 
     @classmethod
     def of(cls, facts: IndexFacts) -> Facts:
-        """Take the tables out of a version of the facts."""
+        """Return the tables of a facts version."""
         return cls(facts.membership, facts.symbols, facts.ciks, facts.figis)
 
 
 @dataclass(frozen=True)
 class Decided:
-    """Which rule or person decided a row, why, and from which files (SHA-256); ``source`` is what the row names."""
+    """Which rule or person decided a row, why, and from which files (SHA-256); ``source`` is the row's source."""
 
     by: str
     why: str
@@ -66,10 +66,10 @@ class Decided:
 
 @dataclass(frozen=True)
 class RowEdit:
-    """A row to add (``before`` is None), to take out (``after`` is None) or to replace in a table.
+    """A row to add (``before`` is None), to remove (``after`` is None) or to replace in a table.
 
-    Values are by column, as the file has them. ``before`` has no ``source``: a replaced row keeps the one that it has,
-    an added row brings its own in ``after``.
+    Values are by column, as in the file. ``before`` has no ``source``: a replaced row keeps its own, an added row has
+    one in ``after``.
     """
 
     table: Table
@@ -79,7 +79,7 @@ class RowEdit:
 
 
 def cut_back(facts: Facts) -> Facts:
-    """Take out what holds after the confirmed sessions only: it is worked out afresh from what is at hand."""
+    """Remove what applies only after the confirmed sessions: it is worked out again from the inputs."""
     through = facts.confirmed_through
     stays = tuple(
         replace(stay, member_to=None) if stay.member_to is not None and stay.member_to >= through else stay
@@ -99,7 +99,7 @@ def cut_back(facts: Facts) -> Facts:
 
 
 def cut_at(facts: Facts, through: date) -> Facts:
-    """Return the tables as they were when ``through`` was the last confirmed session, as far as they can tell."""
+    """Return the tables as they were when ``through`` was the last confirmed session, as far as is known."""
     return cut_back(replace(facts, membership=replace(facts.membership, last_session=through)))
 
 
@@ -135,8 +135,8 @@ def list_edits(
 ) -> tuple[RowEdit, ...]:
     """List the rows in which two states differ, in the order of their tables.
 
-    ``decided`` says who decided a row of ``after``, ``confirmed`` who decided how far the list is confirmed,
-    ``withdrawn`` why a row goes, or goes back to what it was.
+    ``decided`` has the decision behind each row of ``after``, ``confirmed`` that behind the last confirmed session,
+    ``withdrawn`` that behind a row that is removed or restored.
     """
     edits = [*_edits_of(Table.MEMBERSHIP, before.membership.stays, after.membership.stays, decided, withdrawn)]
     pairs = (
@@ -178,7 +178,7 @@ def _edits_of(
 
 
 def _begin(row: FactRow) -> tuple[str, ...]:
-    """What a replaced row has in common with the row that replaces it."""
+    """The key that a replaced row shares with its replacement."""
     if isinstance(row, Membership):
         return row.ticker, str(row.member_from)
     owner, value = (row.ticker, row.symbol) if isinstance(row, SymbolPeriod) else (row.owner, row.value)
@@ -190,7 +190,7 @@ def _order(row: FactRow) -> tuple[str, ...]:
 
 
 def to_columns(table: Table, row: FactRow, source: str | None = None) -> dict[str, str]:
-    """Return a row's values by column, as the table's file has them; with a source where one is given."""
+    """Return a row's values by column, as in the table's file; with a source where one is given."""
     values = {column.name: _text(getattr(row, column.name)) for column in fields(row)}
     if isinstance(row, Membership):
         return values

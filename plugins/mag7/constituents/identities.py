@@ -1,4 +1,4 @@
-"""Who a symbol is: what the provider's ticker details say about it on a day, given by the caller."""
+"""The companies behind symbols, by the provider's ticker details of a date, which the caller fetches."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from datetime import date
 from typing import Final
 
 NEAR_DAYS: Final = 31
-"""How many days away an identity of a symbol may lie to serve for a day."""
+"""Largest number of days between a date and the identity that is used for it."""
 
 
 @dataclass(frozen=True)
 class Identity:
     """The provider's details of a symbol on a day: name, CIK and share-class FIGI, each where it is given.
 
-    ``known`` is False where the provider answered that it knows no such symbol on that day.
+    ``known`` is False where the provider does not know the symbol on that day.
     """
 
     symbol: str
@@ -30,14 +30,14 @@ class Identity:
 
 @dataclass(frozen=True, order=True)
 class Wanted:
-    """A symbol whose details on a day are needed for a decision: ask the provider and propose again."""
+    """A symbol whose details on a day a decision needs: request them and propose again."""
 
     symbol: str
     day: date
 
 
 class Identities:
-    """Every identity at hand, found by symbol and day."""
+    """All identities, by symbol and day."""
 
     def __init__(self, identities: Iterable[Identity]) -> None:
         self._found: defaultdict[str, list[Identity]] = defaultdict(list)
@@ -45,13 +45,13 @@ class Identities:
             self._found[identity.symbol].append(identity)
 
     def find(self, symbol: str, day: date) -> Identity | None:
-        """Return the identity nearest to a day; of two equally near ones the later, None where none is near."""
+        """Return the identity nearest to a day, the later of two equally near ones; None where none is near."""
         if symbol not in self._found:
             return None
         near = [one for one in self._found[symbol] if abs(one.day - day).days <= NEAR_DAYS]
         return min(near, key=lambda one: (abs(one.day - day), -one.day.toordinal()), default=None)
 
     def find_until(self, symbol: str, day: date) -> Identity | None:
-        """Return the newest identity up to a day that is near: a later one may be another company's."""
+        """Return the newest near identity up to a day; a later one may be another company's."""
         found = self._found.get(symbol, ())
         return next((one for one in reversed(found) if 0 <= (day - one.day).days <= NEAR_DAYS), None)

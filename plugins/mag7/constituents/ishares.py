@@ -1,8 +1,8 @@
-"""IVV's holdings: the CSV file by date, and since 2026 the JSON that the product page is drawn from.
+"""Reading IVV's holdings: the CSV file of a date or, since 2026, the JSON document behind the product page.
 
-The JSON has the table by columns: ``componentsByNameMap.holdings.containersByNameMap.all.dataPointsByNameMap`` holds a
-``value`` list for each of ticker, issueName, assetClass, exchange, holdingPercent, cusip and isin, and one number for
-asOfDate (20260820). Both answer 200 with something else where they have no data.
+The JSON has the table by columns: ``componentsByNameMap.holdings.containersByNameMap.all.dataPointsByNameMap`` has a
+``value`` list for each of ticker, issueName, assetClass, exchange, holdingPercent, cusip and isin, and a number for
+asOfDate (20260820). Where there is no data, both are HTTP 200 responses with other content.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ UNLISTED: Final = "NO MARKET"
 def read_ivv(body: bytes, source: str, *, session: date | None = None) -> Reading:
     """Read IVV's holdings from a file's bytes, CSV or JSON.
 
-    ``source`` names the file in messages, ``session`` is the one that was asked for. Raises ReadingError;
-    NoFileYetError where the answer is the one for a session without data.
+    ``source`` names the file in messages; ``session`` is the session that was requested. Raises ReadingError;
+    NoFileYetError where the file is the one for a session without data.
     """
     check_body(source, body, NEXT_STEP)
     if body.lstrip(b"\xef\xbb\xbf \r\n\t")[:1] == b"{":

@@ -1,4 +1,4 @@
-"""A company of the index goes on under a new CIK: the provider's details say so, and its name or FIGI is the same."""
+"""Adding a company's new CIK, where the provider's details have it and the name or the FIGI is the same."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ NEW_CIK = "rule: same company under a new CIK"
 def add_new_ciks(timeline: Timeline, identities: Sequence[Identity], session: date) -> None:
     """Add the CIKs that identities of lines in the index have and that no company of the table has.
 
-    The new CIK begins after the last session on which the details had the old one, the old one ends before the first on
-    which they had the new one. Where no details of before are at hand, the new one begins when it was first seen: with
-    both open no session would have a CIK.
+    The new CIK begins after the last session on which the details had the old one; the old one ends before the first
+    session on which they had the new one. Without earlier details the new CIK begins when it was first seen: if both
+    periods were open, no session would have a CIK.
     """
     for one in sorted(identities, key=lambda one: (one.day, one.symbol)):
         if one.cik is None or one.day > session or not is_session(one.day) or one.cik in timeline.ciks.owners:

@@ -1,4 +1,4 @@
-"""Which line a symbol that joins is: one that was in the index, another one of a company in it, or a new one."""
+"""Finding the line of a symbol that joins: a former line, another line of a company in the index, or a new line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ UNKNOWN_SECTOR = "Unknown"
 
 @dataclass(frozen=True)
 class Placement:
-    """The stay that begins; ``renamed`` where the line was in the index already under another symbol."""
+    """The stay that begins; ``renamed`` where the line is in the index already, under another symbol."""
 
     stay: Membership
     renamed: bool = False
@@ -27,10 +27,10 @@ class Placement:
 def place_joiner(
     timeline: Timeline, symbol: str, effective: date, identity: Identity, leaving: Collection[str]
 ) -> Placement:
-    """Find out which line joins under a symbol.
+    """Find the line that joins under a symbol.
 
-    ``leaving`` are the symbols that are said to leave on the same date: a company that leaves under one symbol and
-    joins under another goes on.
+    ``leaving`` are the symbols that leave on the same date: a company that leaves under one symbol and joins under
+    another is renamed.
     """
     eve = previous_session(effective)
     known = find_lines(timeline, identity) or _find_by_name(timeline, symbol, identity)
@@ -48,7 +48,7 @@ def place_joiner(
 
 
 def find_lines(timeline: Timeline, identity: Identity) -> tuple[str, ...]:
-    """Return the lines that an identity's FIGI or, without one that is known, its CIK belongs to."""
+    """Return the lines that an identity's FIGI belongs to or, if no line has it, its CIK."""
     by_figi = timeline.figis.owners.get(identity.share_class_figi or "")
     if by_figi is not None:
         return (by_figi,)
@@ -57,7 +57,7 @@ def find_lines(timeline: Timeline, identity: Identity) -> tuple[str, ...]:
 
 
 def _find_by_name(timeline: Timeline, symbol: str, identity: Identity) -> tuple[str, ...]:
-    """A line that had the symbol and the company's name, whose identifiers no table has."""
+    """Find a line by its symbol and its company's name, where no table has the identifiers."""
     line = timeline.line(symbol)
     if line is None or normalize_name(line.company) != normalize_name(identity.name):
         return ()
@@ -101,13 +101,13 @@ def _new_line(timeline: Timeline, symbol: str, effective: date, identity: Identi
 
 
 def choose_ticker(timeline: Timeline, symbol: str, effective: date) -> str:
-    """Return the key of a new line: its symbol, or with the year (and a number) where another line has that key."""
+    """Return the key of a new line: its symbol, with the year (and a number) where another line has that key."""
     names = [symbol, f"{symbol}-{effective.year}", *(f"{symbol}-{effective.year}-{number}" for number in range(2, 100))]
     return next(name for name in names if timeline.line(name) is None)
 
 
 def choose_issuer(timeline: Timeline, company: str, cik: str | None) -> str:
-    """Return the key of a new company: its CIK where it is known and free, else one made of its name."""
+    """Return the key of a new company: its CIK where that is known and free, else one made of its name."""
     taken = timeline.issuers()
     if cik is not None and cik not in taken and cik not in timeline.ciks.owners:
         return cik

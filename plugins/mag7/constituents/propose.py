@@ -1,9 +1,10 @@
-"""The rules by which sources change the index's tables: what files prove, statements date and persons decide.
+"""The rules by which files, statements and persons change the index's tables.
 
 A holdings file proves the set of lines, give or take a session; a statement gives a change its date. So a stated change
-is confirmed by the first files of its date that show it. Two sources, or a person, make it apply before that, as
-provisional. What nobody stated is accepted where both funds show it in two successive files and it is small; else it is
-a question. Everything after the last confirmed session is worked out afresh each time, from all that is at hand.
+is confirmed by the first files of its date that show it. If two sources or a person state it, it applies before that as
+provisional. A change that nobody stated is accepted where both funds show it in two successive files and it is small;
+otherwise it becomes a question. Everything after the last confirmed session is worked out again each time, from all
+inputs.
 """
 
 from __future__ import annotations
@@ -17,17 +18,17 @@ from mag7.constituents.announcements import Action
 from mag7.constituents.building import Build, Builder, Change
 from mag7.constituents.comparing import Proof, Shown, compare, prove
 from mag7.constituents.confirming import Confirmed, find_confirmed
-from mag7.constituents.decision import Decision, Evidence
+from mag7.constituents.decision import Decision, ProposalInputs
 from mag7.constituents.differences import (
     Difference,
     Finder,
     add_up,
+    becomes_question,
     decide_by_rule,
     find_objection,
     find_renames,
     group_by_date,
-    is_ripe,
-    tell,
+    name_lines,
 )
 from mag7.constituents.facts import Decided, Facts, cut_back, list_edits
 from mag7.constituents.identities import Identities, Wanted
@@ -44,23 +45,23 @@ from mag7.sessions import get_session, list_sessions, next_session, previous_ses
 FEWEST_LINES: Final = 500
 MOST_LINES: Final = 506
 OLD_SESSIONS: Final = 10
-"""Sessions after the confirmed one from which on a list without files is a question."""
+"""Sessions after the confirmed one at which missing files become a question."""
 
 
-def propose(facts: Facts, evidence: Evidence, session: date, *, simulated: bool = False) -> Decision:
-    """Work out what the evidence of the evening of a session proves.
+def propose(facts: Facts, inputs: ProposalInputs, session: date, *, simulated: bool = False) -> Decision:
+    """Work out what the inputs of a session's evening prove.
 
-    ``simulated`` says whether simulated evidence may be used. The result depends on the arguments alone: proposing
-    again on its ``facts`` with the same evidence gives no edits. Raises NotASessionError for a day that is not a
-    session, and FactTableInvalidError where the tables would contradict themselves.
+    ``simulated`` says whether simulated inputs may be used. The result depends on the arguments alone: proposing again
+    on its ``facts`` with the same inputs gives no edits. Raises NotASessionError for a day that is not a session, and
+    FactTableInvalidError where the tables would contradict themselves.
     """
     get_session(session)
-    return _Proposal(facts, evidence, session, simulated=simulated).decide()
+    return _Proposal(facts, inputs, session, simulated=simulated).decide()
 
 
 @dataclass(frozen=True)
 class _Compared:
-    """The tables with statements applied, and every file held against them, by fund and in order."""
+    """The tables with statements applied, and every file compared with them, by fund and in order."""
 
     build: Build
     files: Mapping[str, list[Shown]]
@@ -70,13 +71,13 @@ class _Compared:
         return self.build.timeline
 
     def prove(self) -> dict[Change, Proof]:
-        """Find out what the files show of each change."""
+        """Find what the files prove about each change."""
         return prove(self.build.changes, (one for mine in self.files.values() for one in mine))
 
 
 @dataclass(frozen=True)
-class _Sorted:
-    """Differences by what becomes of them."""
+class _Outcome:
+    """Differences sorted by their outcome."""
 
     accepted: tuple[Statement, ...]
     open: tuple[Difference, ...]
@@ -87,12 +88,12 @@ class _Sorted:
 class _Proposal:
     """One evening's decision."""
 
-    def __init__(self, facts: Facts, evidence: Evidence, session: date, *, simulated: bool) -> None:
-        self._given, self._session, self._answers = facts, session, tuple(evidence.answers)
+    def __init__(self, facts: Facts, inputs: ProposalInputs, session: date, *, simulated: bool) -> None:
+        self._given, self._session, self._answers = facts, session, tuple(inputs.answers)
         self._facts = cut_back(facts)
         self._confirmed = facts.confirmed_through
         base = Timeline(self._facts)
-        self._used = select(evidence, base, self._confirmed, session, simulated=simulated)
+        self._used = select(inputs, base, self._confirmed, session, simulated=simulated)
         self._identities = Identities(self._used.identities)
         names = {line.symbol: line.name for mine in self._used.readings.values() for one in mine for line in one.lines}
         self._builder = Builder(self._facts, self._identities, names, session)
@@ -108,8 +109,8 @@ class _Proposal:
         state = self._build(kept) if renames else state
         stated = {(one.action, one.symbol) for one in waiting}
         found = [one for one in self._find(state) if (one.item.action, one.item.symbol) not in stated]
-        sorted_out = self._sort(state, found)
-        state = self._build((*kept, *sorted_out.accepted)) if sorted_out.accepted else state
+        outcome = self._sort(state, found)
+        state = self._build((*kept, *outcome.accepted)) if outcome.accepted else state
         self._refused += state.build.unusable.values()
         add_new_ciks(state.timeline, self._used.identities, self._session)
         confirmed = find_confirmed(
@@ -118,9 +119,9 @@ class _Proposal:
             readings=[one for mine in self._used.readings.values() for one in mine],
             proofs=state.prove(),
             waiting=[*waiting, *state.build.unusable],
-            differences=[one.item for one in sorted_out.open],
+            differences=[one.item for one in outcome.open],
         )
-        return self._finish(state.build, waiting, sorted_out, confirmed)
+        return self._finish(state.build, waiting, outcome, confirmed)
 
     def _build(self, statements: Iterable[Statement]) -> _Compared:
         build = self._builder.build(statements)
@@ -134,7 +135,7 @@ class _Proposal:
     def _choose_statements(
         self, statements: Sequence[Statement]
     ) -> tuple[tuple[Statement, ...], tuple[Statement, ...]]:
-        """Divide statements into those that apply and those that wait for files; those that files deny are refused."""
+        """Divide statements into those that apply and those that wait for files; refuse those that files deny."""
         state = self._build(statements)
         by_statement = {change.statement: (change, proof) for change, proof in state.prove().items()}
         unknown = {one.effective for one in state.build.unusable if one.action is Action.JOINS}
@@ -158,11 +159,11 @@ class _Proposal:
         return bool(one.persons) or change.ticker not in SEVEN or change.action is not Action.LEAVES
 
     def _is_other(self, timeline: Timeline, ticker: str, line: HeldLine, reading: Reading) -> bool:
-        """Return whether a symbol is another company's than the line's that has it in our tables."""
+        """Return whether a symbol now is another company's than the line that has it in our tables."""
         earlier = self._earlier_security(line, reading)
         identity = self._identities.find_until(line.symbol, reading.as_of)
         if identity is None and earlier is False:
-            # Not the security of before: who is it?
+            # The security changed: the provider's details must say whose it is.
             self._wanted.add(Wanted(line.symbol, reading.as_of))
         if identity is None or identity.cik is None or (stay := timeline.line(ticker)) is None:
             return False
@@ -175,7 +176,7 @@ class _Proposal:
         return not earlier and normalize_name(identity.name) != normalize_name(stay.company)
 
     def _earlier_security(self, line: HeldLine, reading: Reading) -> bool | None:
-        """Return whether the fund's file before has the same security under a symbol; None where it does not tell."""
+        """Return whether the fund's previous file has the same security under a symbol; None where it is not known."""
         before = [other for other in self._used.readings[reading.fund] if other.as_of < reading.as_of]
         known = self._by_symbol(before[-1]).get(line.symbol) if before and (line.cusip or line.isin) else None
         return None if known is None else line.is_same_security(known)
@@ -193,14 +194,14 @@ class _Proposal:
                 self._wanted |= {Wanted(one.item.symbol, day) for day in days}
         return found
 
-    def _sort(self, state: _Compared, found: Iterable[Difference]) -> _Sorted:
-        """Accept by rule, ask, or wait: by change, that is, by what the files date alike."""
+    def _sort(self, state: _Compared, found: Iterable[Difference]) -> _Outcome:
+        """Accept each change by rule, make it a question, or wait. A change is all differences of one date."""
         accepted: list[Statement] = []
         still: list[Difference] = []
         questions, reasons = [], []
         rejected = [one for one in found if self._is_rejected(one)]
         if rejected:
-            reasons.append(f"files show what a person rejected: {tell(rejected)}")
+            reasons.append(f"files show what a person rejected: {name_lines(rejected)}")
         for group in group_by_date(one for one in found if one not in rejected):
             twice = all(one.is_in_two_files_of_two_funds for one in group)
             objection = find_objection(group) if twice else "not in two successive files of two funds"
@@ -209,13 +210,13 @@ class _Proposal:
                 accepted += [from_item(one.item, decide_by_rule(one)) for one in group]
                 continue
             still += group
-            told = tell(group)
-            reasons.append(f"files show what nobody stated: {told}; {objection}")
-            if all(is_ripe(one, state.files) for one in group):
-                text = f"{told} since {group[0].item.effective}, as files show; nobody stated it, and {objection}"
+            named = name_lines(group)
+            reasons.append(f"files show what nobody stated: {named}; {objection}")
+            if all(becomes_question(one, state.files) for one in group):
+                text = f"{named} since {group[0].item.effective}, as files show; nobody stated it, and {objection}"
                 question = Question(Kind.UNSTATED, tuple(one.item for one in group), text, group[0].item.effective)
                 questions.append(replace(question, again=self._count_decided(question)))
-        return _Sorted(tuple(accepted), tuple(still), tuple(questions), tuple(reasons))
+        return _Outcome(tuple(accepted), tuple(still), tuple(questions), tuple(reasons))
 
     def _object_to_count(self, timeline: Timeline, group: Sequence[Difference]) -> str | None:
         joins = sum(one.item.action is Action.JOINS for one in group)
@@ -225,7 +226,7 @@ class _Proposal:
         return f"the index would have {count} lines"
 
     def _count_decided(self, question: Question) -> int:
-        """Count how often persons accepted or rejected the same subjects: what arises after that is a new question."""
+        """Count how often persons accepted or rejected the same subjects: each later question is a new one."""
         subjects = sorted(item.subject for item in question.items)
         return sum(
             sorted(item.subject for item in answer.question.items) == subjects
@@ -234,7 +235,7 @@ class _Proposal:
         )
 
     def _is_rejected(self, one: Difference) -> bool:
-        """Return whether a person rejected the difference, and no fund has begun to show it since."""
+        """Return whether a person rejected the difference and no fund began to show it after that."""
         return any(
             item.is_about(one.item) and not one.arose_after(item.latest)
             for answer in self._answers
@@ -242,9 +243,7 @@ class _Proposal:
             for item in answer.question.items
         )
 
-    def _finish(
-        self, build: Build, waiting: Sequence[Statement], sorted_out: _Sorted, confirmed: Confirmed
-    ) -> Decision:
+    def _finish(self, build: Build, waiting: Sequence[Statement], outcome: _Outcome, confirmed: Confirmed) -> Decision:
         through = confirmed.through
         facts = build.timeline.to_facts(through)
         names = ", ".join(f"{fund} {mine[-1].as_of}" for fund, mine in sorted(self._used.readings.items()))
@@ -255,7 +254,7 @@ class _Proposal:
         provisional = tuple(dict.fromkeys(_to_item(change, build.timeline) for change in later))
         doubtful = {one.symbol for one in provisional if one.effective <= self._session}
         doubtful |= {one.symbol for one in waiting if one.effective <= self._session}
-        doubtful |= {one.item.symbol for one in sorted_out.open}
+        doubtful |= {one.item.symbol for one in outcome.open}
         missing = self._ask_for_files()
         return Decision(
             session=self._session,
@@ -264,24 +263,24 @@ class _Proposal:
             confirmed_before=self._confirmed,
             confirmed_through=through,
             provisional=provisional,
-            questions=(*missing, *sorted_out.questions),
+            questions=(*missing, *outcome.questions),
             wanted=tuple(sorted(self._wanted)),
             refused=tuple(dict.fromkeys(self._refused)),
-            reasons=(*confirmed.reasons, *sorted_out.reasons),
+            reasons=(*confirmed.reasons, *outcome.reasons),
             doubtful=tuple(sorted(doubtful)),
-            doubtful_pct=add_up(sorted_out.open),
+            doubtful_pct=add_up(outcome.open),
             simulated=self._used.simulated,
         )
 
     def _ask_for_files(self) -> tuple[Question, ...]:
-        """Ask for files where the list is old and there is none since."""
+        """Ask for files where the list is old and there are no newer files."""
         newest = max((mine[-1].as_of for mine in self._used.readings.values()), default=date.min)
         since = len(list_sessions(next_session(self._confirmed), self._session))
         if newest > self._confirmed or since < OLD_SESSIONS:
             return ()
         text = (
-            f"the list is confirmed through {self._confirmed}, {since} sessions ago, and no fund's file since is at "
-            f"hand: put the holdings of IVV and of SPY as of {previous_session(self._session)} into the inbox"
+            f"the list is confirmed through {self._confirmed}, {since} sessions ago, and there is no newer file of a "
+            f"fund: put the holdings of IVV and of SPY as of {previous_session(self._session)} into the inbox"
         )
         return (Question(Kind.FILES_MISSING, (), text, next_session(self._confirmed)),)
 

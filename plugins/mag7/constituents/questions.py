@@ -1,4 +1,4 @@
-"""What a person decides: questions, each with an id made of its content, and the answers to them."""
+"""Questions for a person, each with an id derived from its content, and the answers."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from mag7.errors import Mag7Error, one_line
 
 
 class QuestionInvalidError(Mag7Error):
-    """A stored question is not what was stored."""
+    """A stored question is damaged."""
 
 
 class Kind(StrEnum):
-    """Why a question is asked."""
+    """The reason for a question."""
 
     UNSTATED = "unstated"
-    """Funds' files show a difference that nobody stated, and the rule does not accept it."""
+    """Funds' files show a change that nobody stated and no rule accepts."""
     FILES_MISSING = "files_missing"
-    """The list is old, and no file since is at hand: two files answer it, no person has to."""
+    """The list is old, and there is no newer file. Two files answer the question; no person has to."""
 
 
 class Verdict(StrEnum):
@@ -37,10 +37,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, order=True)
 class Item:
-    """One line of a question's table: a line that joins or leaves.
+    """A row of a question's table: a line that joins or leaves.
 
-    ``ticker`` is the key of a line that leaves or returns. ``earliest`` and ``latest`` are the sessions between which
-    the files place it, ``effective`` is the best of them.
+    ``ticker`` is the key of a line that leaves or returns. By the files, the change is effective between ``earliest``
+    and ``latest``; ``effective`` is the best estimate.
     """
 
     action: Action
@@ -56,20 +56,20 @@ class Item:
 
     @property
     def subject(self) -> str:
-        """What the item is about, whatever is found out about it later."""
+        """What the item is about; it does not change when more becomes known."""
         return f"{self.action.value} {self.symbol}"
 
     def is_about(self, other: Item) -> bool:
-        """Return whether two items have one subject, and not two companies of one symbol."""
+        """Return whether two items have the same subject, and not two companies with one symbol."""
         differs = self.cik is not None and other.cik is not None and self.cik != other.cik
         return self.subject == other.subject and not differs
 
 
 @dataclass(frozen=True)
 class Question:
-    """A question for a person; the id depends on kind and subjects, so the same one is never asked twice.
+    """A question for a person; its id depends on kind and subjects, so the same question is not asked twice.
 
-    ``again`` counts how often the same subjects were decided before, years ago perhaps: then it is another question.
+    ``again`` counts how often the same subjects were decided before, perhaps years ago: each time is a new question.
     """
 
     kind: Kind
@@ -88,7 +88,7 @@ class Question:
         return sha256(json.dumps([self.kind.value, subjects]).encode()).hexdigest()[:16]
 
     def to_document(self) -> dict[str, object]:
-        """Lay the question out for JSON, with its id."""
+        """Return the question as a JSON object, with its id."""
         items = [
             {**vars(item), "effective": str(item.effective), "earliest": str(item.earliest), "latest": str(item.latest)}
             for item in self.items
@@ -104,7 +104,7 @@ class Question:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Question:
-        """Read a question that was laid out; raises QuestionInvalidError where it is none, or its id is another's."""
+        """Read a question from a JSON object; raises QuestionInvalidError where it or its id is damaged."""
         try:
             question = cls(
                 Kind(document["kind"]),
@@ -115,11 +115,11 @@ class Question:
             )
         except (KeyError, TypeError, ValueError, AttributeError) as wrong:
             raise QuestionInvalidError(
-                f"a stored question is not of its form ({one_line(repr(wrong))}): delete it, the next run asks again"
+                f"a stored question is damaged ({one_line(repr(wrong))}): delete it, the next run asks again"
             ) from wrong
         if question.id != document.get("id"):
             raise QuestionInvalidError(
-                f"a stored question has the id {one_line(str(document.get('id')))}, but its content is that of "
+                f"a stored question has the id {one_line(str(document.get('id')))}, but its content has the id "
                 f"{question.id}: delete it, the next run asks again"
             )
         return question
@@ -132,7 +132,7 @@ def _read_item(item: Mapping[str, Any]) -> Item:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a person decided about a question; ``effective`` replaces the dates of its items where it is given."""
+    """What a person decided about a question; ``effective``, if given, replaces the dates of its items."""
 
     question: Question
     verdict: Verdict

@@ -1,4 +1,4 @@
-"""What a fund's file proves: the lines that the fund held after a session. No weight, quantity or value is kept."""
+"""Readings of funds' files: the lines that a fund held after a session. No weight, quantity or value is stored."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ LEAST_WEIGHT: Final = Decimal(95)
 MOST_WEIGHT: Final = Decimal(101)
 SYMBOL: Final = re.compile(r"[A-Z][A-Z0-9]{0,5}(\.[A-Z]{1,2})?")
 LARGEST_FILE: Final = 50_000_000
-"""Bytes that no file of a fund has: an IVV file has some 90,000, a product page of 2026 two million."""
+"""Largest size in bytes: an IVV file has some 90,000, a product page of 2026 two million."""
 
 
 class ReadingError(Mag7Error):
-    """A source's file cannot be used: which source, what was expected, what was found, what to do."""
+    """A source's file cannot be used; the message has the source, what was expected and found, and the next step."""
 
     def __init__(self, source: str, expected: str, found: str, next_step: str) -> None:
         self._given = source, expected, found, next_step
@@ -38,12 +38,12 @@ class ReadingError(Mag7Error):
 
 
 class NoFileYetError(ReadingError):
-    """The source answered, but has nothing for that session (yet): a later run finds it."""
+    """The source has no file for that session yet; a later run finds it."""
 
 
 @dataclass(frozen=True)
 class HeldLine:
-    """A line that a fund held: its symbol as the market data API writes it, the fund's name for it, its identifiers."""
+    """A line that a fund held: its symbol as the provider writes it, the fund's name for it, its identifiers."""
 
     symbol: str
     name: str
@@ -51,7 +51,7 @@ class HeldLine:
     isin: str | None = None
 
     def is_same_security(self, other: HeldLine) -> bool | None:
-        """Return whether two lines have one security identifier; None where no kind of identifier is given for both."""
+        """Return whether two lines share a security identifier; None where no kind is given for both."""
         pairs = [(self.cusip, other.cusip), (self.isin, other.isin)]
         known = [one == two for one, two in pairs if one and two]
         return any(known) if known else None
@@ -61,8 +61,8 @@ class HeldLine:
 class Reading:
     """The lines of a fund after a session, from one file.
 
-    ``source`` is the file as messages name it, ``sha256`` the digest of its bytes. ``weights`` (per cent of the fund,
-    by symbol) only serve to judge how large a difference is while a file is at hand: they are not compared or stored.
+    ``source`` is the file's name in messages, ``sha256`` the digest of its bytes. ``weights`` (per cent of the fund, by
+    symbol) only show how large a difference is; they are not compared or stored.
     """
 
     fund: str
@@ -85,7 +85,7 @@ def digest(body: bytes) -> str:
 
 
 def check_body(source: str, body: bytes, next_step: str) -> None:
-    """Refuse what is no file of data whatever its form: nothing, a web page, something far too large."""
+    """Refuse an empty file, a web page, and a file that is too large."""
     if len(body) > LARGEST_FILE:
         raise ReadingError(source, f"at most {LARGEST_FILE} bytes", f"{len(body)}", next_step)
     start = body[:200].decode("utf-8", errors="replace").lstrip("\ufeff \r\n\t")
@@ -96,7 +96,7 @@ def check_body(source: str, body: bytes, next_step: str) -> None:
 
 
 def check_session(source: str, as_of: date, asked: date | None, next_step: str) -> None:
-    """Refuse a file whose date is not a session, or not the one that was asked for."""
+    """Refuse a file whose date is not a session, or not the one that was requested."""
     if asked is not None and as_of != asked:
         raise ReadingError(source, f"holdings as of {asked}", f"holdings as of {as_of}", next_step)
     calendar = load_calendar()
@@ -121,7 +121,7 @@ def check_lines(source: str, lines: Sequence[HeldLine], weights: Iterable[Decima
 
 
 def to_decimal(value: object) -> Decimal | None:
-    """Return a finite number of a cell; None where it is none."""
+    """Return a cell's value as a finite number; None where it is not one."""
     if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
         return None
     try:

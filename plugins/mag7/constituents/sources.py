@@ -1,4 +1,4 @@
-"""Which evidence of an evening may be used, and why the rest may not."""
+"""Selecting the inputs of an evening that may be used, with the reasons why others may not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import date
 from typing import Final
 
 from mag7.constituents.announcements import Announcement
-from mag7.constituents.decision import Evidence
+from mag7.constituents.decision import ProposalInputs
 from mag7.constituents.identities import Identity
 from mag7.constituents.readings import Reading
 from mag7.constituents.statements import Statement, decided_by_answers, group_announcements
@@ -17,15 +17,15 @@ from mag7.constituents.timeline import Timeline
 from mag7.sessions import is_session, previous_session
 
 LEAST_OVERLAP: Final = 0.8
-"""Part of the list that a file must show: another fund of as many lines shows less."""
+"""Smallest part of the list that a file must show: another fund's file shows less."""
 
 LOOK_BACK: Final = 10
-"""Sessions before the confirmed one from which on a statement may still date what files show."""
+"""Sessions before the confirmed one within which a statement may still date a change that files show."""
 
 
 @dataclass(frozen=True)
 class Usable:
-    """The readings by fund and in order, the statements by date, the identities; and why other evidence is left out."""
+    """Readings by fund and in order, statements by date, identities; and the reasons why other inputs were refused."""
 
     readings: dict[str, list[Reading]]
     statements: tuple[Statement, ...]
@@ -34,18 +34,16 @@ class Usable:
     simulated: bool
 
 
-def select(evidence: Evidence, timeline: Timeline, confirmed: date, session: date, *, simulated: bool) -> Usable:
-    """Select the evidence that may be used; ``simulated`` says whether simulated evidence may."""
+def select(inputs: ProposalInputs, timeline: Timeline, confirmed: date, session: date, *, simulated: bool) -> Usable:
+    """Select the inputs that may be used; ``simulated`` says whether simulated inputs may."""
     refused: list[str] = []
-    readings = [one for one in evidence.readings if _is_allowed(one, refused, one.source, simulated=simulated)]
-    announcements = [
-        one for one in evidence.announcements if _is_allowed(one, refused, one.source, simulated=simulated)
-    ]
-    identities = [one for one in evidence.identities if simulated or not one.simulated]
-    if len(identities) < len(evidence.identities):
-        refused.append("ticker details: simulated ones do not belong into this lake; they are not used")
+    readings = [one for one in inputs.readings if _is_allowed(one, refused, one.source, simulated=simulated)]
+    announcements = [one for one in inputs.announcements if _is_allowed(one, refused, one.source, simulated=simulated)]
+    identities = [one for one in inputs.identities if simulated or not one.simulated]
+    if len(identities) < len(inputs.identities):
+        refused.append("ticker details: simulated ones do not belong in this lake; they are not used")
     by_fund = _order(_check_readings(readings, timeline, session, refused))
-    statements = [*_recent(announcements, confirmed, refused), *decided_by_answers(evidence.answers)]
+    statements = [*_recent(announcements, confirmed, refused), *decided_by_answers(inputs.answers)]
     used: list[Reading | Announcement | Identity] = [one for mine in by_fund.values() for one in mine]
     used += [*announcements, *identities]
     return Usable(
@@ -65,7 +63,9 @@ def _check_readings(
 ) -> Iterable[Reading]:
     for one in readings:
         if not is_session(one.as_of) or one.as_of > session:
-            refused.append(f"{one.source}: holdings as of {one.as_of}, no session up to {session}; it is not used")
+            refused.append(
+                f"{one.source}: holdings as of {one.as_of}, which is not a session up to {session}; it is not used"
+            )
             continue
         misfit = find_misfit(one, timeline)
         if misfit is not None:
@@ -75,7 +75,7 @@ def _check_readings(
 
 
 def find_misfit(one: Reading, timeline: Timeline) -> str | None:
-    """Return why a file may be another fund's: it shows too little of the list; None where it fits."""
+    """Return why a file may be another fund's, where it shows too little of the list; None where it fits."""
     ours = {symbol for day in (one.as_of, previous_session(one.as_of)) for symbol in timeline.members(day).values()}
     shown = len(ours & one.symbols)
     if shown >= LEAST_OVERLAP * len(timeline.members(one.as_of)):
@@ -87,7 +87,7 @@ def find_misfit(one: Reading, timeline: Timeline) -> str | None:
 
 
 def _order(readings: Iterable[Reading]) -> dict[str, list[Reading]]:
-    """The readings by fund, one a session: of several the last one given."""
+    """Return the readings by fund, one a session: the last given of several."""
     newest = {(one.fund, one.as_of): one for one in readings}
     found: defaultdict[str, list[Reading]] = defaultdict(list)
     for (fund, _), one in sorted(newest.items()):

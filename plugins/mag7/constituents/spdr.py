@@ -1,7 +1,7 @@
-"""SPY's holdings: the workbook of the newest session.
+"""Reading SPY's holdings from the workbook of the newest session.
 
-Rows 1 to 3 say which fund and which day, row 5 names the columns, the lines follow, then legal text. Cash has the
-ticker "-", what a bought company left behind (a contra line) a ticker of digits that ends with D.
+Rows 1 to 3 name the fund and the date, row 5 names the columns, then come the lines and legal text. Cash has the ticker
+"-"; the contra line of an acquired company has a ticker of digits that ends with D.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ LABELS: Final = ("Fund Name:", "Ticker Symbol:", "Holdings:")
 COLUMNS: Final = ("Name", "Ticker", "Identifier", "Weight")
 AS_OF: Final = re.compile(r"As of (\d{1,2}-[A-Z][a-z]{2}-\d{4})")
 NOT_LISTED: Final = re.compile(r"-|CASH_\w+|\d+D|ES[HMUZ]\d{1,2}")
-"""Tickers of what is no line of the index: cash, what a bought company left behind, index futures."""
+"""Tickers that are not lines of the index: cash, contra lines of acquired companies, index futures."""
 CUSIP: Final = re.compile(r"[0-9A-Z]{9}")
 LARGEST_UNPACKED: Final = 100_000_000
 MOST_ROWS: Final = 5_000
@@ -43,7 +43,7 @@ WIDTH: Final = 12
 def read_spy(body: bytes, source: str, *, session: date | None = None) -> Reading:
     """Read SPY's holdings from a workbook's bytes.
 
-    ``source`` names the file in messages, ``session`` is the one that was asked for. Raises ReadingError.
+    ``source`` names the file in messages; ``session`` is the session that was requested. Raises ReadingError.
     """
     check_body(source, body, NEXT_STEP)
     rows = _read_rows(body, source)
@@ -73,7 +73,7 @@ def _read_rows(body: bytes, source: str) -> list[Sequence[Any]]:
         with zipfile.ZipFile(io.BytesIO(body)) as packed:
             unpacked = sum(part.file_size for part in packed.infolist())
         rows = _load_rows(body) if unpacked <= LARGEST_UNPACKED else []
-    except Exception as wrong:  # openpyxl raises whatever a part of a damaged file leads it to
+    except Exception as wrong:  # openpyxl raises errors of many kinds for a damaged file
         raise ReadingError(source, "a whole workbook (xlsx)", f"{type(wrong).__name__}: {wrong}", NEXT_STEP) from None
     if unpacked > LARGEST_UNPACKED:
         raise ReadingError(source, f"at most {LARGEST_UNPACKED} bytes unpacked", f"{unpacked}", NEXT_STEP)
@@ -85,7 +85,7 @@ def _load_rows(body: bytes) -> list[Sequence[Any]]:
 
     book = openpyxl.load_workbook(io.BytesIO(body), read_only=True, data_only=True)
     sheet = book.worksheets[0]
-    # A row without its last cells comes shorter.
+    # A row without its last cells is shorter.
     rows = [(*row, *[None] * WIDTH)[:WIDTH] for row in sheet.iter_rows(max_row=MOST_ROWS, values_only=True)]
     book.close()
     return list(rows)
@@ -95,16 +95,16 @@ def _check_head(rows: Sequence[Sequence[Any]], source: str) -> date:
     head = [[str(cell or "").strip() for cell in row[:2]] for row in rows[:3]]
     if [row[0] for row in head if row] != list(LABELS):
         raise ReadingError(source, f"the rows {' '.join(LABELS)}", f"{head}", NEXT_STEP)
-    name, ticker, told = (row[1] for row in head)
+    name, ticker, as_of = (row[1] for row in head)
     if ticker != SPY or "S&P 500" not in name:
         raise ReadingError(source, "the fund SPY", f"{ticker} ({name})", NEXT_STEP)
-    found = AS_OF.fullmatch(told)
+    found = AS_OF.fullmatch(as_of)
     if found is None:
-        raise ReadingError(source, "'As of 18-Nov-2025'", repr(told), NEXT_STEP)
+        raise ReadingError(source, "'As of 18-Nov-2025'", repr(as_of), NEXT_STEP)
     try:
         return datetime.strptime(found[1], "%d-%b-%Y").date()  # noqa: DTZ007  a day has no zone
     except ValueError:
-        raise ReadingError(source, "'As of 18-Nov-2025'", repr(told), NEXT_STEP) from None
+        raise ReadingError(source, "'As of 18-Nov-2025'", repr(as_of), NEXT_STEP) from None
 
 
 def _find_columns(rows: Sequence[Sequence[Any]], source: str) -> Mapping[str, int]:
@@ -116,7 +116,7 @@ def _find_columns(rows: Sequence[Sequence[Any]], source: str) -> Mapping[str, in
 
 
 def _take_table(rows: Sequence[Sequence[Any]], ticker: int, source: str) -> Sequence[Sequence[Any]]:
-    """Take the rows up to the first one without a ticker; one with a ticker after it would be a line left out."""
+    """Take the rows up to the first one without a ticker; a later row with a ticker is an error."""
     end = next((place for place, row in enumerate(rows) if row[ticker] in {None, ""}), len(rows))
     late = next((row for row in rows[end:] if row[ticker] not in {None, ""}), None)
     if late is not None:

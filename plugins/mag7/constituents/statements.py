@@ -1,4 +1,4 @@
-"""What is stated about a line, by whom: announcements of several sources brought together, and decisions."""
+"""Statements: changes of lines, with who states them. They come from announcements of several sources and decisions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mag7.constituents.facts import Decided
 from mag7.constituents.questions import Answer, Item, Verdict
 
 SAME_CHANGE: Final = timedelta(days=10)
-"""Dates of one change that sources state differently lie no further apart than this."""
+"""Announcements of a line whose dates are at most this far apart are about one change."""
 
 STATED: Final = "rule: stated"
 BOTH_FUNDS: Final = "rule: both funds in two successive files"
@@ -22,9 +22,9 @@ SAME_COMPANY: Final = "rule: same company under a new symbol"
 
 @dataclass(frozen=True)
 class Statement:
-    """A change of one line with its effective date, and who states or decided it.
+    """A change of one line with its effective date, and who stated or decided it.
 
-    ``forced`` is a decision, by a person or by a rule from the files: it applies whoever states it.
+    ``forced`` is a decision by a person, or by a rule from the files: it applies without further statements.
     """
 
     action: Action
@@ -45,12 +45,12 @@ class Statement:
 
     @property
     def is_enough(self) -> bool:
-        """Return whether it applies from its date before files confirm it: two sources, a person, or a decision."""
+        """Return whether it applies before files confirm it: two sources or a person state it, or it was decided."""
         return self.forced is not None or bool(self.persons) or len(self.sources) >= 2
 
     @property
     def decided(self) -> Decided:
-        """Who decided the rows that come of it."""
+        """Who decided the rows that follow from it."""
         if self.forced is not None:
             return self.forced
         by = ", ".join(f"person: {name}" for name in sorted(self.persons)) or STATED
@@ -59,10 +59,10 @@ class Statement:
 
 
 def group_announcements(announcements: Iterable[Announcement]) -> tuple[Statement, ...]:
-    """Bring announcements of one change together, by effective date.
+    """Merge the announcements of each change into a statement; returns statements by effective date.
 
-    Where sources date a change differently, the date of most sources counts, of equally many the later one. Of one
-    source a newer announcement replaces an older one whose date was still to come.
+    Where sources give different dates, the date of most sources counts, or the latest of several such dates. A newer
+    announcement of a source replaces its older one whose date was still in the future.
     """
     by_line: defaultdict[tuple[Action, str, str], list[Announcement]] = defaultdict(list)
     for one in sorted(set(announcements), key=_order):
@@ -72,14 +72,14 @@ def group_announcements(announcements: Iterable[Announcement]) -> tuple[Statemen
 
 
 def decided_by_answers(answers: Iterable[Answer]) -> tuple[Statement, ...]:
-    """Return the changes that persons accepted; one that a later answer takes back is none."""
+    """Return the changes that persons accepted, without those that a later answer reverses."""
     accepted = _accepted(answers)
     return tuple(
-        one for place, one in enumerate(accepted) if not any(_takes_back(later, one) for later in accepted[place + 1 :])
+        one for place, one in enumerate(accepted) if not any(_reverses(later, one) for later in accepted[place + 1 :])
     )
 
 
-def _takes_back(later: Statement, one: Statement) -> bool:
+def _reverses(later: Statement, one: Statement) -> bool:
     return later.symbol == one.symbol and later.action != one.action and later.effective <= one.effective
 
 
@@ -95,7 +95,7 @@ def _accepted(answers: Iterable[Answer]) -> tuple[Statement, ...]:
 
 
 def from_item(item: Item, decided: Decided, effective: date | None = None) -> Statement:
-    """Make a decision of an item; ``effective`` replaces its date."""
+    """Make a decided statement of an item; ``effective`` replaces its date."""
     return Statement(item.action, item.symbol, None, effective or item.effective, forced=decided)
 
 

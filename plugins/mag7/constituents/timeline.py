@@ -1,4 +1,4 @@
-"""The tables as changes are applied to them, one after the other."""
+"""The tables, with changes applied one after the other."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mag7.sessions import previous_session
 
 
 class Timeline:
-    """Stays, symbols and identifiers by line and company, and who decided what was changed."""
+    """Stays, symbols and identifiers by line and company, and the decision behind each changed row."""
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
@@ -40,7 +40,7 @@ class Timeline:
         return self._figis
 
     def members(self, session: date) -> Mapping[str, str]:
-        """Return the lines in the index on a session, with their symbols."""
+        """Return the lines in the index on a session, with their symbols then."""
         if session not in self._members:
             self._members[session] = MappingProxyType(
                 {
@@ -52,7 +52,7 @@ class Timeline:
         return self._members[session]
 
     def find_member(self, symbol: str, session: date) -> str | None:
-        """Return the line in the index on a session that has a symbol then."""
+        """Return the line in the index that has a symbol on a session."""
         return self.tickers(session).get(symbol)
 
     def tickers(self, session: date) -> Mapping[str, str]:
@@ -71,7 +71,7 @@ class Timeline:
         return next((one.symbol for one in self._symbols.get(ticker, ()) if one.covers(session)), ticker)
 
     def line(self, ticker: str) -> Membership | None:
-        """Return the newest stay of a line, None where it never was in the index."""
+        """Return the newest stay of a line; None where it never was in the index."""
         stays = self._stays.get(ticker)
         return stays[-1] if stays else None
 
@@ -84,7 +84,7 @@ class Timeline:
         return frozenset(stays[0].issuer for stays in self._stays.values())
 
     def join(self, stay: Membership, symbol: str, decided: Decided) -> None:
-        """Let a line join under a symbol; a company's other lines become lines of a company of several classes."""
+        """Add a stay under a symbol; if the company now has several classes, its other lines are changed, too."""
         known = self._stays.get(stay.ticker, ())
         self._stays[stay.ticker] = tuple(sorted((*known, stay), key=lambda one: one.member_from))
         self.decided[stay] = decided
@@ -107,7 +107,7 @@ class Timeline:
         return changed
 
     def leave(self, ticker: str, effective: date, decided: Decided) -> None:
-        """End the stay of a line that was in the index on the session before a date; a later stay goes."""
+        """End the stay that covers the session before a date; remove later stays of the line."""
         eve, kept = previous_session(effective), []
         for stay in self._stays[ticker]:
             if stay.covers(eve):
@@ -123,7 +123,7 @@ class Timeline:
         self._forget()
 
     def stay(self, ticker: str, effective: date, decided: Decided) -> None:
-        """Let a stay that ended before a date go on."""
+        """Continue a stay that ended on the session before a date."""
         eve = previous_session(effective)
         kept = []
         for stay in self._stays[ticker]:
@@ -134,7 +134,7 @@ class Timeline:
         self._forget()
 
     def rename(self, ticker: str, symbol: str, effective: date, decided: Decided) -> None:
-        """Give a line a new symbol from a date on."""
+        """Rename a line from a date on."""
         periods = self._symbols.get(ticker) or (SymbolPeriod(ticker, ticker, None, None),)
         kept = []
         for period in periods:
@@ -173,7 +173,7 @@ class Timeline:
         return make_identifiers(one for all_of_one in by_owner.values() for one in all_of_one)
 
     def to_facts(self, last_session: date) -> Facts:
-        """Return the tables, confirmed through a session; raises FactTableInvalidError where they cannot be."""
+        """Return the tables, confirmed through a session; raises FactTableInvalidError where they are invalid."""
         stays = [stay for mine in self._stays.values() for stay in mine]
         stays.sort(key=lambda stay: (stay.ticker, stay.member_from))
         checked = check_rows(

@@ -1,4 +1,4 @@
-"""The lines of the index on a session, each under its ticker of today and its symbol of that session."""
+"""The lines of the index on a session, each with its key and its symbol of that session."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ from mag7.index.symbols import symbol_on
 class Line:
     """A listed share class on a session.
 
-    ``ticker`` is our key of the line, its newest symbol that the table knows (META); ``symbol`` the one it had on
-    the session (FB until 2022-06-08). ``issuer`` is our key of the company, ``cik`` its CIK on the session, where it is
-    known; ``main_line`` marks the one line of each company that stands for the whole company; ``share_classes`` says
-    whether a count of this class alone is the whole company's. ``member_to`` is the last session of a stay that ended;
-    ``ciks`` and ``figis`` are all that the company ever had, and the line.
+    - ``ticker``: our key of the line, its newest symbol that the table knows (META).
+    - ``symbol``: its symbol on the session (FB until 2022-06-08).
+    - ``issuer``: our key of the company.
+    - ``cik``: the company's CIK on the session, where known.
+    - ``main_line``: whether the line represents its company; each company has one main line.
+    - ``share_classes``: whether a count of this class alone is the whole company's.
+    - ``member_to``: the last session of a stay that ended.
+    - ``ciks``, ``figis``: every CIK that the company ever had, every FIGI that the line ever had.
     """
 
     ticker: str
@@ -47,7 +50,7 @@ def list_lines(session: date) -> tuple[Line, ...]:
 
 
 def line_of(stay: Membership, session: date) -> Line:
-    """Return a line as it was on a session, whether it was in the index then or not."""
+    """Return a line as it was on a session, in the index or not."""
     return Line(
         ticker=stay.ticker,
         symbol=symbol_on(stay.ticker, session),

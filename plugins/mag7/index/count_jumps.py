@@ -1,4 +1,4 @@
-"""Counts that moved by more than a split's ratio although nothing was split: mergers paid in shares."""
+"""Known count jumps without a split: mergers paid in shares."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ COUNT_JUMPS: Final = "count_jumps.csv"
 COUNT_JUMP_COLUMNS: Final = ("ticker", "first_session", "factor", "reason", "source")
 
 DAYS_BEFORE, DAYS_AFTER = 10, 150
-"""How long before and after its day the provider's count may show a jump: it changes with a filing."""
+"""Days before and after its date within which the provider's count may jump: it changes with a filing."""
 
 TOLERANCE: Final = Fraction(15, 100)
-"""How far the provider's count may have moved from what the table says: the counts on both sides are filings apart."""
+"""Largest relative difference between the provider's jump and the table's: the two counts are filings apart."""
 
 
 @dataclass(frozen=True)
 class CountJump:
-    """A company's count became ``factor`` times as large about a session, and why."""
+    """A company's count became ``factor`` times as large on or about a session, with the reason."""
 
     issuer: str
     ticker: str
@@ -38,7 +38,7 @@ def load_count_jumps() -> tuple[CountJump, ...]:
 
 
 def read_count_jumps(table: FactTable, membership: MembershipTable) -> tuple[CountJump, ...]:
-    """Read the table; raises FactTableInvalidError, which names the row, for what is not a row of it."""
+    """Read the table; raises FactTableInvalidError, which names the row, for an invalid row."""
     issuers = {stay.ticker: stay.issuer for stay in membership.stays}
     found: list[CountJump] = []
     for row in read_rows(table, COUNT_JUMP_COLUMNS):
@@ -58,7 +58,7 @@ def read_count_jumps(table: FactTable, membership: MembershipTable) -> tuple[Cou
 
 
 def find_count_jump(issuer: str, session: date, ratio: Fraction) -> CountJump | None:
-    """Find what the table knows of a company's count that moved by a ratio on a session."""
+    """Find the table's entry for a company's count that moved by a ratio on a session."""
     for jump in load_count_jumps():
         near = timedelta(days=-DAYS_BEFORE) <= session - jump.first_session <= timedelta(days=DAYS_AFTER)
         if jump.issuer == issuer and near and abs(ratio / jump.factor - 1) <= TOLERANCE:

@@ -1,4 +1,4 @@
-"""How old the facts are on a day: what is due, before a line is flagged or a session refused for it."""
+"""Finding facts that are due for an update, before a line is flagged or a session refused because of them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from mag7.index.share_counts import REFERENCE_DAYS, REFERENCE_LIMIT_DAYS
 from mag7.sessions import list_sessions
 
 PROVISIONAL_SESSIONS: Final = 10
-"""How many sessions after the confirmed one files about the members are due."""
+"""Sessions after the last confirmed one at which holdings files are due."""
 
 REFERENCE_WARNING_DAYS: Final = REFERENCE_DAYS - 60
-"""How many days after the newest filed count of one of the seven a newer one is due."""
+"""Days after the newest reference count of one of the seven at which a newer one is due."""
 
 
 def list_due(facts: IndexFacts, day: date) -> list[str]:
-    """Say, one sentence each, which facts are due on a day and what happens without them."""
+    """List the facts that are due on a day and what happens without them, a sentence each."""
     return [*_list_due_members(facts, day), *_list_due_references(facts, day)]
 
 

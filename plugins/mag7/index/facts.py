@@ -1,7 +1,7 @@
-"""Everything that is known of the index beside the provider's responses, as one immutable version.
+"""Facts: what is known of the index beside the provider's responses, as one immutable version.
 
-The tables of include/data are the first version. Later ones lie in the lake (mag7.lake.fact_log) and are made of the
-same tables. Two runs with the same version, on the same responses, give the same figures.
+The tables of include/data are the first version. Later versions are in the lake (mag7.lake.fact_log) and have the same
+tables. Two runs with the same version and the same responses give the same figures.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "closures": (OVERRIDES,),
     }
 )
-"""The tables by the kind of fact that they hold."""
+"""The tables of each kind of fact."""
 
 REAL: Final = "public sources"
-"""The source of facts that are real, such as the tables of include/data."""
+"""The source of real facts, such as the tables of include/data."""
 
 TABLES: Final = tuple(name for names in KINDS.values() for name in names)
 
@@ -50,15 +50,15 @@ class FactsIncompleteError(Mag7Error):
 
 
 class FactsSimulatedError(Mag7Error):
-    """Facts of the simulated market meet responses of another source."""
+    """Facts of the simulated market would be used with responses of another source."""
 
 
 @dataclass(frozen=True)
 class IndexFacts:
-    """One version of the facts, read and checked as a whole.
+    """One facts version, read and checked as a whole.
 
-    ``digests`` are the SHA-256 of its tables by name. ``source`` says whether the facts are REAL or those of the
-    simulated market; ``name`` is what the lake's log calls the version, empty where it is not from there.
+    ``digests`` are the SHA-256 of its tables by name. ``source`` is REAL or that of the simulated market. ``name`` is
+    the version's name in the lake's log, empty where it is not from the lake.
     """
 
     membership: MembershipTable
@@ -75,11 +75,11 @@ class IndexFacts:
 
     @property
     def version(self) -> str:
-        """The version's name: made of its tables' contents, so equal tables are one version."""
+        """The version's id, a hash of its tables: equal tables are one version."""
         return name_version(self.digests)
 
     def require_source(self, source: str, simulated: str) -> None:
-        """Raise FactsSimulatedError where responses of another source would meet facts of the simulated market."""
+        """Raise FactsSimulatedError where simulated facts would be used with another source's responses."""
         if self.source == simulated and source != simulated:
             raise FactsSimulatedError(
                 f"the facts {self.name or self.version} are those of the simulated market, but the responses come from "
@@ -88,7 +88,7 @@ class IndexFacts:
 
     @property
     def confirmed_through(self) -> date:
-        """The last session whose members a source confirms."""
+        """The last session with confirmed members."""
         return self.membership.last_session
 
 
@@ -107,7 +107,7 @@ def read_facts(tables: Mapping[str, bytes], source: str = REAL, name: str = "") 
     """Read a version from its tables by name, with every check of each table.
 
     Raises FactsIncompleteError where a table is missing, and FactTableInvalidError or OverrideInvalidError, which name
-    the row, where one is not of its form or contradicts another.
+    the row, where a row is invalid or contradicts another.
     """
     missing = [file_name for file_name in TABLES if file_name not in tables]
     if missing:
@@ -140,11 +140,11 @@ def read_packaged_tables() -> dict[str, bytes]:
 
 @lru_cache(maxsize=1)
 def load_packaged_facts() -> IndexFacts:
-    """Load the facts of this checkout; read once and kept."""
+    """Load the facts of this checkout; cached."""
     return read_facts(read_packaged_tables())
 
 
 def pin_facts(facts: IndexFacts) -> None:
-    """Use a version for the rest of the process, its closures included."""
+    """Pin a version for the rest of the process, with its closures."""
     pinned.pin(facts)
     use_overrides(facts.overrides)

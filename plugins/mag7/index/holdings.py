@@ -1,11 +1,13 @@
-"""Reading iShares holdings files, in the forms that they had over the years, also re-saved by a spreadsheet.
+"""Reading iShares holdings files, in the forms that they had over the years, also when saved again by a spreadsheet.
 
-What drifts: a byte order mark, no-break spaces, line ends, the preamble, quoted thousands, ``Shares`` for
-``Quantity``, ``Notional Weight`` or ``Market Weight`` for ``Weight (%)``, an extra ``Type`` column, date forms.
-What does not: the table ends with the fund's legal text, which comes with every download whatever day it is of (a
-spreadsheet keeps it), and every row has a value in each column. So a file that was cut off, or a row whose name holds
-a comma, is refused instead of losing lines.
-Only equity lines are kept: the cash fund XTSLA is no Tesla, the future ESZ4 no share.
+These vary: a byte order mark, no-break spaces, line ends, the preamble, quoted thousands, ``Shares`` for ``Quantity``,
+``Notional Weight`` or ``Market Weight`` for ``Weight (%)``, an extra ``Type`` column, date formats.
+
+These do not: the table is followed by the fund's legal text, which every download has (a spreadsheet keeps it), and
+every row has a value in each column. So a truncated file, or a row whose name has an unquoted comma, is refused instead
+of losing lines.
+
+Only equity lines are read: the cash fund XTSLA is not Tesla, and the future ESZ4 is not a share.
 """
 
 from __future__ import annotations
@@ -29,16 +31,16 @@ LEAST_LINES: Final = 490
 LEAST_WEIGHT: Final = Decimal(95)
 MOST_WEIGHT: Final = Decimal(101)
 LARGEST: Final = Decimal("1e24")
-"""Whatever is as large as this is no price, quantity or value."""
+"""A number this large is not a price, quantity or value."""
 NO_BREAK_SPACE: Final = "\u00a0"
 SIMULATED_FOOTER: Final = "simulated by the offline market"
-"""How the text after the table begins in a file that the offline market made, in small letters."""
+"""How the text after the table begins in a file of the offline market, in lower case."""
 FOOTERS: Final = ("the content contained herein", "holdings subject to change", SIMULATED_FOOTER)
-"""How the legal text after the table begins, in small letters."""
+"""How the legal text after the table begins, in lower case."""
 UNLISTED: Final = "NO MARKET"
 NO_VALUE: Final = frozenset({"", "-", "--"})
 AS_OF: Final = re.compile(r"(fund )?holdings as of", re.IGNORECASE)
-# Month before day where a date has slashes: the files are American.
+# The files are American: the month comes first in a date with slashes.
 DATE_FORMS: Final = ("%b %d, %Y", "%B %d, %Y", "%Y-%m-%d", "%d-%b-%Y", "%d-%b-%y", "%m/%d/%Y", "%m/%d/%y", "%Y%m%d")
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "symbol": ("Ticker",),
@@ -52,18 +54,18 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "exchange": ("Exchange",),
 }
 NUMBERS: Final = ("market_value", "weight", "quantity", "price")
-# The fund shortens one sector's name.
+# The fund abbreviates one sector's name.
 SECTORS: Final[Mapping[str, str]] = {"Communication": "Communication Services"}
 
 
 class HoldingsError(Mag7Error):
-    """A holdings file cannot be used; the message says what was expected, what was found and what to do."""
+    """A holdings file cannot be used; the message has what was expected, what was found and the next step."""
 
     def __init__(self, path: Path, expected: str, found: str) -> None:
         self._given = path, expected, found
         super().__init__(
             f"{path.name} cannot be used: expected {one_line(expected)}, found {one_line(found)}; download the "
-            f"detailed holdings of {FUND} (IVV) as CSV again and pass the file as it came"
+            f"detailed holdings of {FUND} (IVV) as CSV again and use the file unchanged"
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -72,7 +74,7 @@ class HoldingsError(Mag7Error):
 
 
 class HoldingsFormError(HoldingsError):
-    """A file is no holdings file of a known form."""
+    """A file is not a holdings file of a known form."""
 
 
 class WrongFundError(HoldingsError):
@@ -80,12 +82,12 @@ class WrongFundError(HoldingsError):
 
 
 class NoHoldingsError(HoldingsError):
-    """A file has the right form but no holdings, as the provider gives for days without data."""
+    """A file has the right form but no holdings, as the fund returns for days without data."""
 
 
 @dataclass(frozen=True)
 class HoldingsLine:
-    """An equity line of the fund: symbol as the market data API writes it, weight in per cent, values in USD."""
+    """An equity line of the fund: symbol as the provider writes it, weight in per cent, values in USD."""
 
     symbol: str
     name: str
@@ -99,10 +101,7 @@ class HoldingsLine:
 
 @dataclass(frozen=True)
 class Holdings:
-    """The equity lines of a holdings file, in file order, and the day that they stand for.
-
-    ``simulated`` files are those of the offline market, which say so.
-    """
+    """The equity lines of a holdings file, in file order, and its date. ``simulated``: the offline market's file."""
 
     as_of: date
     lines: tuple[HoldingsLine, ...]
@@ -115,10 +114,10 @@ def read_holdings(path: Path, *, as_of: date | None = None, least_lines: int = L
 
 
 def parse_holdings(body: bytes, path: Path, *, as_of: date | None = None, least_lines: int = LEAST_LINES) -> Holdings:
-    """Read the equity lines of a holdings file's bytes; ``path`` only names it in errors.
+    """Read the equity lines from a holdings file's bytes; ``path`` only names it in errors.
 
-    ``as_of`` is the day to assume for a file whose preamble is missing; where the file names its own day, the two
-    must agree. Raises HoldingsFormError, WrongFundError or NoHoldingsError.
+    ``as_of`` is the date of a file without a preamble; where the file has a date, the two must agree. Raises
+    HoldingsFormError, WrongFundError or NoHoldingsError.
     """
     rows = _read_cells(path, body)
     start = next((place for place, row in enumerate(rows) if {"Ticker", "Name"} <= set(row)), None)
@@ -137,12 +136,12 @@ def parse_holdings(body: bytes, path: Path, *, as_of: date | None = None, least_
 
 
 class _LineReader:
-    """Finds a file's columns under the names that they had over the years, and reads its lines."""
+    """Finds a file's columns by any of their known names, and reads its lines."""
 
     def __init__(self, path: Path, header: Sequence[str]) -> None:
         self._path = path
         self._width = len(header)
-        # A spreadsheet gives every row the width of the widest, the header's last names being empty then.
+        # A spreadsheet pads every row to the width of the widest, so the header's last names can be empty.
         self._named = max(place for place, name in enumerate(header, 1) if name)
         self._places = {column: self._find(header, names) for column, names in COLUMNS.items()}
 
@@ -155,7 +154,7 @@ class _LineReader:
         raise HoldingsFormError(self._path, f"a column {' or '.join(names)}", f"the columns {', '.join(header)}")
 
     def take_table(self, rows: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:
-        """Take the rows up to the legal text, each of which must have the header's columns, whatever it holds."""
+        """Take the rows up to the legal text, each of which must have the header's columns."""
         end = next((place for place, row in enumerate(rows) if _is_footer(row)), None)
         if end is None:
             last = f"a file that ends with {','.join(rows[-1])!r}" if rows else "a file that ends with the header"
@@ -172,7 +171,7 @@ class _LineReader:
         if len(row) != self._width or any(row[self._named :]):
             expected = f"{self._named} values in every row of the table"
             raise HoldingsFormError(self._path, expected, f"{len(row)} in {','.join(row)}")
-        # The asset class decides nothing before every value is known to stand where the header says.
+        # Every value must be in its column before the asset class is used.
         text = {column: row[place] for column, place in self._places.items()}
         wrong = [column for column in NUMBERS if text[column] not in NO_VALUE and _read_number(text[column]) is None]
         if _read_number(text["asset_class"]) is not None:
@@ -181,7 +180,7 @@ class _LineReader:
             raise HoldingsFormError(self._path, f"a {wrong[0]} for {text['symbol']}", repr(text[wrong[0]]))
 
     def is_listed_equity(self, row: Sequence[str]) -> bool:
-        """Say whether a row is a share that trades; rights left over from a takeover stand there as unlisted equity."""
+        """Return whether a row is a share that trades; rights left from a takeover are listed as unlisted equity."""
         return row[self._places["asset_class"]] == "Equity" and not row[self._places["exchange"]].startswith(UNLISTED)
 
     def parse(self, row: Sequence[str]) -> HoldingsLine:
@@ -223,7 +222,7 @@ def _read_cells(path: Path, body: bytes) -> list[list[str]]:
     try:
         text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
-        # A spreadsheet re-saves as Windows-1252, where the legal footer's quotation marks are no UTF-8.
+        # A spreadsheet may save as Windows-1252, where the legal text's quotation marks are not UTF-8.
         text = body.decode("cp1252", errors="replace")
     rows = csv.reader(io.StringIO(text.replace(NO_BREAK_SPACE, " "), newline=""))
     try:

@@ -1,6 +1,6 @@
-"""Which identifiers belong to whom: the CIKs of a company and the share-class FIGIs of a line, each for a period.
+"""The CIKs of companies and the share-class FIGIs of lines, each valid for a period.
 
-A company outlives its CIK: a new holding company files under a new one while the company and its line go on.
+A company's CIK can change: a new holding company files under a new one while the company and its line continue.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FIGI: Final = re.compile(r"BBG[0-9BCDFGHJ-NP-TV-Z]{9}")
 
 @dataclass(frozen=True)
 class IdentifierPeriod:
-    """The sessions on which an owner had an identifier, both ends included; an end that is open is None."""
+    """The sessions on which an owner had an identifier, both ends included; an open end is None."""
 
     owner: str
     value: str
@@ -69,8 +69,8 @@ def load_figis() -> Identifiers:
 def read_ciks(table: FactTable, membership: MembershipTable) -> Identifiers:
     """Read the CIKs of companies by issuer key.
 
-    Raises FactTableInvalidError, which names the row, for an issuer that no line has, a CIK that is not ten digits or
-    belongs to two issuers, and a period that ends before it begins.
+    Raises FactTableInvalidError, which names the row, for an unknown issuer, a CIK that is not ten digits or belongs to
+    two issuers, and a period that ends before it begins.
     """
     return _read(table, CIK_COLUMNS, {stay.issuer for stay in membership.stays}, CIK)
 

@@ -1,4 +1,4 @@
-"""The project's own table of index lines: who was in the index from when to when, read and checked as a whole."""
+"""The project's table of index members: each line's stays in the index, read and checked as a whole."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ ISSUER: Final = re.compile(r"\d{10}|X-[a-z0-9]+(-[a-z0-9]+)*")
 
 
 CARRY_FORWARD_DAYS: Final = 120
-"""How many days after its last session the newest list still serves, as a provisional one."""
+"""Days after its last session for which the newest list of members is carried forward as provisional."""
 
 
 class MembershipUnknownError(Mag7Error):
-    """The table does not say who was in the index on a session."""
+    """The members of the index on a session are not known."""
 
 
 class ShareClasses(StrEnum):
-    """How many share classes a company has, listed or not; unknown where no source is at hand."""
+    """How many share classes a company has, listed or not; unknown where no source says."""
 
     ONE = "one"
     SEVERAL = "several"
@@ -52,7 +52,7 @@ class ShareClasses(StrEnum):
 class Membership:
     """A stay of a line in the index, both ends included; ``member_to`` is None while it lasts.
 
-    ``issuer`` is our key of the company. It never changes, whatever CIK the company files under.
+    ``issuer`` is our key of the company. It never changes; the company's CIK can.
     """
 
     ticker: str
@@ -66,13 +66,13 @@ class Membership:
     note: str
 
     def covers(self, session: date) -> bool:
-        """Say whether the line was in the index on a session."""
+        """Return whether the line was in the index on a session."""
         return self.member_from <= session and (self.member_to is None or session <= self.member_to)
 
 
 @dataclass(frozen=True)
 class MembershipTable:
-    """Every stay of every line, by ticker and date, and the sessions for which that is the whole index."""
+    """Every stay of every line, by ticker and date, and the sessions for which they are the whole index."""
 
     stays: tuple[Membership, ...]
     first_session: date
@@ -82,19 +82,19 @@ class MembershipTable:
     def on(self, session: date) -> tuple[Membership, ...]:
         """Return the stays that cover a session, by ticker.
 
-        After the last session the newest list serves for ``carry_forward_days`` more: ``is_provisional``. Raises
+        For ``carry_forward_days`` after the last session the newest list is used: see ``is_provisional``. Raises
         MembershipUnknownError before the first session and after those days.
         """
         if not self.first_session <= session <= self.last_session + timedelta(days=self.carry_forward_days):
             raise MembershipUnknownError(
                 f"the index members of {session} are not known: {MEMBERSHIP} covers {self.first_session} to "
-                f"{self.last_session}, and its newest list serves {self.carry_forward_days} days longer: put the "
+                f"{self.last_session}, and its newest list is valid {self.carry_forward_days} days longer: put the "
                 "holdings of IVV and SPY of a session since into inbox/ of the bucket and run mag7_constituents"
             )
         return tuple(stay for stay in self.stays if stay.covers(session))
 
     def is_provisional(self, session: date) -> bool:
-        """Return whether the members of a session are those of the newest list, carried forward without a source."""
+        """Return whether the members of a session are those of the newest list, carried forward."""
         return session > self.last_session
 
 
@@ -106,9 +106,9 @@ def load_membership() -> MembershipTable:
 def read_membership(table: FactTable, span: FactTable) -> MembershipTable:
     """Read and check a table.
 
-    Raises FactTableInvalidError, which names the row, for unknown columns, repeated rows, a stay that ends before
-    it begins, stays of one ticker that overlap or contradict each other, an issuer key of unknown form, a company that
-    has not exactly one main line at some time, and two lines of a company that is not said to have several classes.
+    Raises FactTableInvalidError, which names the row, for unknown columns, repeated rows, a stay that ends before it
+    begins, stays of one ticker that overlap or contradict each other, an invalid issuer key, a company that does not
+    always have exactly one main line, and two lines of a company whose share_classes is not several.
     """
     stays = check_rows(read_rows(table, MEMBERSHIP_COLUMNS))
     bounds = read_rows(span, SPAN_COLUMNS)
@@ -121,7 +121,7 @@ def read_membership(table: FactTable, span: FactTable) -> MembershipTable:
 
 
 def check_rows(rows: Iterable[Row]) -> tuple[Membership, ...]:
-    """Read and check all rows of a table, and return its stays by ticker and date; see ``read_membership``."""
+    """Read and check all rows of a table; returns its stays by ticker and date. See ``read_membership``."""
     pairs = [(_parse(row), row) for row in rows]
     pairs.sort(key=lambda pair: (pair[0].ticker, pair[0].member_from))
     _check_tickers(pairs)
@@ -151,7 +151,7 @@ def _parse(row: Row) -> Membership:
 
 
 def parse_share_classes(row: Row) -> ShareClasses:
-    """Read a row's share_classes; raises FactTableInvalidError for another word."""
+    """Read a row's share_classes; raises FactTableInvalidError for an unknown value."""
     text = row.values["share_classes"]
     if text not in list(ShareClasses):
         raise row.refuse(f"share_classes is {text!r}, but must be {', '.join(ShareClasses)}")
@@ -178,7 +178,7 @@ def _check_main_lines(pairs: Iterable[tuple[Membership, Row]]) -> None:
         companies[stay.issuer].append((stay, row))
     for issuer, lines in companies.items():
         for changed, row in lines:
-            # What a company's lines are can only change where a stay begins, or the session after one ends.
+            # A company's lines change only where a stay begins, or on the session after one ends.
             for day in (changed.member_from, *_day_after(changed)):
                 mains = [stay.ticker for stay, _ in lines if stay.covers(day) and stay.main_line]
                 if len(mains) != 1 and any(stay.covers(day) for stay, _ in lines):

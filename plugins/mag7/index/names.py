@@ -1,4 +1,4 @@
-"""Names of companies: what two spellings of one share."""
+"""Company names: comparing spellings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LEGAL_FORMS: Final = frozenset(
 
 
 def normalize_name(name: str | None) -> str:
-    """Return a company's name without legal form, share class and punctuation: what two spellings share."""
+    """Return a company's name without legal form, share class and punctuation, so that spellings can be compared."""
     plain = re.sub(r"[^a-z0-9 ]+", " ", (name or "").lower().replace("'", "").replace("&", " and "))
     words = _SHARE_CLASS.sub(" ", " ".join(plain.split())).split()
     return "".join(word for word in words if word not in _LEGAL_FORMS)

@@ -1,7 +1,7 @@
-"""The facts that this process works with: pinned once by whoever starts the work, and read by everything below.
+"""The facts version that this process uses: pinned once at the start, and read by everything else.
 
-A DAG run pins one version in its first task, and each of its tasks pins that version before it does anything. Without a
-pin nothing is read: a run must not fall back on tables that it did not name.
+A DAG run's first task chooses a version, and each of its tasks pins that version before it does anything else. Without
+a pinned version, reading facts is an error: a run must not fall back on tables that it did not choose.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _caches: list[Callable[[], None]] = []
 
 
 class FactsNotPinnedError(Mag7Error):
-    """Something reads facts before a version of them is pinned."""
+    """Facts are read before a version is pinned."""
 
 
 def pinned_facts() -> IndexFacts:
-    """Return the facts in use; raises FactsNotPinnedError where none are pinned."""
+    """Return the pinned facts; raises FactsNotPinnedError where none are pinned."""
     if not _pinned:
         raise FactsNotPinnedError(
             "no version of the facts is pinned: call mag7.index.facts.pin_facts, or in a task use mag7.tasks.facts"
@@ -36,12 +36,12 @@ def pinned_facts() -> IndexFacts:
 
 
 def find_pinned() -> IndexFacts | None:
-    """Return the facts in use; None where none are pinned."""
+    """Return the pinned facts; None where none are pinned."""
     return _pinned[-1] if _pinned else None
 
 
 def pin(facts: IndexFacts) -> None:
-    """Make facts the ones in use, for the rest of the process."""
+    """Pin facts for the rest of the process."""
     if _pinned != [facts]:
         _pinned[:] = [facts]
         _forget()
@@ -49,7 +49,7 @@ def pin(facts: IndexFacts) -> None:
 
 @contextmanager
 def pinned(facts: IndexFacts) -> Iterator[IndexFacts]:
-    """Use facts inside a block, and afterwards those from before."""
+    """Pin facts inside a block, and then restore those from before."""
     before = list(_pinned)
     _pinned[:] = [facts]
     _forget()
@@ -61,12 +61,12 @@ def pinned(facts: IndexFacts) -> Iterator[IndexFacts]:
 
 
 def cached_by_facts(maxsize: int) -> Callable[[_Function], _Function]:
-    """Keep what a function makes of the pinned facts until others are pinned."""
+    """Cache a function's results until other facts are pinned."""
 
     def decorate(function: _Function) -> _Function:
-        kept = lru_cache(maxsize=maxsize)(function)
-        _caches.append(kept.cache_clear)
-        return cast("_Function", kept)
+        cached = lru_cache(maxsize=maxsize)(function)
+        _caches.append(cached.cache_clear)
+        return cast("_Function", cached)
 
     return decorate
 

@@ -1,4 +1,4 @@
-"""The Magnificent 7: companies, each by its main line, in the order in which system A listed them."""
+"""The Magnificent 7: companies, each by its main line, in the order of system A."""
 
 from __future__ import annotations
 

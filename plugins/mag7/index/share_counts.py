@@ -1,4 +1,4 @@
-"""Reference share counts of the seven: what a count of theirs must be near, from the covers of their filings."""
+"""Reference counts of the seven, from the cover pages of their filings: an accepted count must be near one."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ REFERENCE_COLUMNS: Final = ("ticker", "as_of", "shares", "accession", "source")
 ACCESSION: Final = re.compile(r"\d{10}-\d{2}-\d{6}")
 
 REFERENCE_DAYS: Final = 400
-"""A reference count that is further from a session than this is old: the line is flagged."""
+"""Days from a session after which its nearest reference count is old: the line is flagged."""
 
 REFERENCE_LIMIT_DAYS: Final = 800
-"""A reference count serves no session that is further away than this: one of the seven is refused without one."""
+"""Days from a session after which a reference count is not used: without one, the line is refused."""
 
 
 @dataclass(frozen=True)
 class ReferenceCount:
     """A company's whole share count, all classes, on the split basis of its date.
 
-    ``accession`` is the SEC's number of the filing that states it; None where no filing is at hand.
+    ``accession`` is the SEC's number of the filing that states it; None where the filing is not known.
     """
 
     issuer: str
@@ -50,8 +50,8 @@ def load_references() -> Mapping[str, tuple[ReferenceCount, ...]]:
 def read_references(table: FactTable, membership: MembershipTable) -> Mapping[str, tuple[ReferenceCount, ...]]:
     """Read the reference counts by company.
 
-    Raises FactTableInvalidError, which names the row, for a ticker that no line of the index has, a count that is not
-    a whole number above zero, and a second count of one company and date.
+    Raises FactTableInvalidError, which names the row, for an unknown ticker, a count that is not a whole number above
+    zero, and a second count of one company and date.
     """
     issuers = {stay.ticker: stay.issuer for stay in membership.stays}
     found: defaultdict[str, list[ReferenceCount]] = defaultdict(list)

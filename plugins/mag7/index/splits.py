@@ -1,7 +1,7 @@
 """Splits of index companies: the project's own table, joined with what the provider lists.
 
-A split belongs to a company: all its share classes split alike. Shares trade on the new basis from the execution date.
-A row of the project's table is a fact; mag7.market.listed_splits judges the entries of the provider's list.
+A split belongs to a company: all its share classes split alike. Shares trade on the new basis from the execution date
+on. A row of the project's table is a fact; an entry of the provider's list is judged by mag7.market.listed_splits.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ SPLITS: Final = "splits.csv"
 SPLIT_COLUMNS: Final = ("ticker", "execution_date", "split_from", "split_to", "source")
 
 SAME_SPLIT_DAYS: Final = 40
-"""Entries of one company and ratio that lie no further apart are one split: the provider sometimes lists it under its
-record date, too (client issues 311 and 324), which can lie a month before the execution (Nvidia's of 2021), and no
+"""Entries of one company and ratio within so many days are one split. The provider sometimes lists a split under its
+record date, too (client issues 311 and 324), which can be a month before the execution date (Nvidia's of 2021). No
 company splits twice in so short a time."""
 
 REUSE_DAYS: Final = 100
-"""How long after a company has left the index a split under its symbol is still taken for its own."""
+"""Days after a company left the index within which a split under its symbol is taken for its own."""
 
 LISTED: Final = "provider"
 """The source of a split that only the provider lists."""
@@ -60,9 +60,9 @@ class Split:
 
 @dataclass(frozen=True)
 class RefusedSplit:
-    """An entry of the provider's list that is not applied, and why.
+    """A listed split that is not applied, and the reason.
 
-    ``settled`` says that the company's counts on both sides of it show that nothing was split, so nothing is in doubt.
+    ``settled``: the company's counts on both sides show that nothing was split, so there is no doubt.
     """
 
     split: Split
@@ -75,10 +75,10 @@ class RefusedSplit:
 
 @dataclass(frozen=True)
 class SplitTable:
-    """Every known split by company, oldest first, and why some companies' splits are not known for certain.
+    """Every known split by company, oldest first, and the reasons why some companies' splits are not certain.
 
-    ``listed`` are all entries of the provider that ``splits`` may hold, also those that repeat or contradict one
-    another; ``refused`` are those that were judged and are not applied.
+    ``listed`` are all entries of the provider's list, also repeated and contradicting ones; ``refused`` are those that
+    were judged and are not applied. ``late`` are applied splits that the provider's counts do not include yet.
     """
 
     splits: Mapping[str, tuple[Split, ...]]
@@ -92,7 +92,7 @@ class SplitTable:
         return self.splits.get(issuer, ())
 
     def list_refused(self) -> list[RefusedSplit]:
-        """List the provider's entries that are not applied, by company, oldest first."""
+        """List the listed splits that are not applied, by company, oldest first."""
         return [refused for mine in self.refused.values() for refused in mine]
 
     def factor_between(self, issuer: str, earlier: date, later: date) -> Fraction:
@@ -105,16 +105,16 @@ class SplitTable:
 
 
 def load_splits() -> SplitTable:
-    """Return the splits of the pinned facts: those that the project's own table states."""
+    """Return the splits of the pinned facts, which are the rows of the project's own table."""
     return pinned_facts().splits
 
 
 def read_splits(table: FactTable, membership: MembershipTable) -> SplitTable:
     """Read the project's own table.
 
-    A ratio of 1 says that nothing was split near its date: it withdraws an entry of the provider. Raises
+    A row of ratio 1 says that nothing was split near its date: it withdraws an entry of the provider's list. Raises
     FactTableInvalidError, which names the row, for a company that never was in the index, a ratio that is not two
-    positive numbers, and a second row of one company within SAME_SPLIT_DAYS: a duplicate or contradiction.
+    positive numbers, and a second row of one company within SAME_SPLIT_DAYS.
     """
     mains = _find_mains(membership)
     lines = {stay.ticker: mains[stay.issuer] for stay in membership.stays}
@@ -129,11 +129,11 @@ def read_splits(table: FactTable, membership: MembershipTable) -> SplitTable:
 def merge_splits(
     known: SplitTable, listed: Iterable[ListedSplit], unusable: Mapping[str, str] | None = None
 ) -> SplitTable:
-    """Join the project's table with the provider's entries; those of companies that never were members are left out.
+    """Join the project's table with the provider's list, without companies that never were in the index.
 
-    Where the project's table has a split, the provider's entries near it are not looked at. Entries of one company
-    and ratio near each other are one split, executed on the latest date. Where ratios differ, or an entry is
-    ``unusable`` (ticker to reason), the company's splits are contested.
+    Entries near a split of the project's table are ignored. Entries of one company and ratio near each other are one
+    split, executed on the latest date. Where their ratios differ, or an entry is ``unusable`` (ticker to reason), the
+    company's splits are contested.
     """
     found: defaultdict[str, list[Split]] = defaultdict(list)
     for entry in dict.fromkeys(listed):
@@ -147,7 +147,7 @@ def merge_splits(
     contested = dict(known.contested)
     for ticker, reason in (unusable or {}).items():
         member = _find_member(ticker, date.max)
-        # Splits of a company in our table do not hang on the provider's list.
+        # Where our table has splits of a company, the provider's list is not needed.
         if member is not None and not known.of(member.issuer):
             contested[member.issuer] = (
                 f"an entry of the provider's list of splits cannot be used ({reason}): add the company's splits to"
@@ -164,9 +164,9 @@ def merge_splits(
 
 
 def collapse(splits: Sequence[Split]) -> tuple[list[Split], str | None]:
-    """Keep the latest of entries that are one split; says where entries near each other differ in their ratio.
+    """Keep the latest of entries that are one split; returns a reason where entries near each other differ in ratio.
 
-    This is what can be said of a company's entries, oldest first, where neither closes nor counts tell.
+    This is for a company's entries, oldest first, that neither closes nor counts confirm or contradict.
     """
     kept: list[Split] = []
     for split in splits:
@@ -184,12 +184,12 @@ def collapse(splits: Sequence[Split]) -> tuple[list[Split], str | None]:
 
 
 def _order(split: Split) -> tuple[date, Fraction, Decimal]:
-    """Of one date and ratio, "2 for 1" stands before "4 for 2", so that the order of the entries decides nothing."""
+    """Of one date and ratio, "2 for 1" comes before "4 for 2", so the order of the list does not matter."""
     return split.execution_date, split.factor, split.split_from
 
 
 def _are_rivals(one: Split, other: Split) -> bool:
-    """Whether two rows of one company contradict each other: a withdrawal may stand beside the right day."""
+    """Whether two rows of one company contradict each other; a row of ratio 1 may be near a split's row."""
     if one.execution_date == other.execution_date:
         return True
     return _are_near(one.execution_date, other.execution_date) and 1 not in {one.factor, other.factor}
@@ -200,7 +200,7 @@ def _are_near(one: date, other: date) -> bool:
 
 
 def tabulate(splits: Iterable[Split], contested: Mapping[str, str] | None = None) -> SplitTable:
-    """Put splits into a table, by company and oldest first."""
+    """Build a table of splits, by company and oldest first."""
     found: defaultdict[str, list[Split]] = defaultdict(list)
     for split in splits:
         found[split.issuer].append(split)
@@ -225,24 +225,24 @@ def _parse(row: Row, lines: Mapping[str, Membership]) -> Split:
 
 
 def find_main_line(issuer: str, session: date) -> Line:
-    """Find a company's main line as it is on a session, whether it is in the index then or not."""
+    """Find a company's main line as it is on a session, in the index or not."""
     return line_of(_mains()[issuer], session)
 
 
 def _find_member(symbol: str, day: date) -> Membership | None:
-    """Find the company that a symbol means, as the main line's stay: today's symbol first, then that of the day."""
+    """Find the company of a symbol, as a stay of its main line: newest symbols first, then those of the day."""
     return _members().get(symbol) or _former_symbols(day).get(symbol)
 
 
 def _is_anothers(issuer: str, day: date) -> bool:
-    """Whether a split may be that of another company, which took the symbol after a member had left the index."""
+    """Whether a split may be another company's, which took the symbol after a member left the index."""
     gone = _last_days().get(issuer)
     return gone is not None and day > gone + timedelta(days=REUSE_DAYS)
 
 
 @cached_by_facts(1)
 def _last_days() -> Mapping[str, date]:
-    """By company that has left the index, the last day on which one of its lines was a member."""
+    """The last day in the index of each company that has left it."""
     found: defaultdict[str, list[date | None]] = defaultdict(list)
     for stay in load_membership().stays:
         found[stay.issuer].append(stay.member_to)
@@ -251,14 +251,14 @@ def _last_days() -> Mapping[str, date]:
 
 @cached_by_facts(1)
 def _members() -> Mapping[str, Membership]:
-    """Every ticker that ever was in the index, to a stay of its company's main line."""
+    """A stay of the company's main line, by every ticker that ever was in the index."""
     mains = _mains()
     return MappingProxyType({stay.ticker: mains[stay.issuer] for stay in load_membership().stays})
 
 
 @cached_by_facts(1)
 def _mains() -> Mapping[str, Membership]:
-    """Every company that ever was in the index, to a stay of its main line."""
+    """A stay of the main line, by every company that ever was in the index."""
     return _find_mains(load_membership())
 
 

@@ -1,4 +1,4 @@
-"""Symbols of lines: the separator of share classes, and which symbol a line had on a session."""
+"""Symbols of lines: how share classes are written, and a line's symbol on a session."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from mag7.index.tables import FactTable, Row, read_rows
 SYMBOL_HISTORY: Final = "symbol_history.csv"
 SYMBOL_COLUMNS: Final = ("ticker", "symbol", "first_session", "last_session", "source")
 
-# Holdings files write share classes without a separator. No rule can tell BRKB (class B of BRK) from GOOGL or BRKR
-# (companies of their own), so the symbols that carry a class are named here, whole.
+# Holdings files write share classes without a separator. No rule can distinguish BRKB (class B of BRK) from GOOGL or
+# BRKR (companies of their own), so symbols with a class are listed here.
 CLASS_SYMBOLS: Final[Mapping[str, str]] = {"BRKA": "BRK.A", "BRKB": "BRK.B", "BFA": "BF.A", "BFB": "BF.B"}
 SEPARATORS: Final = str.maketrans({"/": ".", "-": ".", " ": "."})
 
 
 @dataclass(frozen=True)
 class SymbolPeriod:
-    """The sessions on which a line had a symbol, both ends included; None where an end is open."""
+    """The sessions on which a line had a symbol, both ends included; an open end is None."""
 
     ticker: str
     symbol: str
@@ -31,18 +31,18 @@ class SymbolPeriod:
     last: date | None
 
     def covers(self, session: date) -> bool:
-        """Say whether the line had this symbol on a session."""
+        """Return whether the line had this symbol on a session."""
         return (self.first is None or self.first <= session) and (self.last is None or session <= self.last)
 
 
 def normalize_symbol(symbol: str) -> str:
-    """Write a symbol as the market data API does: BRKB, BRK/B, BRK-B and "BRK B" become BRK.B, BRKR stays."""
+    """Return a symbol as the provider writes it: BRKB, BRK/B, BRK-B and "BRK B" become BRK.B; BRKR stays."""
     plain = symbol.strip().upper().translate(SEPARATORS)
     return CLASS_SYMBOLS.get(plain, plain)
 
 
 def symbol_on(ticker: str, session: date) -> str:
-    """Return a line's symbol on a session; the ticker itself where the line was never renamed."""
+    """Return a line's symbol on a session; its ticker where the line was never renamed."""
     for period in load_symbols().get(ticker, ()):
         if period.covers(session):
             return period.symbol

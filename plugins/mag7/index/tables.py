@@ -1,4 +1,4 @@
-"""Reading fact tables: CSV rows by column name, each with the place it stands at."""
+"""Reading fact tables: CSV rows by column name, each with its place in the file."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ LARGEST_EXPONENT: Final = 24
 
 
 class FactTableInvalidError(Mag7Error):
-    """A row of a fact table is not of its form or contradicts another row; the message names the row."""
+    """A row of a fact table is invalid or contradicts another row; the message names the row."""
 
 
 @dataclass(frozen=True)
 class FactTable:
-    """A table as it is stored: its file name, which errors show, and its bytes."""
+    """A stored table: its file name, which errors name, and its bytes."""
 
     name: str
     body: bytes
@@ -29,7 +29,7 @@ class FactTable:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a fact table: its values by column, and the place to name when it is refused."""
+    """A row of a fact table: its values by column, and its place, which errors name."""
 
     place: str
     values: Mapping[str, str]
@@ -82,8 +82,8 @@ class Row:
 def read_rows(table: FactTable, columns: Sequence[str]) -> tuple[Row, ...]:
     """Read a UTF-8 table with exactly these columns.
 
-    Raises FactTableInvalidError where it is no such text, where columns are unknown or missing, where a row has more or
-    fewer values than columns, and where a row stands there twice.
+    Raises FactTableInvalidError where it is not CSV in UTF-8, where columns are unknown or missing, where a row has
+    more or fewer values than columns, and where a row is repeated.
     """
     lines = read_lines(table)
     _, header = next(lines, (0, []))
@@ -104,10 +104,10 @@ def read_rows(table: FactTable, columns: Sequence[str]) -> tuple[Row, ...]:
 
 
 def read_lines(table: FactTable) -> Iterator[tuple[int, list[str]]]:
-    """Yield a UTF-8 table's rows with their line numbers; raises FactTableInvalidError where it is no such text."""
+    """Yield a table's rows with their line numbers; raises FactTableInvalidError where it is not CSV in UTF-8."""
     try:
         reader = csv.reader(io.StringIO(table.body.decode("utf-8"), newline=""))
         for values in reader:
             yield reader.line_num, values
     except (UnicodeDecodeError, csv.Error) as wrong:
-        raise FactTableInvalidError(f"{table.name} is no comma-separated text in UTF-8 ({wrong})") from wrong
+        raise FactTableInvalidError(f"{table.name} is not comma-separated text in UTF-8 ({wrong})") from wrong

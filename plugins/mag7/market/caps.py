@@ -1,7 +1,7 @@
-"""Market capitalization of every line on a session: close x accepted count, or the reason why there is none.
+"""The market cap of every line on a session: close x accepted count, or the reason why there is none.
 
-Prices and capitalizations are Decimal: the golden record's caps must come out to the cent, and a float product
-of a close and a count of ten digits is already off by more than that in sums. Share counts are whole numbers.
+Prices and caps are Decimal, because the golden record's caps must be exact to the cent and sums of float products are
+not. Share counts are whole numbers.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ODD_CLOSE = "previous_close_odd"
 
 @dataclass(frozen=True)
 class PricedLine:
-    """A line with its cap in USD; counted is True for a company's main line, whose cap is the company's."""
+    """A line with its cap in USD."""
 
     inputs: LineInputs
     bar: DailyBar
@@ -50,7 +50,7 @@ class PricedLine:
 
 @dataclass(frozen=True)
 class FailedLine:
-    """A line without a cap, and the true reason."""
+    """A line without a cap, and the reason."""
 
     inputs: LineInputs
     reason: str
@@ -62,10 +62,10 @@ class FailedLine:
 
 
 def price_line(inputs: LineInputs) -> PricedLine | FailedLine:
-    """Price one line, or say why it cannot be priced; nothing missing ever counts as zero."""
+    """Price one line, or return why it cannot be priced; a missing value never counts as zero."""
     bar = inputs.bar
     if bar is None:
-        return FailedLine(inputs, inputs.bar_failure or _say_no_bar(inputs))
+        return FailedLine(inputs, inputs.bar_failure or _explain_missing_bar(inputs))
     try:
         accepted = _accept(inputs, bar)
         if accepted.origin != Origin.LOOK_BACK:
@@ -76,7 +76,7 @@ def price_line(inputs: LineInputs) -> PricedLine | FailedLine:
     return PricedLine(inputs, bar, accepted, bar.close * accepted.count)
 
 
-def _say_no_bar(inputs: LineInputs) -> str:
+def _explain_missing_bar(inputs: LineInputs) -> str:
     reason = f"no bar for {inputs.line.symbol} in the grouped call"
     if not inputs.stopped_trading:
         return reason
@@ -84,9 +84,9 @@ def _say_no_bar(inputs: LineInputs) -> str:
 
 
 def _accept(inputs: LineInputs, bar: DailyBar) -> AcceptedCount:
-    """Take the session's own count on the session's split basis, else the look-back's.
+    """Accept the session's own count, on the session's split basis, or else the look-back's.
 
-    Raises CountUnavailableError where there is none, CountWrongError where there is one that cannot be true.
+    Raises CountUnavailableError where there is no count, CountWrongError where a count cannot be true.
     """
     try:
         own = _accept_own(inputs, bar)
@@ -104,7 +104,7 @@ def _accept_own(inputs: LineInputs, bar: DailyBar) -> AcceptedCount:
 
 
 def _accept_look_back(inputs: LineInputs, bar: DailyBar, reason: str) -> AcceptedCount:
-    """Take an earlier session's count, put on this session's basis, unless a split unknown to us may lie between."""
+    """Accept an earlier session's count, put on this session's basis, unless the price suggests an unknown split."""
     back = inputs.look_back
     if back is None:
         failure = inputs.look_back_failure
@@ -118,14 +118,14 @@ def _accept_look_back(inputs: LineInputs, bar: DailyBar, reason: str) -> Accepte
     accepted = AcceptedCount(round(back.expected_count), Origin.LOOK_BACK, flags)
     if inputs.split_basis is None:
         return accepted
-    # It was put on its basis as of its own day; splits since are in it.
+    # It was put on the basis of its own day, and expected_count has applied the splits since.
     return settle_split_basis(accepted, replace(inputs.split_basis, splits=()))
 
 
 def _compare(own: AcceptedCount, inputs: LineInputs) -> AcceptedCount:
-    """Compare a session's own count with that of the session before, and flag what a reader should know of it.
+    """Compare a session's count and close with those of the session before, and add flags.
 
-    Raises CountWrongError where the count, or the close, moved as it does in a split, and nothing explains that.
+    Raises CountWrongError where one of them jumps and nothing explains it.
     """
     if inputs.lasting is not None:
         raise CountWrongError(inputs.lasting)
@@ -149,16 +149,16 @@ def _compare(own: AcceptedCount, inputs: LineInputs) -> AcceptedCount:
 
 
 def _explain_count(own: AcceptedCount, ratio: Fraction, yesterday: LookBack, inputs: LineInputs) -> None:
-    """Let a count that jumps pass where something explains it; raises CountWrongError where nothing does."""
+    """Accept a count that jumps where something explains it; raises CountWrongError where nothing does."""
     known = find_count_jump(inputs.line.issuer, next_session(yesterday.session), ratio)
     agreed = own.origin == Origin.WEIGHTED
     if confirms_count(ratio, own.count, inputs.later, known, agreed=agreed):
         return
     raise CountWrongError(
         f"the count went from {round(yesterday.expected_count):,} ({yesterday.session}, on this session's split "
-        f"basis) to {own.count:,}, {float(ratio):.3g} times as many, and no split is known that explains it: add "
-        f"it to include/data/splits.csv, or run {yesterday.session} with collect_again where its count is wrong; "
-        "a merger is believed once later sessions say the same, or from include/data/count_jumps.csv"
+        f"basis) to {own.count:,}, {float(ratio):.3g} times as many, and no known split explains it: add it to "
+        f"include/data/splits.csv, or run {yesterday.session} with collect_again where its count is wrong; a merger "
+        "is accepted once later sessions confirm the count, or with a row of include/data/count_jumps.csv"
     )
 
 

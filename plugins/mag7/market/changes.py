@@ -1,4 +1,4 @@
-"""What changed between two documents of one session: every line, figure, failure and split that differs."""
+"""Comparing two documents of one session: every line, figure, failure and split that differs."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 from mag7.market.document import Document
 
 NOT_COMPARED = frozenset({"answers", "splits_applied", "trading_data", "collection_date"})
-"""Keys of answers say where a figure is from, not what it is; bars are compared on their own."""
+"""Not figures, or (bars) compared separately."""
 
-TOLD_BY_THE_LINE = frozenset({"market_cap", "shares_outstanding", "share_count_origin", "cik"})
-"""What a company's entry repeats of its line."""
+FIELDS_OF_THE_LINE = frozenset({"market_cap", "shares_outstanding", "share_count_origin", "cik"})
+"""Fields that a company's entry repeats from its line."""
 
 
 def list_changes(before: Document, after: Document) -> list[str]:
-    """Say, one phrase each, what a new document says differently; times of collection and keys are not compared."""
+    """List the differences between two documents, a phrase each; collection times and response keys are ignored."""
     sides = before, after
     changes = _compare_items("line", *({line.ticker: dict(line) for line in side.lines} for side in sides))
     changes += _compare_items("company", *(_index_companies(side) for side in sides))
@@ -28,7 +28,7 @@ def list_changes(before: Document, after: Document) -> list[str]:
 
 def _index_companies(document: Document) -> dict[str, dict[str, Any]]:
     return {
-        ticker: {field: value for field, value in company if field not in TOLD_BY_THE_LINE}
+        ticker: {field: value for field, value in company if field not in FIELDS_OF_THE_LINE}
         for ticker, company in document.companies.items()
     }
 
@@ -42,7 +42,7 @@ def _index_splits(document: Document) -> dict[str, dict[str, Any]]:
 
 
 def _compare_items(kind: str, before: Mapping[str, dict[str, Any]], after: Mapping[str, dict[str, Any]]) -> list[str]:
-    changes = [f"{name} is no {kind} any more" for name in sorted(before.keys() - after.keys())]
+    changes = [f"{name} is no longer a {kind}" for name in sorted(before.keys() - after.keys())]
     changes += [f"{name} is now a {kind}" for name in sorted(after.keys() - before.keys())]
     for name in sorted(before.keys() & after.keys()):
         changes += _compare(name, before[name], after[name])

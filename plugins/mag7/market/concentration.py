@@ -1,4 +1,4 @@
-"""The session's figures: totals by company, the seven's share, the line sum, rankings, concentration, coverage."""
+"""A session's figures: totals by company, the seven's share, the line sum, rankings, concentration, coverage."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from mag7.market.caps import FailedLine, PricedLine
 HUNDRED = Decimal(100)
 TOP = 10
 LEAST_COMPARED = Decimal("0.99")
-"""Part of the companies that a comparison with the session before needs."""
+"""Smallest part of the companies with a cap on the session before at which the two shares are compared."""
 
 
 class NothingPricedError(Mag7Error):
-    """No company of the index could be priced, so there is no total to take a share of."""
+    """No company of the index could be priced, so there is no total."""
 
 
 @dataclass(frozen=True)
 class UnpricedCompany:
-    """A company of the index without a cap, and the cap in USD that coverage counts it with.
+    """A company of the index without a cap, and the cap in USD that coverage assumes for it.
 
-    ``basis`` says what that cap rests on. It is None where nothing is known of the company: the session is refused.
+    ``basis`` says where the assumed cap is from. It is None where nothing is known of the company: the session is then
+    refused.
     """
 
     issuer: str
@@ -36,7 +37,7 @@ class UnpricedCompany:
 
 @dataclass(frozen=True)
 class Coverage:
-    """How much of the index a session's figures rest on; parts in per cent."""
+    """How much of the index is priced; shares in per cent."""
 
     lines_expected: int
     lines_priced: int
@@ -49,7 +50,7 @@ class Coverage:
 
 @dataclass(frozen=True)
 class RankedCompany:
-    """One of the seven in the order of its cap; its part of the index is None where it is not a member."""
+    """One of the seven with its rank by cap; its share of the index is None where it is not a member."""
 
     ranking: int
     priced: PricedLine
@@ -60,10 +61,9 @@ class RankedCompany:
 
 @dataclass(frozen=True)
 class Concentration:
-    """Every figure of a session; caps in USD, parts in per cent, the HHI in per cent squared.
+    """Every figure of a session; caps in USD, shares in per cent, the HHI in per cent squared.
 
-    ``mag7_pct_of_sp500_before`` is the share that the same companies made up on the session before; None where that
-    cannot be said.
+    ``mag7_pct_of_sp500_before`` is the share of the same companies on the session before; None where it is not known.
     """
 
     total_mag7_market_cap: Decimal
@@ -85,7 +85,7 @@ class Concentration:
 def measure_concentration(
     lines: Sequence[PricedLine | FailedLine], seven_outside: Sequence[PricedLine | FailedLine]
 ) -> Concentration:
-    """Compute a session's figures from its lines in the index, and from those of the seven that are not in it yet.
+    """Compute a session's figures from the lines in the index and those of the seven that are not in it yet.
 
     A company's cap is that of its main line. Raises NothingPricedError where no company has one.
     """
@@ -93,7 +93,7 @@ def measure_concentration(
     companies = [line for line in priced if line.line.main_line]
     total = sum((line.market_cap for line in companies), Decimal(0))
     if not companies:
-        raise NothingPricedError(_say_nothing_priced(lines))
+        raise NothingPricedError(_describe_failures(lines))
     in_index = [line for line in companies if line.line.ticker in SEVEN]
     seven = in_index + [line for line in seven_outside if isinstance(line, PricedLine)]
     in_index_cap = sum((line.market_cap for line in in_index), Decimal(0))
@@ -120,9 +120,9 @@ def measure_concentration(
 
 
 def _measure_share_before(companies: Sequence[PricedLine], in_index: Sequence[PricedLine]) -> Decimal | None:
-    """Measure the seven's share on the session before, of today's companies: joining or leaving does not move it.
+    """Measure the seven's share on the session before, among today's companies: joining or leaving does not move it.
 
-    None where one of the seven, or more than LEAST_COMPARED allows of the others, had no cap that day.
+    None where one of the seven had no cap that day, or fewer than LEAST_COMPARED of all companies had one.
     """
     caps = {line.line.issuer: line.inputs.yesterday.market_cap for line in companies if line.inputs.yesterday}
     compared = len(caps) >= LEAST_COMPARED * len(companies)
@@ -131,7 +131,7 @@ def _measure_share_before(companies: Sequence[PricedLine], in_index: Sequence[Pr
     return HUNDRED * sum((caps[line.line.issuer] for line in in_index), Decimal(0)) / sum(caps.values(), Decimal(0))
 
 
-def _say_nothing_priced(lines: Sequence[PricedLine | FailedLine]) -> str:
+def _describe_failures(lines: Sequence[PricedLine | FailedLine]) -> str:
     failed = next((line for line in lines if isinstance(line, FailedLine) and line.line.main_line), None)
     example = f", such as {failed.line.ticker}: {failed.reason}" if failed else ""
     return f"no company of {len(lines)} lines could be priced{example}"
@@ -154,9 +154,9 @@ def _rank(seven: list[PricedLine], in_index: list[PricedLine], total: Decimal) -
 
 
 def measure_coverage(lines: Sequence[PricedLine | FailedLine]) -> Coverage:
-    """Measure what part of the companies, and of their caps, is priced.
+    """Measure what share of the companies, and of their caps, is priced.
 
-    An unpriced company counts with the cap of an earlier session, or with its close times its last known count.
+    For an unpriced company the cap of an earlier session is assumed, or its close times its last known count.
     """
     main = [line for line in lines if line.line.main_line]
     priced = [line for line in main if isinstance(line, PricedLine)]
@@ -187,7 +187,7 @@ def _assume(failed: FailedLine) -> UnpricedCompany:
 
 
 def _grade(lines: Sequence[PricedLine | FailedLine]) -> str:
-    """Grade all that a document says of caps, those of the seven outside the index included."""
+    """Grade a session by all its lines, with those of the seven outside the index."""
     priced = [line for line in lines if isinstance(line, PricedLine)]
     if any(isinstance(line, FailedLine) and not line.inputs.stopped_trading for line in lines):
         return "partial"
@@ -205,7 +205,7 @@ class CoverageBounds:
 def list_refusals(
     concentration: Concentration, missing_seven: Sequence[FailedLine], bounds: CoverageBounds
 ) -> list[str]:
-    """Say, one sentence each, why a session cannot be published; an empty list means that it can."""
+    """List the reasons why a session must not be published, a sentence each; empty where it may."""
     refusals = [
         f"{missing.line.ticker} ({missing.line.company}), one of the seven, could not be priced: {missing.reason}"
         for missing in missing_seven
@@ -223,7 +223,7 @@ def list_refusals(
         )
     return refusals + [
         f"{company.ticker} ({company.company}) could not be priced, and neither a cap of an earlier session nor a share"
-        " count of it is known: what part of the index it makes up cannot be told; run an earlier session on which the"
+        " count of it is known, so its part of the index cannot be estimated; run an earlier session on which the"
         " provider has its share count, or this one with collect_again"
         for company in coverage.unpriced
         if company.assumed_market_cap is None

@@ -1,8 +1,8 @@
-"""market_data.json: everything about one session in one document, from which every table is made.
+"""The document of a session, market_data.json, from which every table is built.
 
-The models below are the one place where its shape is written down. What is written and what is read is checked against
-them, and ``make document-schema`` derives include/glue/market_data.schema.json, of which the Glue jobs make their Spark
-schema. A changed shape gets a new SCHEMA_VERSION.
+The models below define its schema. Documents are validated against them when they are written and read, and ``make
+document-schema`` derives include/glue/market_data.schema.json, from which the Glue jobs build their Spark schema. A
+changed schema gets a new SCHEMA_VERSION.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ SCHEMA_VERSION: Final = 4
 
 Text = Annotated[str, Field(min_length=1)]
 SplitPart = Annotated[float, Field(ge=1e-24, le=1e24)]
-"""A side of a ratio: what counts shares is neither endless nor next to nothing."""
+"""One side of a split ratio: a number of shares, neither infinite nor close to zero."""
 
 
 class DocumentUnreadableError(Mag7Error):
-    """A stored document is damaged, or of another schema version; the message names its first wrong field."""
+    """A stored document is damaged or has another schema version; the message names its first invalid field."""
 
 
 class _Part(BaseModel):
-    # Amounts are Decimal until they come here: a double holds 15 to 17 digits, so a cap of 3,750,689,160,990.00 keeps
-    # its cents. Built when it is first used, as DAG files are parsed often.
+    # Amounts are Decimal up to here. A double holds 15 to 17 digits, so a cap of 3,750,689,160,990.00 keeps its cents.
+    # defer_build: DAG files are parsed often, and parsing needs no models.
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, from_attributes=True, defer_build=True)
 
 
 class FactsUsed(_Part):
-    """The version of the facts that the session's lines are from."""
+    """The facts version that the session was built with."""
 
     version: str
     name: str
@@ -42,7 +42,7 @@ class FactsUsed(_Part):
 
 
 class Bar(_Part):
-    """Prices as traded, USD; ``timestamp`` is midnight New York in milliseconds. What cannot be true is null."""
+    """Prices as traded, USD; ``timestamp`` is midnight New York in milliseconds. An impossible value is null."""
 
     date: date
     close_price: float
@@ -55,7 +55,7 @@ class Bar(_Part):
 
 
 class Company(_Part):
-    """One of the seven, as the provider describes it; its cap in USD."""
+    """One of the seven, as the provider describes it; cap in USD."""
 
     name: str
     cik: str | None
@@ -69,7 +69,7 @@ class Company(_Part):
 
 
 class RankedCompany(_Part):
-    """One of the seven in the order of its cap; parts in per cent, of the index null where it is not a member."""
+    """One of the seven with its rank by cap; shares in per cent, null for the index where it is not a member."""
 
     ticker: str
     name: str
@@ -81,13 +81,13 @@ class RankedCompany(_Part):
 
 
 class Rankings(_Part):
-    """The seven in order."""
+    """The seven, largest cap first."""
 
     by_market_cap: list[RankedCompany]
 
 
 class Metrics(_Part):
-    """The session's figures: caps in USD, parts in per cent, the HHI in per cent squared."""
+    """The session's figures: caps in USD, shares in per cent, the HHI in per cent squared."""
 
     total_mag7_market_cap: float
     sp500_total_market_cap: float
@@ -111,7 +111,7 @@ class Metrics(_Part):
 
 
 class FailedTicker(_Part):
-    """A line that could not be priced, and why."""
+    """A line that could not be priced, and the reason."""
 
     ticker: str
     reason: str
@@ -138,16 +138,16 @@ class DocumentSplit(_Part):
 
 
 class ContestedSplit(DocumentSplit):
-    """A split of the provider's list that was not applied, and why."""
+    """A listed split that was not applied, and the reason."""
 
     reason: str
 
 
 class DocumentLine(_Part):
-    """A share class on the session; without figures where it could not be priced.
+    """A line on the session; its figures are null where it could not be priced.
 
-    ``counted`` says whether its cap is its company's in the index. ``answers`` are the keys of the responses that the
-    figures rest on.
+    ``counted``: its cap is its company's cap in the index. ``answers`` are the keys of the responses that the figures
+    are worked out from.
     """
 
     ticker: str
@@ -172,12 +172,12 @@ class DocumentLine(_Part):
     @model_validator(mode="after")
     def _require_figures(self) -> DocumentLine:
         if self.market_cap is not None and (self.close is None or self.share_count is None):
-            raise ValueError("a market_cap without the close and the share_count that it is made of")
+            raise ValueError("a market_cap without its close and share_count")
         return self
 
 
 class Unpriced(_Part):
-    """A company of the index without a cap, and the cap in USD that coverage counts it with."""
+    """A company of the index without a cap, and the cap in USD that coverage assumes for it."""
 
     issuer: str
     ticker: str
@@ -187,7 +187,7 @@ class Unpriced(_Part):
 
 
 class CoverageFigures(_Part):
-    """How much of the index the session's figures rest on; parts in per cent."""
+    """How much of the index is priced; shares in per cent."""
 
     lines_expected: int
     lines_priced: int
@@ -199,7 +199,7 @@ class CoverageFigures(_Part):
 
 
 class Document(_Part):
-    """A session's document. ``data_collection_time`` is that of the newest response used, in New York.
+    """A session's document. ``data_collection_time`` is the time of the newest response used, New York time.
 
     ``companies`` are the seven by ticker, without those that failed. ``seven_outside`` are the lines of the seven that
     are not in the index on the session.
@@ -227,12 +227,12 @@ class Document(_Part):
 
 
 def encode_document(document: Document) -> bytes:
-    """Encode a document as UTF-8 JSON; the same document gives the same bytes."""
+    """Encode a document as UTF-8 JSON; equal documents give equal bytes."""
     return json.dumps(document.model_dump(mode="json"), indent=1, ensure_ascii=False).encode()
 
 
 def decode_document(body: bytes, place: str) -> Document:
-    """Read a stored document; ``place`` is its address for the message of DocumentUnreadableError."""
+    """Decode a stored document; ``place`` is its address, which DocumentUnreadableError names."""
     try:
         return Document.model_validate_json(body, strict=True)
     except ValidationError as invalid:

@@ -1,4 +1,4 @@
-"""How one company's figure of a session came about, read from the session's document."""
+"""Explaining how a line's figure was worked out, from the session's document."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mag7.market.document import Document, DocumentLine, FactsUsed
 _DETAILS = re.compile(r"/ticker_details/trading_date=(\d{4}-\d{2}-\d{2})/")
 ORIGINS = {
     "weighted": "the provider's weighted count, which agrees with its own market cap",
-    "behind_market_cap": "the count behind the provider's market cap, with which its weighted count disagrees",
+    "behind_market_cap": "the provider's market cap / close, as its weighted count disagrees with that cap",
     "weighted_without_market_cap": "the provider's weighted count, which no market cap confirms",
     "share_class": "the provider's count of the share class, the company's only one",
     "look_back": "the accepted count of an earlier session",
@@ -19,14 +19,14 @@ ORIGINS = {
 
 
 class LineUnknownError(Mag7Error):
-    """A document has no line of that name."""
+    """A document has no line with that ticker or symbol."""
 
 
 def explain_line(document: Document, name: str) -> str:
-    """Explain a line, by its ticker or its symbol of the session, in plain lines of text.
+    """Explain a line, named by its ticker or its symbol of the session, in plain text.
 
-    Shows price, count, where the count is from, splits applied, cap, flags and the keys of the answers that they rest
-    on. Raises LineUnknownError.
+    The text has the price, the count and its origin, applied splits, cap, flags, and the keys of the responses used.
+    Raises LineUnknownError.
     """
     line = find_line(document, name)
     day = document.trading_date
@@ -36,14 +36,14 @@ def explain_line(document: Document, name: str) -> str:
         rows.append(f"  not priced: {_find_reason(document, line.ticker)}")
     else:
         rows += _explain_cap(line, line.share_count, find_searched(line, day))
-    rows.append(f"  counted: {_say_counted(document, line)}")
+    rows.append(f"  counted: {_describe_counted(document, line)}")
     rows.append(f"  flags: {', '.join(line.flags) or 'none'}")
-    rows.append(f"  facts: {_say_facts(document.facts, document)}")
-    rows += ["  rests on:", *(f"    {key}" for key in line.answers)]
+    rows.append(f"  facts: {_describe_facts(document.facts, document)}")
+    rows += ["  responses:", *(f"    {key}" for key in line.answers)]
     return "\n".join(rows)
 
 
-def _say_facts(facts: FactsUsed, document: Document) -> str:
+def _describe_facts(facts: FactsUsed, document: Document) -> str:
     through = facts.members_confirmed_through
     provisional = document.concentration_metrics.membership_provisional
     members = f"members provisional, confirmed through {through}" if provisional else "members confirmed"
@@ -57,15 +57,15 @@ def find_line(document: Document, name: str) -> DocumentLine:
             if getattr(line, field) == name.strip().upper():
                 return line
     raise LineUnknownError(
-        f"{name} is no line of the index on {document.trading_date}; give a ticker or symbol as the table"
-        " constituent_market_caps has it, such as NVDA or BRK.B"
+        f"{name} is not a line of the index on {document.trading_date}; give a ticker or symbol of the table"
+        " constituent_market_caps, such as NVDA or BRK.B"
     )
 
 
 def find_searched(line: DocumentLine, day: date) -> tuple[date, date] | None:
-    """Find the sessions whose equal counts a priced line's count was taken from; None where it is its own session's.
+    """Find the two sessions whose equal counts gave a priced line's count; None where the count is of its own session.
 
-    A line's responses name them first, then what tells of splits.
+    Their responses come first among the line's responses, before those about splits.
     """
     found = map(_DETAILS.search, line.answers)
     days = list(dict.fromkeys(date.fromisoformat(match[1]) for match in found if match))
@@ -78,10 +78,10 @@ def _explain_cap(line: DocumentLine, count: int, searched: tuple[date, date] | N
     factor = line.split_factor or 1.0
     origin = ORIGINS.get(str(line.share_count_origin), str(line.share_count_origin))
     if searched:
-        origin = f"searched: same count on {searched[0]} and {searched[1]}, on both {origin}"
+        origin = f"searched: the same count on {searched[0]} and {searched[1]}, on both {origin}"
     rows = [f"  close: {line.close:,} USD as traded", f"  share count: {count:,}: {origin}"]
     rows += [
-        f"  split applied: the provider's count already stood on {split.split_to:g} for {split.split_from:g}"
+        f"  split applied: the provider's count already included {split.split_to:g} for {split.split_from:g}"
         f" of {split.execution_date} ({split.source})"
         for split in line.splits_applied
     ]
@@ -92,7 +92,7 @@ def _explain_cap(line: DocumentLine, count: int, searched: tuple[date, date] | N
             f"  provider's count: about {count * factor:,.0f}, from before a split: multiplied by {1 / factor:g}"
         )
     rows.append(f"  market cap: {line.market_cap:,.2f} USD")
-    provider_cap, missing = line.provider_market_cap, "not asked for on this session" if searched else "not given"
+    provider_cap, missing = line.provider_market_cap, "not requested for this session" if searched else "not given"
     rows.append(f"  provider's market cap: {missing if provider_cap is None else f'{provider_cap:,.2f} USD'}")
     return rows
 
@@ -102,11 +102,11 @@ def _find_reason(document: Document, ticker: str) -> str:
     return next((item.reason for item in failed if item.ticker == ticker), "no reason is recorded")
 
 
-def _say_counted(document: Document, line: DocumentLine) -> str:
+def _describe_counted(document: Document, line: DocumentLine) -> str:
     if line.counted:
-        return "yes, its cap is its company's"
+        return "yes, its cap is its company's cap"
     if any(line is other for other in document.seven_outside):
         return "no, it is not in the index on that session"
     if not line.main_line:
-        return "no, another line stands for its company"
+        return "no, another line represents its company"
     return "no"

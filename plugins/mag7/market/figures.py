@@ -1,4 +1,4 @@
-"""One session worked out of its inputs, and laid out as its document."""
+"""Working out a session's figures from its inputs, and building its document."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ NO_SPLITS = SplitTable({})
 
 @dataclass(frozen=True)
 class SessionFigures:
-    """One session worked out: its lines, the seven that are not in the index yet, the figures, and known splits."""
+    """A session's figures: its lines, those of the seven that are not in the index yet, totals, and known splits."""
 
     session: date
     lines: tuple[PricedLine | FailedLine, ...]
@@ -58,7 +58,7 @@ class SessionFigures:
 
     @property
     def answers(self) -> tuple[Answer, ...]:
-        """The answers that the figures rest on, each once."""
+        """The responses that the figures are worked out from, each once."""
         lines = (*self.lines, *self.seven_outside)
         return tuple({answer.path: answer for line in lines for answer in line.inputs.answers}.values())
 
@@ -78,10 +78,10 @@ def compute_figures(
 
 
 def write_document(figures: SessionFigures, source: str, collected_at: datetime) -> Document:
-    """Lay out a session's document; ``collected_at`` is the time of the newest response used.
+    """Build a session's document; ``collected_at`` is the time of the newest response used.
 
-    System A's keys keep their names and meaning, but for sp500_total_market_cap: the sum by company, which counts
-    two-line companies once.
+    System A's keys keep their names and meaning. The exception is sp500_total_market_cap, which is the sum by company:
+    it counts two-line companies once.
     """
     concentration, facts, table = figures.concentration, pinned_facts(), figures.splits
     return Document(
@@ -140,9 +140,9 @@ def _company(line: PricedLine, figures: SessionFigures) -> Company:
 
 
 def _cik(inputs: LineInputs) -> str | None:
-    """Take the CIK of the session that the table has, but the provider's where that is not the company's there."""
-    told = inputs.details.cik if inputs.details else None
-    return told if inputs.issuer_unconfirmed and told else inputs.line.cik or told
+    """Return the CIK that the table has on the session, or the provider's where the table does not know that one."""
+    given = inputs.details.cik if inputs.details else None
+    return given if inputs.issuer_unconfirmed and given else inputs.line.cik or given
 
 
 def _name(line: PricedLine) -> str:

@@ -1,8 +1,8 @@
-"""Whether ticker details are those of a line's company, or of another company that uses its symbol.
+"""Deciding whether ticker details are about a line's company, or about another company that uses its symbol.
 
-A symbol passes from one company to another, and a company goes on under a new CIK. So a CIK that is in no period of the
-company's proves nothing by itself: it is another company's where the tables say so, or where nothing else in the
-response agrees with what is known of the line.
+A symbol can pass to another company, and a company can continue under a new CIK. So an unknown CIK proves nothing by
+itself. The details are another company's where the tables say so, or where nothing else in the response agrees with
+what is known of the line.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ ISSUER_UNCONFIRMED: Final = "issuer_unconfirmed"
 """The flag of a line whose details have a CIK that is in none of its company's periods."""
 
 FUND_KINDS: Final = frozenset({"ETF", "ETN", "ETV", "ETS", "FUND"})
-"""The provider's types of securities that no company of the index is: a reused symbol's former owner."""
+"""The provider's security types that no line of the index has: such a response is about another owner of the symbol."""
 
 COUNT_TOLERANCE: Final = Fraction(1, 10)
-"""How far the count may lie from the one of a confirmed response: issuance of three months stays within it."""
+"""Largest relative difference from the count of a confirmed response: more than issuance of three months."""
 
 CLOSE_RATIO: Final = Fraction(14, 10)
-"""How far the close may lie from that of a confirmed session: more than a stock moves in most three months."""
+"""Largest factor from the close of a confirmed session: more than a stock moves in most three months."""
 
 
 @dataclass(frozen=True)
 class KnownDetails:
-    """A response about a line on an earlier session whose CIK is its company's, with the close of that session (USD).
+    """A line's response of an earlier session with its company's CIK, and the close of that session (USD).
 
-    ``factor`` is how many shares of the session in question one share of that session became.
+    ``factor`` is how many shares one share has become since that session.
     """
 
     session: date
@@ -45,9 +45,9 @@ class KnownDetails:
 
 
 def has_own_identifier(line: Line, details: TickerDetails) -> bool:
-    """Return whether the CIK is the company's in any period, or, without a CIK, nothing contradicts the line.
+    """Return whether the CIK is one of the company's, or, without a CIK, nothing contradicts the line.
 
-    Where the company has a CIK, another name than its own contradicts it, unless the FIGI is the line's.
+    If the company has a CIK, a different name contradicts the line, unless the FIGI is the line's.
     """
     if details.kind in FUND_KINDS:
         return False
@@ -60,9 +60,9 @@ def has_own_identifier(line: Line, details: TickerDetails) -> bool:
 
 
 def find_other_company(line: Line, details: TickerDetails) -> str | None:
-    """Return what in the response itself shows that it is about another security; None where nothing does."""
+    """Return what in the response shows that it is about another security; None where nothing does."""
     if details.kind in FUND_KINDS:
-        return f"a security of type {details.kind}, {line.company} is none"
+        return f"a security of type {details.kind}, which {line.company} is not"
     owner = None if details.cik is None else load_ciks().owners.get(details.cik)
     if owner is not None and owner != line.issuer:
         return f"CIK {details.cik} is that of another company of the table"
@@ -71,11 +71,11 @@ def find_other_company(line: Line, details: TickerDetails) -> str | None:
 
 
 def find_doubt(line: Line, details: TickerDetails, close: Decimal | None, known: KnownDetails | None) -> str | None:
-    """Return why a response with an unknown CIK is not taken for the line's; None where something else confirms it.
+    """Return why a response with an unknown CIK is refused; None where something else confirms the company.
 
-    What confirms it: the company's name, the share-class FIGI, or a count and a close in line with the confirmed
-    response. Without a CIK and without such a response nothing speaks against it either. ``close`` (USD) is that of the
-    session, None where there is none.
+    The company's name, the share-class FIGI, or a count and a close near those of a ``known`` response confirm it. A
+    response without a CIK is also used where there is no known response to compare it with. ``close`` is that of the
+    session in USD.
     """
     names = {normalize_name(line.company)} | ({normalize_name(known.details.name)} if known else set())
     if details.name is not None and normalize_name(details.name) in names - {""}:
@@ -87,8 +87,8 @@ def find_doubt(line: Line, details: TickerDetails, close: Decimal | None, known:
         return None
     if known is None and details.cik is None:
         return None
-    compared = f"its response of {known.session}" if known else "no confirmed response of an earlier session is kept"
-    number = "no CIK is given" if details.cik is None else f"CIK {details.cik} is none of {line.company}'s"
+    compared = f"its response of {known.session}" if known else "no confirmed response of an earlier session is stored"
+    number = "no CIK is given" if details.cik is None else f"CIK {details.cik} is not one of {line.company}'s"
     return (
         f"{number}, and nothing else confirms the company: name "
         f"{details.name!r}, {compared}; if it is the same company, add the CIK to include/data/issuer_ciks.csv"

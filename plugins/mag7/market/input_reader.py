@@ -1,4 +1,4 @@
-"""Reading the inputs of each line of a session from stored responses: its own, and other sessions' where needed."""
+"""Reading each line's inputs of a session from stored responses: its own, and those of other sessions where needed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from mag7.market.split_basis_reader import SplitBasisReader
 from mag7.sessions import previous_session
 
 LEAVING_SESSIONS: Final = 10
-"""A line that was bought has no bar on the last sessions of its stay in the index: never on more than these."""
+"""Largest number of sessions before it leaves the index on which a line that was acquired may have no bar."""
 
 
 def open_inputs(
@@ -38,8 +38,8 @@ def open_inputs(
 ) -> InputReader:
     """Open a reader of stored responses.
 
-    The provider's counts of sessions before ``frozen_before`` are of about that date. ``closes`` (USD, by session and
-    symbol) are taken as given instead of being read from the responses again.
+    The provider's counts of sessions before ``frozen_before`` are as of about that date. ``closes`` (USD, by session
+    and symbol) are used instead of reading them from the responses again.
     """
 
     def list_known_splits(day: date) -> SplitTable:
@@ -66,11 +66,11 @@ class InputReader:
     jumps: JumpReader
 
     def read_lines(self, session: date, lines: Iterable[Line]) -> list[LineInputs]:
-        """Read the inputs of every line; earlier sessions are searched for lines that cannot be priced without."""
+        """Read the inputs of every line."""
         return [self.read_line(session, line) for line in lines]
 
     def read_line(self, session: date, line: Line) -> LineInputs:
-        """Read one line's inputs for a session, with those of an earlier session where its own do not suffice."""
+        """Read one line's inputs for a session, with an earlier session's count where its own responses have none."""
         own = self.read_own(session, line)
         yesterday = self.look_backs.read(session, line, 1)
         if isinstance(yesterday, LookBack) and list_sources(own.answers) >= list_sources(yesterday.answers):
@@ -87,9 +87,10 @@ class InputReader:
         return replace(own, look_back_failure=found)
 
     def read_own(self, session: date, line: Line) -> LineInputs:
-        """Read what a session's own responses say of a line, and the close before where market_cap may rest on it.
+        """Read a line's inputs from a session's own responses, and the previous close that market_cap may rest on.
 
-        Where the line's details were not asked for on the session, but on others around it, which agree, those do.
+        Where the line's details of the session were never requested, those of the sessions around it are used if they
+        agree.
         """
         grouped, grouped_failure, bars_answer = self.responses.bars(session)
         details, details_failure, details_answer = self.responses.details(line, session, line.symbol)
@@ -122,5 +123,5 @@ class InputReader:
 
 
 def _is_leaving(line: Line, session: date) -> bool:
-    """Whether a session is one of the last of a line's stay in the index."""
+    """Whether a session is among the last LEAVING_SESSIONS of a line in the index."""
     return line.member_to is not None and previous_session(line.member_to, LEAVING_SESSIONS) < session

@@ -1,4 +1,4 @@
-"""What a line's inputs for one session are: its details and bar, what they are compared with, and their answers."""
+"""A line's inputs for one session: its details and bar, what they are compared with, and their responses."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from mag7.polygon.response_bodies import TickerDetails
 
 @dataclass(frozen=True)
 class LookBack:
-    """What an earlier session said of a line: its count and its close (USD) of that day, and in which answers.
+    """A line's count and close (USD) of an earlier session, and the responses that they are from.
 
-    ``factor`` is how many shares of the session that looks back one share of that day has become since. ``frozen``
-    says that the provider's counts of that day are not its own.
+    ``factor`` is how many shares one share has become since, up to the session that looks back. ``frozen``: the count
+    of that day is a frozen count.
     """
 
     session: date
@@ -45,7 +45,7 @@ class LookBack:
 
 @dataclass(frozen=True)
 class LastKnownCap:
-    """What a company without a usable count was worth when that was last known, in USD, and what that rests on."""
+    """The last known cap in USD of a company without a usable count, and where it is from (``basis``)."""
 
     market_cap: Decimal
     basis: str
@@ -53,17 +53,21 @@ class LastKnownCap:
 
 @dataclass(frozen=True)
 class LineInputs:
-    """All that was learned about a line for one session, and the answers that say so.
+    """A line's inputs for one session, and the responses that they are from.
 
-    ``between`` is the count that sessions on both sides have, where the session itself was not asked about: then
-    ``details`` are the earlier one's. ``look_back`` stands in for a count that is missing; ``yesterday`` is the session
-    before, which count and close are compared with; ``later`` is what sessions after it say, where one of them jumps.
-    ``nothing_split`` says that our own table knows that nothing was split on the session. ``odd_close_before`` says
-    that the close before lies apart from those on both sides of it: then ``yesterday`` is the session before that.
-    ``lasting`` says which jump of some weeks before nothing has explained since.
-    ``frozen`` says that the provider's counts of the session are not its own, ``issuer_unconfirmed`` that the CIK of
-    the details is in none of the company's periods. ``last_known`` is for coverage, where nothing else is known of the
-    company; ``stopped_trading`` says that the line has no bar as it leaves the index.
+    - ``between``: the count that sessions on both sides share, where the provider was not asked about this session;
+      ``details`` are then those of the earlier one.
+    - ``look_back``: an earlier session's values, used where the session has no count of its own.
+    - ``yesterday``: the session before, with which count and close are compared.
+    - ``later``: values of later sessions, where count or close jumps.
+    - ``nothing_split``: the project's own table says that nothing was split on the session.
+    - ``odd_close_before``: the previous close differs from those on both sides of it, so ``yesterday`` is the session
+      before that one.
+    - ``lasting``: a jump of the weeks before that nothing has explained since.
+    - ``frozen``: the session's count is a frozen count.
+    - ``issuer_unconfirmed``: the CIK of the details is in none of the company's periods.
+    - ``last_known``: the company's last known cap, for coverage, where nothing else is known.
+    - ``stopped_trading``: the line has no bar because it is leaving the index.
     """
 
     line: Line
@@ -89,18 +93,18 @@ class LineInputs:
 
     @cached_property
     def price_ratio(self) -> Fraction | None:
-        """By what the close moved since the session before on one split basis; None where one of them is not known."""
+        """The factor by which the close moved since the session before, on one split basis; None where not known."""
         if self.bar is None or self.yesterday is None:
             return None
         return Fraction(self.bar.close) * self.yesterday.factor / Fraction(self.yesterday.close)
 
     @cached_property
     def price_jumps(self) -> bool:
-        """Whether the close moved by more than it does without a split."""
+        """Whether the close moved by more than it can without a split."""
         ratio = self.price_ratio
         return ratio is not None and not is_continuous(ratio)
 
     @property
     def provider_market_cap(self) -> Decimal | None:
-        """The provider's market capitalization of the session in USD; None where it was not asked about it."""
+        """The provider's market cap of the session in USD; None where the provider was not asked about the session."""
         return None if self.details is None or self.between is not None else self.details.market_cap

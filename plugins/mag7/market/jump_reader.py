@@ -1,8 +1,8 @@
-"""Reading what the sessions around one say of a line whose close or count jumps on it, or did some weeks before.
+"""Reading other sessions' values of a line whose close or count jumps, or jumped in the weeks before.
 
-A session is compared with the one before it, so a value that goes on being wrong looks right from its second session
-on. A session some weeks back tells: a cap that moved far since then is looked at session by session, and a jump that
-nothing explained on its own session fails the sessions after, too.
+A session is compared with the one before it, so a value that stays wrong looks right from its second session on.
+Therefore each cap is also compared with that of some weeks before: if it moved far, the sessions in between are read
+one by one, and a jump that nothing explained fails the sessions after it, too.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ from mag7.polygon.answers import Answer
 from mag7.sessions import list_sessions, next_session, previous_session
 
 LASTING_SESSIONS: Final = 21
-"""For how many sessions a jump that nothing explains fails its line: by then somebody has decided what it is."""
+"""For how many sessions an unexplained jump fails its line: time enough for a person to find out what it is."""
 
 LARGEST_MERGER: Final = 4
-"""A count that grows by more than this is not a merger paid in shares; the largest one known is 2.14 (VMRK)."""
+"""Largest factor by which a merger paid in shares raises a count; the largest known is 2.14 (VMRK)."""
 
 
 @dataclass(frozen=True)
 class _Step:
-    """A session's close (USD) and how many of its shares one share of the step before became by known splits.
+    """A session's close (USD), and the factor of known splits since the previous step.
 
     ``nothing_split`` is as in PriceJump.
     """
@@ -59,14 +59,14 @@ class _Step:
 
 @dataclass(frozen=True)
 class JumpReader:
-    """Finds lines that jump, and reads what confirms or contradicts it."""
+    """Finds lines that jump, and reads what confirms or contradicts the jump."""
 
     _responses: ResponseReader
     _splits: ListedSplitReader
     _look_backs: LookBackReader
 
     def add_jump(self, session: date, line: Line, own: LineInputs) -> LineInputs:
-        """Add what tells of a close or a count that jumps since the session before."""
+        """Add the inputs that confirm or contradict a jump since the session before."""
         if own.price_jumps:
             earlier = self._look_backs.read(session, line, 2)
             if isinstance(earlier, LookBack):
@@ -78,7 +78,7 @@ class JumpReader:
         return replace(own, later=later, nothing_split=known, answers=join_answers(own.answers, answers))
 
     def add_lasting(self, session: date, priced: PricedLine) -> LineInputs:
-        """Add whether a jump of the weeks before, which nothing explained, lasts: a cap that moved far has one."""
+        """Add the reason where an unexplained jump of the weeks before still lasts."""
         own, line, day = priced.inputs, priced.line, previous_session(session, LASTING_SESSIONS)
         if self._responses.is_frozen(day):
             return own
@@ -102,7 +102,7 @@ class JumpReader:
         return replace(own, lasting=lasting, look_back=next(iter(known), None), answers=answers)
 
     def _read_later(self, session: date, line: Line) -> tuple[Later, list[Answer]]:
-        """Read a line's close of the next session, and its newest count of the LATER_COUNTS sessions after one."""
+        """Read a line's close of the next session, and its newest count of the next LATER_COUNTS sessions."""
         table = self._splits.table(session)
         following = next_session(session)
         close, close_answer = self._responses.read_close(line, following)
@@ -119,18 +119,18 @@ class JumpReader:
         return Later(close), answers
 
     def _knows_no_split(self, session: date, line: Line, day: date) -> bool:
-        """Whether the project's own table says that nothing was split on a day: a row of the ratio 1."""
+        """Whether the project's own table says that nothing was split on a day: it has a row of ratio 1."""
         splits = self._splits.table(session).of(line.issuer)
         return any(split.execution_date == day and split.factor == 1 for split in splits)
 
     def list_jumping(self, session: date, lines: Iterable[Line]) -> list[Line]:
-        """List the lines whose close or count moved, since the session before, by more than it does without a split."""
+        """List the lines whose close or count jumped since the session before."""
         day = previous_session(session)
         table = self._splits.table(session)
         return [line for line in lines if self._jumps(line, day, session, table)]
 
     def list_wanted(self, session: date, lines: Iterable[Line]) -> tuple[set[tuple[Line, date]], set[date]]:
-        """List what was never asked for and tells whether jumps are true: later counts, and closes on both sides."""
+        """List the counts and closes beside jumps that were never requested and would confirm them."""
         later = next_session(session, LATER_COUNTS)
         sides = (previous_session(session, 2), next_session(session))
         counts: set[tuple[Line, date]] = set()
@@ -141,7 +141,7 @@ class JumpReader:
         return counts, closes
 
     def _list_steps(self, session: date, line: Line, sessions_back: int) -> list[_Step]:
-        """List what is known of a line's sessions from ``sessions_back`` before one through that one, oldest first."""
+        """List a line's known closes from ``sessions_back`` sessions before one through that one, oldest first."""
         table = self._splits.table(session)
         found: list[_Step] = []
         for day in list_sessions(previous_session(session, sessions_back), session):
@@ -165,10 +165,10 @@ class JumpReader:
 def _find_lasting_price_jump(
     steps: Sequence[_Step], read_count: Callable[[date], int | None], *, one_of_seven: bool
 ) -> str | None:
-    """Say which move of a close nothing explains and no later close took back; None where there is none.
+    """Describe a move of the close that nothing explains and no later close reversed; None where there is none.
 
-    ``steps`` are the known sessions, oldest first. The first two only tell whether what follows is a return from one
-    odd close, and what moved on the last one is not judged here. ``read_count`` reads the company's count of a day.
+    ``steps`` are the known sessions, oldest first. The first two only show whether the next move is a return from an
+    odd close; the last one is not judged here. ``read_count`` reads the company's count of a day.
     """
     for place in range(2, len(steps) - 1):
         before, step, last = steps[place - 1], steps[place], steps[-1]
@@ -199,9 +199,9 @@ def _find_lasting_price_jump(
 
 
 def _find_lasting_count_jump(session: date, priced: PricedLine, known: Sequence[LookBack]) -> str | None:
-    """Say that a count is another one than some weeks before, by what only a split or a mistake moves it.
+    """Describe a count that differs from that of some weeks before by a factor that only a split or an error has.
 
-    None where it is not, on any one of the ``known`` sessions, oldest last, or where something explains it.
+    None where it does not differ from every one of the ``known`` sessions, oldest last, or where something explains it.
     """
     ratios = [priced.accepted.count / back.expected_count for back in known]
     if not ratios or not all(map(_is_wrong, ratios)):
@@ -212,9 +212,9 @@ def _find_lasting_count_jump(session: date, priced: PricedLine, known: Sequence[
     if any(find_count_jump(issuer, day, ratio) for day in list_sessions(next_session(before.session), session)):
         return None
     return (
-        f"the count {priced.accepted.count:,} is {float(ratio):.3g} times that of {before.session}, and no split is"
-        " known that explains it: add it to include/data/splits.csv, or a merger to include/data/count_jumps.csv, or"
-        " run the sessions since with collect_again where their counts are wrong"
+        f"the count {priced.accepted.count:,} is {float(ratio):.3g} times that of {before.session}, and no known split"
+        " explains it: add it to include/data/splits.csv, or a merger to include/data/count_jumps.csv, or run the"
+        " sessions since with collect_again where their counts are wrong"
     )
 
 
@@ -225,7 +225,7 @@ def _is_wrong(ratio: Fraction) -> bool:
 
 
 def _move(steps: Sequence[_Step], first: int, last: int) -> Fraction:
-    """By what the close moved between two of the sessions, splits that are known taken out."""
+    """By which factor the close moved between two of the sessions, with known splits taken out."""
     ratio = Fraction(steps[last].close) / Fraction(steps[first].close)
     for step in steps[first + 1 : last + 1]:
         ratio *= step.factor
@@ -233,5 +233,5 @@ def _move(steps: Sequence[_Step], first: int, last: int) -> Fraction:
 
 
 def _count_follows(before: int | None, after: int | None, ratio: Fraction) -> bool:
-    """Whether the count moved against the close, as in a split that no list has: the cap stands."""
+    """Whether the count moved against the close and the cap stayed, as in a split that no list has."""
     return before is not None and after is not None and is_continuous(ratio * after / before)

@@ -1,7 +1,7 @@
-"""A close or a count that jumps while the other stands, though no split is known: what it may be, and what tells.
+"""Judging a close or a share count that jumps without a known split, while the other one does not move.
 
-A close alone moves like that where the list lacks a split, where the close is wrong, where a part of the company was
-spun off, and in a crash. A count alone moves like that in a merger paid in shares, and where it is wrong.
+A close jumps alone where the list lacks a split, where the close is wrong, after a spin-off, and in a crash. A count
+jumps alone after a merger paid in shares, and where it is wrong.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ from mag7.market.shares import CountWrongError
 from mag7.market.split_basis import gap
 
 SPLIT_RATIO: Final = Fraction(14, 10)
-"""A count, or a price, that moved by more than this although no split is known may have been split all the same (the
-smallest usual split is 3 for 2); a merger paid in shares can do it, too, once in years."""
+"""A count or a price that moved by more than this factor without a known split may have been split: the smallest usual
+split is 3 for 2. A merger paid in shares can move a count as far, but is rare."""
 
 USUAL_RATIOS: Final = (Fraction(3, 2), *map(Fraction, (2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50, 100)))
-"""So many shares one becomes in a split; the larger ones are also what a misplaced decimal point looks like."""
+"""How many shares one share becomes in a usual split. A misplaced decimal point looks like one of the larger ratios."""
 
 USUAL_TOLERANCE: Final = Fraction(1025, 1000)
-"""How far from a usual ratio a price still moved by it: further, for a spin-off moves it by any ratio."""
+"""Largest factor between a price's move and a usual split ratio at which the move counts as that ratio."""
 
 EXACT_TOLERANCE: Final = Fraction(101, 100)
-"""How far from a usual ratio a count that is off by it lies."""
+"""The same for a count's move, which is closer: trading does not move a count."""
 
 LARGEST_RISE: Final = 2
-"""By how much more than this no close of an index member rises within a session, whatever later closes say."""
+"""Largest factor by which the close of an index member rises in a session, whatever later closes say."""
 
 LARGEST_FALL: Final = Fraction(1, 10)
-"""To less than this part no close falls, not even in a spin-off: the deepest one known left 0.16 of it (CTVA)."""
+"""Smallest part to which a close falls in a session. The deepest spin-off known left 0.16 of the close (CTVA)."""
 
 SAME_COUNT: Final = Fraction(11, 10)
-"""How far apart counts of some sessions may lie that say the same."""
+"""Largest factor between two counts of nearby sessions at which they confirm each other."""
 
 LATER_COUNTS: Final = 5
-"""How many sessions after one its company's count is looked for, to confirm a jump."""
+"""How many sessions after a jump are searched for a count that confirms it."""
 
 CAP_JUMP: Final = "cap_jump"
 COUNT_JUMP: Final = "count_jump_confirmed"
@@ -47,9 +47,9 @@ COUNT_JUMP: Final = "count_jump_confirmed"
 
 @dataclass(frozen=True)
 class Later:
-    """What sessions after one say of a line, on the split basis of that one; None: not known (yet).
+    """A line's later values, on the split basis of the session that is judged; None where not known (yet).
 
-    ``close`` is the close (USD) of the next session, ``count`` the company's count up to LATER_COUNTS sessions later.
+    ``close`` is the next session's close (USD). ``count`` is the company's newest count within LATER_COUNTS sessions.
     """
 
     close: Decimal | None = None
@@ -61,12 +61,12 @@ NOT_YET: Final = Later()
 
 
 def is_continuous(ratio: Fraction) -> bool:
-    """Whether a ratio of two counts or prices is no larger than what happens without a split."""
+    """Whether two counts or prices of this ratio differ by no more than they can without a split."""
     return 1 / SPLIT_RATIO < ratio < SPLIT_RATIO
 
 
 def find_usual(ratio: Fraction, tolerance: Fraction) -> Fraction | None:
-    """Find the usual split ratio, forward or reverse, that a ratio is; None where it is none."""
+    """Find the usual split ratio, forward or reverse, that a ratio equals within a tolerance; None where none does."""
     away = max(ratio, 1 / ratio)
     nearest = min(USUAL_RATIOS, key=lambda usual: gap(away, usual))
     return nearest if gap(away, nearest) <= tolerance else None
@@ -74,10 +74,10 @@ def find_usual(ratio: Fraction, tolerance: Fraction) -> Fraction | None:
 
 @dataclass(frozen=True)
 class PriceJump:
-    """A close that moved by ``ratio`` from one session to the next, splits that are known taken out.
+    """A close that moved by ``ratio`` from one session to the next, with known splits taken out.
 
-    ``split_today`` says that one of those splits was executed in between; ``nothing_split`` that the project's own
-    table says that nothing was.
+    ``split_today``: one of those splits was executed in between. ``nothing_split``: the project's own table says that
+    nothing was split.
     """
 
     session: date
@@ -91,16 +91,17 @@ class PriceJump:
     def __str__(self) -> str:
         return (
             f"the close went from {self.before} ({self.before_session}) to {self.close}, {float(self.ratio):.4g} times"
-            " as much on one split basis, while the count stands"
+            " as much on one split basis, while the count did not jump"
         )
 
 
 def judge_price_jump(jump: PriceJump, later: Later, *, one_of_seven: bool) -> None:
-    """Let a close that jumps pass, which is then flagged; raises CountWrongError with what is to be done.
+    """Accept a close that jumps, which is then flagged; raises CountWrongError, which names the next step.
 
-    A fall by a ratio of its own passes, as a spin-off or a crash does, unless the next close takes it back. A rise, and
-    any jump of one of the seven, passes once the next close confirms it. A move by a usual split ratio never does, nor
-    does one beyond LARGEST_RISE or LARGEST_FALL, unless the project's own table says that nothing was split that day.
+    A fall by an unusual ratio is accepted as a spin-off or a crash, unless the next close reverses it. A rise, and any
+    jump of one of the seven, is accepted once the next close confirms it. A move by a usual split ratio is never
+    accepted, nor is one beyond LARGEST_RISE or LARGEST_FALL, unless the project's own table says that nothing was split
+    that day.
     """
     if jump.nothing_split:
         return
@@ -108,9 +109,9 @@ def judge_price_jump(jump: PriceJump, later: Later, *, one_of_seven: bool) -> No
     if usual is not None:
         shares = usual if jump.ratio < 1 else 1 / usual
         raise CountWrongError(
-            f"{jump}: that is a split of {shares.numerator} for {shares.denominator} which no list has, or a wrong"
+            f"{jump}: that is a split of {shares.numerator} for {shares.denominator} that no list has, or a wrong"
             f" close. Add the split on {jump.session} to include/data/splits.csv and rebuild the sessions before it,"
-            f" whose counts may stand on it already; where nothing was split, add it with the ratio 1 for 1; or run"
+            f" whose counts may already include it; where nothing was split, add it with the ratio 1 for 1; or run"
             f" {jump.session} with collect_again once the provider's close is right"
         )
     if not LARGEST_FALL <= jump.ratio <= LARGEST_RISE:
@@ -135,11 +136,11 @@ def judge_price_jump(jump: PriceJump, later: Later, *, one_of_seven: bool) -> No
 
 
 def confirms_count(ratio: Fraction, count: int, later: Later, known: CountJump | None, *, agreed: bool) -> bool:
-    """Whether a count that moved by ``ratio`` without a split is right all the same.
+    """Whether a count that moved by ``ratio`` without a split is right.
 
-    That is where the project's own table knows of it, or later sessions say the same. These are not enough for a count
-    that does not agree with the provider's market cap (``agreed``), or moved by a usual split ratio exactly: a count on
-    a wrong basis does that, and stays.
+    It is right where the project's own table lists the jump, or where later sessions have the same count. Later
+    sessions do not suffice where the count disagrees with the provider's market cap (``agreed`` is False), or moved by
+    exactly a usual split ratio: a count on a wrong split basis does that, and stays wrong.
     """
     if known is not None:
         return True

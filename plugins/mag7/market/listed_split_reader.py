@@ -1,4 +1,4 @@
-"""Judging the provider's list of splits by stored responses, and listing what else to ask for that."""
+"""Judging the provider's list of splits by stored responses, and listing the responses that are still missing."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from mag7.market.split_basis import PROBE_DAYS
 from mag7.polygon.answers import Answer
 
 ANNOUNCED_DAYS: Final = 200
-"""Entries so far ahead of the day on which the list was given are not judged: nothing can be known of them."""
+"""Entries further ahead of the list's date than this are not judged: nothing can be known of them."""
 
 SESSIONS_CACHED: Final = 32
 
 
 @dataclass(frozen=True)
 class JudgedSplits:
-    """The splits that a session is judged by, and the answers that tell so by company.
+    """The splits known on a session, and the responses that show it, by company.
 
-    ``wanted_counts`` and ``wanted_closes`` were never asked for and would tell: companies' counts by main line and day,
-    and closes by company and session.
+    ``wanted_counts`` (by main line and date) and ``wanted_closes`` (by company and session) were never requested and
+    would help to judge.
     """
 
     table: SplitTable
@@ -37,31 +37,31 @@ class JudgedSplits:
 
 
 class ListedSplitReader:
-    """Judges the splits of sessions, those of each session once until responses come in."""
+    """Judges the splits of sessions; a session's result is cached until responses are added."""
 
     def __init__(self, responses: ResponseReader) -> None:
         self._responses = responses
         self._judge_cached = lru_cache(maxsize=SESSIONS_CACHED)(self._judge)
 
     def table(self, session: date) -> SplitTable:
-        """Join the project's splits with the provider's list as it was stored with a session; without one, ours alone.
+        """Join the project's splits with the provider's list as it was stored with a session, if there is one.
 
-        An entry of the list that closes or counts speak against is left out.
+        An entry of the list that closes or counts contradict is left out.
         """
         return self.judge(session).table
 
     def judge(self, session: date) -> JudgedSplits:
-        """Judge the splits that matter to a session, and to sessions that its counts are looked back to."""
+        """Judge the splits that matter to a session and to the sessions that it looks back to."""
         earliest = session - timedelta(days=PROBE_DAYS)
         return self._judge_cached(session, earliest, self._responses.stored.version)
 
     def list_wanted(
         self, session: date, lines: Iterable[Line], earliest: date
     ) -> tuple[set[tuple[Line, date]], set[date]]:
-        """List what was never asked for and tells which listed splits of some lines' companies hold.
+        """List the counts and closes that were never requested and would confirm listed splits of some lines.
 
-        Those are counts of companies by main line and day, and sessions' closes. ``earliest`` is the first session
-        whose counts are judged by them. What a response leaves open is listed once that is stored.
+        Counts are by main line and date, closes by session. ``earliest`` is the first session whose counts are judged
+        by the splits. A response can make another one necessary, which is listed once the first one is stored.
         """
         judged = self._judge(session, earliest, self._responses.stored.version)
         issuers = {line.issuer for line in lines}
@@ -71,7 +71,7 @@ class ListedSplitReader:
         )
 
     def _judge(self, session: date, earliest: date, _version: int) -> JudgedSplits:
-        """Judge the entries from PROBE_DAYS before ``earliest`` on; the others stay as listed."""
+        """Judge the entries from PROBE_DAYS before ``earliest`` on; older ones are applied as listed."""
         table, given = self._responses.list_splits(session)
         first = earliest - timedelta(days=PROBE_DAYS)
         last = max(session, given) + timedelta(days=ANNOUNCED_DAYS)
@@ -107,7 +107,7 @@ class ListedSplitReader:
 
 
 class _CompanyReader:
-    """Reads one company's closes and counts by its main line, and notes what it found and what was never asked for."""
+    """Reads a company's closes and counts by its main line, and records responses used and responses missing."""
 
     def __init__(self, responses: ResponseReader, line: Line) -> None:
         self._responses = responses

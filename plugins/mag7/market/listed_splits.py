@@ -1,8 +1,8 @@
-"""Whether an entry of the provider's list of splits holds, which closes and counts tell.
+"""Judging the entries of the provider's list of splits by closes and share counts.
 
-An entry holds where the close moved by its factor on its day, or the company's count did about that day. A spin-off
-moves the close, too, by any factor, and leaves the count as it was: so the close alone proves a usual ratio only. Of a
-postponed split both days are listed, and the close says which one it was.
+An entry is applied where the close moved by its factor on its day, or the company's count moved by it about that day. A
+spin-off also moves the close, by any factor, and leaves the count unchanged: so a close alone proves a usual ratio
+only. A postponed split is listed on both days, and the close shows which one is right.
 """
 
 from __future__ import annotations
@@ -22,38 +22,38 @@ from mag7.market.split_basis import (
     PROBE_DAYS,
     fits,
     gap,
-    is_telling,
     session_from,
     session_until,
+    shows_in_counts,
 )
 from mag7.sessions import list_sessions, next_session, previous_session
 
 CLUSTER_DAYS: Final = PROBE_DAYS
-"""Entries of one company that lie no further apart are judged together: a count about one is about the other, too."""
+"""Entries of one company at most this far apart are judged together: the counts beside them are the same."""
 
 COUNT_TOLERANCE: Final = Fraction(5, 4)
-"""How far a count may lie from where a split alone would put it: some months of issuance lie between two counts."""
+"""Largest factor between a count's move and a split's factor: months of issuance lie between two counts."""
 
 LEAST_USUAL_FACTOR: Final = Fraction(3, 2)
 LARGEST_DENOMINATOR: Final = 3
-"""A usual ratio is n for 1, 3 for 2, 5 for 3 or the like, or the reverse of one; a spin-off's is 1281 for 1000."""
+"""A usual ratio is n for 1, n for 2 or n for 3, or the reverse of one. A spin-off's is such as 1281 for 1000."""
 
 ROUNDING: Final = Fraction(10001, 10000)
-"""How far from a usual ratio one lies that is written with some digits."""
+"""Largest factor between a usual ratio and the same one written as a decimal."""
 
 NEARBY_SESSIONS: Final = 10
-"""How many sessions before and after its listed day a split is looked for, where the close did not move on that day."""
+"""How many sessions before and after its listed day a split is searched, where the close did not move on that day."""
 
 NEAR_DAYS: Final = 16
-"""Sessions no further from a listed day may lie between it and the right one, as NEARBY_SESSIONS reach so far."""
+"""Calendar days that NEARBY_SESSIONS can span: within them a split's exact day matters to a session."""
 
 
 @dataclass(frozen=True)
 class Market:
-    """What closes and counts are known of a company, each None where it is not; ``session`` is the one that asks.
+    """A company's known closes and counts, None where not known, as a ``session`` needs them.
 
-    ``close`` is by session, on the basis of its day. ``count`` is by date, None also where the provider's counts of
-    that date are another date's.
+    ``close`` takes a session and returns its close as traded. ``count`` takes a date; it also returns None where the
+    provider's counts of that date are frozen.
     """
 
     session: date
@@ -61,20 +61,20 @@ class Market:
     count: Callable[[date], int | None]
 
     def close_step(self, day: date) -> Fraction | None:
-        """Return how many shares of ``day`` one of the session before would be by the closes; None: not known."""
+        """Return how many shares one share became on ``day``, judged by the closes; None where one is not known."""
         return self.step_between(previous_session(day), session_from(day))
 
     def step_between(self, earlier: date, later: date) -> Fraction | None:
-        """Return how many shares of one session one of an earlier one would be by the closes; None: not known."""
+        """Return how many shares one share became between two sessions, judged by the closes; None where not known."""
         before, after = self.close(earlier), self.close(later)
         return None if before is None or after is None else Fraction(before) / Fraction(after)
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What came of a company's entries: those that hold, those that are not applied, and a contradiction among them.
+    """A company's entries: those that are applied (``held``), those that are not, and a contradiction among them.
 
-    ``late`` are those that the close proves and that the count after them does not show yet.
+    ``late`` are applied entries that the close proves and the count after them does not include yet.
     """
 
     held: tuple[Split, ...] = ()
@@ -85,7 +85,7 @@ class Judgement:
 
 @dataclass(frozen=True)
 class _CountStep:
-    """By how much a company's count moved about some entries: ``before`` and ``after`` with the dates of both."""
+    """A company's counts ``before`` and ``after`` some entries, with their dates."""
 
     before: int
     before_day: date
@@ -103,15 +103,15 @@ class _CountStep:
 def judge_listed(listed: Sequence[Split], facts: Sequence[Split], market: Market) -> Judgement:
     """Judge a company's entries, oldest first; ``facts`` are its splits in the project's own table.
 
-    Entries of which neither closes nor counts tell are taken as they are listed.
+    Entries that neither closes nor counts confirm or contradict are applied as listed.
     """
     small = tuple(
-        RefusedSplit(split, f"neither a close nor a count can tell a ratio below {LEAST_FACTOR}")
+        RefusedSplit(split, f"neither a close nor a count can show a ratio below {LEAST_FACTOR}")
         for split in listed
-        if not is_telling(split)
+        if not shows_in_counts(split)
     )
-    clusters = group_listed([split for split in listed if is_telling(split)])
-    days = sorted({split.execution_date for split in (*listed, *facts) if is_telling(split)})
+    clusters = group_listed([split for split in listed if shows_in_counts(split)])
+    days = sorted({split.execution_date for split in (*listed, *facts) if shows_in_counts(split)})
     found = [_judge_cluster(cluster, _read_count_step(cluster, days, market), market) for cluster in clusters]
     return Judgement(
         tuple(split for judgement in found for split in judgement.held),
@@ -122,7 +122,7 @@ def judge_listed(listed: Sequence[Split], facts: Sequence[Split], market: Market
 
 
 def group_listed(listed: Iterable[Split]) -> list[tuple[Split, ...]]:
-    """Group entries, oldest first, that lie at most CLUSTER_DAYS apart; what repeats an entry is left out."""
+    """Group entries, oldest first, that are at most CLUSTER_DAYS apart; leave out repeated entries."""
     clusters: list[list[Split]] = []
     for split in listed:
         last = clusters[-1][-1] if clusters else None
@@ -134,9 +134,9 @@ def group_listed(listed: Iterable[Split]) -> list[tuple[Split, ...]]:
 
 
 def is_usual(factor: Fraction) -> bool:
-    """Whether a ratio is one by which companies split, and not one that only a spin-off has.
+    """Whether companies split by a ratio; otherwise only a spin-off has it.
 
-    The provider may write one for 3 as 0.333333.
+    The provider may write 1 for 3 as 0.333333.
     """
     ratio = max(factor, 1 / factor)
     nearest = ratio.limit_denominator(LARGEST_DENOMINATOR)
@@ -147,7 +147,7 @@ def _judge_cluster(cluster: Sequence[Split], step: _CountStep | None, market: Ma
     counted = None if step is None else _find_counted(cluster, step)
     lone = cluster[0] if len(cluster) == 1 else None
     if lone and counted and abs(lone.execution_date - market.session) > timedelta(days=NEAR_DAYS):
-        # On which day exactly makes no difference so far away, and closes need not be asked for.
+        # The exact day does not matter so far away, so no closes are requested.
         return Judgement((lone,))
     if lone and step and not counted and not is_usual(lone.factor):
         return _refuse_all(cluster, str(step))
@@ -178,7 +178,7 @@ def _refuse_all(cluster: Iterable[Split], reason: str) -> Judgement:
 
 
 def _judge_by_closes(cluster: Sequence[Split], steps: dict[Split, Fraction | None], market: Market) -> Judgement:
-    """Judge entries by closes alone, of which none moved by a usual ratio on its day."""
+    """Judge entries by closes alone; no close moved by a usual ratio on an entry's day."""
     unknown = [split for split in cluster if steps[split] is None]
     still = [split for split in cluster if steps[split] is not None]
     if not unknown:
@@ -188,18 +188,18 @@ def _judge_by_closes(cluster: Sequence[Split], steps: dict[Split, Fraction | Non
             others = [split for split in cluster if split.factor != found[0].factor]
             return Judgement((found[0],), _refuse_all(others, f"{found[0]} is right").refused)
     held, clash = collapse(unknown)
-    refused = tuple(RefusedSplit(split, _say_closes(split, market), settled=is_usual(split.factor)) for split in still)
+    refused = tuple(RefusedSplit(split, _name_closes(split, market), settled=is_usual(split.factor)) for split in still)
     return Judgement(tuple(held), refused, clash)
 
 
 def _find_counted(cluster: Sequence[Split], step: _CountStep) -> Split | None:
-    """Find the entry by whose factor the count moved, the newest of equal ones; None where it moved by none."""
+    """Find the entry by whose factor the count moved, the newest of equal ones; None where there is none."""
     fitting = [split for split in cluster if fits(step.factor, split.factor, COUNT_TOLERANCE)]
     return min(reversed(fitting), key=lambda split: gap(step.factor, split.factor), default=None)
 
 
 def _find_moved(steps: dict[Split, Fraction | None]) -> list[Split]:
-    """Find the entries of a usual ratio by which the close moved on their day: the nearest one of each day."""
+    """Find the entries of a usual ratio by which the close moved on their day: the best fit of each day."""
     found: dict[date, Split] = {}
     for split, step in steps.items():
         if step is None or not is_usual(split.factor) or not fits(step, split.factor, CLOSE_TOLERANCE):
@@ -211,7 +211,7 @@ def _find_moved(steps: dict[Split, Fraction | None]) -> list[Split]:
 
 
 def _find_day(counted: Split, steps: dict[Split, Fraction | None], market: Market) -> Split:
-    """Put a split that the count tells of on the day on which the close moved by it; where none did, on its own."""
+    """Date a split that the count shows: the day on which the close moved by it, else its listed day."""
     for split, step in reversed(steps.items()):
         if split.factor == counted.factor and step is not None and fits(step, split.factor, CLOSE_TOLERANCE):
             return split
@@ -223,7 +223,7 @@ def _find_day(counted: Split, steps: dict[Split, Fraction | None], market: Marke
 def _find_nearby(split: Split, market: Market) -> Split | None:
     """Find the session near a split's listed day on which the close moved by its factor, by halving.
 
-    None where none did, or the closes of both ends are not known.
+    None where there is none, or where the closes at both ends are not known.
     """
     end = next_session(split.execution_date, NEARBY_SESSIONS)
     if split.execution_date <= market.session:
@@ -247,9 +247,9 @@ def _find_nearby(split: Split, market: Market) -> Split | None:
 
 
 def _read_count_step(cluster: Sequence[Split], days: Sequence[date], market: Market) -> _CountStep | None:
-    """Read by how much the count moved about some entries, between any other splits of the company.
+    """Read the counts before and after some entries, with no other split of the company in between.
 
-    A count soon after a split may still be the one before it: it tells that the count moved, and not that it did not.
+    Soon after a split the count may still be the old one: it can prove that the count moved, but not that it did not.
     """
     first, last = cluster[0].execution_date, cluster[-1].execution_date
     before_day = max([first - timedelta(days=PROBE_DAYS), *(day for day in days if day < first)])
@@ -279,7 +279,7 @@ def _refuse_others(
     return tuple(
         RefusedSplit(
             split,
-            f"the close moved by {held}" if steps[split] is None else f"{_say_closes(split, market)}, and by {held}",
+            f"the close moved by {held}" if steps[split] is None else f"{_name_closes(split, market)}, and by {held}",
             settled=True,
         )
         for split in cluster
@@ -287,8 +287,8 @@ def _refuse_others(
     )
 
 
-def _say_closes(split: Split, market: Market) -> str:
+def _name_closes(split: Split, market: Market) -> str:
     day = session_from(split.execution_date)
     before = previous_session(split.execution_date)
-    alone = "" if is_usual(split.factor) else ", which a spin-off does, too"
+    alone = "" if is_usual(split.factor) else ", as in a spin-off"
     return f"the close went from {market.close(before)} on {before} to {market.close(day)} on {day}{alone}"

@@ -19,7 +19,7 @@ from mag7.sessions import previous_session
 
 @dataclass(frozen=True)
 class LookBackReader:
-    """Reads lines' counts of earlier sessions, on the split basis of those."""
+    """Reads lines' counts of earlier sessions, each on its own session's split basis."""
 
     _responses: ResponseReader
     _splits: ListedSplitReader
@@ -27,17 +27,17 @@ class LookBackReader:
     _observations: ObservationReader
 
     def find(self, session: date, line: Line) -> LookBack | str:
-        """Take a line's count from the first of the LOOK_BACK_SESSIONS that has one, or say why none has."""
+        """Take a line's count from the first of the LOOK_BACK_SESSIONS that has one; else return the reasons."""
         failures = []
         for sessions_back in LOOK_BACK_SESSIONS:
             found = self.read(session, line, sessions_back)
             if isinstance(found, LookBack):
                 return found
             failures.append(found)
-        return f"no earlier session helps: {'; '.join(failures)}"
+        return f"no earlier session has one: {'; '.join(failures)}"
 
     def read(self, session: date, line: Line, sessions_back: int) -> LookBack | str:
-        """Take a line's count from the session that many sessions before, or say why it has none."""
+        """Take a line's count from the session ``sessions_back`` before; else return why it has none."""
         day = previous_session(session, sessions_back)
         symbol = symbol_on(line.ticker, day)
         closes, failure, bars_answer = self._responses.closes(day)

@@ -1,4 +1,4 @@
-"""What the provider said of a line's share count over time: on a session, and on those around it."""
+"""Observations of a line's share count: what the provider's responses of a session, and of those around it, say."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from mag7.polygon.response_bodies import TickerDetails
 from mag7.sessions import list_sessions, month_ends, previous_session
 
 MONTHS_CACHED: Final = 2048
-"""Lines' months in memory: a search takes a month of some 505 lines after the other."""
+"""How many months of a line are cached: a search works on one month of some 505 lines after another."""
 
 
 @dataclass(frozen=True)
 class Observation:
-    """What the provider said of a line's count on a session: the accepted one, on the split basis that it came on.
+    """The accepted count of a line on a session, on the split basis of the provider's response.
 
-    ``accepted`` is None where its response holds no count that can be accepted; ``failure`` says why. ``time`` (UTC) is
-    when it said so; ``answers`` are that one and the closes that it was compared with.
+    ``accepted`` is None where the response has no count that can be accepted; ``failure`` is the reason. ``time`` (UTC)
+    is that of the response; ``answers`` are the response and those with the closes that it was compared with.
     """
 
     session: date
@@ -39,7 +39,7 @@ class Observation:
 
 
 def agree(earlier: Observation, later: Observation) -> bool:
-    """Whether two observations, of one source, hold the same count from the same field."""
+    """Whether two observations have the same source, count and origin."""
     first, last = earlier.accepted, later.accepted
     if first is None or last is None or list_sources(earlier.answers) != list_sources(later.answers):
         return False
@@ -47,7 +47,7 @@ def agree(earlier: Observation, later: Observation) -> bool:
 
 
 class ObservationReader:
-    """Reads what stored responses say of lines' counts."""
+    """Reads observations from stored responses."""
 
     def __init__(self, responses: ResponseReader, splits: ListedSplitReader) -> None:
         self._responses = responses
@@ -55,7 +55,7 @@ class ObservationReader:
         self._observe_cached = lru_cache(maxsize=MONTHS_CACHED)(self._observe_all)
 
     def observe(self, line: Line, day: date) -> Observation | None:
-        """Read what the provider said of a line's count on a session; None where it was not asked, or did not say."""
+        """Read the observation of a line on a session; None where there is no response."""
         details, failure, answer = self._responses.details(line, day)
         if answer is None or not answer.completed:
             return None
@@ -73,10 +73,10 @@ class ObservationReader:
         return Observation(day, answer.time, accepted, details, join_answers((answer, closes_answer, earlier)))
 
     def find_between(self, line: Line, day: date) -> Observation | None:
-        """Find a line's count of a session between the nearest sessions on which the provider was asked.
+        """Find a line's count of a session from the nearest observations on both sides.
 
-        None unless both lie between the last session of the month before and that of its month, and agree. It then
-        says what the earlier one does.
+        They must agree, and lie between the last session of the month before and that of the session's month; else
+        None. The result is the earlier one, with the responses of both.
         """
         observed = self._observe_cached(line, *month_ends(day), self._responses.stored.version)
         place = bisect_left(observed, day, key=lambda other: other.session)
@@ -88,13 +88,13 @@ class ObservationReader:
         return replace(earlier, time=time, answers=join_answers(earlier.answers, later.answers))
 
     def _observe_all(self, line: Line, first: date, last: date, _version: int) -> tuple[Observation, ...]:
-        """List a line's observations from one session to another, in order; the responses being of a version."""
+        """List a line's observations from one session to another, in order; ``_version`` is for the cache only."""
         return tuple(found for day in list_sessions(first, last) if (found := self.observe(line, day)) is not None)
 
     def list_likely(self, session: date, line: Line, days: Sequence[date]) -> frozenset[date]:
-        """List those of some sessions, in order, on both sides of a day on which a line's count is likely to change.
+        """List the ``days`` (in order) on both sides of a date on which a line's count is likely to change.
 
-        ``session`` is one by which splits are known.
+        ``session`` is the one whose known splits are used.
         """
         splits = self._splits.table(session).of(line.issuer)
         changes = [self._responses.frozen_before, *(split.execution_date for split in splits)]
@@ -104,7 +104,7 @@ class ObservationReader:
     def read_previous_close(
         self, line: Line, session: date, details: TickerDetails, close: Decimal
     ) -> tuple[Decimal | None, Answer | None]:
-        """Read the close before a session where market_cap disagrees with its own: in the evening it may rest on it."""
+        """Read the previous close where market_cap disagrees with the session's: in the evening it may rest on it."""
         if not needs_previous_close(details, close):
             return None, None
         previous, answer = self._responses.read_close(line, previous_session(session))

@@ -1,4 +1,4 @@
-"""What a session's document comes to in a few numbers, and where those differ from the session before."""
+"""The profile of a session: a summary of its document for the manifest, compared with that of the session before."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 from mag7.market.document import Document, DocumentSplit
 
 Profile = dict[str, Any]
-"""Source, quality, figures, how many lines have each flag and each origin of their count, why lines failed, and which
-listed splits were not applied."""
+"""Source, quality, figures, number of lines by flag and by count origin, reasons of failed lines, and listed splits
+that were not applied."""
 
 FIGURES = ("mag7_pct_of_sp500", "line_sum_mag7_pct", "companies_priced", "coverage_pct")
-"""What a profile repeats of the session's metrics."""
+"""The session's metrics in a profile."""
 STATED = ("schema_version", "source", "quality", "membership_provisional")
 NEEDED = {"schema_version", "source", "quality", "flags", "origins", "failed"}
-"""What every kept profile has; what came later may be absent."""
+"""Keys of every stored profile; newer keys may be absent."""
 COUNTED = ("rows", "flags", "origins")
 
 
 def profile_document(document: Document) -> Profile:
-    """Count and take out of a document what a manifest says of its session; lines of the seven outside included."""
+    """Summarize a document, with the lines of the seven outside the index."""
     lines, metrics = document.lines, document.concentration_metrics
     origins = Counter(line.share_count_origin for line in lines if line.share_count_origin is not None)
     return {
@@ -42,16 +42,16 @@ def _name_split(split: DocumentSplit) -> str:
 
 
 def is_profile(value: Any) -> bool:
-    """Whether a value read back from the lake can be compared as a profile."""
+    """Whether a value read from the lake has the form of a profile."""
     if not isinstance(value, dict) or not value.keys() >= NEEDED:
         return False
     return all(isinstance(value.get(name, {}), dict) for name in (*COUNTED, "failed", "contested_splits"))
 
 
 def list_departures(before: Profile, after: Profile) -> list[str]:
-    """Say, one phrase each, where a session's profile is unlike the one of the session before.
+    """List the differences between a session's profile and that of the session before, a phrase each.
 
-    Figures move every day and are not compared; ``rows`` by table are, where both profiles have them.
+    Figures change every day and are not compared. ``rows`` by table are compared where both profiles have them.
     """
     departures = [
         f"{name}: {after[name]}, before {before[name]}" for name in STATED if before.get(name) != after.get(name)
@@ -63,9 +63,7 @@ def list_departures(before: Profile, after: Profile) -> list[str]:
         f"{ticker} failed: {after['failed'][ticker]}"
         for ticker in sorted(after["failed"].keys() - before["failed"].keys())
     ]
-    departures += [
-        f"{ticker} does not fail any more" for ticker in sorted(before["failed"].keys() - after["failed"].keys())
-    ]
+    departures += [f"{ticker} no longer fails" for ticker in sorted(before["failed"].keys() - after["failed"].keys())]
     contested = after.get("contested_splits", {})
     departures += [
         f"listed split {name} is not applied: {contested[name]}"
@@ -75,7 +73,7 @@ def list_departures(before: Profile, after: Profile) -> list[str]:
 
 
 def list_changed(kind: str, before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    """Say, one phrase each, which of some versions or digests by name are others than before."""
+    """List the versions or digests, by name, that changed, a phrase each."""
     return [
         f"{kind} {name}: {after.get(name, 'none')}, before {before.get(name, 'none')}"
         for name in sorted({*before, *after})

@@ -1,4 +1,4 @@
-"""Reading single stored responses: a session's bars, a line's details on a day, and the provider's list of splits."""
+"""Reading single stored responses: a session's bars, a line's details of a date, and the provider's list of splits."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from mag7.polygon.response_bodies import (
 from mag7.sessions import previous_session
 
 LOOK_BACK_SESSIONS: Final = (1, 5, 21, 63)
-"""How many sessions back the provider is asked about a line that has no count; 63 sessions stay under 100 days."""
+"""How many sessions back a line without a count is requested; 63 sessions are fewer than 100 days."""
 
 COUNTS_FROZEN_BEFORE: Final = date(2021, 11, 1)
-"""The provider's counts of sessions before are those of about that date."""
+"""Counts of sessions before this date are frozen: the provider gives them as of about this date."""
 
 HTTP_NOT_FOUND: Final = 404
 
 BARS_CACHED, CLOSES_CACHED, DETAILS_CACHED, SPLITS_CACHED = 8, 64, 16_384, 8
-"""Parsed responses in memory: a session has one of bars and some 505 of details, a month some 1,500."""
+"""How many parsed responses are cached: a session has one of bars and some 505 of details, a month some 1,500."""
 
 
 class StoredResponses(Protocol):
@@ -41,7 +41,7 @@ class StoredResponses(Protocol):
 
     @property
     def version(self) -> int:
-        """A number that changes whenever responses come in."""
+        """A number that changes whenever responses are added."""
 
     def details(self, symbol: str, day: date) -> Answer | None:
         """Ticker details of a symbol on a date."""
@@ -50,14 +50,14 @@ class StoredResponses(Protocol):
         """Every bar of a session."""
 
     def splits(self, session: date) -> list[Answer] | None:
-        """The pages of the list of splits as it was asked for with a session."""
+        """The pages of the list of splits that was requested with a session."""
 
 
 class ResponseReader:
-    """Reads stored responses, parsing each once, and refuses details that are another company's.
+    """Reads stored responses, parsing each once, and refuses details of another company.
 
-    Counts of days before ``frozen_before`` are a later date's. ``given`` closes (USD, by session and symbol) are taken
-    instead of the stored ones. ``list_known_splits`` returns the splits that are known with a session.
+    Counts of dates before ``frozen_before`` are frozen. ``given`` closes (USD, by session and symbol) are used instead
+    of the stored ones. ``list_known_splits`` returns the splits known on a session.
     """
 
     def __init__(
@@ -71,46 +71,46 @@ class ResponseReader:
         self.frozen_before = frozen_before
         self._given = given
         self._list_known_splits = list_known_splits
-        # Keyed by the responses themselves, so that later ones are seen.
+        # Keyed by the responses themselves, so that a newer response is parsed again.
         self._parse_bars = lru_cache(maxsize=BARS_CACHED)(_parse_bars)
         self._parse_closes = lru_cache(maxsize=CLOSES_CACHED)(self._list_closes)
         self._parse_details = lru_cache(maxsize=DETAILS_CACHED)(_parse_details)
         self._merge_splits = lru_cache(maxsize=SPLITS_CACHED)(_merge_pages)
 
     def is_frozen(self, day: date) -> bool:
-        """Whether the provider's counts of a day are a later date's."""
+        """Whether the provider's counts of a date are frozen."""
         return day < self.frozen_before
 
     def list_splits(self, session: date) -> tuple[SplitTable, date]:
-        """Join the project's splits with the provider's list, unjudged; and say when it was given."""
+        """Join the project's splits with the provider's list, not judged yet, and return the date of that list."""
         pages = tuple(self.stored.splits(session) or ())
         return self._merge_splits(pages), max((page.time.date() for page in pages), default=session)
 
     def read_close(self, line: Line, day: date) -> tuple[Decimal | None, Answer | None]:
-        """Read a line's close (USD) of a session, and the response that holds the session's closes."""
+        """Read a line's close (USD) of a session, and the response that it is from."""
         closes, _, answer = self.closes(day)
         return closes.get(symbol_on(line.ticker, day)), answer
 
     def read_count(self, line: Line, day: date, symbol: str | None = None) -> tuple[int | None, Answer | None]:
-        """Read a company's count of a day, good enough to tell a split by; ``symbol`` as of ``details``."""
+        """Read a company's count of a date, accurate enough to detect a split; ``symbol`` is as in ``details``."""
         details, _, answer = self.details(line, day, symbol)
         return None if details is None else rough_count(line, details), answer
 
     def details(
         self, line: Line, day: date, symbol: str | None = None
     ) -> tuple[TickerDetails | None, str | None, Answer | None]:
-        """Read a line's details on a day, else why there are none; ``symbol`` may be of another line of its company."""
+        """Read a line's details of a date, or why there are none; ``symbol`` may be another line of the company."""
         symbol = symbol or symbol_on(line.ticker, day)
         answer = self.stored.details(symbol, day)
         if answer is None:
-            return None, f"ticker details of {symbol} on {day} were never asked for", None
+            return None, f"ticker details of {symbol} on {day} were never requested", None
         details, failure = self._parse_details(symbol, day, answer)
         if details is not None and not has_own_identifier(line, details):
             failure = self._judge_identity(line, symbol, day, details)
         return (None if failure else details), failure, answer
 
     def _judge_identity(self, line: Line, symbol: str, day: date, details: TickerDetails) -> str | None:
-        """Return why details without an identifier of the line's company are not taken for its own."""
+        """Return why details without an identifier of the line's company are refused; None where they are used."""
         other = find_other_company(line, details)
         if other is not None:
             return f"the provider's {symbol} on {day} is another issuer ({other})"
@@ -118,7 +118,7 @@ class ResponseReader:
         return None if doubt is None else f"the provider's {symbol} on {day} may be another issuer ({doubt})"
 
     def _find_known(self, line: Line, day: date) -> KnownDetails | None:
-        """Find the nearest earlier session, of those looked back to, whose stored response has the company's CIK."""
+        """Find the nearest of the LOOK_BACK_SESSIONS whose stored response has the company's CIK."""
         for sessions_back in LOOK_BACK_SESSIONS:
             earlier = previous_session(day, sessions_back)
             symbol = symbol_on(line.ticker, earlier)
@@ -132,19 +132,19 @@ class ResponseReader:
         return None
 
     def bars(self, day: date) -> tuple[GroupedDaily, str | None, Answer | None]:
-        """Read a session's bars, else why there are none."""
+        """Read a session's bars, or why there are none."""
         answer = self.stored.grouped(day)
         return (*self._parse_bars(day, answer), answer)
 
     def closes(self, day: date) -> tuple[Mapping[str, Decimal], str | None, Answer | None]:
-        """Read a session's closes alone, of which many sessions' can be held on to."""
+        """Read a session's closes only, which take little memory, or why there are none."""
         if day in self._given:
             return self._given[day], None, None
         answer = self.stored.grouped(day)
         return (*self._parse_closes(day, answer), answer)
 
     def select_closes(self, day: date, tickers: Iterable[str]) -> dict[str, Decimal]:
-        """Select some lines' closes of a session (USD), by their symbols on it; those without a close are left out."""
+        """Return some lines' closes of a session (USD), by their symbols on it; lines without a close are left out."""
         closes, _, _ = self.closes(day)
         return {symbol: closes[symbol] for ticker in tickers if (symbol := symbol_on(ticker, day)) in closes}
 
@@ -154,20 +154,20 @@ class ResponseReader:
 
 
 def join_answers(*groups: Iterable[Answer | None]) -> tuple[Answer, ...]:
-    """Join answers, each once, in their order."""
+    """Join responses in order, each once."""
     return tuple(dict.fromkeys(answer for group in groups for answer in group if answer is not None))
 
 
 def list_sources(answers: Iterable[Answer | None]) -> set[str]:
-    """List the sources that answers are from."""
+    """List the sources of responses."""
     return {answer.source for answer in answers if answer is not None}
 
 
 def _parse_details(symbol: str, day: date, answer: Answer) -> tuple[TickerDetails | None, str | None]:
     if answer.status == HTTP_NOT_FOUND:
-        return None, f"the provider knows no {symbol} on {day} (HTTP 404)"
+        return None, f"the provider does not know {symbol} on {day} (HTTP 404)"
     if not answer.completed:
-        return None, answer.error or f"the call for {symbol} on {day} was not answered"
+        return None, answer.error or f"the call for {symbol} on {day} got no response"
     try:
         return parse_ticker_details(answer.body, symbol), None
     except BodyInvalidError as invalid:
@@ -176,7 +176,7 @@ def _parse_details(symbol: str, day: date, answer: Answer) -> tuple[TickerDetail
 
 def _parse_bars(day: date, answer: Answer | None) -> tuple[GroupedDaily, str | None]:
     if answer is None or not answer.completed:
-        reason = "never asked for" if answer is None else answer.error or "not answered"
+        reason = "never requested" if answer is None else answer.error or "no response"
         return GroupedDaily({}, {}), f"the closes of {day} are missing: {reason}"
     try:
         return parse_grouped_daily(answer.body, day), None

@@ -1,9 +1,9 @@
-"""Which sessions to ask the provider about, so that few calls give every session's share count.
+"""Choosing the sessions to ask the provider about, so that few calls find every session's share count.
 
-Counts change a few times a year. Where the sessions at both ends of a span have the same count, those between have it,
-too, and are not asked about; where they differ, the span is halved. A count that changes and changes back inside a
-span, or is missing there for a while, is overlooked: a span never reaches over the last session of a month, so that is
-wrong for less than a month.
+Counts change a few times a year. Where both ends of a span have the same count, the sessions in between have it, too,
+and need no call; where the ends differ, the span is halved. The search misses a count that changes and changes back
+inside a span, or is missing there for a while. A span never crosses the last session of a month, so such an error lasts
+less than a month.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from itertools import groupby
 from mag7.market.observation import Observation, agree
 
 Gap = tuple[Observation | None, list[date], Observation | None]
-"""Sessions of which nothing is known, in order, and what is known next to them on both sides."""
+"""Sessions without a known count, in order, and the observations on both sides of them."""
 
 CALLS_A_LINE = 2.5
-"""What a line takes a month about, before anything is known: its ends, and halvings for every third one."""
+"""About how many calls a line takes a month at first: both ends, and halvings for every third line."""
 
 
 def estimate_calls(lines: int, months: int) -> int:
-    """Estimate how many calls ``lines`` lines take over a number of months, before anything is known of them."""
+    """Estimate the calls for a number of lines and months of which no response is stored."""
     return round(lines * months * CALLS_A_LINE)
 
 
 def choose_sessions(
     needed: Sequence[date], observed: Mapping[date, Observation], likely: Collection[date] = frozenset()
 ) -> list[date]:
-    """Choose the sessions to ask about next, one or two a span; none are left once every needed one is known.
+    """Choose the sessions to ask about next, one or two a span; empty once every needed one is known.
 
-    Both are of one line and one month, the last session of the month before included; ``needed`` is in order.
-    ``likely`` are sessions beside a day on which the count may well change: they are asked about first.
+    ``needed`` (in order) and ``observed`` are of one line and one month, with the last session of the month before.
+    ``likely`` are sessions beside a day on which the count may change, such as a split's: they come first.
     """
     chosen: list[date] = []
     for earlier, days, later in list_gaps(needed, observed):
@@ -48,7 +48,7 @@ def choose_sessions(
 
 
 def list_gaps(needed: Sequence[date], observed: Mapping[date, Observation]) -> list[Gap]:
-    """List the needed sessions that are neither known nor between two known ones that agree."""
+    """List the needed sessions that are neither observed nor between two observations that agree."""
     known = sorted(observed)
     open_days = [day for day in needed if day not in observed]
     gaps: list[Gap] = []
@@ -61,7 +61,7 @@ def list_gaps(needed: Sequence[date], observed: Mapping[date, Observation]) -> l
 
 
 def count_steps(gap: Gap) -> int:
-    """Estimate how many calls a gap still takes: its ends, or one for each halving down to one change."""
+    """Estimate the calls that a gap still takes: its ends, or one for each halving down to one change."""
     earlier, days, later = gap
     if earlier is None or later is None:
         return min(len(days), (earlier is None) + (later is None))

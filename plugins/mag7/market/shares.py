@@ -1,7 +1,7 @@
-"""Which share count of a line is accepted on a session, and where it came from.
+"""The rule by which a line's share count is accepted, and the count's origin.
 
-The order is the project's own, made from what the provider's answers get wrong: its two count fields and its
-market capitalization contradict each other, or are absent, for months at a time.
+The provider's two count fields and its market cap contradict each other, or are missing, for months at a time. The
+order of the rule follows from that.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from mag7.index.splits import Split
 from mag7.polygon.response_bodies import TickerDetails
 
 AGREEMENT = Decimal("0.0001")
-"""Largest relative gap, 0.01 %, at which count x close still agrees with the provider's market_cap."""
+"""Largest relative difference, 0.01 %, at which count x close agrees with the provider's market_cap."""
 
 
 class Origin(StrEnum):
-    """Where an accepted count came from; stored as text with every figure that rests on it."""
+    """Which step of the rule gave a count; stored as text with every figure worked out from it."""
 
     WEIGHTED = "weighted"
     BEHIND_MARKET_CAP = "behind_market_cap"
@@ -34,10 +34,10 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True)
 class AcceptedCount:
-    """A share count in whole shares, its origin, and the flags that a reader of the figure should see.
+    """A share count in whole shares, its origin, and its flags.
 
-    ``splits`` are those that the provider's count already stood on and was divided by, ``lagging`` those that it did
-    not stand on yet and was multiplied by.
+    ``splits`` are later splits that the provider's count already included, so it was divided by them. ``lagging`` are
+    earlier splits that it did not include yet, so it was multiplied by them.
     """
 
     count: int
@@ -48,28 +48,28 @@ class AcceptedCount:
 
     @property
     def divisor(self) -> Fraction:
-        """By how much the provider's count was divided; 1 where it stood on the session's basis."""
+        """The factor that the provider's count was divided by; 1 where it was on the session's split basis."""
         divided = prod((split.factor for split in self.splits), start=Fraction(1))
         return divided / prod((split.factor for split in self.lagging), start=Fraction(1))
 
 
 class CountUnavailableError(Mag7Error):
-    """The provider's answer holds no count that can be accepted; the message is the line's true reason."""
+    """The provider's response has no count that can be accepted; the message is the line's reason for failing."""
 
 
 class CountWrongError(Mag7Error):
-    """The provider's count is there and cannot be true; no earlier one stands in for it."""
+    """The provider's count cannot be true; no earlier count replaces it."""
 
 
 def accept_count(line: Line, details: TickerDetails, close: Decimal, previous_close: Decimal | None) -> AcceptedCount:
-    """Accept a line's share count from one answer.
+    """Accept a line's share count from one response.
 
-    ``close`` is the unadjusted close of the session in USD, ``previous_close`` that of the session before where it
-    is known: in the evening market_cap can still rest on yesterday's. Where that cannot be
-    checked the count is flagged. Raises CountUnavailableError with the reason.
+    ``close`` is the unadjusted close of the session in USD, ``previous_close`` that of the session before where it is
+    known: in the evening market_cap can still rest on it. Where it is needed and not known, the count is flagged.
+    Raises CountUnavailableError with the reason.
     """
     weighted, market_cap = details.weighted_shares_outstanding, details.market_cap
-    # A market_cap behind which not one whole share stands says nothing of the company.
+    # A market_cap of less than one share's price cannot be the company's.
     if market_cap is not None and market_cap >= close / 2:
         return _accept_with_market_cap(weighted, market_cap, close, previous_close)
     if weighted is not None:
@@ -87,7 +87,7 @@ def needs_previous_close(details: TickerDetails, close: Decimal) -> bool:
 
 
 def rough_count(line: Line, details: TickerDetails) -> int | None:
-    """Return the whole company's count without a close to check it by: good to some per cent, which tells a split."""
+    """Return the company's count, not checked against a close: accurate to a few per cent, enough to detect a split."""
     if details.weighted_shares_outstanding is not None:
         return details.weighted_shares_outstanding
     return details.share_class_shares_outstanding if line.share_classes == ShareClasses.ONE else None
@@ -120,7 +120,7 @@ def _accept_share_class(line: Line, details: TickerDetails, close: Decimal) -> A
     else:
         known = "has several" if line.share_classes == ShareClasses.SEVERAL else "is not known to have no other"
         reasons.append(f"share_class_shares_outstanding ({count}) counts one class, and the company {known}")
-    raise CountUnavailableError(f"the provider's answer for {line.symbol} holds no usable count: {'; '.join(reasons)}")
+    raise CountUnavailableError(f"the provider's response for {line.symbol} has no usable count: {'; '.join(reasons)}")
 
 
 def _why_unusable(details: TickerDetails, name: str) -> str:

@@ -1,8 +1,8 @@
-"""On which split basis a share count stands, and what it is on the basis of its session.
+"""Finding the split basis of a share count, and putting the count on the basis of its session.
 
-The provider's counts of a past session may already stand on the basis of a split that came later: every count before
-autumn 2021 does, and some switch a session early. Prices are as traded, so a count on another basis makes a cap that
-is wrong by the split's factor. What tells is the company's own count some time after the split, or before it.
+The provider's count of a past session may already include a later split: every count before autumn 2021 does, and some
+counts switch a session early. Prices are as traded, so a count on another basis makes a cap that is wrong by the
+split's factor. The company's counts some time after the split, or before it, show which basis a count is on.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from mag7.market.shares import AcceptedCount, CountWrongError
 from mag7.sessions import next_session, previous_session
 
 PROBE_DAYS: Final = 100
-"""How long after a split, or before it, the company is asked for its count: by then a filing has reached it."""
+"""Days after a split, or before it, at which the company's count is requested: a filing states it by then."""
 
 LEAST_FACTOR: Final = Fraction(5, 4)
-"""Splits by less than this are stock dividends and the like: issuance moves counts as far, so a count cannot tell."""
+"""Smallest split factor that is applied: issuance moves counts as far as a smaller one, such as a stock dividend."""
 
 REFERENCE_TOLERANCE: Final = Fraction(15, 100)
-"""How far a count of one of the seven may lie from its reference count, which is rounded and up to 400 days away."""
+"""Largest relative difference between a count of one of the seven and its reference count."""
 
 CLOSE_TOLERANCE: Final = Fraction(6, 5)
-"""How far a close may lie from where a split alone would put it: the price moves on the day of a split, too."""
+"""Largest factor between a close's move and a split's factor: the price moves on the day of a split, too."""
 
 LATE_DAYS: Final = 2 * PROBE_DAYS
-"""How long after a split a count is held against the counts beside it, where those are kept: it may come that late."""
+"""Days after a split within which counts are compared with stored counts beside it: a count may be that late."""
 
 LAG_TOLERANCE: Final = Fraction(11, 10)
-"""How far a count that comes late may lie from the one before its split: it is that of the last filing."""
+"""Largest factor between a late count and the one before its split: both are from the last filing."""
 
 UNCONFIRMED: Final = "split_basis_unconfirmed"
 DIVIDED: Final = "divided_by_split"
@@ -47,10 +47,10 @@ CONTESTED: Final = "split_contested"
 
 @dataclass(frozen=True)
 class SplitCounts:
-    """A split, and the company's whole share count as the provider had it some time after and before; None: unknown.
+    """A split, and the provider's counts of the company some time after and before it; None where not known.
 
-    ``close_step`` is how many shares one became on the split's day by the closes, where that day has passed. A count
-    after the split that is ``frozen`` is a later date's, and may stand on later splits, too.
+    ``close_step`` is how many shares one share became on the split's day, judged by the closes; None where that day has
+    not passed. Where the count after the split is ``frozen``, it may also include later splits.
     """
 
     split: Split
@@ -60,18 +60,18 @@ class SplitCounts:
     frozen: bool = True
 
     @property
-    def tells(self) -> bool:
-        """Whether a count beside the split is known."""
+    def has_count(self) -> bool:
+        """Whether a count after or before the split is known."""
         return self.after is not None or self.before is not None
 
 
 @dataclass(frozen=True)
 class SplitBasisInputs:
-    """What tells on which basis a company's count of a session stands.
+    """The inputs that show a count's split basis.
 
     ``splits`` are those after the session and shortly before it, oldest first. ``reference`` is the nearest reference
-    count with its shares on the session's basis. ``contested`` says why the company's splits are not certain, and
-    ``refused`` are entries of the provider's list that are not applied.
+    count, with its shares on the session's split basis. ``contested`` is the reason where the company's splits are not
+    certain. ``refused`` are listed splits that are not applied.
     """
 
     session: date
@@ -83,7 +83,7 @@ class SplitBasisInputs:
 
     @property
     def refusal_matters(self) -> bool:
-        """Whether a reader should know of a refused entry: it is in doubt, or about the session's own time."""
+        """Whether a refused entry is worth a flag: it is in doubt, or near the session."""
         near = timedelta(days=PROBE_DAYS)
         return any(
             not refused.settled or abs(refused.split.execution_date - self.session) <= near for refused in self.refused
@@ -91,22 +91,19 @@ class SplitBasisInputs:
 
 
 def list_relevant_splits(table: SplitTable, issuer: str, session: date, days: int = PROBE_DAYS) -> tuple[Split, ...]:
-    """List the splits of a company that its count of a session is judged by: later ones, and those shortly before.
-
-    A split is short before while its count PROBE_DAYS later is another one than the session's.
-    """
+    """List the splits by which a company's count of a session is judged: later ones, and those ``days`` before."""
     first = session - timedelta(days=days)
-    return tuple(split for split in table.of(issuer) if split.execution_date > first and is_telling(split))
+    return tuple(split for split in table.of(issuer) if split.execution_date > first and shows_in_counts(split))
 
 
-def is_telling(split: Split) -> bool:
-    """Whether a split is large enough for a count to tell on which side of it it stands."""
+def shows_in_counts(split: Split) -> bool:
+    """Whether a split is large enough for a count to show whether it includes the split."""
     return max(split.factor, 1 / split.factor) >= LEAST_FACTOR
 
 
 def probe_sessions(table: SplitTable, split: Split) -> tuple[date, date]:
-    """Return the sessions after and before a split on which the company's count tells: no other split in between."""
-    splits = [other for other in table.of(split.issuer) if is_telling(other)]
+    """Return the sessions after and before a split whose counts show it, with no other split in between."""
+    splits = [other for other in table.of(split.issuer) if shows_in_counts(other)]
     place = splits.index(split)
     after = split.execution_date + timedelta(days=PROBE_DAYS)
     if place + 1 < len(splits):
@@ -128,12 +125,15 @@ def session_from(day: date) -> date:
 
 
 def settle_split_basis(accepted: AcceptedCount, inputs: SplitBasisInputs) -> AcceptedCount:
-    """Put an accepted count on the basis of its session: divided by every later split that it already stands on.
+    """Put an accepted count on the split basis of its session.
 
-    A count that comes late to an earlier split is multiplied, where it equals the count before the split and the close
-    moved by it. Raises CountWrongError where it stands before an earlier split otherwise, is further than
-    REFERENCE_TOLERANCE from a reference count, where one of the seven has no reference count, and where the company's
-    splits are contested. Where nothing tells, the count is used and flagged.
+    It is divided by every later split that it already includes, and multiplied by an earlier split that it does not
+    include yet, where it equals the count before that split and the close moved by it. Where no count beside a split is
+    known, the count is used as it is and flagged.
+
+    Raises CountWrongError where the count does not include an earlier split for another reason, differs from a
+    reference count by more than REFERENCE_TOLERANCE, where one of the seven has no reference count, and where the
+    company's splits are contested.
     """
     if inputs.contested is not None:
         raise CountWrongError(inputs.contested)
@@ -161,60 +161,59 @@ def settle_split_basis(accepted: AcceptedCount, inputs: SplitBasisInputs) -> Acc
         return replace(settled, flags=(*settled.flags, *_flag_reference(inputs.reference[0], inputs.session)))
     if inputs.one_of_seven:
         raise CountWrongError(
-            f"no reference count within {REFERENCE_LIMIT_DAYS} days tells whether the count {accepted.count:,} can be"
-            " true: add one from a filing to include/data/share_count_references.csv"
+            f"the count {accepted.count:,} cannot be checked, as there is no reference count within"
+            f" {REFERENCE_LIMIT_DAYS} days: add one from a filing to include/data/share_count_references.csv"
         )
     return settled
 
 
 def _judge_splits(count: int, inputs: SplitBasisInputs) -> tuple[list[Split], list[Split], list[Split]]:
-    """Return the later splits that a count already stands on, the earlier ones that it lags, and what nothing tells of.
+    """Return the later splits that a count already includes, the earlier ones that it lags, and the doubtful ones.
 
-    Raises CountWrongError where the count, put on its session's basis, stands before an earlier split and does not just
-    come late.
+    Raises CountWrongError where the count, put on its session's basis, lacks an earlier split and is not just late.
     """
     if not inputs.splits:
         return [], [], []
     later = [item for item in inputs.splits if item.split.execution_date > inputs.session]
-    standing = count_standing(count, later)
-    told = max((place for place, item in enumerate(later, start=1) if item.tells), default=0)
-    settled = Fraction(count) / _multiply(later[:standing])
-    doubtful = [item.split for item in later[max(standing, told) :]]
+    included = count_included(count, later)
+    last_known = max((place for place, item in enumerate(later, start=1) if item.has_count), default=0)
+    settled = Fraction(count) / _multiply(later[:included])
+    doubtful = [item.split for item in later[max(included, last_known) :]]
     lagging: list[Split] = []
     for item in inputs.splits:
         if item.split.execution_date > inputs.session:
             continue
-        if not item.tells:
+        if not item.has_count:
             doubtful.append(item.split)
-        elif stands_on(settled, item, later):
+        elif includes(settled, item, later):
             continue
         elif comes_late(settled, item, later):
             lagging.append(item.split)
         else:
             known = f"{item.before:,} before it" if item.after is None else f"{item.after:,} after it"
             raise CountWrongError(
-                f"the count {count:,} still stands on the basis before the split {item.split} ({known}); "
-                "it is not repaired: run the session with collect_again once the provider has mended it"
+                f"the count {count:,} does not include the split {item.split} ({known}), and is not corrected: "
+                "run the session with collect_again once the provider has fixed it"
             )
-    return [item.split for item in later[:standing]], lagging, doubtful
+    return [item.split for item in later[:included]], lagging, doubtful
 
 
-def count_standing(count: int, later: Sequence[SplitCounts]) -> int:
-    """Count how many of a company's later splits, oldest first, a count stands on already.
+def count_included(count: int, later: Sequence[SplitCounts]) -> int:
+    """Return how many of a company's later splits, oldest first, a count already includes.
 
-    A count that stands on k of them is put on the basis of each known count beside a split by the factors in between;
-    that k is right for which all of them come out nearest, as ratios. Of one split that is: it stands on it where it is
-    nearer to the count after the split than count x factor is, or count / factor nearer to the count before it. A count
-    after a split may itself stand on a later one, as all before autumn 2021 do. Where nothing tells two apart, the
-    lower one.
+    If the count includes the first k splits, the factors in between give the expected count beside each split. The k
+    whose expected counts are nearest to the known ones, as ratios, is right; of equally near ones, the lowest. For one
+    split: the count includes it where it is nearer to the count after the split than count x factor is, or where
+    count / factor is nearer to the count before it than the count is. A count after a split may itself include a later
+    one, as all before autumn 2021 do.
     """
-    return min(range(len(later) + 1), key=lambda standing: (_misfit(count, standing, later), standing))
+    return min(range(len(later) + 1), key=lambda included: (_misfit(count, included, later), included))
 
 
-def _misfit(count: int, standing: int, later: Sequence[SplitCounts]) -> Fraction:
-    """The product of the gaps between known counts and what they would be if a count stood on that many splits."""
+def _misfit(count: int, included: int, later: Sequence[SplitCounts]) -> Fraction:
+    """The product of the gaps between known counts and those expected if a count included that many splits."""
     misfit = Fraction(1)
-    unsplit = Fraction(count) / _multiply(later[:standing])
+    unsplit = Fraction(count) / _multiply(later[:included])
     for place, item in enumerate(later, start=1):
         if item.after is not None:
             misfit *= _gap_after(unsplit * _multiply(later[:place]), item.after, item, later[place:])
@@ -223,10 +222,10 @@ def _misfit(count: int, standing: int, later: Sequence[SplitCounts]) -> Fraction
     return misfit
 
 
-def stands_on(settled: Fraction, item: SplitCounts, later: Sequence[SplitCounts] = ()) -> bool:
-    """Whether a count stands on an earlier split: no farther from the known count beside it than if it did not.
+def includes(settled: Fraction, item: SplitCounts, later: Sequence[SplitCounts] = ()) -> bool:
+    """Whether a count includes an earlier split: it is at least as near to the known count beside it as if it did not.
 
-    A frozen count after the split may stand on any of the ``later`` splits, too.
+    A frozen count after the split may also include any of the ``later`` splits.
     """
     factor = item.split.factor
     if item.after is not None:
@@ -235,9 +234,9 @@ def stands_on(settled: Fraction, item: SplitCounts, later: Sequence[SplitCounts]
 
 
 def comes_late(settled: Fraction, item: SplitCounts, later: Sequence[SplitCounts] = ()) -> bool:
-    """Whether a count that does not stand on an earlier split is that of the last filing before it.
+    """Whether a count that does not include an earlier split is that of the last filing before it.
 
-    Both must tell: the close moved by the split on its day, and the count is as it was before it.
+    Both must hold: the close moved by the split on its day, and the count is as it was before the split.
     """
     factor = item.split.factor
     if item.close_step is None or not fits(item.close_step, factor, CLOSE_TOLERANCE):
@@ -248,7 +247,7 @@ def comes_late(settled: Fraction, item: SplitCounts, later: Sequence[SplitCounts
 
 
 def _gap_after(count: Fraction, after: int, item: SplitCounts, later: Sequence[SplitCounts]) -> Fraction:
-    """The gap between a count and the one ``after`` a split, which may stand on ``later`` splits where it is frozen."""
+    """The gap between a count and the one ``after`` a split, which may include ``later`` splits where it is frozen."""
     levels = range(len(later) + 1 if item.frozen else 1)
     return min(gap(count * _multiply(later[:level]), after) for level in levels)
 
@@ -258,7 +257,7 @@ def _multiply(items: Sequence[SplitCounts]) -> Fraction:
 
 
 def fits(step: Fraction, factor: Fraction, tolerance: Fraction) -> bool:
-    """Whether a close or a count moved by a factor: it is nearer to that than to not having moved at all."""
+    """Whether a close or a count moved by a factor: within a tolerance, and nearer to it than to no move."""
     distance = gap(step, factor)
     return distance <= tolerance and distance < gap(step, Fraction(1))
 
@@ -269,7 +268,7 @@ def gap(count: Fraction, other: Fraction | int) -> Fraction:
 
 
 def _flag_reference(reference: ReferenceCount, session: date) -> tuple[str, ...]:
-    """Flag what a reader should know of a reference: that it is old, or that no filing states it."""
+    """Flag a reference count that is old or that no filing states."""
     old = abs(reference.as_of - session) > timedelta(days=REFERENCE_DAYS)
     return (REFERENCE_OLD,) * old + (REFERENCE_UNFILED,) * (reference.accession is None)
 
@@ -280,5 +279,5 @@ def _check_reference(settled: AcceptedCount, reference: ReferenceCount, shares: 
         raise CountWrongError(
             f"the count {settled.count:,} is {float(ratio):.3g} times the reference count {round(shares):,} "
             f"(of {reference.as_of}: {reference.source}), more than {float(REFERENCE_TOLERANCE):.0%} off: run the "
-            "session with collect_again once the provider has mended it, or mend include/data"
+            "session with collect_again once the provider has fixed it, or fix the reference count in include/data"
         )

@@ -1,4 +1,4 @@
-"""Reading what tells on which split basis a line's count stands: the company's counts and closes beside its splits."""
+"""Reading the inputs that show a count's split basis: the company's counts and closes beside its splits."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ from mag7.sessions import list_sessions, month_ends, next_session, previous_sess
 
 DAYS_CACHED: Final = 64
 LEAST_MOVE: Final = 1.4
-"""Closes that moved by less are not looked at: the smallest usual split is 3 for 2."""
+"""Closes that moved by a smaller factor are ignored: the smallest usual split is 3 for 2."""
 
 
 class SplitBasisReader:
-    """Reads what tells on which split basis counts stand, and lists what else to ask for that.
+    """Reads the inputs that show the split basis of counts, and lists the responses that are still missing.
 
-    A probe is a company's count on a day beside one of its splits.
+    A probe is a company's count on a date beside one of its splits.
     """
 
     def __init__(self, responses: ResponseReader, splits: ListedSplitReader) -> None:
@@ -50,9 +50,9 @@ class SplitBasisReader:
     def read(
         self, session: date, day: date, line: Line, observed_at: datetime | None
     ) -> tuple[SplitBasisInputs, list[Answer]]:
-        """Read what tells on which basis a line's count of a day stands, by the splits known with a session.
+        """Read the inputs that show the split basis of a line's count of a day, by the splits known on a session.
 
-        A count cannot stand on a split long after ``observed_at`` (UTC): such a split is left out.
+        A count cannot include a split long after ``observed_at`` (UTC): such a split is left out.
         """
         judged = self._splits.judge(session)
         table, issuer = judged.table, line.issuer
@@ -63,7 +63,7 @@ class SplitBasisReader:
             if observed_at is not None and observed_at.date() < split.execution_date - timedelta(days=PROBE_DAYS):
                 continue
             counts, found = self._read_counts(line, split, day, table)
-            if split.execution_date > first or counts.tells:
+            if split.execution_date > first or counts.has_count:
                 splits.append(counts)
                 answers += found
         refused = tuple(item for item in table.refused.get(issuer, ()) if item.split.execution_date > first)
@@ -83,12 +83,12 @@ class SplitBasisReader:
     def _read_counts(
         self, line: Line, split: Split, day: date, table: SplitTable
     ) -> tuple[SplitCounts, Iterable[Answer]]:
-        """Read the company's counts beside a split, the one before it only where the one after does not tell."""
+        """Read the company's counts beside a split; the one before it only where the one after cannot be used."""
         after_day, before_day = probe_sessions(table, split)
         step, closes_answers = self._read_close_step(line, split, day)
         after, answer = self._probe(line, after_day)
         before, before_answer = None, None
-        # A frozen count of a day before the split is of a date after it.
+        # A frozen count of a date before the split is as of a date after it.
         frozen = self._responses.is_frozen(before_day) and split.execution_date <= self._responses.frozen_before
         late = split in table.late
         if not frozen and (after is None or late or step is not None):
@@ -103,14 +103,14 @@ class SplitBasisReader:
     def _is_stale(
         self, split: Split, step: Fraction | None, before_day: date, before: int | None, after: int | None
     ) -> bool:
-        """Whether the count after a split is that of before it, though the close moved: the provider's comes late."""
+        """Whether the count after a split is still the old one although the close moved: the provider is late."""
         if step is None or before is None or after is None or self._responses.is_frozen(before_day):
             return False
         moved = fits(step, split.factor, CLOSE_TOLERANCE)
         return moved and gap(Fraction(after), before) < gap(Fraction(after), before * split.factor)
 
     def _read_close_step(self, line: Line, split: Split, day: date) -> tuple[Fraction | None, list[Answer | None]]:
-        """Read how many shares one became on a split's day by the closes; None where it lies ahead of ``day``."""
+        """Read how many shares one share became on a split's day, judged by the closes; None if it is after ``day``."""
         if split.execution_date > day:
             return None, []
         main = find_main_line(line.issuer, day)
@@ -120,9 +120,9 @@ class SplitBasisReader:
         return Fraction(before) / Fraction(after), [earlier, later]
 
     def _find_unlisted_split(self, session: date, line: Line, table: SplitTable) -> str | None:
-        """Say why a count that is a later date's may stand on a split that no list has; None where nothing shows one.
+        """Return why a frozen count may include a split that no list has; None where nothing suggests one.
 
-        That is where the close moves by a usual split ratio later in the month, and stays there.
+        A close that moves by a usual split ratio later in the month, and does not return, suggests one.
         """
         known = {split.execution_date for split in table.of(line.issuer)}
         _, last = month_ends(session)
@@ -134,18 +134,18 @@ class SplitBasisReader:
             after = later or now
             if own is not None and after is not None and is_continuous(Fraction(own) / Fraction(after) / usual):
                 return (
-                    f"on {day} the close moves as in a split of {usual.numerator} for {usual.denominator} which no list"
-                    " has, and the count is a later date's, which may stand on it already: add the split to"
+                    f"on {day} the close moves as in a split of {usual.numerator} for {usual.denominator} that no list"
+                    " has, and the count is a frozen one, which may already include it: add the split to"
                     " include/data/splits.csv (with the ratio 1 for 1 where nothing was split), then rebuild"
                 )
         return None
 
     def _find_moves(self, day: date) -> Mapping[str, Fraction]:
-        """Find the symbols whose close moved by a usual split ratio on a session, and how many shares one became."""
+        """Find the symbols whose close moved by a usual split ratio on a session, with that ratio."""
         before, after = self._responses.closes(previous_session(day))[0], self._responses.closes(day)[0]
         found: dict[str, Fraction] = {}
         for symbol, close in after.items():
-            # Most closes hardly move: floats are enough to see that.
+            # Most closes hardly move: floats are exact enough to skip them.
             if symbol not in before or 1 / LEAST_MOVE < float(close) / float(before[symbol]) < LEAST_MOVE:
                 continue
             ratio = Fraction(close) / Fraction(before[symbol])
@@ -155,19 +155,19 @@ class SplitBasisReader:
         return found
 
     def _probe(self, line: Line, day: date) -> tuple[int | None, Answer | None]:
-        """Read the whole company's count on a day, good enough to tell a split by, and the answer that it is from."""
+        """Read a company's count on a date, accurate enough to detect a split, and the response that it is from."""
         count, answer = self._responses.read_count(line, day, symbol_on(main_ticker(line.issuer), day))
         return (None, None) if count is None else (count, answer)
 
     def probe_answered(self, line: Line, day: date) -> bool:
-        """Whether a company's count on a day is among the stored responses."""
+        """Whether a stored response has a company's count on a date."""
         return self._probe(line, day)[0] is not None
 
     def list_probes(self, session: date, lines: Iterable[Line], earliest: date) -> list[tuple[Line, date, date]]:
-        """List the probes that tell on which basis counts of a session, and of those back to ``earliest``, stand.
+        """List the probes that show the split basis of counts of a session and of those back to ``earliest``.
 
-        They are a line, and the days after and before a split of its company: the second is needed where the first has
-        no usable answer (``probe_answered``). Each company's probes are listed once.
+        A probe is a line, a date after a split of its company, and a date before it, which is needed where the first
+        date's response has no usable count (``probe_answered``). Each company's probes are listed once.
         """
         table = self._splits.table(session)
         companies = {line.issuer: line for line in lines}
@@ -178,7 +178,7 @@ class SplitBasisReader:
         ]
 
     def list_wanted_closes(self, session: date, lines: Iterable[Line]) -> set[date]:
-        """List the sessions whose closes were never asked for and tell whether some lines' counts lag a split."""
+        """List the sessions whose closes were never requested and would show whether some lines' counts lag a split."""
         table = self._splits.table(session)
         passed = {
             split

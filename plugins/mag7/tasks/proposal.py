@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any, Final
 
 from mag7.constituents.applying import apply_edits
-from mag7.constituents.decision import Decision, Evidence
+from mag7.constituents.decision import Decision, ProposalInputs
 from mag7.constituents.facts import Facts
 from mag7.constituents.identities import Identity, Wanted
 from mag7.constituents.propose import propose
@@ -101,14 +101,14 @@ def make_proposal(store: ObjectStore, settings: Settings, session: date) -> Prop
         )
     before = facts_log.read_tables(base)
     gathered = gather(store, read_facts(before).confirmed_through)
-    evidence = Evidence(gathered.readings, gathered.announcements, (), tuple(list_answers(store)))
+    inputs = ProposalInputs(gathered.readings, gathered.announcements, (), tuple(list_answers(store)))
     evening = find_evening(store, session)
     unconfirmed = list_unconfirmed(store, evening)
     rows, early = gathered.rows, tuple[RowFile, ...]()
     while True:
         added = add_row_files(before, rows)
         facts = read_facts(added.tables, source=base.source)
-        decision, silent = _decide(settings, facts, evidence, evening, unconfirmed)
+        decision, silent = _decide(settings, facts, inputs, evening, unconfirmed)
         used, waiting = sort_rows(added.used, decision.edits)
         if not waiting:
             break
@@ -119,7 +119,7 @@ def make_proposal(store: ObjectStore, settings: Settings, session: date) -> Prop
 
 
 def _decide(
-    settings: Settings, facts: IndexFacts, evidence: Evidence, session: date, unconfirmed: Sequence[Wanted]
+    settings: Settings, facts: IndexFacts, inputs: ProposalInputs, session: date, unconfirmed: Sequence[Wanted]
 ) -> tuple[Decision, tuple[str, ...]]:
     """Decide, and ask the provider to identify symbols; also returns why it could not be asked.
 
@@ -129,7 +129,7 @@ def _decide(
     asked: set[Wanted] = set()
     collector: Collector | None = None
     for _ in range(ROUNDS):
-        decision = propose(Facts.of(facts), evidence, session, simulated=simulated)
+        decision = propose(Facts.of(facts), inputs, session, simulated=simulated)
         wanted = [one for one in dict.fromkeys((*unconfirmed, *decision.wanted)) if one not in asked]
         if not wanted:
             break
@@ -139,7 +139,7 @@ def _decide(
         except UnreachableError as silent:
             log.error("%s; changes that need it wait", silent)  # noqa: TRY400 - one line is enough
             return decision, (f"the provider's ticker details: {silent}",)
-        evidence = replace(evidence, identities=(*evidence.identities, *found))
+        inputs = replace(inputs, identities=(*inputs.identities, *found))
         asked |= set(wanted)
     return decision, ()
 

@@ -1,4 +1,4 @@
-"""The index's own table told back as funds' files, announcements and ticker details: what an engine must find again.
+"""Funds' files, announcements and ticker details made from the index's own table, which the rules must find again.
 
 Nothing here is a fund's file: readings are made of the table (simulated), with the habits of the real ones.
 """
@@ -13,7 +13,7 @@ from functools import lru_cache
 from hashlib import sha256
 
 from mag7.constituents.announcements import Action, Announcement
-from mag7.constituents.decision import Decision, Evidence
+from mag7.constituents.decision import Decision, ProposalInputs
 from mag7.constituents.facts import Facts, cut_at
 from mag7.constituents.identities import Identity, Wanted
 from mag7.constituents.propose import propose
@@ -24,7 +24,7 @@ from mag7.sessions import list_sessions, next_session, previous_session
 
 START = date(2025, 7, 17)
 END = date(2026, 10, 6)
-"""The last session of the known table when these tests were written: later rows of it do not matter here."""
+"""The table's last session when these tests were written; later rows are not used."""
 
 SOURCES = ("a list of changes", "another list")
 
@@ -37,7 +37,7 @@ def truth() -> Facts:
 
 @lru_cache(8)
 def as_of(day: date = START) -> Facts:
-    """The table as it was on a day: what came after is cut off."""
+    """The table as it was on a day, without later changes."""
     return cut_at(truth(), day)
 
 
@@ -75,7 +75,7 @@ def read_exactly(fund: str, day: date) -> Reading:
 
 
 def read_with_habits(fund: str, day: date) -> Reading:
-    """A file as the funds make them: IVV a session beside the index now and then, SPY without a bought line."""
+    """A file as a fund makes it: IVV is sometimes a session off the index, SPY lacks a line that was acquired."""
     shift = 0 if fund == SPY else (0, 1, -1)[day.toordinal() % 3]
     shown = day if shift == 0 else next_session(day) if shift == 1 else previous_session(day)
     held = set(symbols(min(shown, END)))
@@ -136,13 +136,13 @@ def decide(
     simulated: bool = False,
 ) -> Decision:
     """Propose, ask the provider for what is wanted, and propose again, as a run does."""
-    evidence = Evidence(readings, announcements, identities, answers)
-    decision = propose(facts, evidence, session, simulated=simulated)
+    inputs = ProposalInputs(readings, announcements, identities, answers)
+    decision = propose(facts, inputs, session, simulated=simulated)
     for _ in range(3):
         if not decision.wanted:
             break
-        evidence = replace(evidence, identities=(*evidence.identities, *ask(decision.wanted)))
-        decision = propose(facts, evidence, session, simulated=simulated)
+        inputs = replace(inputs, identities=(*inputs.identities, *ask(decision.wanted)))
+        decision = propose(facts, inputs, session, simulated=simulated)
     return decision
 
 
@@ -154,7 +154,7 @@ def run_daily(
     *,
     funds: Sequence[str] = (IVV, SPY),
 ) -> Iterator[Decision]:
-    """Decide on the evening of every session after the confirmed one; the files of the session before are out then."""
+    """Decide on the evening of every session after the confirmed one, with the files of the session before."""
     readings: list[Reading] = []
     for session in list_sessions(next_session(facts.confirmed_through), last):
         eve = previous_session(session)

@@ -1,4 +1,4 @@
-"""Lists and pages of announced changes: only symbols and dates are taken, and a wrong row is refused by name."""
+"""Lists and pages of announced changes: only symbols and dates are used, and an invalid row is named."""
 
 from __future__ import annotations
 

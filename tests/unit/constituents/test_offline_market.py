@@ -27,11 +27,11 @@ from tests.unit.constituents.replay import decide, members, truth
 
 FIRST, LAST = date(2026, 12, 17), date(2027, 1, 8)
 LARGE = date(2026, 12, 31)
-"""Six lines for six others, announced by nobody."""
+"""Six lines that replace six others, announced by nobody."""
 
 
 class Evenings:
-    """One evening after the other: the files of the session before, the page of changes, the provider's details."""
+    """One evening after another: the files of the session before, the page of changes, the provider's details."""
 
     def __init__(self) -> None:
         self.facts: Facts = truth()

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mag7.constituents.announcements import Action, Announcement
-from mag7.constituents.decision import Decision, Evidence, list_changed_sessions
+from mag7.constituents.decision import Decision, ProposalInputs, list_changed_sessions
 from mag7.constituents.facts import Facts, Table
 from mag7.constituents.identities import Identity, Wanted
 from mag7.constituents.propose import propose
@@ -32,7 +32,7 @@ JOINERS = ("ZZA", "ZZB", "ZZC", "ZZD", "ZZE", "ZZF", "ZZG")
 
 
 def ask(wanted: Iterable[Wanted], known: Sequence[Identity] = ()) -> tuple[Identity, ...]:
-    """Invented companies have symbols that begin with ZZ; everybody else is who the table says."""
+    """Invented companies have symbols that begin with ZZ; all other symbols are as in the table."""
     found = []
     for one in wanted:
         given = [identity for identity in known if identity.symbol == one.symbol]
@@ -118,7 +118,7 @@ class TestStated:
         assert "ZZA joins 2026-10-08: waits for files" in day.reasons[0]
 
     def test_one_source_dates_what_files_show(self) -> None:
-        """IVV's file shows it on the eve, and SPY's not before its own date."""
+        """IVV's file shows it a session early, SPY's not before its date."""
         once = state(D2, ["ZZA"], ["AOS"], ["a"])
         changed = swap(["ZZA"], ["AOS"])
         decision = run(D3, files(D1, changed, [IVV]), files(D1, funds=[SPY]), files(D2, changed), once)
@@ -152,7 +152,7 @@ class TestStated:
 
         assert held(decision, D2) == held(day, D2) == INDEX
         assert (decision.confirmed_through, day.confirmed_through) == (D1, D1)
-        assert "ZZA joins 2026-10-08: the provider has not told who ZZA is" in day.refused or day.wanted
+        assert "ZZA joins 2026-10-08: the provider has no details of ZZA yet" in day.refused or day.wanted
 
     def test_a_symbol_that_is_in_no_line_cannot_leave(self) -> None:
         decision = run(D1, files(D0), state(D2, leaves=["ZZQ"]))
@@ -303,12 +303,12 @@ class TestAnswers:
         document = json.loads(json.dumps(self.question.to_document()))
 
         assert Question.from_document(document) == self.question
-        with pytest.raises(QuestionInvalidError, match=f"its content is that of {self.question.id}"):
+        with pytest.raises(QuestionInvalidError, match=f"its content has the id {self.question.id}"):
             Question.from_document({**document, "id": "0" * 16})
-        with pytest.raises(QuestionInvalidError, match="not of its form"):
+        with pytest.raises(QuestionInvalidError, match="a stored question is damaged"):
             Question.from_document({**document, "items": [{}]})
 
-    def test_what_a_later_answer_takes_back_does_not_come_again(self) -> None:
+    def test_what_a_later_answer_reverses_does_not_come_again(self) -> None:
         accepted = Answer(self.question, Verdict.ACCEPTED, "one")
         first = run(D4, self.shown, answers=[accepted]).facts
         items = tuple(
@@ -347,20 +347,20 @@ class TestAnswers:
             assert decision.confirmed_through == session
             assert held(decision, session) == INDEX
 
-    def test_a_rejection_lapses_when_files_show_it_anew(self) -> None:
-        """Rejected once; months of files without it, then both funds show it: that is another question."""
+    def test_a_rejection_lapses_when_files_show_it_again(self) -> None:
+        """Rejected once; after months of files without it, both funds show it: that is a new question."""
         answer = Answer(self.question, Verdict.REJECTED, "operator")
         first = run(D5, self.shown, files(D4), answers=[answer])
         assert (first.confirmed_through, first.questions) == (D5, ())
-        anew = [files(day, self.changed) for day in DAYS[5:8]]
-        last = run(DAYS[8], files(D4), *anew, answers=[answer], facts=first.facts)
+        again = [files(day, self.changed) for day in DAYS[5:8]]
+        last = run(DAYS[8], files(D4), *again, answers=[answer], facts=first.facts)
 
         assert last.confirmed_through == D5
         (question,) = last.questions
         assert (question.again, question.id != self.question.id) == (1, True)
         assert Question.from_document(json.loads(json.dumps(question.to_document()))) == question
         rejected_again = [answer, Answer(question, Verdict.REJECTED, "operator")]
-        assert run(DAYS[8], files(D4), *anew, answers=rejected_again, facts=first.facts).questions == ()
+        assert run(DAYS[8], files(D4), *again, answers=rejected_again, facts=first.facts).questions == ()
 
     def test_another_change_beside_a_rejected_one_is_asked(self) -> None:
         answer = Answer(self.question, Verdict.REJECTED, "operator")
@@ -383,7 +383,7 @@ class TestAnswers:
         assert run(D5, readings, answers=[left, later], facts=decision.facts).confirmed_through == D5
 
     def test_two_persons_who_decide_at_once_are_two_answers_on_one_base(self) -> None:
-        """The one that publishes second is overtaken; what it would publish depends on the base alone."""
+        """The second one to publish must propose again; its edits depend on the base alone."""
         answers = [Answer(self.question, verdict, "one") for verdict in (Verdict.ACCEPTED, Verdict.REJECTED)]
         first = [run(D4, self.shown, answers=[one]) for one in answers]
         again = run(D4, self.shown, answers=[answers[1]], facts=first[0].facts)
@@ -439,7 +439,7 @@ class TestWho:
         before = make_reading(SPY, D1, INDEX, cusips={"AOS": "831865209"})
         after = make_reading(SPY, D2, INDEX, cusips={"AOS": "000000SIM"})
 
-        wanted = propose(truth(), Evidence([before, after]), D3).wanted
+        wanted = propose(truth(), ProposalInputs([before, after]), D3).wanted
 
         assert wanted == (Wanted("AOS", D2),)
 
@@ -447,7 +447,7 @@ class TestWho:
         alone, both = (run(D1, files(D0), state(D2, leaves=one)) for one in (["NWSA"], ["NWSA", "NWS"]))
 
         assert {"NWSA", "NWS"} <= held(alone, D2)
-        assert "of which NWS stays in the index; give NWS a key of its own" in alone.refused[0]
+        assert "whose line NWS stays in the index; from that date on, make NWS the main line" in alone.refused[0]
         assert not {"NWSA", "NWS"} & held(both, D2)
 
     def test_a_company_that_returns_has_its_key_and_a_second_stay(self) -> None:
@@ -500,13 +500,13 @@ class TestWho:
 class TestEvidence:
     def test_a_day_that_is_no_session_is_refused(self) -> None:
         with pytest.raises(NotASessionError, match="2026-10-10 is not a session of XNYS"):
-            propose(truth(), Evidence(), date(2026, 10, 10))
+            propose(truth(), ProposalInputs(), date(2026, 10, 10))
 
     def test_without_files_nothing_changes(self) -> None:
         decision = run(D2)
 
         assert (decision.edits, decision.confirmed_through) == ((), D0)
-        assert decision.reasons == ("no fund's file since 2026-10-06 is at hand",)
+        assert decision.reasons == ("there is no fund's file since 2026-10-06",)
 
     def test_a_source_that_is_silent_does_not_stop_the_other(self) -> None:
         decision = run(D4, files(D1), files(D2, funds=[IVV]), files(D3, funds=[IVV]))

@@ -1,4 +1,4 @@
-"""Funds' files in each form, and what is refused: the source, what was expected, what was found, what to do."""
+"""Funds' files in each form, and the errors: source, what was expected, what was found, next step."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ READERS = {
 }
 
 BODIES = {form: write() for form, (_, write) in READERS.items()}
-"""A file of each form, written once: a workbook carries the time at which it was written."""
+"""A file of each form, written once, because a workbook has the time at which it was written."""
 
 
 @pytest.fixture(params=READERS, scope="module")

@@ -30,7 +30,7 @@ LINES_504 = ["2025-10-30", "2025-11-03", "2026-06-01", "2026-06-29", "2026-10-01
 
 
 def differ(facts: Facts, through: date = END) -> dict[date, tuple[list[str], list[str]]]:
-    """The sessions on which the lines are not the true ones, with what is too much and what is missing."""
+    """The sessions on which the lines are not the true ones, with extra and missing ones."""
     found = {}
     for day in list_sessions(START, through):
         ours, true = members(facts, day), members(truth(), day)
@@ -54,7 +54,7 @@ class TestDaily:
         assert set(counts.values()) == {503, 504}
 
     def test_each_evening_already_had_the_lines_of_its_session(self, stated_twice: Sequence[Decision]) -> None:
-        """What two sources state applies from its date on, before any file shows it."""
+        """A change that two sources state applies from its date on, before any file shows it."""
         wrong = [
             one.session for one in stated_twice if members(one.facts, one.session) != members(truth(), one.session)
         ]

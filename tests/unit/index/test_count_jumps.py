@@ -1,4 +1,4 @@
-"""The table of counts that moved without a split: each row read, each that is none refused."""
+"""The table of counts that moved without a split: valid rows are read, invalid ones refused."""
 
 from __future__ import annotations
 

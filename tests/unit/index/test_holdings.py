@@ -1,4 +1,4 @@
-"""Holdings files in the forms that they had over the years, each written by its test; and the real one where it is."""
+"""Holdings files in the forms that they had over the years, written by the tests; and the real one if it is there."""
 
 from __future__ import annotations
 
@@ -287,7 +287,7 @@ class TestDamage:
 
     @pytest.mark.parametrize("padding", ["", ","])
     def test_a_comma_in_a_name_without_quotes_is_refused(self, tmp_path: Path, padding: str) -> None:
-        """Its asset class then stands under another name: the row would be left out without a word."""
+        """Its asset class is then in another column: the row would be left out silently."""
         shifted = "AAPL,APPLE, INC,Information Technology,Equity,2000.00,50.00,2000.00,20.00,100.00,US,NASDAQ"
         rows = [shifted, *(f"{row}{padding}" for row in ROWS[1:])]
         with pytest.raises(HoldingsFormError, match=r"11 values in every row of the table, found 12 in AAPL,APPLE,INC"):

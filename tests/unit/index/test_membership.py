@@ -166,7 +166,7 @@ class TestSymbolForms:
 
     @pytest.mark.parametrize("symbol", ["BRKR", "BFH", "BRKS", "BFS", "BFAM", "BRK", "BF"])
     def test_a_company_whose_symbol_begins_like_a_class_is_no_class(self, symbol: str) -> None:
-        """BRKR and BFH are listed companies, no classes of BRK and BF."""
+        """BRKR and BFH are listed companies, not classes of BRK and BF."""
         assert normalize_symbol(symbol) == symbol
 
     @given(st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ", min_size=1, max_size=5))

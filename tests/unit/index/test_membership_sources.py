@@ -1,4 +1,4 @@
-"""Membership and symbols against sources that are not in the repository: where they disagree, lines are named here."""
+"""Membership and symbols compared with sources outside the repository; lines on which they disagree are listed here."""
 
 from __future__ import annotations
 

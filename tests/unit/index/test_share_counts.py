@@ -1,4 +1,4 @@
-"""Reference counts of the seven: what the table refuses, and which count serves a session on which basis."""
+"""Reference counts of the seven: what the table refuses, and which count is used for a session, on which basis."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class TestTable:
 
     @pytest.mark.parametrize("ticker", SEVEN)
     def test_neighbours_agree_once_splits_are_taken_out(self, ticker: str) -> None:
-        """A count a factor off would let a wrong repair pass, or refuse a right one."""
+        """A reference count off by a factor would accept a wrong correction, or refuse a right one."""
         counts = sorted(load_references()[ISSUERS[ticker]], key=lambda reference: reference.as_of)
         for earlier, later in pairwise(counts):
             moved = earlier.shares * load_splits().factor_between(ISSUERS[ticker], earlier.as_of, later.as_of)
@@ -116,7 +116,7 @@ class TestNearest:
         assert find("NVDA", "2024-08-01", SplitTable({})) == ("2024-08-23", 24_530_000_000)
 
     def test_of_two_at_the_same_distance_the_earlier_serves(self) -> None:
-        """2024-07-26 lies 182 days from either side."""
+        """2024-07-26 is 182 days from both."""
         assert find("META", "2024-07-26") == ("2024-01-26", 2_549_405_106)
 
     @pytest.mark.parametrize(("days", "serves"), [(REFERENCE_LIMIT_DAYS, True), (REFERENCE_LIMIT_DAYS + 1, False)])

@@ -1,4 +1,4 @@
-"""Splits: what the project's table refuses, and what is believed of the provider's list, odd entries included."""
+"""Splits: what the project's table refuses, and what is accepted of the provider's list, with odd entries."""
 
 from __future__ import annotations
 
@@ -270,7 +270,7 @@ class TestProvidersList:
         assert table.factor_between(ISSUERS["CSX"], date(2021, 6, 1), date(2021, 7, 1)) == 3
 
     def test_a_split_under_the_symbol_of_a_company_long_gone_is_anothers(self) -> None:
-        """IHS Markit left in 2022; the provider's list names symbols alone."""
+        """IHS Markit left in 2022; the provider's list has only symbols."""
         assert merge_splits(NOTHING, [listed("INFO", "2025-03-03", 1, 10)]) == NOTHING
         assert merge_splits(NOTHING, [listed("INFO", "2022-03-14", 1, 10)]) != NOTHING
 

@@ -50,5 +50,5 @@ def test_a_number_that_would_fill_the_memory_as_a_fraction_is_refused(text: str)
 
 @pytest.mark.parametrize("body", [b"ticker,shares\n\xff,1\n", b"ticker,shares\n" + b"9" * 200_000 + b",1\n"])
 def test_what_is_no_text_is_refused_by_name(body: bytes) -> None:
-    with pytest.raises(FactTableInvalidError, match=r"counts.csv is no comma-separated text in UTF-8"):
+    with pytest.raises(FactTableInvalidError, match=r"counts.csv is not comma-separated text in UTF-8"):
         read_rows(FactTable("counts.csv", body), ("ticker", "shares"))

@@ -1,4 +1,4 @@
-"""Stored responses of a test in two dictionaries, and what is read from them."""
+"""A test's stored responses in dictionaries, and what is read from them."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ APPLE, MICROSOFT, OTHER = "0000320193", "0000789019", "0000000007"
 
 
 class Book:
-    """Kept answers in two dictionaries, and a note of what was looked up."""
+    """Stored responses in dictionaries, and a record of look-ups."""
 
     version = 0
 
     def __init__(self) -> None:
-        self.said: dict[tuple[str, date], Answer] = {}
+        self.answers: dict[tuple[str, date], Answer] = {}
         self.bars: dict[date, Answer] = {}
         self.pages: dict[date, list[Answer]] = {}
         self.looked_up: list[tuple[str, date]] = []
 
     def details(self, symbol: str, day: date) -> Answer | None:
         self.looked_up.append((symbol, day))
-        return self.said.get((symbol, day))
+        return self.answers.get((symbol, day))
 
     def grouped(self, day: date) -> Answer | None:
         self.looked_up.append(("bars", day))
@@ -52,7 +52,7 @@ class Book:
         self.keep(symbol, day, body=body, source=source)
 
     def keep(self, symbol: str, day: date, **changes: Any) -> None:
-        self.said[symbol, day] = make_answer(f"details-{symbol}-{day}", **changes)
+        self.answers[symbol, day] = make_answer(f"details-{symbol}-{day}", **changes)
 
     def keep_bars(self, day: date = DAY, source: str = "polygon", **closes: float) -> None:
         stamp = int(datetime(day.year, day.month, day.day, 21, tzinfo=UTC).timestamp() * 1000)
@@ -101,7 +101,7 @@ def member(ticker: str, session: date = EVE) -> Line:
 
 
 def keep_cintas(book: Book, count: int, session: date = EVE, close: int = 820) -> None:
-    """Cintas at 820 dollars with a count of its own, and the list of splits as asked for with the session."""
+    """Cintas at 820 dollars with a count, and the list of splits as requested with the session."""
     book.keep_bars(session, CTAS=close)
     book.keep_details("CTAS", session, cik="0000723254", weighted_shares_outstanding=count, market_cap=count * close)
     book.keep_splits(session, CINTAS_SPLIT)
@@ -110,11 +110,11 @@ def keep_cintas(book: Book, count: int, session: date = EVE, close: int = 820) -
 GE_SPIN_OFF = {"ticker": "GE", "execution_date": "2023-01-04", "split_from": 1000, "split_to": 1281}
 
 FIRST_END, LAST_END = month_ends(DAY)
-"""The sessions between which counts of December 2024 are told: the last ones of November and December."""
+"""The ends of the search of December 2024: the last sessions of November and December."""
 
 
 def keep_told(book: Book, day: date, count: int | None, symbol: str = "AAA", **fields: Any) -> None:
-    """A close of 10 and details that agree with it; None: details that hold no count."""
+    """A close of 10 and details that agree with it; None: details without a count."""
     book.keep_bars(day, fields.get("source", "polygon"), **{symbol: 10})
     counted = {} if count is None else {"weighted_shares_outstanding": count, "market_cap": count * 10}
     book.keep_details(symbol, day, **{**counted, **fields})

@@ -1,4 +1,4 @@
-"""Small builders of lines, answers and inputs; every value that a test is about is written in the test."""
+"""Small builders of lines, responses and inputs; every value that a test is about is in the test."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.unit.market.book import Book
 
 
 class Make:
-    """Builds the market room's inputs with everything not named left plain."""
+    """Builds inputs of the market room, with defaults for everything that is not named."""
 
     def line(self, ticker: str, **changes: Any) -> Line:
         values = {
@@ -41,7 +41,7 @@ class Make:
         return DailyBar(ticker, price, price, price, price, Decimal("1000.4"), price, 1734123600000)
 
     def inputs(self, line: Line, count: int | None, close: str | None, **changes: Any) -> LineInputs:
-        """A line whose weighted count and market_cap agree, today and yesterday; None for a count or close: none."""
+        """A line whose weighted count and market_cap agree, today and yesterday; None leaves out a count or close."""
         bar = None if close is None else self.bar(line.symbol, close)
         details = None
         if count is not None:

@@ -1,4 +1,4 @@
-"""A line's price: its own count, else an earlier session's, never one that may stand on another split basis."""
+"""A line's cap: by its own count, else an earlier session's, never one that may be on another split basis."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_count_may_move_by_less_than_a_split_of_7_for_5_both_ways(count: int, 
     assert isinstance(found, PricedLine) is continuous
     if isinstance(found, FailedLine):
         assert found.reason.startswith("the count went from 100 (2024-12-12, on this session's split basis) to ")
-        assert "times as many, and no split is known that explains it: add it to " in found.reason
+        assert "times as many, and no known split explains it: add it to " in found.reason
 
 
 @pytest.mark.parametrize(("count", "continuous"), [(1000, True), (1390, True), (100, False), (10_000, False)])
@@ -97,7 +97,7 @@ def test_an_earlier_count_is_not_multiplied_where_the_price_did_not_split():
 
 
 def test_an_earlier_count_is_held_to_the_reference_but_not_judged_by_splits_again():
-    """The look-back put it on its basis; the split after it is in the factor."""
+    """The look-back has put it on its basis; the split after it is in the factor."""
     ten = Split("X-ko", "KO", date(2024, 12, 13), Decimal(1), Decimal(10), "test")
     reference = ReferenceCount("X-ko", date(2024, 11, 1), 24_000_000_000, "a filing"), Fraction(24_000_000_000)
     basis = SplitBasisInputs(date(2024, 12, 13), (SplitCounts(ten, after=2_460_000_000),), reference)

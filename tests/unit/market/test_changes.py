@@ -1,4 +1,4 @@
-"""What two documents of one session say differently, line by line."""
+"""The differences between two documents of one session, line by line."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def write(*inputs: LineInputs, at: datetime = COLLECTED) -> Document:
 
 
 def store(document: Document) -> Document:
-    """The document as it comes back from the lake: read by its model."""
+    """The document as it is read back from the lake."""
     return decode_document(encode_document(document), "a test")
 
 
@@ -51,7 +51,7 @@ def test_lines_that_join_or_leave_are_named() -> None:
     ko = MAKE.inputs(MAKE.line("KO"), 4_300_000_000, "63.10")
     changes = list_changes(store(write(NVDA, XOM)), write(NVDA, ko))
 
-    assert changes[:2] == ["XOM is no line any more", "KO is now a line"]
+    assert changes[:2] == ["XOM is no longer a line", "KO is now a line"]
     assert all(change.startswith("session ") for change in changes[2:])
 
 
@@ -59,7 +59,7 @@ def test_one_of_the_seven_outside_the_index_is_compared_too() -> None:
     before = write_document(compute_figures(SESSION, [XOM], [NVDA]), "simulated", COLLECTED)
     after = write_document(compute_figures(SESSION, [XOM], []), "simulated", COLLECTED)
 
-    assert "NVDA is no line any more" in list_changes(store(before), after)
+    assert "NVDA is no longer a line" in list_changes(store(before), after)
 
 
 def test_a_line_that_cannot_be_priced_any_more_has_no_figure() -> None:

@@ -109,7 +109,7 @@ def test_refusals_name_the_missing_one_of_the_seven_and_the_bounds():
 
 
 def test_a_company_of_which_nothing_is_known_refuses_the_session_however_small_it_may_be():
-    """Berkshire answers 404 on every date: counted as the mean company, a session passed at 99.80 % for 97.95 %."""
+    """Berkshire is a 404 on every date. Counted as a mean company, coverage was 99.80 % instead of 97.95 %."""
     lines = [*(priced(f"T{place}", 10) for place in range(499)), failed("BRK.B")]
     (refusal,) = list_refusals(measure_concentration(lines, []), [], BOUNDS)
 
@@ -126,14 +126,14 @@ def test_a_line_that_stopped_trading_before_it_leaves_the_index_does_not_lower_t
 
 
 def compared(ticker: str, cap: int, before: int | None) -> PricedLine:
-    """A line with the cap that its company had on the session before, None where that could not be had."""
+    """A line with its company's cap on the session before; None where that is not known."""
     line = priced(ticker, cap)
     yesterday = None if before is None else LookBack(DAY, before, Decimal(1))
     return replace(line, inputs=replace(line.inputs, yesterday=yesterday))
 
 
 def test_the_share_before_is_that_of_todays_companies():
-    """A second line counts as little as it does today; one that failed today is left out of yesterday, too."""
+    """A second line does not count, as today; a line that failed today is left out of yesterday, too."""
     second = priced("GOOG", 99, issuer="G", main_line=False)
     lines = [compared("AAPL", 60, 50), compared("XOM", 40, 200), second, failed("KO", LookBack(DAY, 500, Decimal(1)))]
     figures = measure_concentration(lines, [compared("TSLA", 90, 80)])

@@ -98,7 +98,7 @@ def test_the_order_of_the_lines_changes_nothing(make: Make):
 
 
 def test_a_session_that_was_not_asked_about_has_no_market_cap_of_the_providers(make: Make):
-    """Its count stands between two sessions that were: the provider's figure is the earlier one's."""
+    """Its count is from two sessions around it that were; the provider's cap is the earlier one's."""
     asked = make.inputs(make.line("AAPL"), 15_115_823_000, "248.13")
     between = replace(asked, between=AcceptedCount(15_115_823_000, Origin.WEIGHTED))
     documents = [

@@ -1,4 +1,4 @@
-"""How a figure came about, in lines of text that name every number it is made of."""
+"""The explanation of a figure, with every number that it is worked out from."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ANSWERS = tuple(Answer(path, datetime(2024, 6, 8, tzinfo=UTC), 200, "x", "", Non
 
 @pytest.fixture(scope="module")
 def document() -> Document:
-    """Nvidia's count a session early on its new basis, Alphabet by two lines, a line that failed, Tesla outside."""
+    """Nvidia's count includes its split a session early; Alphabet has two lines; a line failed; Tesla is outside."""
     make = Make()
     basis = SplitBasisInputs(SESSION, (SplitCounts(TEN, after=24_530_000_000),))
     yesterday = LookBack(date(2024, 6, 6), 2_460_000_000, Decimal("1209.98"))
@@ -47,7 +47,7 @@ def document() -> Document:
 
 
 def store(figures: SessionFigures) -> Document:
-    """The document as it comes back from the lake."""
+    """The document as it is read back from the lake."""
     return decode_document(encode_document(write_document(figures, "s", ANSWERS[0].time)), "a test")
 
 
@@ -57,14 +57,14 @@ def test_a_divided_count_shows_the_split_and_what_the_provider_said(document: Do
             "NVDA (NVDA Corp) on 2024-06-07, source s",
             "  close: 1,208.88 USD as traded",
             "  share count: 2,460,000,000: the provider's weighted count, which agrees with its own market cap",
-            "  split applied: the provider's count already stood on 10 for 1 of 2024-06-10 (a filing)",
+            "  split applied: the provider's count already included 10 for 1 of 2024-06-10 (a filing)",
             "  provider's count: about 24,600,000,000, divided by 10",
             "  market cap: 2,973,844,800,000.00 USD",
             "  provider's market cap: 29,738,448,000,000.00 USD",
-            "  counted: yes, its cap is its company's",
+            "  counted: yes, its cap is its company's cap",
             "  flags: divided_by_split",
             f"  facts: version {load_packaged_facts().version} (public sources), members confirmed",
-            "  rests on:",
+            "  responses:",
             "    raw/a",
             "    raw/b",
         ]
@@ -74,7 +74,7 @@ def test_a_divided_count_shows_the_split_and_what_the_provider_said(document: Do
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("GOOG", "counted: no, another line stands for its company"),
+        ("GOOG", "counted: no, another line represents its company"),
         ("GOOGL", "counted: yes"),
         ("TSLA", "counted: no, it is not in the index on that session"),
         ("XOM", "not priced: HTTP 404"),
@@ -93,7 +93,7 @@ def test_a_line_that_failed_shows_no_price(document: Document) -> None:
 
 
 def test_an_unknown_line_is_refused(document: Document) -> None:
-    with pytest.raises(LineUnknownError, match="TWTR is no line of the index on 2024-06-07; give a ticker"):
+    with pytest.raises(LineUnknownError, match="TWTR is not a line of the index on 2024-06-07; give a ticker"):
         explain_line(document, "TWTR")
 
 
@@ -123,10 +123,10 @@ def test_a_searched_count_names_the_sessions_that_agree() -> None:
     text = explain_line(store(compute_figures(SESSION, [inputs], [])), "NVDA")
 
     assert (
-        "share count: 24,600,000,000: searched: same count on 2024-06-05 and 2024-06-12, on both the provider's"
+        "share count: 24,600,000,000: searched: the same count on 2024-06-05 and 2024-06-12, on both the provider's"
         " weighted count, which agrees with its own market cap\n"
     ) in text
-    assert "provider's market cap: not asked for on this session\n" in text
+    assert "provider's market cap: not requested for this session\n" in text
 
 
 @pytest.mark.parametrize("asked", [("2024-06-07", "2024-09-18"), ("2024-06-06", "2024-06-07"), ("2024-06-06",), ()])

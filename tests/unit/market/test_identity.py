@@ -1,4 +1,4 @@
-"""Whose ticker details are: a company that goes on under a new CIK, and a symbol that passes to another company."""
+"""Whose ticker details are: a company that continues under a new CIK, and a symbol that passes to another company."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class TestOneSymbolOfTwoCompanies:
 
         inputs = read(book, find("PARA"))
 
-        assert "may be another issuer (CIK 0001999999 is none of Paramount Global's" in str(inputs.details_failure)
+        assert "may be another issuer (CIK 0001999999 is not one of Paramount Global's" in str(inputs.details_failure)
         assert {"look_back", "count_of_2024-12-12"} <= set(flags(inputs))
         priced = price_line(inputs)
         assert isinstance(priced, PricedLine)

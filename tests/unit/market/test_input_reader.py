@@ -1,4 +1,4 @@
-"""What a line's inputs for a session are: its own responses, the close before, and what they are compared with."""
+"""A line's inputs for a session: its own responses, the previous close, and what they are compared with."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class TestOwnSession:
     @pytest.mark.parametrize(
         ("answer", "reason"),
         [
-            (None, "ticker details of AAA on 2024-12-13 were never asked for"),
-            ({"status": 404}, "the provider knows no AAA on 2024-12-13 (HTTP 404)"),
+            (None, "ticker details of AAA on 2024-12-13 were never requested"),
+            ({"status": 404}, "the provider does not know AAA on 2024-12-13 (HTTP 404)"),
             ({"status": 500, "error": "HTTP 500 after 5 tries"}, "HTTP 500 after 5 tries"),
             ({"status": None, "error": "read timed out after 5 tries"}, "read timed out after 5 tries"),
         ],
@@ -98,7 +98,7 @@ class TestOwnSession:
     def test_closes_that_are_missing_are_a_failure_of_every_line(self, book: Book, line: Line) -> None:
         book.keep_details("AAA", weighted_shares_outstanding=100, market_cap=1000)
 
-        assert read(book, line).bar_failure == "the closes of 2024-12-13 are missing: never asked for"
+        assert read(book, line).bar_failure == "the closes of 2024-12-13 are missing: never requested"
 
     def test_closes_that_were_not_answered_say_why(self, book: Book, line: Line) -> None:
         book.bars[DAY] = make_answer("bars", status=502, error="HTTP 502 after 5 tries")
@@ -190,7 +190,8 @@ class TestReusedSymbol:
 
         assert isinstance(failed, FailedLine)
         assert failed.reason.startswith(
-            f"the provider's META on 2022-01-28 is another issuer (a security of type {kind}, Meta Platforms is none)"
+            "the provider's META on 2022-01-28 is another issuer"
+            f" (a security of type {kind}, which Meta Platforms is not)"
         )
 
     def test_facebook_is_asked_for_by_its_own_symbol_then(self, book: Book) -> None:
@@ -225,12 +226,12 @@ class TestYesterday:
         assert inputs.yesterday is not None
         assert (inputs.yesterday.session, inputs.yesterday.count) == (YESTERDAY, 100)
         assert isinstance(failed, FailedLine)
-        assert "3 times as many, and no split is known that explains it" in failed.reason
+        assert "3 times as many, and no known split explains it" in failed.reason
 
     def test_of_another_source_is_not_compared_with(self, book: Book, line: Line) -> None:
         self.keep_both(book, 300, 100)
         book.bars[YESTERDAY] = replace(book.bars[YESTERDAY], source="simulated")
-        book.said["AAA", YESTERDAY] = replace(book.said["AAA", YESTERDAY], source="simulated")
+        book.answers["AAA", YESTERDAY] = replace(book.answers["AAA", YESTERDAY], source="simulated")
         inputs = read(book, line)
         priced = price_line(inputs)
 

@@ -1,4 +1,4 @@
-"""What the sessions around one say of a close or a count that jumps."""
+"""What other sessions confirm or contradict of a close or a count that jumps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.unit.market.book import DAY, YESTERDAY, Book, member, read
 
 
 class TestJumps:
-    """A close that jumps while the count stands, and a count that jumps while the close stands."""
+    """A close that jumps while the count does not, and a count that jumps while the close does not."""
 
     BEFORE_THAT, NEXT, LATER = date(2024, 12, 11), date(2024, 12, 16), date(2024, 12, 20)
 
@@ -41,18 +41,18 @@ class TestJumps:
     def test_a_move_by_a_usual_split_ratio_fails_the_line(
         self, book: Book, before: float, after: float, ratio: str
     ) -> None:
-        """CSX on 2021-06-29, where the list lacks its split and every count stands on it already."""
+        """CSX on 2021-06-29, where the list lacks its split and every count already includes it."""
         line = self.keep(book, "CSX", {self.BEFORE_THAT: before, YESTERDAY: before, DAY: after, self.NEXT: after})
         failed = self.price(book, line)
 
         assert isinstance(failed, FailedLine)
-        assert f"that is a split of {ratio} which no list has, or a wrong close" in failed.reason
+        assert f"that is a split of {ratio} that no list has, or a wrong close" in failed.reason
         assert (
             "Add the split on 2024-12-13 to include/data/splits.csv and rebuild the sessions before it" in failed.reason
         )
 
     def test_earlier_sessions_of_the_month_fail_too_where_counts_are_frozen(self, book: Book) -> None:
-        """Every count before November 2021 stands on the split: 219.8 bn, and 73.3 bn on the next session."""
+        """Every count before November 2021 includes the split: 219.8 bn, and 73.3 bn on the next session."""
         days = list_sessions(date(2021, 6, 24), date(2021, 6, 30))
         closes = {day: 96.9 if day < date(2021, 6, 29) else 32.3 for day in days}
         self.keep(book, "CSX", closes, dict.fromkeys(days, 2_270_000_000))
@@ -99,7 +99,7 @@ class TestJumps:
         assert priced.accepted.flags == ("cap_jump",)
         assert priced.market_cap == 1000 * Decimal(str(close))
 
-    def test_a_fall_that_the_next_close_takes_back_was_a_wrong_close(self, book: Book) -> None:
+    def test_a_fall_that_the_next_close_reverses_was_a_wrong_close(self, book: Book) -> None:
         line = self.keep(book, "CTVA", {self.BEFORE_THAT: 77.4, YESTERDAY: 77.65, DAY: 12.57, self.NEXT: 78.0})
         failed = self.price(book, line)
 
@@ -162,7 +162,7 @@ class TestJumps:
         if isinstance(found, PricedLine):
             assert (found.accepted.count, found.accepted.flags) == (after, ("count_jump_confirmed",))
         elif cap is None:
-            assert "a merger is believed once later sessions say the same" in found.reason
+            assert "a merger is accepted once later sessions confirm the count" in found.reason
 
     def test_a_count_that_our_table_knows_to_jump_is_believed_at_once(self, book: Book) -> None:
         row = b"ticker,first_session,factor,reason,source\nOMC,2024-12-02,1.65,bought another,a filing\n"

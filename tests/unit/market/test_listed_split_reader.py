@@ -1,4 +1,4 @@
-"""Which splits are known with a session: the project's own, and what of the provider's list holds."""
+"""Which splits are known on a session: the project's own, and the listed ones that are applied."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class TestSplits:
         assert table.of(member("DECK").issuer)
 
     def test_without_a_list_ours_serves_alone(self, book: Book) -> None:
-        """The list is kept whole or not at all (mag7.polygon.pages.join_pages)."""
+        """The list is stored complete or not at all (mag7.polygon.pages.join_pages)."""
         assert open_inputs(book).splits.table(EVE) == load_splits()
 
     def test_the_list_is_parsed_once_for_all_lines(
@@ -91,7 +91,7 @@ class TestSplits:
 
 
 class TestListed:
-    """What the provider lists is held against the company's counts and the closes of the day."""
+    """Listed splits are compared with the company's counts and the closes of the day."""
 
     SESSION = date(2022, 6, 8)
     BESIDE = date(2022, 9, 26), date(2023, 4, 14)
@@ -148,7 +148,7 @@ class TestListed:
         assert open_inputs(book).splits.list_wanted(self.SESSION, [], self.SESSION) == (set(), set())
 
     def test_counts_that_are_frozen_tell_nothing_of_it(self, book: Book) -> None:
-        """CSX split 3 for 1 in June 2021: every count before November stands on it."""
+        """CSX split 3 for 1 in June 2021: every count before November includes it."""
         session, split = date(2021, 3, 1), {"ticker": "CSX", "execution_date": "2021-06-29"}
         book.keep_splits(session, {**split, "split_from": 1, "split_to": 3})
         for day in (session, date(2021, 3, 19), date(2021, 10, 7)):

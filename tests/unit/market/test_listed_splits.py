@@ -1,4 +1,4 @@
-"""Which entries of the provider's list of splits hold: closes and counts say so, and never the list itself."""
+"""Which entries of the provider's list of splits are applied: closes and counts decide, never the list itself."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def judge(
     counts: Mapping[date, int] | None = None,
     facts: tuple[Split, ...] = (),
 ) -> Judgement:
-    """Judge entries by closes and counts of some days, each of which holds until the next day that is named."""
+    """Judge entries by closes and counts of some days, each of which is valid until the next day that is named."""
     known_closes, known_counts = dict(sorted((closes or {}).items())), dict(sorted((counts or {}).items()))
 
     def close(day: date) -> Decimal | None:
@@ -46,7 +46,7 @@ def judge(
 
 
 def known_until(session: date) -> Market:
-    """A company whose close and count stood still until a session, and are not known after it."""
+    """A company whose close and count were constant until a session, and are not known after it."""
     return Market(
         session,
         lambda day: Decimal(300) if day <= session else None,
@@ -67,7 +67,7 @@ LONG_AGO = date(2020, 1, 2)
 
 
 class TestSpinOff:
-    """GE on 2023-01-04: the close fell by what GE HealthCare was worth, no share was added."""
+    """GE on 2023-01-04: the close fell by the value of GE HealthCare; the count did not change."""
 
     GE = listed(date(2023, 1, 4), 1000, 1281)
     CLOSES: Mapping[date, float] = {LONG_AGO: 85.9, date(2023, 1, 4): 67.06}
@@ -87,8 +87,8 @@ class TestSpinOff:
 
         assert held(found) == []
         assert refused(found) == [
-            "1281 for 1000 on 2023-01-04: the close went from 85.9 on 2023-01-03 to 67.06 on 2023-01-04, which a"
-            " spin-off does, too"
+            "1281 for 1000 on 2023-01-04: the close went from 85.9 on 2023-01-03 to 67.06 on 2023-01-04, as in a"
+            " spin-off"
         ]
         assert not found.refused[0].settled
 
@@ -135,7 +135,7 @@ class TestUsualSplit:
         assert held(found) == [f"2 for 1 on {ahead}"]
 
     def test_a_split_and_a_spin_off_on_one_day(self) -> None:
-        """Honeywell on 2026-06-29: 1 for 2, and half of the company spun off; the count tells."""
+        """Honeywell on 2026-06-29: 1 for 2, and half of the company spun off; the count shows it."""
         day = date(2026, 6, 29)
         closes, counts = {LONG_AGO: 220.0, day: 230.7}, {LONG_AGO: 636_000_000, day: 318_000_000}
 
@@ -155,7 +155,7 @@ class TestUsualSplit:
         found = judge(listed(DAY, 1000, 1048), closes={LONG_AGO: 80.0, DAY: 76.0})
 
         assert held(found) == []
-        assert refused(found) == ["1048 for 1000 on 2024-05-15: neither a close nor a count can tell a ratio below 5/4"]
+        assert refused(found) == ["1048 for 1000 on 2024-05-15: neither a close nor a count can show a ratio below 5/4"]
 
 
 class TestPostponed:
@@ -263,7 +263,7 @@ def test_an_entry_that_neither_close_nor_count_supports_never_changes_a_cap(
 def test_a_split_that_the_count_confirms_is_applied_whatever_the_order_of_the_entries(
     data: st.DataObject, day: date, ratio: tuple[int, int], apart: int
 ) -> None:
-    """Also where it is listed under another day, too, and under another ratio."""
+    """Also where it is listed again under another day, or with another ratio."""
     right = listed(day, *ratio)
     wrong = [listed(day + timedelta(days=apart), *ratio), listed(day, 1, 5)]
     before = 72_000_000_000

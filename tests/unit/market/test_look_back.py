@@ -1,4 +1,4 @@
-"""Which earlier session a line's count is taken from, and why none serves."""
+"""Which earlier session a line's count is taken from, and why none has one."""
 
 from __future__ import annotations
 
@@ -117,11 +117,11 @@ class TestLookBack:
 
         assert isinstance(failed, FailedLine)
         assert failed.reason == (
-            "the provider knows no AAA on 2024-12-13 (HTTP 404); no earlier session helps: the closes of 2024-12-12 are"
-            ' missing: HTTP 403 "not in the plan"; no bar for AAA on 2024-12-06; ticker details of AAA on 2024-11-13'
-            " were never asked for; 2024-09-16: the provider's answer for AAA holds no usable count: market_cap is"
-            " missing; weighted_shares_outstanding is missing; share_class_shares_outstanding is 0, not a number of"
-            " shares"
+            "the provider does not know AAA on 2024-12-13 (HTTP 404); no earlier session has one: the closes of"
+            ' 2024-12-12 are missing: HTTP 403 "not in the plan"; no bar for AAA on 2024-12-06; ticker details of AAA'
+            " on 2024-11-13 were never requested; 2024-09-16: the provider's response for AAA has no usable"
+            " count: market_cap is missing; weighted_shares_outstanding is missing; share_class_shares_outstanding is"
+            " 0, not a number of shares"
         )
 
     def test_takes_no_count_of_another_issuer(self, book: Book, make: Make) -> None:

@@ -1,4 +1,4 @@
-"""What the provider said of a count on a session, and on those around it."""
+"""Observations of a count on a session, and on those around it."""
 
 from __future__ import annotations
 
@@ -45,23 +45,23 @@ class TestObserving:
 
     def test_an_accepted_count_comes_with_the_answers_that_it_rests_on(self, book: Book, line: Line) -> None:
         keep_told(book, DAY, 100)
-        told = open_inputs(book).observations.observe(line, DAY)
+        observed = open_inputs(book).observations.observe(line, DAY)
 
-        assert told is not None
-        assert told.accepted is not None
-        assert (told.session, told.time, told.accepted.count) == (DAY, TOLD_AT, 100)
-        assert [answer.key for answer in told.answers] == ["details-AAA-2024-12-13", "bars-2024-12-13"]
+        assert observed is not None
+        assert observed.accepted is not None
+        assert (observed.session, observed.time, observed.accepted.count) == (DAY, TOLD_AT, 100)
+        assert [answer.key for answer in observed.answers] == ["details-AAA-2024-12-13", "bars-2024-12-13"]
 
     def test_a_market_cap_of_the_evening_is_held_against_yesterdays_close(self, book: Book, line: Line) -> None:
         book.keep_bars(AAA=10)
         book.keep_bars(YESTERDAY, AAA=9)
         book.keep_details("AAA", weighted_shares_outstanding=100, market_cap=900)
-        told = open_inputs(book).observations.observe(line, DAY)
+        observed = open_inputs(book).observations.observe(line, DAY)
 
-        assert told is not None
-        assert told.accepted is not None
-        assert (told.accepted.count, told.accepted.origin) == (100, Origin.WEIGHTED)
-        assert "bars-2024-12-12" in [answer.key for answer in told.answers]
+        assert observed is not None
+        assert observed.accepted is not None
+        assert (observed.accepted.count, observed.accepted.origin) == (100, Origin.WEIGHTED)
+        assert "bars-2024-12-12" in [answer.key for answer in observed.answers]
 
     @pytest.mark.parametrize("how", ["404", "no count", "no close", "another issuer's"])
     def test_an_answer_without_a_usable_count_tells_so(self, book: Book, make: Make, how: str) -> None:
@@ -72,11 +72,11 @@ class TestObserving:
         else:
             keep_told(book, DAY, None if how == "no count" else 100, cik=OTHER)
         ciks = frozenset({OTHER} if how == "no count" else {APPLE})
-        told = open_inputs(book).observations.observe(make.line("AAA", ciks=ciks), DAY)
+        observed = open_inputs(book).observations.observe(make.line("AAA", ciks=ciks), DAY)
 
-        assert told is not None
-        assert told.accepted is None
-        assert (told.details is None) == (how in {"404", "another issuer's"})
+        assert observed is not None
+        assert observed.accepted is None
+        assert (observed.details is None) == (how in {"404", "another issuer's"})
 
 
 class TestBetweenTwoSessions:
@@ -116,7 +116,7 @@ class TestBetweenTwoSessions:
         inputs = read(book, line)
 
         assert (inputs.between, inputs.details) == (None, None)
-        assert inputs.details_failure == "ticker details of AAA on 2024-12-13 were never asked for"
+        assert inputs.details_failure == "ticker details of AAA on 2024-12-13 were never requested"
 
     def test_the_nearest_sessions_on_both_sides_say_it(self, book: Book, line: Line) -> None:
         keep_told(book, FIRST_END, 100)
@@ -125,8 +125,8 @@ class TestBetweenTwoSessions:
         keep_told(book, LAST_END, 102)
         counts = {}
         for day in list_sessions(FIRST_END, LAST_END):
-            told = open_inputs(book).observations.find_between(line, day)
-            counts[day] = told and told.accepted and told.accepted.count
+            observed = open_inputs(book).observations.find_between(line, day)
+            counts[day] = observed and observed.accepted and observed.accepted.count
 
         assert [day for day, count in counts.items() if count is not None] == [
             day for day in counts if date(2024, 12, 5) < day < date(2024, 12, 20)
@@ -159,7 +159,7 @@ class TestBetweenTwoSessions:
         keep_told(book, LAST_END, 100, market_cap=None)
         found = [open_inputs(book).observations.observe(line, day) for day in (FIRST_END, LAST_END)]
 
-        assert [told and told.accepted and told.accepted.origin for told in found] == [
+        assert [observed and observed.accepted and observed.accepted.origin for observed in found] == [
             Origin.WEIGHTED,
             Origin.WEIGHTED_ALONE,
         ]
@@ -192,7 +192,7 @@ class TestBetweenTwoSessions:
         ] == [None] * 22
 
     def test_a_months_last_session_lies_in_its_own_month(self, book: Book, line: Line) -> None:
-        """Whoever builds December needs it as yesterday; it is told by its own answer, or by November's."""
+        """A build of December needs it as yesterday's count: from its own response, or from November's."""
         keep_told(book, date(2024, 11, 27), 100)
         keep_told(book, date(2024, 12, 2), 100)
 
@@ -207,7 +207,7 @@ class TestBetweenTwoSessions:
 
     @pytest.mark.parametrize("how", ["404", "no count"])
     def test_also_where_it_holds_no_count(self, book: Book, line: Line, how: str) -> None:
-        """Then an earlier session stands in for it, and the figure says so."""
+        """Then an earlier session's count is used, and flagged."""
         keep_told(book, FIRST_END, 100)
         keep_told(book, LAST_END, 100)
         keep_told(book, YESTERDAY, 100)
@@ -221,7 +221,7 @@ class TestBetweenTwoSessions:
         assert inputs.look_back.session == YESTERDAY
 
     def test_a_session_that_was_asked_in_vain_looks_back_instead(self, book: Book, line: Line) -> None:
-        """What others are asked later must not change its figures."""
+        """Later responses of other sessions must not change its figures."""
         book.keep_bars(AAA=10)
         keep_told(book, FIRST_END, 100)
         keep_told(book, LAST_END, 100)
@@ -237,21 +237,21 @@ class TestBetweenTwoSessions:
         book.keep("AAA", YESTERDAY, status=None, error="timed out")
         keep_told(book, FIRST_END, 100)
         keep_told(book, LAST_END, 100)
-        told = open_inputs(book).observations.find_between(line, DAY)
+        observed = open_inputs(book).observations.find_between(line, DAY)
 
-        assert told is not None
-        assert told.session == FIRST_END
+        assert observed is not None
+        assert observed.session == FIRST_END
 
     def test_it_was_said_when_the_later_answer_was(self, book: Book, line: Line) -> None:
-        """Splits are judged by when a count was told."""
+        """Splits are judged by the time of the observation."""
         keep_told(book, FIRST_END, 100)
         keep_told(book, LAST_END, 100)
         late = TOLD_AT.replace(year=2025)
-        book.said["AAA", FIRST_END] = replace(book.said["AAA", FIRST_END], time=late)
-        told = open_inputs(book).observations.find_between(line, DAY)
+        book.answers["AAA", FIRST_END] = replace(book.answers["AAA", FIRST_END], time=late)
+        observed = open_inputs(book).observations.find_between(line, DAY)
 
-        assert told is not None
-        assert told.time == late
+        assert observed is not None
+        assert observed.time == late
 
     def test_yesterday_may_be_between_too(self, book: Book, line: Line) -> None:
         for day in (YESTERDAY, DAY):

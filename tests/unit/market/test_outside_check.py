@@ -1,4 +1,4 @@
-"""The seven's part of the index by full caps against a fund that is weighted by free float, on one real day."""
+"""The seven's share of the index by full caps, compared with a fund that is weighted by free float, on one real day."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REFERENCE = Path(os.environ.get("REFERENCE_DATA") or Path(__file__).parents[4] /
 FUND = REFERENCE / "IVV_holdings_2024-12-06.csv"
 
 POINTS = Decimal("1.5")
-"""Free float leaves out founders' and other held shares, of the seven (Amazon, Meta, Tesla, Alphabet) and of others."""
+"""Free float excludes founders' and similar shares, of the seven (Amazon, Meta, Tesla, Alphabet) and of others."""
 
 pytestmark = [
     pytest.mark.reference,
@@ -57,7 +57,7 @@ def test_the_seven_weigh_in_the_fund_what_their_full_caps_say_within_a_point_and
 
 
 def test_a_line_sum_or_alphabet_without_its_second_line_would_be_seen(fund: Holdings, full: Concentration) -> None:
-    """Counting Alphabet twice in the total, or half of it in the fund, ends further from the fund than the truth."""
+    """Counting Alphabet twice in the total, or half of it in the fund, is further from the fund than the truth."""
     floated = weigh(fund, {line.issuer for line in seven_lines(fund.as_of)})
     only_main_lines = sum(
         100 * line.market_value / sum(line.market_value for line in fund.lines)

@@ -1,4 +1,4 @@
-"""What a session comes to in a few numbers, and where it is unlike the one before."""
+"""The profile of a session, and its differences from the session before."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_every_other_difference_is_named(profile: dict[str, Any]) -> None:
         "flags continuity_skipped: 0, before 1",
         "flags frozen_count: 2, before 0",
         "MSFT failed: HTTP 500 after 5 tries",
-        "XOM does not fail any more",
+        "XOM no longer fails",
     ]
 
 

@@ -1,4 +1,4 @@
-"""What holds whatever splits, gets a new symbol, joins or leaves on whichever session: tried on invented markets."""
+"""Properties that hold whichever company splits, is renamed, joins or leaves on any session of an invented market."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ JOINS, LEAVES = "CTAS", "DECK"
 FORWARD = [Fraction(3, 2), Fraction(2), Fraction(3), Fraction(4), Fraction(10), Fraction(20)]
 REVERSE = [Fraction(1, 8), Fraction(1, 3)]
 BETWEEN_SPLITS = 110
-"""Days between two splits of one company: those nearer each other leave no count between them that could tell."""
+"""Days between two splits of one company: with fewer, no count between them shows which one it includes."""
 
 NO_BOUNDS = CoverageBounds(Decimal(0), Decimal(0))
 
@@ -94,7 +94,7 @@ def list_turns(world: World) -> list[date]:
 def test_a_split_or_a_new_symbol_never_moves_a_cap(world: World, data: st.DataObject) -> None:
     turns = list_turns(world)
     assume(turns)
-    # Known and open: of a split on the very day from which on counts are true, the count before is taken for late.
+    # Known limit: if a split is on the first day whose counts are not frozen, the count before it is taken for late.
     assume(all(world.frozen_before not in company.splits for company in world.companies))
     turn = data.draw(st.sampled_from(turns))
     around = [previous_session(turn), turn, next_session(turn)]
@@ -152,7 +152,7 @@ def test_companies_add_up_to_the_total_and_ranks_are_a_permutation(world: World,
 @settings(max_examples=15)
 @given(worlds(), st.data())
 def test_the_order_in_which_sessions_are_read_changes_nothing(world: World, data: st.DataObject) -> None:
-    """One reader for all sessions in any order, against a reader of its own for each."""
+    """One reader for all sessions in any order gives the same as a new reader for each."""
     turns = list_turns(world)
     assume(turns)
     turn = data.draw(st.sampled_from(turns))
@@ -180,19 +180,19 @@ def plain_companies() -> tuple[Company, ...]:
 def test_a_count_that_comes_late_to_a_split_is_multiplied(
     ticker: str, day: date, factor: Fraction, late: int, ours: bool
 ) -> None:
-    """The close of the split's day and the counts on both sides of it tell, also when the session before is as late."""
+    """The close of the split's day and the counts on both sides show it, also where the session before is as late."""
     session = next_session(day, late) if late else day
     world = split_once(ticker, day, factor)
     stale = {(ticker, other): 1 / factor for other in list_sessions(day, session)}
     lines = tuple(replace(company, listed_by_us=ours) for company in world.companies)
-    with standing_on(replace(world, companies=lines, told=stale)) as wrong:
+    with standing_on(replace(world, companies=lines, reported=stale)) as wrong:
         line = find_line(work_out(wrong, session), ticker)
         refused = list_refused(wrong, session)
 
     assert isinstance(line, PricedLine)
     assert refused == []
     assert line.accepted.count == pytest.approx(float(wrong.expected_count(ticker, session)), rel=1e-6)
-    # A day far from every reference count of the seven says so, too.
+    # A day far from every reference count of the seven has another reason.
     assert [flag for flag in line.accepted.flags if flag != REFERENCE_OLD] == ["multiplied_by_split"]
 
 
@@ -201,18 +201,18 @@ def test_a_count_that_comes_late_to_a_split_is_multiplied(
 def test_a_count_still_on_the_old_basis_fails_its_line_where_no_close_tells(
     ticker: str, day: date, factor: Fraction, late: int
 ) -> None:
-    """Only the split tells: the count of the session before is as late, and the closes of its day are not known."""
+    """Only the split shows it: the count of the session before is as late, and the closes of its day are not known."""
     session = next_session(day, late + 1)
     world = split_once(ticker, day, factor)
     stale = {(ticker, other): 1 / factor for other in (session, previous_session(session))}
     lines = tuple(replace(company, listed_by_us=True) for company in world.companies)
     silent = frozenset({(ticker, day)})
-    with standing_on(replace(world, companies=lines, told=stale, silent=silent)) as wrong:
+    with standing_on(replace(world, companies=lines, reported=stale, silent=silent)) as wrong:
         failed = find_line(work_out(wrong, session), ticker)
         refused = list_refused(wrong, session)
 
     assert isinstance(failed, FailedLine)
-    assert "still stands on the basis before the split" in failed.reason
+    assert "does not include the split" in failed.reason
     assert str(day) in failed.reason
     if ticker in SEVEN:
         assert refused == [f"{ticker} ({ticker} Corp), one of the seven, could not be priced: {failed.reason}"]
@@ -223,7 +223,7 @@ def test_a_count_still_on_the_old_basis_fails_its_line_where_no_close_tells(
 @settings(max_examples=25)
 @given(st.sampled_from(SEVEN), days)
 def test_one_of_the_seven_that_is_missing_after_a_new_symbol_is_named(ticker: str, day: date) -> None:
-    """The provider knows nothing of the new symbol yet: no earlier price stands in for the session's own."""
+    """The provider does not know the new symbol yet: no earlier price replaces the session's own."""
     plain = plain_companies()
     renamed = tuple(replace(company, renames=(day,) if company.ticker == ticker else ()) for company in plain)
     around = previous_session(day), day, next_session(day)
@@ -237,7 +237,7 @@ def test_one_of_the_seven_that_is_missing_after_a_new_symbol_is_named(ticker: st
 @settings(max_examples=40)
 @given(st.sampled_from((*SEVEN, *OTHERS)), days, st.sampled_from([Fraction(1, 20), Fraction(1, 3), Fraction(3), 20]))
 def test_a_count_off_by_a_factor_without_a_split_is_refused(ticker: str, day: date, part: Fraction) -> None:
-    with standing_on(World(plain_companies(), told={(ticker, day): Fraction(part)})) as world:
+    with standing_on(World(plain_companies(), reported={(ticker, day): Fraction(part)})) as world:
         failed = find_line(work_out(world, day), ticker)
         refused = list_refused(world, day)
 
@@ -246,7 +246,7 @@ def test_a_count_off_by_a_factor_without_a_split_is_refused(ticker: str, day: da
         assert f"is {float(part):.3g} times the reference count" in failed.reason
         assert refused == [f"{ticker} ({ticker} Corp), one of the seven, could not be priced: {failed.reason}"]
     else:
-        assert f"{float(part):.3g} times as many, and no split is known that explains it" in failed.reason
+        assert f"{float(part):.3g} times as many, and no known split explains it" in failed.reason
         assert refused == []
 
 
@@ -255,13 +255,13 @@ def test_a_count_off_by_a_factor_without_a_split_is_refused(ticker: str, day: da
 def test_a_count_off_by_a_factor_is_never_published_beside_splits(
     world: World, ticker: str, day: date, part: Fraction
 ) -> None:
-    """It is refused, or it happens to stand on the basis beside a split that is known, and comes out right."""
+    """It is refused, or it happens to be on the basis beside a known split, and is corrected."""
     assume(day >= world.frozen_before)
     later = [factor for split, factor in sorted(world.company(ticker).splits.items()) if split > day]
     left = [part / basis for basis in accumulate(later, mul)]
-    # 8 and then 3 old shares for a new one are 24: a count that is a twentieth passes for one on that basis, 20 % off.
+    # 1 for 8 and then 1 for 3 make 1 for 24: a twentieth of the count passes for one on that basis, 20 % off.
     assume(not any(is_continuous(factor) and factor != 1 for factor in left))
-    with standing_on(replace(world, told={(ticker, day): part})) as wrong:
+    with standing_on(replace(world, reported={(ticker, day): part})) as wrong:
         line = find_line(work_out(wrong, day), ticker)
 
     if isinstance(line, PricedLine):
@@ -280,12 +280,12 @@ class Unlisted(World):
 def test_no_cap_moves_by_a_split_that_no_list_has_without_a_word(
     ticker: str, day: date, factor: Fraction, frozen: bool
 ) -> None:
-    """The count moves on the split's day, or stands on it all the time."""
+    """The count moves on the split's day, or includes the split all the time."""
     plain = split_once(ticker, day, factor)
     with standing_on(Unlisted(plain.companies, date(2022, 12, 31) if frozen else date.min)) as world:
         found = {session: find_line(work_out(world, session), ticker) for session in (previous_session(day), day)}
 
     before, after = found.values()
     if isinstance(before, PricedLine) and isinstance(after, PricedLine):
-        told = {"cap_jump", "continuity_skipped"} & {*before.accepted.flags, *after.accepted.flags}
-        assert told or after.market_cap / before.market_cap == pytest.approx(Decimal(1), rel=Decimal("0.1"))
+        flagged = {"cap_jump", "continuity_skipped"} & {*before.accepted.flags, *after.accepted.flags}
+        assert flagged or after.market_cap / before.market_cap == pytest.approx(Decimal(1), rel=Decimal("0.1"))

@@ -1,4 +1,4 @@
-"""Which share count is accepted: every step of the order, on the provider's real contradictions."""
+"""Which share count is accepted: every step of the rule, on the provider's real contradictions."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_microsoft_of_november_2024_rests_on_its_share_class_count():
 
 @pytest.mark.parametrize("ticker", ["V", "CMCSA", "NKE", "UPS", "HSY", "META", "BRK.B", "GOOGL", "GOOG"])
 def test_share_class_count_is_refused_for_a_company_with_more_classes(ticker: str):
-    """Whatever the provider's name says: that of Visa, Comcast, Nike and UPS may hold no class."""
+    """Whatever the provider's name says: the names of Visa, Comcast, Nike and UPS may have no class."""
     (line,) = (line for line in list_lines(date(2024, 11, 20)) if line.ticker == ticker)
     answer = details(name="A company", share_class_shares_outstanding=100)
     with pytest.raises(CountUnavailableError, match=r"\(100\) counts one class, and the company has several"):

@@ -1,4 +1,4 @@
-"""On which split basis a count stands: judged by the company's own counts beside the split, never by its name."""
+"""The split basis of a count, judged by the company's own counts beside the split, never by its name."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class TestLaterSplit:
         assert settled.count == 8_800_000_000
 
     def test_each_of_several_is_judged_on_its_own(self) -> None:
-        """On 2020-11-30 the count stands on the split of 2021, not on that of 2024."""
+        """On 2020-11-30 the count includes the split of 2021, not that of 2024."""
         splits = SplitCounts(FOUR, after=2_495_000_000), SplitCounts(TEN, after=24_530_000_000)
 
         assert settle(2_490_000_000, date(2020, 11, 30), *splits).splits == (FOUR,)
@@ -92,13 +92,13 @@ class TestLaterSplit:
 
         assert settle(24_500_000_000, date(2020, 11, 30), *splits).splits == (FOUR, TEN)
 
-    @pytest.mark.parametrize("told", [800_000_000, 100_000_000, 400_000_000])
-    def test_splits_in_opposite_directions_are_told_apart(self, told: int) -> None:
-        """8 to 1 and then 4 for 1: 800, 100 and 400 million shares."""
+    @pytest.mark.parametrize("count", [800_000_000, 100_000_000, 400_000_000])
+    def test_splits_in_opposite_directions_are_told_apart(self, count: int) -> None:
+        """1 for 8 and then 4 for 1: 800, 100 and 400 million shares."""
         four = Split("X-a", "A", date(2023, 3, 1), Decimal(1), Decimal(4), "test")
         splits = SplitCounts(EIGHTH, after=100_000_000), SplitCounts(four, after=400_000_000)
 
-        assert settle(told, date(2020, 11, 30), *splits).count == 800_000_000
+        assert settle(count, date(2020, 11, 30), *splits).count == 800_000_000
 
 
 class TestCountThatComesLate:
@@ -122,11 +122,11 @@ class TestCountThatComesLate:
 
     @pytest.mark.parametrize("step", [None, Fraction(1), Fraction(5), Fraction(1, 10)])
     def test_without_a_close_that_moved_by_the_split_it_fails(self, step: Fraction | None) -> None:
-        with pytest.raises(CountWrongError, match="still stands on the basis before the split"):
+        with pytest.raises(CountWrongError, match="does not include the split"):
             settle(2_460_000_000, self.SESSION, SplitCounts(TEN, before=2_470_000_000, close_step=step))
 
     def test_one_that_is_not_the_count_before_it_fails(self) -> None:
-        with pytest.raises(CountWrongError, match="still stands on the basis before the split"):
+        with pytest.raises(CountWrongError, match="does not include the split"):
             settle(3_100_000_000, self.SESSION, SplitCounts(TEN, before=2_470_000_000, close_step=Fraction(10)))
 
     def test_a_count_on_the_new_basis_is_left_alone(self) -> None:
@@ -146,7 +146,7 @@ class TestCountThatComesLate:
 
 class TestOneOfTheSeven:
     def test_needs_a_reference_where_nothing_tells(self) -> None:
-        with pytest.raises(CountWrongError, match=r"no reference count within 800 days tells"):
+        with pytest.raises(CountWrongError, match=r"no reference count within 800 days"):
             settle(2_490_000_000, date(2020, 11, 30), SplitCounts(FOUR), seven=True)
 
         settled = settle(620_000_000, date(2020, 11, 30), SplitCounts(FOUR), seven=True, reference=619_000_000)
@@ -172,7 +172,7 @@ class TestOneOfTheSeven:
 
 class TestEarlierSplit:
     def test_a_count_from_before_it_is_wrong_and_not_repaired(self) -> None:
-        with pytest.raises(CountWrongError, match=r"still stands on the basis before the split 10 for 1 on 2024-06-10"):
+        with pytest.raises(CountWrongError, match=r"does not include the split 10 for 1 on 2024-06-10"):
             settle(2_460_000_000, date(2024, 6, 12), SplitCounts(TEN, after=24_530_000_000))
         with pytest.raises(CountWrongError, match=r"2,455,000,000 before it"):
             settle(2_460_000_000, date(2024, 6, 12), SplitCounts(TEN, before=2_455_000_000))
@@ -183,7 +183,7 @@ class TestEarlierSplit:
         assert (settled.count, settled.flags, settled.splits) == (24_600_000_000, (), ())
 
     def test_a_count_that_stands_on_a_later_one_too_is_right(self) -> None:
-        """Between 8 to 1 and 4 for 1, told on the basis after both."""
+        """Between 1 for 8 and 4 for 1, given on the basis after both."""
         four = Split("X-a", "A", date(2021, 10, 1), Decimal(1), Decimal(4), "test")
         splits = SplitCounts(EIGHTH, after=400_000_000), SplitCounts(four, after=400_000_000)
 
@@ -238,10 +238,10 @@ FACTORS = st.sampled_from([Fraction(3, 2), Fraction(2), Fraction(3), Fraction(4)
     st.lists(FACTORS, min_size=1, max_size=4),
     st.data(),
 )
-def test_whatever_basis_a_count_is_told_on_the_same_comes_out(factors: list[Fraction], data: st.DataObject) -> None:
+def test_a_count_on_any_split_basis_gives_the_same_count(factors: list[Fraction], data: st.DataObject) -> None:
     """Splits both ways, issuance of up to 8 per cent, counts beside splits known after or before them, or both."""
     true = data.draw(st.integers(50_000_000, 20_000_000_000)) * 8**4
-    told_on = data.draw(st.integers(0, len(factors)))
+    basis = data.draw(st.integers(0, len(factors)))
     levels = list(accumulate(factors, lambda level, factor: level * factor, initial=Fraction(1)))
     # 3 for 1 twice and then 8 to 1 come to 9 for 8, which issuance hides.
     assume(all(one == other or max(one / other, other / one) > 1.4 for one, other in combinations(levels, 2)))
@@ -252,10 +252,10 @@ def test_whatever_basis_a_count_is_told_on_the_same_comes_out(factors: list[Frac
         after, before = round(true * levels[place + 1] * drift), round(true * levels[place] * drift)
         known = data.draw(st.sampled_from(["both", "after", "before"]))
         splits.append(SplitCounts(split, after if known != "before" else None, before if known != "after" else None))
-    told = round(true * levels[told_on])
+    count = round(true * levels[basis])
 
     inputs = SplitBasisInputs(date(2020, 11, 30), tuple(splits))
-    settled = settle_split_basis(AcceptedCount(told, Origin.WEIGHTED), inputs)
+    settled = settle_split_basis(AcceptedCount(count, Origin.WEIGHTED), inputs)
 
     assert settled.count == pytest.approx(true, rel=1e-6)
-    assert round(settled.count * settled.divisor) == pytest.approx(told, rel=1e-6)
+    assert round(settled.count * settled.divisor) == pytest.approx(count, rel=1e-6)

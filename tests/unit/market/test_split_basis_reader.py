@@ -1,4 +1,4 @@
-"""What tells on which split basis a count stands: the company's counts beside its splits."""
+"""Reading the inputs that show a count's split basis: the company's counts beside its splits."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from tests.unit.market.book import (
 
 
 class TestProbes:
-    @pytest.mark.parametrize(("told", "divided"), [(100_000_000, False), (400_000_000, True)])
-    def test_the_count_after_the_split_tells(self, book: Book, told: int, divided: bool) -> None:
-        keep_cintas(book, told)
+    @pytest.mark.parametrize(("count", "divided"), [(100_000_000, False), (400_000_000, True)])
+    def test_the_count_after_the_split_tells(self, book: Book, count: int, divided: bool) -> None:
+        keep_cintas(book, count)
         book.keep_details("CTAS", AFTER, weighted_shares_outstanding=403_000_000)
         book.keep_details("CTAS", BEFORE, weighted_shares_outstanding=101_000_000)
         inputs = read(book, member("CTAS"), EVE)
@@ -50,7 +50,7 @@ class TestProbes:
     def test_the_count_before_it_tells_where_there_is_none_after(
         self, book: Book, after: dict[str, Any] | None
     ) -> None:
-        """One that was not asked for, has no count, or is another issuer's is no answer."""
+        """A response that is missing, has no count, or is another issuer's cannot be used."""
         keep_cintas(book, 400_000_000)
         book.keep_details("CTAS", BEFORE, weighted_shares_outstanding=101_000_000)
         if after is not None:
@@ -113,7 +113,7 @@ class TestProbes:
 
 
 class TestYesterdayOfItsOwnEvening:
-    """In daily use the session before is kept as it was told that evening: market_cap may rest on the close before."""
+    """In daily use the session before is stored as of that evening: its market_cap may rest on the close before it."""
 
     def test_its_count_is_the_weighted_one(self, book: Book, line: Line) -> None:
         for day, close in ((DAY, 13), (YESTERDAY, 12), (date(2024, 12, 11), 8)):

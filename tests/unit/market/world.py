@@ -1,6 +1,6 @@
-"""A small invented market on real sessions: companies that split, get new symbols, join and leave, and their answers.
+"""A small invented market on real sessions: companies that split, are renamed, join and leave, and their responses.
 
-The fact tables of the library are put aside while a world stands (``standing_on``): it has its own.
+``standing_on`` replaces the library's fact tables with the world's own inside a block.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from mag7.sessions import previous_session
 
 FIRST, LAST = date(2020, 11, 30), date(2025, 6, 30)
 START = date(2022, 1, 3)
-"""Where counts and prices begin to move from what they are drawn to be."""
+"""From here on counts and prices move away from their drawn values."""
 
 COLLECTED = datetime(2025, 6, 30, 21, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Company:
-    """A company: its splits (execution date to shares that one becomes), its first sessions under new symbols.
+    """A company: its splits (execution date to factor), its first sessions under new symbols.
 
-    ``count`` and ``cents`` are those of 2022-01-03; ``drift`` is how much the count grows a day, in millionths, and
-    ``issues`` how much it grows once on a day. A company in ``early`` has counts on the new basis already on the
-    session before each of its splits.
+    ``count`` and ``cents`` are those of 2022-01-03. ``drift`` is the daily growth of the count in millionths,
+    ``issues`` has single increases by date. Where ``early`` is True, the count of the session before each split already
+    includes it.
     """
 
     ticker: str
@@ -62,7 +62,7 @@ class Company:
         return f"X-{self.ticker.lower()}"
 
     def factor_on(self, day: date) -> Fraction:
-        """How many shares one of the beginning has become."""
+        """How many shares one share has become since the first session."""
         return prod((factor for split, factor in self.splits.items() if split <= day), start=Fraction(1))
 
     def true_count(self, day: date) -> Fraction:
@@ -70,13 +70,13 @@ class Company:
         return self.count * (1 + Fraction(grown, 10**6)) * self.factor_on(day)
 
     def close_cents(self, session: date) -> int:
-        """The close as traded: up to 1 per cent off, another way each session."""
+        """The close as traded, with noise of up to 1 per cent."""
         wiggle = 1 + Fraction(crc32(f"{self.ticker}{session}".encode()) % 21 - 10, 1000)
         return round(self.cents * wiggle / self.factor_on(session))
 
     def symbol_on(self, day: date) -> str:
         changes = sum(day >= renamed for renamed in self.renames)
-        # The newest symbol is the ticker; each earlier one has a letter more.
+        # The newest symbol is the ticker; each earlier one has one more letter.
         return self.ticker + "ZYX"[: len(self.renames) - changes]
 
     def periods(self) -> tuple[SymbolPeriod, ...]:
@@ -101,13 +101,13 @@ class Company:
 class World:
     """Companies, the date before which counts are frozen, and odd answers of the provider.
 
-    ``told`` says what part of the count the provider tells of a ticker on a day; ``silent`` holds symbols and days of
-    which it knows nothing, neither details nor a bar.
+    ``reported`` says what part of the count the provider tells of a ticker on a day; ``silent`` holds symbols and days
+    of which it knows nothing, neither details nor a bar.
     """
 
     companies: tuple[Company, ...]
     frozen_before: date = date.min
-    told: Mapping[tuple[str, date], Fraction] = field(default_factory=dict)
+    reported: Mapping[tuple[str, date], Fraction] = field(default_factory=dict)
     silent: frozenset[tuple[str, date]] = frozenset()
 
     @property
@@ -127,7 +127,7 @@ class World:
         return {stay.ticker for company in self.companies for stay in company.stays() if stay.covers(session)}
 
     def expected_count(self, ticker: str, session: date) -> Fraction:
-        """The count that must come out: the true one, or the frozen one on the session's split basis."""
+        """The expected count: the true one, or the frozen one on the session's split basis."""
         company = self.company(ticker)
         if session >= self.frozen_before:
             return company.true_count(session)
@@ -139,7 +139,7 @@ class World:
         eves = {previous_session(split) for split in company.splits} if company.early else set()
         if day in eves and day >= self.frozen_before:
             count = count * company.factor_on(day + timedelta(days=7)) / company.factor_on(day)
-        return round(count * self.told.get((company.ticker, day), Fraction(1)))
+        return round(count * self.reported.get((company.ticker, day), Fraction(1)))
 
     def symbol_on(self, ticker: str, day: date) -> str:
         company = self.company(ticker)
@@ -167,7 +167,7 @@ class World:
         return _answer(f"bars/{day}", bars, adjusted=False, resultsCount=len(bars))
 
     def splits(self, session: date) -> list[Answer]:
-        """The list of splits, in no order and with each entry of ours a week early: ours is the right one."""
+        """The list of splits, unordered; splits of our own table are listed a week early, as ours are right."""
         rows = [
             {
                 "ticker": ticker,
@@ -188,7 +188,7 @@ def _answer(path: str, results: object, **more: object) -> Answer:
 
 @contextmanager
 def standing_on(world: World) -> Iterator[World]:
-    """Let the library's tables be the world's."""
+    """Replace the library's tables with the world's."""
     stays = sorted((stay for company in world.companies for stay in company.stays()), key=lambda stay: stay.ticker)
     membership = MembershipTable(tuple(stays), FIRST, LAST)
     ours = {

@@ -216,7 +216,7 @@ class TestBuild:
 
         assert build_market_data(window) == {}
         with pytest.raises(
-            SessionRefusedError, match=r"could be priced, such as AAPL: the closes of 2024-12-13 .*: never asked for"
+            SessionRefusedError, match=r"could be priced, such as AAPL: the closes of 2024-12-13 .*: never requested"
         ):
             check_coverage(window)
 

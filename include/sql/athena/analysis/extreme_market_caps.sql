@@ -1,7 +1,7 @@
 -- Which of the seven had a market cap above 5 trillion or below 100 billion USD?
--- A question about the companies, not about the data: growth passes 5 trillion, and a wrong cap can lie far
--- below it (a share count four times too large made 1.3 trillion of Nvidia in 2020). What guards the data is
--- the company's part of the index, in the checks.
+-- This is a question about the companies, not a check of the data: a right cap can exceed 5 trillion, and a
+-- wrong one can be far below it (a share count four times too large gave Nvidia 1.3 trillion in 2020). The
+-- checks bound each company's part of the index instead.
 SELECT
     trading_date,
     ticker,

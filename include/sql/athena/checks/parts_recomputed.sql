@@ -60,7 +60,7 @@ SELECT
     sums.trading_date,
     'total_mag7_market_cap' AS subject,
     'the total of the seven is stored as '
-    || CAST(CAST(metrics.total_mag7_market_cap AS DECIMAL(38, 2)) AS VARCHAR) || ', their caps make '
+    || CAST(CAST(metrics.total_mag7_market_cap AS DECIMAL(38, 2)) AS VARCHAR) || ', their caps give '
     || CAST(CAST(sums.cap AS DECIMAL(38, 2)) AS VARCHAR) AS detail
 FROM sums
 INNER JOIN {{ staging_database() }}.concentration_metrics AS metrics
@@ -73,7 +73,7 @@ SELECT
     trading_date,
     ticker AS subject,
     ticker || ' is ranked by a market cap of ' || CAST(CAST(market_cap AS DECIMAL(38, 2)) AS VARCHAR)
-    || ', its close x shares outstanding make '
+    || ', its close x shares outstanding give '
     || COALESCE(CAST(CAST(traded_cap AS DECIMAL(38, 2)) AS VARCHAR), 'nothing') AS detail
 FROM compared
 WHERE NOT COALESCE(ABS(market_cap - traded_cap) <= 1e-9 * traded_cap, FALSE)
@@ -82,7 +82,7 @@ SELECT
     trading_date,
     ticker AS subject,
     ticker || ' is stored as ' || COALESCE(CAST(CAST(pct_of_sp500 AS DECIMAL(38, 6)) AS VARCHAR), 'NULL')
-    || ' % of the index, its line makes '
+    || ' % of the index, its line gives '
     || COALESCE(CAST(CAST(line_pct AS DECIMAL(38, 6)) AS VARCHAR) || ' %', 'none') AS detail
 FROM compared
 WHERE

@@ -1,5 +1,5 @@
 -- Check: the share of the index moved by no more than the bound of the settings since the session before.
--- Where the session before could not be had (NULL) there is nothing to compare with.
+-- Where the share of the session before is not known (NULL) nothing is compared.
 {% set largest = setting('maximum_share_change') | float %}
 WITH shares AS (
     SELECT

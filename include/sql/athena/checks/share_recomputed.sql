@@ -37,7 +37,7 @@ SELECT
     trading_date,
     'mag7_in_index_market_cap' AS subject,
     'the seven in the index are stored as '
-    || COALESCE(CAST(CAST(stored_cap AS DECIMAL(38, 2)) AS VARCHAR), 'NULL') || ', the lines make '
+    || COALESCE(CAST(CAST(stored_cap AS DECIMAL(38, 2)) AS VARCHAR), 'NULL') || ', the lines give '
     || COALESCE(CAST(CAST(seven_cap AS DECIMAL(38, 2)) AS VARCHAR), 'nothing') AS detail
 FROM compared
 WHERE NOT COALESCE(ABS(stored_cap - seven_cap) <= 1e-9 * seven_cap, FALSE)
@@ -46,7 +46,7 @@ SELECT
     trading_date,
     'mag7_pct_of_sp500' AS subject,
     'the share by company is stored as '
-    || COALESCE(CAST(CAST(stored_pct AS DECIMAL(38, 6)) AS VARCHAR), 'NULL') || ' %, the lines make '
+    || COALESCE(CAST(CAST(stored_pct AS DECIMAL(38, 6)) AS VARCHAR), 'NULL') || ' %, the lines give '
     || COALESCE(CAST(CAST(pct AS DECIMAL(38, 6)) AS VARCHAR) || ' %', 'nothing') AS detail
 FROM compared
 WHERE NOT COALESCE(ABS(stored_pct - pct) <= 1e-7, FALSE)
@@ -56,7 +56,7 @@ SELECT
     'line_sum_mag7_pct' AS subject,
     'the line-sum share is stored as '
     || COALESCE(CAST(CAST(stored_line_sum_pct AS DECIMAL(38, 6)) AS VARCHAR), 'NULL')
-    || ' %, the lines make '
+    || ' %, the lines give '
     || COALESCE(CAST(CAST(line_sum_pct AS DECIMAL(38, 6)) AS VARCHAR) || ' %', 'none') AS detail
 FROM compared
 WHERE

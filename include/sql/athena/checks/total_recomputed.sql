@@ -41,7 +41,7 @@ SELECT
     trading_date,
     'sp500_total_market_cap' AS subject,
     'the total by company is stored as '
-    || COALESCE(CAST(CAST(stored_total AS DECIMAL(38, 2)) AS VARCHAR), 'NULL') || ', the lines make '
+    || COALESCE(CAST(CAST(stored_total AS DECIMAL(38, 2)) AS VARCHAR), 'NULL') || ', the lines give '
     || COALESCE(CAST(CAST(total AS DECIMAL(38, 2)) AS VARCHAR), 'nothing') AS detail
 FROM compared
 WHERE NOT COALESCE(ABS(stored_total - total) <= 1e-9 * total, FALSE)
@@ -50,7 +50,7 @@ SELECT
     trading_date,
     'line_sum_market_cap' AS subject,
     'the line sum is stored as '
-    || COALESCE(CAST(CAST(stored_line_sum AS DECIMAL(38, 2)) AS VARCHAR), 'NULL') || ', the lines make '
+    || COALESCE(CAST(CAST(stored_line_sum AS DECIMAL(38, 2)) AS VARCHAR), 'NULL') || ', the lines give '
     || COALESCE(CAST(CAST(line_sum AS DECIMAL(38, 2)) AS VARCHAR), 'none, as one has no cap') AS detail
 FROM compared
 WHERE
@@ -60,8 +60,8 @@ UNION ALL
 SELECT
     trading_date,
     'companies_priced' AS subject,
-    'the session says ' || COALESCE(CAST(stored_priced AS VARCHAR), 'NULL') || ' of '
-    || COALESCE(CAST(stored_expected AS VARCHAR), 'NULL') || ' companies are priced, the lines say '
+    'the session has ' || COALESCE(CAST(stored_priced AS VARCHAR), 'NULL') || ' of '
+    || COALESCE(CAST(stored_expected AS VARCHAR), 'NULL') || ' companies priced, the lines have '
     || CAST(priced AS VARCHAR) || ' of ' || CAST(expected AS VARCHAR) AS detail
 FROM compared
 WHERE NOT COALESCE(stored_priced = priced AND stored_expected = expected, FALSE)

@@ -1,5 +1,5 @@
-{# The reconciliation of splits: how often the warehouse holds each, and its ratio. The whole table, which is
-small: a split belongs to no session, so a window does not say which are its own. #}
+{# The reconciliation of splits: how many rows the warehouse has of each, and its ratio. The whole table is
+read: it is small, and a split belongs to no session. #}
 SELECT
     issuer,
     execution_date,

@@ -1,5 +1,5 @@
 {# The warehouse's side of the reconciliation: rows by table and session, sums of the money columns. The
-sessions are named once: a statement may have 100 KB, and a window years. #}
+sessions are listed once, because a statement is limited to 100 KB and a window may span years. #}
 WITH counted AS (
     {% for table in list_tables() %}
         SELECT

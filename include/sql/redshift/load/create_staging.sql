@@ -1,2 +1,2 @@
-{# The window's rows arrive here; LIKE also takes over NOT NULL, so a file that breaks it stops the load. #}
+{# Staging of the window's rows. LIKE also copies NOT NULL, so a file that violates it fails the load. #}
 CREATE TEMPORARY TABLE {{ table }}_staging (LIKE {{ schema() }}.{{ table }})

@@ -1,4 +1,4 @@
-{# By company and day: a split that this run does not know stays, one that it knows otherwise is replaced. #}
+{# By company and day: a split that this run does not know stays, one with another ratio is replaced. #}
 DELETE FROM {{ schema() }}.splits
 USING splits_staging
 WHERE

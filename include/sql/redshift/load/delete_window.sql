@@ -1,3 +1,3 @@
-{# The sessions are named: one that was refused keeps what it had. #}
+{# The sessions are listed, so a refused session keeps its rows. #}
 DELETE FROM {{ schema() }}.{{ table }}
 WHERE trading_date IN ({{ sessions() }})

@@ -1,4 +1,4 @@
-{# By name, never SELECT *: a column that is added later cannot shift the others. #}
+{# Columns are named, never SELECT *, so a column that is added later cannot shift the others. #}
 INSERT INTO {{ schema() }}.{{ table }} ({{ columns }})
 SELECT {{ columns }}
 FROM {{ table }}_staging

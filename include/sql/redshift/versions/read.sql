@@ -1,4 +1,4 @@
-{# What was applied, oldest first. #}
+{# The applied migrations, oldest first. #}
 SELECT
     version,
     file_name,
