@@ -1,4 +1,4 @@
-"""Airflow beside the sandbox: its database made once, its commands run, and what its tasks did read back."""
+"""Airflow beside the sandbox: creates its database once, runs its commands, and reads the state of its tasks."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import re
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,19 +21,19 @@ from sandbox.stack import ROOT, Stack
 POOL = {
     "polygon": {"slots": 4, "description": "mapped tasks that ask the market data provider", "include_deferred": False}
 }
-PREPARE_SECONDS = 300.0
+COMMAND_SECONDS = 300.0
 PROGRESS_SECONDS = 15.0
 _PROGRESS = re.compile(r"\d+ of \d+ sessions built, [^\[\n]*")
 _TASK_STARTS = re.compile(r"\[DAG TEST\] starting task_id=(\S+)")
 
 
 class AirflowCommandError(Exception):
-    """An Airflow command that prepares the sandbox failed; the message holds its last lines."""
+    """An Airflow command failed; the message holds its last lines."""
 
 
 @dataclass(frozen=True)
 class TaskRun:
-    """What became of one task instance; times in UTC, None where it never started or ended."""
+    """The state of one task instance; times in UTC, None where it did not start or end."""
 
     task_id: str
     map_index: int
@@ -42,26 +43,38 @@ class TaskRun:
 
 
 def prepare_airflow(stack: Stack) -> None:
-    """Make Airflow's database and pool for this stack unless they are there."""
+    """Create Airflow's database and pool for this stack unless they exist; raises AirflowCommandError."""
     done = stack.airflow_home / "prepared"
     if done.exists():
         return
     stack.airflow_home.mkdir(parents=True, exist_ok=True)
-    pools = stack.airflow_home / "pools.json"
-    pools.write_text(json.dumps(POOL))
-    for command in (["db", "migrate"], ["pools", "import", str(pools)]):
-        _run_quietly(stack, command)
+    migrate_database(stack.environment())
     done.touch()
 
 
-def _run_quietly(stack: Stack, command: Iterable[str]) -> None:
+def migrate_database(environment: Mapping[str, str]) -> None:
+    """Migrate Airflow's database and write the pool into it; raises AirflowCommandError."""
+    run_airflow(environment, "db", "migrate")
+    import_entries(environment, "pools", POOL)
+
+
+def import_entries(environment: Mapping[str, str], kind: str, entries: object, *options: str) -> None:
+    """Write pools or connections into Airflow's database; raises AirflowCommandError."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"{kind}.json"
+        file.write_text(json.dumps(entries))
+        run_airflow(environment, kind, "import", *options, str(file))
+
+
+def run_airflow(environment: Mapping[str, str], *command: str) -> None:
+    """Run an Airflow command; raises AirflowCommandError with its last lines where it fails."""
     finished = subprocess.run(
         airflow_command(*command),
         cwd=ROOT,
-        env=stack.environment(),
+        env=dict(environment),
         capture_output=True,
         text=True,
-        timeout=PREPARE_SECONDS,
+        timeout=COMMAND_SECONDS,
         check=False,
     )
     if finished.returncode:
@@ -71,11 +84,11 @@ def _run_quietly(stack: Stack, command: Iterable[str]) -> None:
 
 def airflow_command(*arguments: str) -> list[str]:
     """Give the command line of an Airflow command in this environment."""
-    return [str(Path(sys.executable).parent / "airflow"), *arguments]
+    return [sys.executable, "-m", "airflow", *arguments]
 
 
 def _stay_silent(task_id: str) -> None:
-    """Tell nobody."""
+    """Report nothing."""
 
 
 def run_dag(
@@ -89,11 +102,11 @@ def run_dag(
 ) -> int:
     """Run ``airflow dags test`` for a date; its whole output goes to a log file. Returns the exit code.
 
-    ``say`` is told each task's id as it starts, a mapped task's once, and now and then how far a long one is. The
-    command ends with this function, also where that is interrupted.
+    ``say`` gets each task's id when the task starts, once for a mapped task, and every so often the progress of a long
+    task. The command ends with this function, also on an interrupt.
     """
     command = airflow_command("dags", "test", dag_id, day, "-c", json.dumps(conf))
-    told: set[str] = set()
+    started_tasks: set[str] = set()
     said = time.monotonic()
     with (
         log.open("w") as output,
@@ -106,8 +119,8 @@ def run_dag(
                 output.write(line)
                 output.flush()
                 started, progress = _TASK_STARTS.search(line), _PROGRESS.search(line)
-                if started and started[1] not in told:
-                    told.add(started[1])
+                if started and started[1] not in started_tasks:
+                    started_tasks.add(started[1])
                     say(started[1])
                 elif progress and time.monotonic() - said >= PROGRESS_SECONDS:
                     said = time.monotonic()
@@ -119,7 +132,7 @@ def run_dag(
 
 
 def find_run(stack: Stack, dag_id: str, since: datetime) -> str | None:
-    """Find the run of a DAG that was asked for last, at or after a time; None where there is none."""
+    """Find the newest run of a DAG that was triggered at or after a time; None where there is none."""
     query = "SELECT run_id, run_after FROM dag_run WHERE dag_id = ? ORDER BY id DESC"
     with closing(_connect(stack)) as connection:
         for run_id, asked in connection.execute(query, [dag_id]):
@@ -130,13 +143,13 @@ def find_run(stack: Stack, dag_id: str, since: datetime) -> str | None:
 
 
 def list_runs(stack: Stack, dag_id: str) -> list[tuple[str, str]]:
-    """List the ids of a DAG's runs and their states, in the order in which they were asked for."""
+    """List the ids of a DAG's runs and their states, oldest first."""
     with closing(_connect(stack)) as connection:
         return connection.execute("SELECT run_id, state FROM dag_run WHERE dag_id = ? ORDER BY id", [dag_id]).fetchall()
 
 
 def read_conf(stack: Stack, dag_id: str, run_id: str) -> dict[str, Any]:
-    """Read what a run was asked for."""
+    """Read the configuration of a run."""
     query = "SELECT conf FROM dag_run WHERE dag_id = ? AND run_id = ?"
     with closing(_connect(stack)) as connection:
         (conf,) = connection.execute(query, [dag_id, run_id]).fetchone()
@@ -145,7 +158,7 @@ def read_conf(stack: Stack, dag_id: str, run_id: str) -> dict[str, Any]:
 
 
 def list_task_runs(stack: Stack, dag_id: str, run_id: str) -> list[TaskRun]:
-    """List what became of a run's tasks, in the order in which they started."""
+    """List the task instances of a run by start."""
     query = """
         SELECT task_id, map_index, state, start_date, end_date FROM task_instance
         WHERE dag_id = ? AND run_id = ? ORDER BY start_date
@@ -156,7 +169,7 @@ def list_task_runs(stack: Stack, dag_id: str, run_id: str) -> list[TaskRun]:
 
 
 def list_asset_events(stack: Stack, run_id: str) -> list[tuple[str, dict[str, Any]]]:
-    """List the asset events that a run emitted: each asset's URI, and what the event says beside it."""
+    """List the asset events that a run emitted: each asset's URI and the event's extra."""
     query = """
         SELECT asset.uri, asset_event.extra FROM asset_event JOIN asset ON asset.id = asset_event.asset_id
         WHERE asset_event.source_run_id = ? ORDER BY asset.uri

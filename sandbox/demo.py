@@ -1,4 +1,4 @@
-"""``make demo``: one session through the real daily DAG against the local sandbox, and what came out of it.
+"""``make demo``: one session through the real daily DAG against the local sandbox, and its result.
 
 Usage: python -m sandbox.demo [--date YYYY-MM-DD|latest] [--again] [--corrections] [--rebuild [--through YYYY-MM-DD]]
     [--explain TICKER] [--home FOLDER]
@@ -10,26 +10,23 @@ import argparse
 import json
 import os
 import time
-import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-import boto3
-
-from mag7.lake.keys import document_key, run_segment
-from mag7.lake.objects import ObjectStore
+from mag7.lake.keys import document_key
 from mag7.market.document import Document, decode_document
-from mag7.runs.record import Built, Checks, Loaded, Summary, read_record, read_section
+from mag7.runs.record import Built, Checks, Loaded, Summary, read_section
 from mag7.runs.table import tabulate_session
-from mag7.settings import read_settings
-from sandbox.airflow_home import TaskRun, find_run, list_task_runs, prepare_airflow, run_dag
+from sandbox import dag_run
+from sandbox.airflow_home import TaskRun
 from sandbox.command import CANNOT_START, EXAMPLE, DateInvalidError, fail, read_day, run_as_command
-from sandbox.cost import foretell_session
-from sandbox.setup import set_up_sandbox
-from sandbox.stack import REGION, ROOT, Stack, run_stack
+from sandbox.cost import describe_session_cost
+from sandbox.dag_run import DagRun, say
+from sandbox.stack import ROOT, Stack, run_stack
+from sandbox.tally import count_served
 
 DAG = "mag7_daily"
 FIRST_SESSION = "2020-11-30"
@@ -57,21 +54,20 @@ FIGURES = (
     "quality",
     "membership_provisional",
 )
-"""What the summary repeats of a session's metrics."""
+"""The metrics of a session that the summary repeats."""
 RAN = ("success", "failed")
-LAST_TASK = "report_refusals"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a demonstration ended: its summary, and whether the session was published."""
+    """The result of a demonstration: its summary, and whether the session was published."""
 
     summary: dict[str, Any]
     published: bool
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one session and print what came of it; returns the exit code."""
+    """Run one session and print the result; returns the exit code."""
     options = _parse(arguments)
     summary_file = options.home / SUMMARY_FILE
     started = time.monotonic()
@@ -92,17 +88,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m sandbox.demo", description=__doc__)
     parser.add_argument("--date", default=EXAMPLE, help="the session, or latest (default: %(default)s)")
-    parser.add_argument("--again", action="store_true", help="ask the provider again for answers already kept")
+    parser.add_argument("--again", action="store_true", help="ask the provider again for responses that are stored")
     parser.add_argument("--corrections", action="store_true", help="ask again for the closes of the sessions before")
-    parser.add_argument("--rebuild", action="store_true", help="build published sessions from kept answers, no calls")
-    parser.add_argument("--through", default=None, help="last session of a stretch to rebuild")
+    parser.add_argument(
+        "--rebuild", action="store_true", help="build published sessions from stored responses, no calls"
+    )
+    parser.add_argument("--through", default=None, help="last session of a range to rebuild")
     parser.add_argument("--explain", default=None, help="ticker whose figures are explained")
     parser.add_argument("--home", type=Path, default=ROOT / ".sandbox", help="where the sandbox keeps its state")
     return parser.parse_args(arguments)
 
 
 def _read_params(options: argparse.Namespace, day: str) -> dict[str, Any]:
-    """Give the DAG's params that the command line asks for; those left out stay as the form has them."""
+    """Give the DAG's params from the command line; those left out keep their defaults."""
     params = {
         "collect_again": options.again,
         "collect_corrections": options.corrections,
@@ -117,95 +115,65 @@ def _read_params(options: argparse.Namespace, day: str) -> dict[str, Any]:
 
 
 def prepare(stack: Stack, day: str, params: Mapping[str, Any]) -> None:
-    """Prepare Airflow and the sandbox for a run, and say what a slow plan makes of it."""
-    _say(f"{DAG} for {day}, source {stack.source}, sandbox {stack.folder}")
-    prepare_airflow(stack)
-    if set_up_sandbox(stack.environment(), stack.folder / "setup.log"):
-        _say("set up by mag7_setup")
+    """Prepare Airflow and the sandbox for a run, and say how long it takes on a slow plan."""
+    dag_run.prepare(stack, DAG, day)
     if "rebuild" not in params and (
-        cost := foretell_session(stack, date.fromisoformat(day), again=params["collect_again"])
+        cost := describe_session_cost(stack, date.fromisoformat(day), again=params["collect_again"])
     ):
-        _say(cost)
+        say(cost)
 
 
 def demonstrate(stack: Stack, day: str, params: Mapping[str, Any], *, started: float) -> Outcome:
-    """Run the DAG for a date on a stack that is prepared, and report it."""
-    served = _count_served(stack)
-    log = stack.folder / f"dags-test-{day}.log"
-    began = datetime.now(UTC)
-    run_dag(stack, DAG, day, params, log=log, say=lambda task: _say(f"  {task}"))
-    run_id = find_run(stack, DAG, began)
-    tasks = list_task_runs(stack, DAG, run_id) if run_id else []
-    store = open_sandbox_store(stack.environment())
-    if not any(task.state for task in tasks):
+    """Run the DAG for a date on a prepared stack, and print the result."""
+    served = count_served(stack)
+    run = dag_run.run_to_end(stack, DAG, day, params, f"dags-test-{day}")
+    if not any(task.state for task in run.tasks):
         early = "Airflow runs none for a date before the DAG's start, yet calls that a success"
-        reason = f"{early}; ask for a session from {FIRST_SESSION} on" if day < FIRST_SESSION else read_last_words(log)
-        return _refuse(day, f"no task ran for {day}: {reason}", log, started)
-    segment = run_segment(DAG, run_id or "")
-    if not succeeded(tasks):
-        published = any(task.task_id == PUBLISHING_TASK and task.state in RAN for task in tasks)
-        return _refuse(day, explain_failure(store, segment, tasks), log, started, published=published)
-    calls = _count_served(stack) - served if stack.simulated else None
-    return _summarise(stack, segment, day, tasks, started, calls=calls)
-
-
-def succeeded(tasks: Sequence[TaskRun]) -> bool:
-    """A run counts as published only if every task of it ran and succeeded, the last one included."""
-    return any(task.task_id == LAST_TASK for task in tasks) and all(task.state == "success" for task in tasks)
-
-
-def read_last_words(log: Path) -> str:
-    """Read what Airflow said last, where it ran no task."""
-    said = log.read_text(errors="replace").split("\n")
-    return next((line[:300] for line in reversed(said) if line.strip()), "Airflow said nothing")
-
-
-def explain_failure(store: ObjectStore, segment: str, tasks: Sequence[TaskRun]) -> str:
-    failure = read_record(store, segment).failure
-    if failure:
-        return failure.message
-    failed = [task.task_id for task in tasks if task.state == "failed"]
-    return f"{', '.join(failed) or 'the run'} failed without a word in its record: its error is at the log's end"
+        reason = f"{early}; ask for a session from {FIRST_SESSION} on" if day < FIRST_SESSION else run.read_last_words()
+        return _refuse(day, f"no task ran for {day}: {reason}", run.log, started)
+    if not run.succeeded:
+        published = any(task.task_id == PUBLISHING_TASK and task.state in RAN for task in run.tasks)
+        return _refuse(day, run.explain_failure(), run.log, started, published=published)
+    calls = count_served(stack) - served if stack.simulated else None
+    return _summarise(run, day, started, calls=calls)
 
 
 def _refuse(day: str, reason: str, logs: Path, started: float, *, published: bool = False) -> Outcome:
     changed = "The session was being published: run it again" if published else "Nothing that anyone reads has changed"
-    _say(f"\nREFUSED {day}: {reason}\n\n{changed}. The whole log: {logs}")
+    say(f"\nREFUSED {day}: {reason}\n\n{changed}. The whole log: {logs}")
     return Outcome({"trading_date": day, "refused": reason, "seconds": round(time.monotonic() - started, 1)}, False)
 
 
-def _summarise(
-    stack: Stack, segment: str, day: str, tasks: Sequence[TaskRun], started: float, *, calls: int | None
-) -> Outcome:
-    store = open_sandbox_store(stack.environment())
-    told, changes = read_section(store, segment, Summary), read_section(store, segment, Built).changes
+def _summarise(run: DagRun, day: str, started: float, *, calls: int | None) -> Outcome:
+    store, segment = run.store, run.segment
+    collected, changes = read_section(store, segment, Summary), read_section(store, segment, Built).changes
     checks, loaded = read_section(store, segment, Checks).checks, read_section(store, segment, Loaded)
-    keys = {one: document_key(date.fromisoformat(one)) for one in told.sessions}
+    keys = {one: document_key(date.fromisoformat(one)) for one in collected.sessions}
     documents = {one: decode_document(store.get(key), store.uri(key)) for one, key in keys.items()}
-    # Corrected sessions come before the one that was asked for; a rebuild tells of its first.
+    # Corrected sessions come before the requested one; a rebuild summarizes its first session.
     document = documents.get(day) or next(iter(documents.values()))
-    stages = time_stages(tasks)
+    stages = time_stages(run.tasks)
     summary = {
         **_take_figures(document),
         "checks": [check.model_dump() for check in checks],
         "rows_loaded": loaded.rows[document.trading_date.isoformat()],
         "splits_loaded": loaded.splits,
-        "calls": told.calls if calls is None else calls,
+        "calls": collected.calls if calls is None else calls,
         "changes": changes,
         "stages": stages,
         "seconds": round(time.monotonic() - started, 1),
     }
     for found in documents.values():
-        _say("\n" + tabulate_session(found))
-    for text in told.explained:
-        _say(text)
-    _say(_tabulate_changes(changes))
-    _say(_tabulate_run(summary, stages))
+        say("\n" + tabulate_session(found))
+    for text in collected.explained:
+        say(text)
+    say(_tabulate_changes(changes))
+    say(_tabulate_run(summary, stages))
     return Outcome(summary, True)
 
 
 def _take_figures(document: Document) -> dict[str, Any]:
-    """Take out of a published document what the summary for programs repeats."""
+    """Take from a published document what summary.json repeats."""
     metrics, ranking = document.concentration_metrics, document.rankings.by_market_cap
     return {
         "trading_date": document.trading_date.isoformat(),
@@ -219,7 +187,7 @@ def _take_figures(document: Document) -> dict[str, Any]:
 
 
 def _tabulate_changes(changes: Mapping[str, Sequence[str]]) -> str:
-    """Say what differs from what was published before, session by session; a session that is new has no entry."""
+    """List what differs from what was published before, by session; a new session has no entry."""
     lines = []
     for session, found in changes.items():
         lines.append(f"{session} against what was published: {len(found) or 'no'} changes")
@@ -255,29 +223,6 @@ def _tabulate_run(summary: Mapping[str, Any], stages: Mapping[str, float]) -> st
     if summary["source"] == "simulated":
         lines.append("source: SIMULATED. Prices and counts of all but the seven's recorded days are invented.")
     return "\n".join(lines)
-
-
-def _count_served(stack: Stack) -> int:
-    """Count the calls that the offline market has served, for other commands too where they share it."""
-    if not stack.simulated:
-        return 0
-    with urllib.request.urlopen(f"{stack.polygon_url}/sandbox/calls", timeout=10) as answer:  # noqa: S310  # nosec B310 # ours
-        return int(json.load(answer)["total"])
-
-
-def open_sandbox_store(environment: Mapping[str, str]) -> ObjectStore:
-    client = boto3.client(
-        "s3",
-        endpoint_url=environment["AWS_ENDPOINT_URL"],
-        region_name=REGION,
-        aws_access_key_id="sandbox",
-        aws_secret_access_key="sandbox",  # noqa: S106 - moto takes any key
-    )
-    return ObjectStore(client, read_settings(environment).bucket)
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Brings Airflow to the state in which its services can start: keys, user, database, pool, connections.
+"""Prepare Airflow so that its services can start: keys, user, database, pool, connections.
 
 Usage: python -m sandbox.initialize --keys FOLDER
 
-Run once by docker-compose before the other services, and by `make ui`. May be repeated: keys stay, the connections
-are set anew from the environment. Where AWS_ENDPOINT_URL names a sandbox, mag7_setup is run where that lacks anything;
-for a real account somebody triggers it.
+docker-compose runs it before the other services start; `make ui` calls the same functions. It can be repeated: keys
+stay, connections are overwritten from the environment. Where AWS_ENDPOINT_URL names a sandbox that lacks something, it
+runs mag7_setup; for a real account you trigger that DAG.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import base64
 import json
 import os
 import secrets
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -22,10 +21,10 @@ from pathlib import Path
 
 from mag7.errors import Mag7Error
 from mag7.settings import read_settings
-from sandbox.airflow_home import POOL, PREPARE_SECONDS, AirflowCommandError
+from sandbox.airflow_home import AirflowCommandError, import_entries, migrate_database
 from sandbox.provision import ProvisioningError
 from sandbox.setup import set_up_sandbox
-from sandbox.stack import AWS_SECRET, REGION, ROOT
+from sandbox.stack import REGION, describe_connection
 from sandbox.trigger import DEVELOPMENT_PASSWORD, PASSWORD_VARIABLE, USER
 
 FERNET_KEY = "fernet.key"
@@ -39,7 +38,7 @@ class KeyMissingError(Exception):
 
 
 def make_keys(folder: Path, password: str) -> None:
-    """Write the keys that Airflow's processes share, unless they are there, and the password of the one user."""
+    """Write the keys that Airflow's processes share, unless they exist, and the password of the only user."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, key in (
         (FERNET_KEY, base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()),
@@ -66,14 +65,8 @@ def describe_connections(environ: Mapping[str, str]) -> dict[str, dict[str, obje
         raise KeyMissingError(
             f"the environment variable {KEY_VARIABLE} is not set: give the market data provider's key"
         )
-    aws: dict[str, object] = {"conn_type": "aws", "extra": {"region_name": region}}
-    if endpoint:
-        aws = {
-            "conn_type": "aws",
-            "login": "sandbox",
-            "password": AWS_SECRET,
-            "extra": {"region_name": region, "endpoint_url": endpoint},
-        }
+    account: dict[str, object] = {"conn_type": "aws", "extra": {"region_name": region}}
+    aws = describe_connection(endpoint, region) if endpoint else account
     polygon: dict[str, object] = {"conn_type": "http", "password": key}
     return {"aws_default": aws, "polygon_default": polygon}
 
@@ -81,33 +74,12 @@ def describe_connections(environ: Mapping[str, str]) -> dict[str, dict[str, obje
 def prepare_database(environ: Mapping[str, str]) -> None:
     """Migrate Airflow's database, and write the pool and the connections into it; raises AirflowCommandError."""
     connections = describe_connections(environ)
-    with tempfile.TemporaryDirectory() as folder:
-        pools_file, connections_file = Path(folder) / "pools.json", Path(folder) / "connections.json"
-        pools_file.write_text(json.dumps(POOL))
-        connections_file.write_text(json.dumps(connections))
-        run_airflow(environ, "db", "migrate")
-        run_airflow(environ, "pools", "import", str(pools_file))
-        run_airflow(environ, "connections", "import", "--overwrite", str(connections_file))
-
-
-def run_airflow(environ: Mapping[str, str], *command: str) -> None:
-    """Run an Airflow command; raises AirflowCommandError with its last lines where it fails."""
-    finished = subprocess.run(
-        [sys.executable, "-m", "airflow", *command],
-        cwd=ROOT,
-        env=dict(environ),
-        capture_output=True,
-        text=True,
-        timeout=PREPARE_SECONDS,
-        check=False,
-    )
-    if finished.returncode:
-        last = " | ".join((finished.stdout + finished.stderr).strip().splitlines()[-3:])
-        raise AirflowCommandError(f"airflow {' '.join(command)} ended with code {finished.returncode}: {last}")
+    migrate_database(environ)
+    import_entries(environ, "connections", connections, "--overwrite")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prepare everything; one line a step, one clear line where a step fails. Returns the exit code."""
+    """Prepare everything and print a line for each step, or one for the step that fails; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m sandbox.initialize", description="Prepare Airflow's services.")
     parser.add_argument("--keys", type=Path, required=True, help="folder of the keys that the services share")
     options = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""What the sandbox holds, counted: rows a session in the warehouse, calls whose answers are kept in the lake."""
+"""Counts of what the sandbox holds: rows of each session in the warehouse, stored responses in the lake, calls."""
 
 from __future__ import annotations
 
@@ -13,20 +13,17 @@ from jinja2 import Environment, StrictUndefined
 
 from mag7.lake.objects import ObjectStore
 from mag7.lake.tables import list_tables
-from mag7.settings import read_settings
-from mag7.tasks.setup import Place
 from mag7.warehouse.statements import Warehouse
-from sandbox.provision import open_sandbox
-from sandbox.stack import REGION, Stack
+from sandbox.stack import Stack
 
 ROWS_QUERY = Path(__file__).with_name("rows_a_session.sql")
-ANSWERS = "raw/polygon/"
-ANSWER_SECONDS = 20.0
+RESPONSES = "raw/polygon/"
+RESPONSE_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
 class SessionRows:
-    """How many rows a table has of a session (ISO date), and how many of them repeat another one's key."""
+    """Rows of a session (ISO date) in a table, and how many of them repeat another row's key."""
 
     table: str
     session: str
@@ -35,16 +32,11 @@ class SessionRows:
 
 
 @dataclass(frozen=True)
-class KeptCalls:
-    """Answers kept in the lake, and how many different calls they answer."""
+class StoredCalls:
+    """Responses stored in the lake, and how many different calls they belong to."""
 
-    answers: int
+    responses: int
     calls: int
-
-
-def open_stack(stack: Stack) -> Place:
-    """Open a running stack's lake and warehouse."""
-    return open_sandbox(read_settings(stack.environment()), REGION)
 
 
 def count_rows(warehouse: Warehouse) -> list[SessionRows]:
@@ -58,15 +50,15 @@ def count_rows(warehouse: Warehouse) -> list[SessionRows]:
     ]
 
 
-def count_kept(store: ObjectStore, prefix: str = ANSWERS) -> KeptCalls:
-    """Count the answers below a prefix of the lake; a call is a path and the date that it is kept under."""
-    answers, calls = 0, set[tuple[str, str]]()
+def count_stored(store: ObjectStore, prefix: str = RESPONSES) -> StoredCalls:
+    """Count the responses below a prefix of the lake; a call is a path and the date that it is stored under."""
+    responses, calls = 0, set[tuple[str, str]]()
     for stored in store.list(prefix):
         folder = stored.key.rpartition("/")[0]
         for path in _list_paths(gzip.decompress(store.get(stored.key)).decode().splitlines()):
-            answers += 1
+            responses += 1
             calls.add((folder, path))
-    return KeptCalls(answers, len(calls))
+    return StoredCalls(responses, len(calls))
 
 
 def _list_paths(lines: Iterable[str]) -> list[str]:
@@ -74,7 +66,9 @@ def _list_paths(lines: Iterable[str]) -> list[str]:
 
 
 def count_served(stack: Stack) -> int:
-    """Count the calls that the offline market has served since it was started or its count set back."""
+    """Count the calls that the offline market has served since it started or its count was reset; 0 without one."""
+    if not stack.simulated:
+        return 0
     address = f"{stack.polygon_url}/sandbox/calls"
-    with urllib.request.urlopen(address, timeout=ANSWER_SECONDS) as answer:  # noqa: S310  # nosec B310
-        return int(json.load(answer)["total"])
+    with urllib.request.urlopen(address, timeout=RESPONSE_SECONDS) as response:  # noqa: S310  # nosec B310
+        return int(json.load(response)["total"])

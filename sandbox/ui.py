@@ -1,9 +1,9 @@
-"""``make ui``: Airflow's services and web page on the local sandbox; ctrl-C ends every process that it started.
+"""``make ui``: Airflow's services and web page on the local sandbox; ctrl-C ends all its processes.
 
 Usage: python -m sandbox.ui [--port 8080] [--home FOLDER]
 
 The services are those of docker-compose.yaml, as processes: database, api-server, scheduler, dag-processor,
-triggerer, AWS sandbox and offline market. The logs of all lie in the folder that it names.
+triggerer, AWS sandbox and offline market. It prints the folder of their logs.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -21,20 +20,17 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-import boto3
-
 from mag7.errors import Mag7Error
 from mag7.lake.keys import document_key
-from mag7.lake.objects import ObjectStore
-from mag7.settings import read_settings
 from sandbox.airflow_home import AirflowCommandError
-from sandbox.initialize import KeyMissingError, make_keys, prepare_database
+from sandbox.dag_run import say
+from sandbox.docker_check import is_taken
+from sandbox.initialize import KeyMissingError
 from sandbox.postgres import PostgresNotReadyError, find_programs, run_postgres
 from sandbox.processes import ServerNotReadyError
-from sandbox.provision import ProvisioningError
-from sandbox.services import Services, check_alive, describe_environment, run_services, wait_until_healthy
-from sandbox.setup import set_up_sandbox
-from sandbox.stack import REGION, ROOT, FolderInUseError, Stack, offer_stack, run_stack
+from sandbox.provision import ProvisioningError, open_stack
+from sandbox.services import Services, check_alive, describe_environment, run_services
+from sandbox.stack import ROOT, FolderInUseError, Stack, offer_stack, run_stack
 from sandbox.trigger import DEVELOPMENT_PASSWORD, USER, AirflowApi, AirflowRefusedError
 
 DAG = "mag7_daily"
@@ -43,15 +39,15 @@ POSTGRES_PARALLELISM, SQLITE_PARALLELISM = "8", "2"
 
 
 class PortInUseError(Exception):
-    """Somebody listens on the port already."""
+    """Another process listens on the port."""
 
 
 class Stopped(BaseException):
-    """Somebody asked this command to end."""
+    """A signal asked this command to end."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Start everything, and wait until a process ends or somebody asks for the end; returns the exit code."""
+    """Start everything, and wait until a process ends or a signal comes; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m sandbox.ui", description="Airflow's page on the local sandbox.")
     parser.add_argument("--port", type=int, default=8080, help="port of the page on 127.0.0.1 (default: %(default)s)")
     parser.add_argument("--home", type=Path, default=ROOT / ".sandbox", help="where the sandbox keeps its state")
@@ -65,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with run_airflow_services(stack, home, options.port) as services, offer_stack(stack):
                 watch(services, home)
     except Stopped:
-        _say("\nended: no process is left")
+        say("\nended: no process is left")
         return 0
     except (
         *(PortInUseError, FolderInUseError, ServerNotReadyError, ProvisioningError),
@@ -76,49 +72,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
-    # Once is enough: a second ctrl-C must not interrupt the clearing up.
+    # A second ctrl-C must not interrupt the cleanup.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     raise Stopped
 
 
 def check_port(port: int) -> None:
-    """Raise PortInUseError where the port of the page is taken."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            raise PortInUseError(
-                f"port {port} of 127.0.0.1 is in use: end what listens there, or take another: make ui PORT={port + 1}"
-            ) from None
+    """Raise PortInUseError where the port of the page is in use."""
+    if is_taken("127.0.0.1", port):
+        raise PortInUseError(
+            f"port {port} of 127.0.0.1 is in use: end what listens there, or take another: make ui PORT={port + 1}"
+        )
 
 
 @contextmanager
 def run_airflow_services(stack: Stack, home: Path, port: int) -> Iterator[Services]:
-    """Run Airflow's services beside a stack until the block ends; they answer when it begins."""
+    """Run Airflow's services beside a stack until the block ends; they are healthy when it begins."""
     home.mkdir(exist_ok=True)
     with ExitStack() as held:
         environment = describe_environment(stack, home, port) | _choose_database(held, home)
-        make_keys(home / "keys", DEVELOPMENT_PASSWORD)
-        _say("preparing Airflow's database")
-        prepare_database(environment)
-        if set_up_sandbox(environment, home / "mag7_setup.log"):
-            _say("mag7_setup has set the sandbox up")
-        services = held.enter_context(run_services(port, home, environment))
-        wait_until_healthy(services, port, home)
-        _say(f"Airflow: http://localhost:{port}  user {USER}, password {DEVELOPMENT_PASSWORD}\nlogs: {home}")
+        services = held.enter_context(run_services(port, home, environment, say=say))
+        say(f"Airflow: http://localhost:{port}  user {USER}, password {DEVELOPMENT_PASSWORD}\nlogs: {home}")
         _load_first_sessions(stack, port)
-        _say("ctrl-C ends it")
+        say("ctrl-C ends it")
         yield services
 
 
 def _choose_database(held: ExitStack, home: Path) -> dict[str, str]:
-    """Start PostgreSQL where it can be had; else take SQLite, with no more tasks at once than it stands."""
+    """Start PostgreSQL where it is available; else use SQLite, with as few tasks at once as it can take."""
     try:
         address = held.enter_context(run_postgres(home / "postgres", find_programs()))
     except (PostgresNotReadyError, OSError) as error:
-        _say(f"Airflow's database is SQLite, so {SQLITE_PARALLELISM} tasks run at once: {error}")
+        say(f"Airflow's database is SQLite, so {SQLITE_PARALLELISM} tasks run at once: {error}")
         return {
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
             "AIRFLOW__CORE__PARALLELISM": SQLITE_PARALLELISM,
@@ -127,7 +113,7 @@ def _choose_database(held: ExitStack, home: Path) -> dict[str, str]:
 
 
 def _load_first_sessions(stack: Stack, port: int) -> None:
-    """Ask for a few sessions where the lake has none, so that there is something to look at."""
+    """Trigger a few sessions where the lake has none, so that there is something to see."""
     if not stack.simulated or _has_sessions(stack):
         return
     api = AirflowApi(f"http://127.0.0.1:{port}", DEVELOPMENT_PASSWORD)
@@ -135,31 +121,19 @@ def _load_first_sessions(stack: Stack, port: int) -> None:
     api.unpause(DAG)
     for day in FIRST_SESSIONS:
         api.trigger(DAG, day, {})
-    _say(f"the lake is empty: {DAG} runs for {', '.join(FIRST_SESSIONS)}, about a minute each")
+    say(f"the lake is empty: {DAG} runs for {', '.join(FIRST_SESSIONS)}, about a minute each")
 
 
 def _has_sessions(stack: Stack) -> bool:
-    environment = stack.environment()
-    client = boto3.client(
-        "s3",
-        endpoint_url=stack.aws_url,
-        region_name=REGION,
-        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-    )
     documents = document_key(date.min).split("trading_date=")[0]
-    return any(ObjectStore(client, read_settings(environment).bucket).list(documents))
+    return any(open_stack(stack).store.list(documents))
 
 
 def watch(services: Services, home: Path) -> NoReturn:
-    """Wait for ever; raises ServerNotReadyError when a service has ended by itself."""
+    """Wait forever; raises ServerNotReadyError when a service has ended."""
     while True:
         check_alive(services, home)
         time.sleep(1)
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from mag7.index.facts import load_packaged_facts, pin_facts
 from mag7.index.seven import SEVEN
 from mag7.market.caps import PricedLine
 from mag7.market.figures import SessionFigures
-from tests.market_answers import NAMED, work_out
+from sandbox.market_responses import NAMED, work_out
 from tools.docs.regions import DOCS, Region
 from tools.docs.regions import render_table as lay_out
 
@@ -19,7 +19,7 @@ TRILLION = 10**12
 
 
 def render_table(sessions: Iterable[SessionFigures]) -> str:
-    """Lay out a row a session: caps in trillions of USD, shares of the index in per cent, flags of the seven."""
+    """Lay out a row for each session: caps in trillions of USD, shares of the index in percent, flags of the seven."""
     names = ("session", *SEVEN, "share", "by line sum", "flags")
     return lay_out(names, map(_row, sessions), f"l{'r' * (len(names) - 2)}l")
 
@@ -41,7 +41,7 @@ def _show_cap(line: object, *, inside: bool) -> str:
 
 
 def _say_flags(figures: SessionFigures) -> list[str]:
-    """Say each flag once, with whom it concerns."""
+    """Name each flag once, with its companies."""
     flagged: dict[str, list[str]] = {}
     for ticker, line in figures.seven.items():
         for flag in line.accepted.flags if isinstance(line, PricedLine) else ():

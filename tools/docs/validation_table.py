@@ -1,4 +1,4 @@
-"""The table of every session held against the offline market's truth, a row a year.
+"""The table that compares every session with the offline market's truth, one row for each year.
 
 `make validation-table` works all sessions out, which takes some ten minutes, and writes the table into the page on
 accuracy; tests hold the page to it.
@@ -12,10 +12,10 @@ from datetime import date
 from mag7.index.facts import load_packaged_facts, pin_facts
 from mag7.sessions import list_sessions
 from mag7.tasks.document import compute_session
-from tests.market_answers import NOW, open_market
-from tests.validation import Verdict, judge
+from sandbox.market_responses import NOW, open_market
 from tools.docs.regions import DOCS, Region
 from tools.docs.regions import render_table as lay_out
+from tools.validation import Verdict, judge
 
 FIRST, LAST = date(2020, 11, 30), NOW.date()
 COLUMNS = ("sessions", "share off by, points", "unflagged cap off by, %", "flagged", "partial", "refused")
@@ -27,7 +27,7 @@ def list_validated() -> tuple[date, ...]:
 
 
 def render_table(verdicts: Iterable[Verdict]) -> str:
-    """Lay out a row a year."""
+    """Lay out a row for each year."""
     years: dict[int, list[Verdict]] = {}
     for verdict in verdicts:
         years.setdefault(verdict.session.year, []).append(verdict)

@@ -1,4 +1,4 @@
-"""What is drawn for the fault harness: the same from a seed, every kind, enough in the sequences that really run."""
+"""The draw of the fault harness: the same for a seed, every kind, enough in the sequences that really run."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 from sandbox.aws.faults import Faults
 from sandbox.fault_rules import read_rules
 from sandbox.polygon.faults import Fault
-from tests.faults.__main__ import LEAST_FAULTS, LEAST_KILLS, SEQUENCES
-from tests.faults.house import FLOWS
-from tests.faults.plan import (
+from tools.faults.__main__ import LEAST_FAULTS, LEAST_KILLS, SEQUENCES
+from tools.faults.flows import FLOWS
+from tools.faults.plan import (
     AWS,
     CLOUD,
     FAILURE,
@@ -28,7 +28,7 @@ from tests.faults.plan import (
 )
 
 FITTING = 15
-"""So many sequences at least are run in the time that `make faults` has."""
+"""The least number of sequences that `make faults` runs in its time."""
 
 DRAWN = draw_sequences(1, SEQUENCES, tuple(FLOWS))
 SEEDS = pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])

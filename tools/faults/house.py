@@ -1,4 +1,4 @@
-"""The house under faults: the whole stack, its answers and what is published, taken away and put back."""
+"""The house under faults: the whole stack, whose stored responses and published data are removed and restored."""
 
 from __future__ import annotations
 
@@ -9,101 +9,84 @@ import pickle
 import random
 import time
 import urllib.request
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mag7.lake.catalog import DATABASE
+from mag7.lake.keys import DATABASE
+from mag7.polygon.source import SIMULATED
 from sandbox.airflow_home import prepare_airflow
 from sandbox.setup import set_up_sandbox
-from sandbox.stack import AWS_SECRET, SIMULATED, Stack, run_stack
-from tests.declared import find_table
-from tests.e2e.house import BUCKET, TABLES, House, Published, Rows, digest
-from tests.faults.forked import ForkedAirflow
-from tests.faults.plan import AWS, MARKET, Fault
+from sandbox.stack import AWS_SECRET, Stack, run_stack
+from tools.faults.compared import reduce_object, reduce_rows
+from tools.faults.flows import Flow
+from tools.faults.forked import ForkedAirflow
+from tools.faults.plan import AWS, MARKET, Fault
+from tools.stack_reader import BUCKET, TABLES, Published, QueryFailedError, Rows, StackReader
 
-ANSWERS = "raw/polygon/"
-CAPS, ASKED = "constituent_market_caps", "provider_market_cap"
+RESPONSES = "raw/polygon/"
 KEY = "faults-key-93b1e0c7a4"
-SECRET = "faults-secret-5d0e7b21f8"  # pragma: allowlist secret
-"""The API key and the AWS secret of every disturbed run; they may be seen nowhere."""
+SECRET = "faults-secret-5d0e7b21f8"  # noqa: S105 - invented  # pragma: allowlist secret
+"""The API key and the AWS secret of every disturbed run; they must not occur anywhere."""
 
 OVER = {"FINISHED", "FAILED", "ABORTED"}
-"""What the Data API calls a batch that has ended."""
+"""The Data API's final states of a batch."""
 
 LEFT_BY_A_RUN = ("staging/", "manifests/")
-"""What a run writes for itself: the next sequence deletes the most of it."""
+"""What a run writes for itself: the next sequence deletes most of it."""
 
 ENVIRONMENT = {
     "MAG7_BATCHES": "3",
-    # A stall costs one of these; three tries in a row use up what a call has.
+    # A stall lasts one of these; three in a row use up a call's tries.
     "POLYGON_READ_TIMEOUT": "1",
     "POLYGON_TRIES": "3",
     "AWS_MAX_ATTEMPTS": "2",
 }
 
 
-@dataclass(frozen=True)
-class Flow:
-    """A DAG and what it is asked for; ``sessions`` are those that it publishes.
-
-    ``repeat`` is what it is asked beside that to publish sessions that are complete.
-    """
-
-    name: str
-    dag: str
-    conf: Mapping[str, Any]
-    sessions: tuple[str, ...]
-    repeat: Mapping[str, Any] = field(default_factory=dict)
-
-
-DAILY = Flow("daily", "mag7_daily", {"trading_date": "2024-12-13"}, ("2024-12-13",))
-BACKFILL = Flow(
-    "backfill",
-    "mag7_backfill",
-    {"start_date": "2024-11-26", "end_date": "2024-11-27"},
-    ("2024-11-26", "2024-11-27"),
-    {"repeat": True},
-)
-FLOWS = {flow.name: flow for flow in (DAILY, BACKFILL)}
+class UndisturbedRunError(Exception):
+    """An undisturbed run failed, so there is nothing to compare with."""
 
 
 class FaultyHouse:
-    """A stack, forked Airflow, and what each flow publishes and keeps when nothing disturbs it."""
+    """A stack, forked Airflow, and what each flow publishes and stores in an undisturbed run."""
 
-    def __init__(self, house: House, airflow: ForkedAirflow) -> None:
+    def __init__(self, house: StackReader, airflow: ForkedAirflow) -> None:
         self._house, self.airflow = house, airflow
-        self._answers: dict[str, dict[str, bytes]] = {}
+        self._responses: dict[str, dict[str, bytes]] = {}
         self.right: Published = Published({}, {}, {})
-        self._rules: list[Fault] = []
 
     def learn(self, flows: Sequence[Flow], kept: Path | None = None) -> None:
-        """Run every flow undisturbed, from nothing kept; ``kept`` is a file that spares a later process the runs."""
+        """Run every flow undisturbed, without stored responses; the file ``kept`` saves a later process the runs."""
         if kept is not None and kept.exists():
-            self._answers, self.right, self.airflow.seconds = pickle.loads(kept.read_bytes())  # noqa: S301 - our own
+            stored = pickle.loads(kept.read_bytes())  # noqa: S301  # nosec B301
+            self._responses, self.right, self.airflow.seconds = stored
             return
         for flow in flows:
-            self._delete(ANSWERS)
+            self._delete(RESPONSES)
             ended = self.airflow.run(flow.dag, f"undisturbed-{flow.name}", flow.conf, warm=True)
-            assert ended.state == "success", f"the undisturbed run of {flow.dag} ended {ended.state}"
-            self._answers[flow.name] = {key: self._house.get(key) for key in self._house.list_keys(ANSWERS)}
+            if ended.state != "success":
+                raise UndisturbedRunError(
+                    f"the undisturbed run of {flow.dag} ended {ended.state}: see {self.airflow.logs}"
+                )
+            self._responses[flow.name] = {key: self._house.get(key) for key in self._house.list_keys(RESPONSES)}
         self.right = self.published()
         if kept is not None:
-            kept.write_bytes(pickle.dumps((self._answers, self.right, self.airflow.seconds)))
+            kept.write_bytes(pickle.dumps((self._responses, self.right, self.airflow.seconds)))
 
     def adopt(self, flow: Flow) -> None:
-        """Take what a house already holds of a flow for its undisturbed run."""
-        self._answers[flow.name] = {key: self._house.get(key) for key in self._house.list_keys(ANSWERS)}
+        """Use what a house already holds of a flow as its undisturbed run."""
+        self._responses[flow.name] = {key: self._house.get(key) for key in self._house.list_keys(RESPONSES)}
         self.right = self.published()
 
     def restore(self, flow: Flow) -> None:
-        """Put a flow's answers back, all of them."""
-        self._put_back_answers(flow, random.Random(0), 0.0, 0.0)
+        """Restore all of a flow's stored responses."""
+        self._restore_responses(flow, random.Random(0), 0.0, 0.0)
 
     @contextlib.contextmanager
     def planted(self, name: str) -> Iterator[None]:
-        """Let tasks run with a planted defect inside the block."""
+        """Run tasks with a planted defect inside the block."""
         right, seconds = self.airflow, self.airflow.seconds
         self.airflow = ForkedAirflow(right.environment | {"FAULTS_PLANTED": name}, right.logs / name)
         self.airflow.seconds = seconds
@@ -114,45 +97,44 @@ class FaultyHouse:
             self.airflow = right
 
     def list_leaks(self, prefixes: Sequence[str] = ("",)) -> list[str]:
-        """Where the key or the secret can be read: logs, Airflow's database (XComs, rendered fields), objects."""
+        """List where the key or the secret can be read: logs, Airflow's database (XComs, rendered fields), objects."""
         return self._house.list_leaks(KEY, SECRET, prefixes=prefixes)
 
     def client(self, service: str) -> Any:
-        """Give a client of the stack's AWS."""
+        """Return a client of the stack's AWS."""
         return self._house.client(service)
 
     def query(self, sql: str) -> Rows:
-        """Ask the warehouse."""
+        """Query the warehouse."""
         return self._house.query(sql)
 
     def published(self) -> Published:
-        """What anyone reads, but for when and under which key the answers behind it were kept.
+        """Return what readers see, without the time and key of the stored responses behind it.
 
-        Of a backfill's sessions also but for whether the provider was asked about just that session: which ones a
-        search asks about depends on what is kept.
+        For a backfill's sessions, also without whether the provider was asked for that session: which ones a search
+        asks for depends on what is stored.
         """
-        found = self._house.published(_look)
-        return replace(found, rows={**found.rows, CAPS: [_forget_asking(row) for row in found.rows[CAPS]]})
+        return reduce_rows(self._house.published(reduce_object))
 
     def prepare(self, flow: Flow, chance: random.Random, *, older: bool, forgotten: float) -> None:
-        """Take a flow's sessions back to before its run, and forget a part of its answers.
+        """Reset a flow's sessions to before its run, and delete a part of its stored responses.
 
-        ``older`` leaves an older edition of them for readers instead of nothing.
+        ``older`` leaves an older edition of the sessions for readers instead of nothing.
         """
         for prefix in ("staging/", "pending/"):
             self._delete(prefix)
-        self._put_back_answers(flow, chance, forgotten, 0.5 if forgotten else 0.0)
+        self._restore_responses(flow, chance, forgotten, 0.5 if forgotten else 0.0)
         for day in flow.sessions:
             if older:
                 self._make_older(day)
             else:
                 self._unpublish(day)
 
-    def _put_back_answers(self, flow: Flow, chance: random.Random, details: float, others: float) -> None:
-        """Put back all but a part of the details, and of the other answers, of a flow's own sessions."""
-        self._delete(ANSWERS)
+    def _restore_responses(self, flow: Flow, chance: random.Random, details: float, others: float) -> None:
+        """Restore all responses but a part of the details, and of the others, of a flow's own sessions."""
+        self._delete(RESPONSES)
         store = self._house.client("s3")
-        for key, body in self._answers[flow.name].items():
+        for key, body in self._responses[flow.name].items():
             mine = any(f"trading_date={day}/" in key for day in flow.sessions)
             part = (details if "ticker_details" in key else others) if mine else 0.0
             lines = [line for line in gzip.decompress(body).splitlines(keepends=True) if chance.random() >= part]
@@ -166,19 +148,21 @@ class FaultyHouse:
         return str(batch["Id"])
 
     def wait(self, batch: str) -> tuple[str, str]:
-        """Wait until a batch is over; returns how it ended, and its error."""
+        """Wait until a batch has ended; returns its status and its error."""
         deadline = time.monotonic() + 60
-        while (told := self.client("redshift-data").describe_statement(Id=batch))["Status"] not in OVER:
-            assert time.monotonic() < deadline, f"batch {batch} is {told['Status']}"
+        while (described := self.client("redshift-data").describe_statement(Id=batch))["Status"] not in OVER:
+            if time.monotonic() > deadline:
+                raise QueryFailedError(f"batch {batch} is still {described['Status']}")
             time.sleep(0.02)
-        return told["Status"], told.get("Error", "")
+        return described["Status"], described.get("Error", "")
 
     def _change(self, *statements: str) -> None:
         status, error = self.wait(self.submit(statements))
-        assert status == "FINISHED", error
+        if status != "FINISHED":
+            raise QueryFailedError(error)
 
     def _unpublish(self, day: str) -> None:
-        self._change(*(f"DELETE FROM market_data.{table} WHERE trading_date = '{day}'" for table in TABLES))  # noqa: S608
+        self._change(*(f"DELETE FROM market_data.{table} WHERE trading_date = '{day}'" for table in TABLES))  # noqa: S608  # nosec B608
         for table in TABLES:
             with contextlib.suppress(self._house.client("glue").exceptions.EntityNotFoundException):
                 self._house.client("glue").delete_partition(
@@ -188,11 +172,11 @@ class FaultyHouse:
             self._house.client("s3").delete_object(Bucket=BUCKET, Key=key)
 
     def _make_older(self, day: str) -> None:
-        """Another edition: a close and a share that differ, files of another writer beside the right ones."""
+        """Make another edition: a close and a share that differ, and files of another writer beside the right ones."""
         store = self._house.client("s3")
         self._change(
-            f"UPDATE market_data.concentration_metrics SET mag7_pct_of_sp500 = 1 WHERE trading_date = '{day}'",  # noqa: S608
-            f"DELETE FROM market_data.company_details WHERE trading_date = '{day}'",  # noqa: S608
+            f"UPDATE market_data.concentration_metrics SET mag7_pct_of_sp500 = 1 WHERE trading_date = '{day}'",  # noqa: S608  # nosec B608
+            f"DELETE FROM market_data.company_details WHERE trading_date = '{day}'",  # noqa: S608  # nosec B608
         )
         for key in self._list_published(day):
             body = self._house.get(key)
@@ -217,9 +201,9 @@ class FaultyHouse:
 
     @contextlib.contextmanager
     def faults(self, rules: Sequence[Fault], struck: dict[str, int]) -> Iterator[list[Fault]]:
-        """Let both servers fail by rules inside the block; yields a list that afterwards holds what is left of them.
+        """Apply fault rules to both servers inside the block; yields a list that afterwards has the rest of the rules.
 
-        What struck is added to ``struck`` by name, as the servers counted it.
+        The servers' counts of faults are added to ``struck`` by name.
         """
         left: list[Fault] = []
         servers = {MARKET: self._house.stack.polygon_url, AWS: self._house.stack.aws_url}
@@ -230,8 +214,8 @@ class FaultyHouse:
             yield left
         finally:
             for server, url in servers.items():
-                told = _ask(url)
-                counts = told["rules"] if isinstance(told, dict) else told
+                shown = _ask(url)
+                counts = shown["rules"] if isinstance(shown, dict) else shown
                 _ask(url, [])
                 for fault, count in zip(by_server[server], counts, strict=True):
                     struck[fault.name] = struck.get(fault.name, 0) + count["struck"]
@@ -249,49 +233,24 @@ def _list_left(fault: Fault, count: Mapping[str, int]) -> list[Fault]:
 def _ask(url: str, rules: list[Any] | None = None) -> Any:
     body = None if rules is None else json.dumps([dict(rule) for rule in rules]).encode()
     request = urllib.request.Request(f"{url}/sandbox/faults", body)  # noqa: S310 - our own servers
-    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-        return json.load(answer)
-
-
-def _forget_asking(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    names = [column.name for column in find_table(CAPS).columns]
-    if row[0] not in BACKFILL.sessions:
-        return row
-    return tuple(None if name == ASKED else value for name, value in zip(names, row, strict=True))
-
-
-def _look(key: str, body: bytes) -> str:
-    leave_out = (ASKED,) if any(day in key for day in BACKFILL.sessions) else ()
-    return _digest_document(body, {"answers", *leave_out}) if key.endswith(".json") else digest(key, body, leave_out)
-
-
-def _digest_document(body: bytes, leave_out: Collection[str]) -> str:
-    """What a document says, without its time and without what stands under some keys."""
-    document = json.loads(body)
-    document.pop("data_collection_time", None)
-    return json.dumps(_strip(document, leave_out), sort_keys=True)
-
-
-def _strip(content: Any, leave_out: Collection[str]) -> Any:
-    if isinstance(content, Mapping):
-        return {key: _strip(value, leave_out) for key, value in content.items() if key not in leave_out}
-    return [_strip(value, leave_out) for value in content] if isinstance(content, list) else content
+    with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310  # nosec B310
+        return json.load(response)
 
 
 def disturb_environment(stack: Stack) -> dict[str, str]:
-    """What tasks see while they are disturbed: little patience, and secrets that can be told from other words."""
+    """Return the environment of disturbed tasks: short timeouts, and secrets that occur nowhere else."""
     environment = {name: text.replace(AWS_SECRET, SECRET) for name, text in stack.environment().items()}
     return environment | ENVIRONMENT | {"POLYGON_API_KEY": KEY}
 
 
 @contextlib.contextmanager
 def open_house(home: Path) -> Iterator[FaultyHouse]:
-    """Start the stack and Airflow in a folder, set up."""
+    """Start the stack and Airflow in a folder, and set the sandbox up."""
     with run_stack(home, {}, aws_options=["--keep-glue"]) as stack:
         prepare_airflow(stack)
         set_up_sandbox(stack.environment(), stack.folder / "setup.log")
         airflow = ForkedAirflow(disturb_environment(stack), home / SIMULATED / "runs")
         try:
-            yield FaultyHouse(House(home, stack, airflow=None), airflow)  # type: ignore[arg-type]
+            yield FaultyHouse(StackReader(home, stack), airflow)
         finally:
             airflow.stop()
