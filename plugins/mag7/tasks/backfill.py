@@ -59,8 +59,8 @@ def resolve_window(dag_run: DagRunProtocol, first: date, request: RangeRequest) 
     sessions = [day for day in asked if day not in complete]
     if len(sessions) > LONGEST_STRETCH:
         raise StretchTooLongError(
-            f"{asked[0]} to {asked[-1]} has {len(sessions)} sessions to build, a run takes {LONGEST_STRETCH}: run it"
-            f" up to {sessions[LONGEST_STRETCH - 1]}, then for the rest"
+            f"{asked[0]} to {asked[-1]} has {len(sessions)} sessions to build, a run takes at most {LONGEST_STRETCH}:"
+            f" give a range up to {sessions[LONGEST_STRETCH - 1]}, then the rest"
         )
     unknown = {day: [reason] for day, reason in find_doubt(store, pinned_facts(), sessions).items()}
     unknown |= {day.isoformat(): [reason] for day in sessions if (reason := find_gap(day)) is not None}

@@ -138,7 +138,7 @@ class TestRange:
     ) -> None:
         monkeypatch.setattr("mag7.tasks.backfill.LONGEST_STRETCH", 250)
         whole = list_sessions(date(2023, 12, 1), date(2024, 12, 13))
-        with pytest.raises(StretchTooLongError, match=f"lack 261 .* up to {whole[249]}, then"):
+        with pytest.raises(StretchTooLongError, match=f"has 261 .* up to {whole[249]}, then"):
             resolve(Run(None), of_range("2023-12-01", "2024-12-13"))
 
         complete(store, *whole[:15])

@@ -197,7 +197,7 @@ class TestRows:
         first, second = read_files(window, fetched), read_files(window, fetched)
 
         assert [bool(item["failure"]) for item in first] == [bool(item["failure"]) for item in second] == [True]
-        assert "cannot be used and lies at s3://" in second[0]["failure"]
+        assert "cannot be used and was moved to s3://" in second[0]["failure"]
 
     def test_what_a_person_announces_long_before_is_not_forgotten(self, store: ObjectStore) -> None:
         store.put("inbox/changes.csv", b"effective_date,added,removed\n2026-10-26,QQQQQ,LYV\n")

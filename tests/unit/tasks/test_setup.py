@@ -14,4 +14,4 @@ def test_a_run_warns_once_of_settings_that_are_gone(
     setup.require_setup()
 
     (warned,) = [record for record in caplog.records if record.levelname == "WARNING"]
-    assert warned.getMessage().startswith("the environment variable MAG7_WORKER_HOSTS is gone")
+    assert warned.getMessage().startswith("the environment variable MAG7_WORKER_HOSTS was removed")
