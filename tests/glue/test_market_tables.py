@@ -358,8 +358,8 @@ def test_sessions_are_dates_named_once() -> None:
         ("", "is empty"),
         (" , ", "is empty"),
         ("2024-12-13,2024-12-12,2024-12-13", "names 2024-12-13 more than once"),
-        ("2024-12-13,yesterday", "no date"),
-        ("2024-02-30", "no date"),
+        ("2024-12-13,yesterday", "invalid date"),
+        ("2024-02-30", "invalid date"),
     ],
 )
 def test_another_list_of_sessions_is_refused(text: str, said: str) -> None:
