@@ -62,7 +62,7 @@ test-slow: setup ## the slow tests
 	$(RUN) -m pytest -m slow tests
 
 faults: setup ## both DAGs under faults and kills (SEED=1); figures also go to .sandbox/faults.json
-	@$(RUN) -m tests.faults --seed "$(SEED)" $(if $(filter-out 0,$(RECORD)),--record)
+	@$(RUN) -m tools.faults --seed "$(SEED)" $(if $(filter-out 0,$(RECORD)),--record)
 
 lint: setup ## ruff, mypy, sqlfluff, bandit, a search for keys and passwords, and the links of the documentation
 	$(VENV)/bin/ruff check .

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import pytest
 
 from sandbox.stack import SIMULATED, run_stack
-from tests.e2e.house import AirflowProcess, Command, House, Published, Run, run_command
+from tests.e2e.house import AirflowProcess, Command, House, Run, run_command
+from tools.stack_reader import Published
 
 GOLDEN_DAY = "2024-12-13"
 NEIGHBOUR = "2024-12-10"

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from mag7.lake.keys import run_manifest_key, run_segment
 from mag7.runs.record import RunRecord, read_record
@@ -17,9 +17,9 @@ from mag7.tasks.setup import Place
 from sandbox.scheduler import LocalAirflow, ScheduledRun, ScheduledTask, run_airflow
 from sandbox.stack import run_stack
 from sandbox.tally import open_stack
-from tests.declared import find_table, name_values
-from tests.e2e.house import AirflowProcess, House, Rows
 from tests.private_folders import open_to_others
+from tools.declared import find_table, name_values
+from tools.stack_reader import Rows, StackReader
 
 DAG = "mag7_backfill"
 DAILY = "mag7_daily"
@@ -35,7 +35,7 @@ SETTINGS = {"MAG7_BATCHES": "4"}
 class ScheduledHouse:
     """A running stack with a real scheduler: ``house`` reads what there is, ``place`` is its lake and warehouse."""
 
-    house: House
+    house: StackReader
     airflow: LocalAirflow
     place: Place
 
@@ -83,9 +83,7 @@ def open_house(home: Path, change: Mapping[str, str] | None = None) -> Iterator[
     with run_stack(home, {}) as stack, run_airflow(stack, preload=True, change=settings) as airflow:
         for dag_id in (DAG, DAILY):
             airflow.unpause(dag_id)
-        # Nobody runs a demonstration in this house, so there is no process for it.
-        house = House(home, stack, cast("AirflowProcess", None))
-        yield ScheduledHouse(house, airflow, open_stack(stack))
+        yield ScheduledHouse(StackReader(home, stack), airflow, open_stack(stack))
 
 
 def sessions_between(first: str, last: str) -> list[str]:

@@ -12,9 +12,9 @@ from urllib.parse import quote
 from mag7.lake.keys import document_key
 from mag7.tasks.constituents import Outcome
 from sandbox.scheduler import ScheduledRun
-from tests.declared import name_values
-from tests.e2e.house import Rows
 from tests.e2e.scheduled import DAG, ScheduledHouse
+from tools.declared import name_values
+from tools.stack_reader import Rows
 
 CONSTITUENTS, DECIDE = "mag7_constituents", "mag7_decide"
 EVENING_SECONDS, ANSWER_SECONDS, REPAIR_SECONDS = 240.0, 180.0, 480.0

@@ -20,7 +20,6 @@ from sandbox.airflow_home import TaskRun
 from sandbox.scheduler import ScheduledRun
 from sandbox.tally import KeptCalls, SessionRows, count_kept, count_rows, count_served
 from sandbox.trigger import AirflowRefusedError
-from tests.e2e.house import Published
 from tests.e2e.scheduled import (
     CAPS,
     DAG,
@@ -33,6 +32,7 @@ from tests.e2e.scheduled import (
     rows_of,
     sessions_between,
 )
+from tools.stack_reader import Published
 
 pytestmark = pytest.mark.slow
 

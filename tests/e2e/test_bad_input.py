@@ -16,7 +16,8 @@ from sandbox.demo import SUMMARY_FILE
 from sandbox.processes import run_server
 from sandbox.stack import ROOT
 from tests.e2e.conftest import GOLDEN_DAY, clean_environment
-from tests.e2e.house import BUCKET, KEY, House, Published, Run, run_demo
+from tests.e2e.house import KEY, House, Run, run_demo
+from tools.stack_reader import BUCKET, Published
 
 #: A session of which no answer is kept, so that the provider has to be asked.
 UNASKED = "2024-12-10"

@@ -21,9 +21,9 @@ from mag7.sessions import last_closed_session, list_sessions, previous_session
 from sandbox.scheduler import ScheduledRun
 from sandbox.trigger import AirflowRefusedError
 from tests.e2e.fund_files import FundFiles, Swap
-from tests.e2e.house import Rows
 from tests.e2e.scheduled import DAG, DAILY, open_house
 from tests.e2e.scheduled_index import CONSTITUENTS, DECIDE, REPAIR_SECONDS, Index
+from tools.stack_reader import Rows
 
 pytestmark = pytest.mark.slow
 

@@ -18,8 +18,9 @@ from sandbox import demo
 from sandbox.airflow_home import list_asset_events
 from sandbox.polygon import facts
 from tests.e2e.conftest import GOLDEN_DAY
-from tests.e2e.house import TABLES, Command, House, Rows
+from tests.e2e.house import Command, House
 from tests.sandbox.aws.running import is_alive
+from tools.stack_reader import TABLES, Rows
 
 CAPS = {
     "AAPL": "3750689160990.00",

@@ -7,9 +7,10 @@ import re
 
 import pytest
 
-from tests.declared import name_values
 from tests.e2e.conftest import FAILING, GOLDEN_DAY, NEIGHBOUR, Step
-from tests.e2e.house import BUCKET, TABLES, Command, House, Run
+from tests.e2e.house import Command, House, Run
+from tools.declared import name_values
+from tools.stack_reader import BUCKET, TABLES
 
 SPLIT_DAY = "2024-06-07"
 CHANGING = {"calls", "changes", "seconds", "stages"}

@@ -11,10 +11,10 @@ import pytest
 
 from sandbox.processes import run_server
 from sandbox.stack import ROOT, SIMULATED, run_stack
-from tests.declared import name_values
 from tests.e2e.conftest import GOLDEN_DAY, NEIGHBOUR, Step, clean_environment
 from tests.e2e.house import AirflowProcess, Command, House, run_command
 from tests.e2e.test_golden_day import CAPS, LEAST_CALLS, LINE_SUM, MOST_CALLS, TOTAL_OF_THE_SEVEN, cents
+from tools.declared import name_values
 
 pytestmark = pytest.mark.slow
 

@@ -8,10 +8,11 @@ import pytest
 
 from tests.e2e.conftest import Step
 from tests.e2e.house import House
-from tests.faults.forked import ForkedAirflow
-from tests.faults.harness import Report, run_sequences
-from tests.faults.house import DAILY, FaultyHouse, disturb_environment
-from tests.faults.plan import draw_sequences
+from tools.faults.flows import DAILY
+from tools.faults.forked import ForkedAirflow
+from tools.faults.harness import Report, run_sequences
+from tools.faults.house import FaultyHouse, disturb_environment
+from tools.faults.plan import draw_sequences
 
 pytestmark = pytest.mark.slow
 

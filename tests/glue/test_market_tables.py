@@ -37,9 +37,9 @@ from mag7.market.document import SCHEMA_VERSION, decode_document, encode_documen
 from mag7.market.figures import compute_figures, write_document
 from mag7.paths import GLUE
 from mag7.polygon.answers import Answer
-from tests.declared import find_table, make_schema
 from tests.glue.documents import EVE, GOLDEN_DAY, QUOTES, Document, make_document, open_window, store_document
 from tests.unit.market.conftest import Make
+from tools.declared import find_table, make_schema
 from tools.document_schema import SCHEMA, render_schema
 
 pytestmark = pytest.mark.spark

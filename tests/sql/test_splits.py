@@ -33,11 +33,11 @@ from mag7.warehouse.load import batch_statements, encode_manifest
 from mag7.warehouse.migrations import list_migrations, migrate
 from mag7.warehouse.schema import render_file
 from mag7.warehouse.statements import StatementFailedError, Warehouse
-from tests.declared import make_schema
 from tests.sandbox.aws.running import Sandbox, parquet, start_sandbox
 from tests.sql.conftest import Render
 from tests.sql.lake import RUN, Lake
 from tests.sql.market import Rows, make_rows
+from tools.declared import make_schema
 
 FIRST = date(2024, 1, 2)
 QUESTION = SQL / "athena" / "analysis" / "adjusted_closes.sql"

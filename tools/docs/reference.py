@@ -119,7 +119,7 @@ def list_dags() -> list[str]:
 
 def render_params() -> str:
     """Lay out the params of the DAGs that a person triggers."""
-    from mag7.tasks.request import range_params, request_params  # noqa: PLC0415 - imports Airflow
+    from mag7.tasks.request import range_params, request_params
 
     return "\n\n".join(
         f"## {dag}\n\n"

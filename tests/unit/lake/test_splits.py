@@ -29,7 +29,7 @@ from mag7.lake.splits import (
     publish_splits,
 )
 from mag7.lake.tables import SPLITS
-from tests.declared import make_schema
+from tools.declared import make_schema
 
 RUN, OTHER_RUN = "mag7_daily-r1", "mag7_backfill-r2"
 EVE, DAY = date(2024, 12, 12), date(2024, 12, 13)

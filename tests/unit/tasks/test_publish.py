@@ -30,9 +30,9 @@ from mag7.runs.record import Loaded, read_section
 from mag7.tasks.publish import publish_sessions, publish_splits, reconcile, tally_file, write_manifests
 from mag7.tasks.transform import register_staging
 from mag7.warehouse.reconcile import ReconciliationError
-from tests.declared import find_table, make_schema
 from tests.fuzz.documents import STORED
 from tests.unit.tasks.conftest import DAY, RUN
+from tools.declared import find_table, make_schema
 
 BEFORE = date(2024, 12, 12)
 BOTH: Any = {"run": RUN, "sessions": ["2024-12-12", "2024-12-13"], "facts": ""}

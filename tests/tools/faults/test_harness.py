@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.house import Published
-from tests.faults import __main__ as command
-from tests.faults.forked import Ended, ForkedAirflow, Kills
-from tests.faults.harness import Report, run_sequences
-from tests.faults.house import DAILY
-from tests.faults.plan import FAILURE, KILL, KINDS, MUST_BE_KILLED, SUCCESS, Clear, Disturbance, Kill, Place
+from tools.faults import __main__ as command
+from tools.faults.flows import DAILY
+from tools.faults.forked import Ended, ForkedAirflow, Kills
+from tools.faults.harness import Report, run_sequences
+from tools.faults.plan import FAILURE, KILL, KINDS, MUST_BE_KILLED, SUCCESS, Clear, Disturbance, Kill, Place
+from tools.stack_reader import Published
 
 NOTHING = Published({}, {}, {})
 LOAD, COLLECT = Kill(Place("load", 1), 0.0), Kill(Place("collect", 0), 0.0)
@@ -220,7 +220,7 @@ class TestFollow:
     @pytest.fixture(autouse=True)
     def struck(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
         struck: list[int] = []
-        monkeypatch.setattr("tests.faults.forked.os.kill", lambda pid, _: struck.append(pid))
+        monkeypatch.setattr("tools.faults.forked.os.kill", lambda pid, _: struck.append(pid))
         return struck
 
     def test_kills_at_its_place_and_tells_which_kill_it_was(self, struck: list[int]) -> None:

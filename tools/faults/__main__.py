@@ -1,4 +1,4 @@
-"""``python -m tests.faults``: many seeded sequences; prints a table and writes .sandbox/faults.json."""
+"""``python -m tools.faults``: many seeded sequences; prints a table and writes .sandbox/faults.json."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from pathlib import Path
 from bench.figures import record
 from bench.machine import describe_machine
 from sandbox.stack import ROOT
-from tests.faults.harness import Report, run_sequences
-from tests.faults.house import FLOWS, open_house
-from tests.faults.plan import STARTS, draw_sequences
+from tools.faults.flows import FLOWS
+from tools.faults.harness import Report, run_sequences
+from tools.faults.house import open_house
+from tools.faults.plan import STARTS, draw_sequences
 
 SEQUENCES = 32
 LONGEST_SECONDS = 22 * 60
@@ -25,7 +26,7 @@ LEAST_FAULTS, LEAST_KILLS = 200, 60
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the sequences; returns 1 where something was found, or too little was tried in a whole run."""
-    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.faults", description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="what is drawn (default: %(default)s)")
     parser.add_argument("--sequences", type=int, default=SEQUENCES, help="how many (default: %(default)s)")
     parser.add_argument("--only", type=int, default=None, help="only the sequence of this number, as in a report")

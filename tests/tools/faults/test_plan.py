@@ -9,9 +9,9 @@ import pytest
 from sandbox.aws.faults import Faults
 from sandbox.fault_rules import read_rules
 from sandbox.polygon.faults import Fault
-from tests.faults.__main__ import LEAST_FAULTS, LEAST_KILLS, SEQUENCES
-from tests.faults.house import FLOWS
-from tests.faults.plan import (
+from tools.faults.__main__ import LEAST_FAULTS, LEAST_KILLS, SEQUENCES
+from tools.faults.flows import FLOWS
+from tools.faults.plan import (
     AWS,
     CLOUD,
     FAILURE,

@@ -9,24 +9,25 @@ import pickle
 import random
 import time
 import urllib.request
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mag7.lake.catalog import DATABASE
+from mag7.lake.keys import DATABASE
+from mag7.polygon.source import SIMULATED
 from sandbox.airflow_home import prepare_airflow
 from sandbox.setup import set_up_sandbox
-from sandbox.stack import AWS_SECRET, SIMULATED, Stack, run_stack
-from tests.declared import find_table
-from tests.e2e.house import BUCKET, TABLES, House, Published, Rows, digest
-from tests.faults.forked import ForkedAirflow
-from tests.faults.plan import AWS, MARKET, Fault
+from sandbox.stack import AWS_SECRET, Stack, run_stack
+from tools.faults.compared import reduce_object, reduce_rows
+from tools.faults.flows import Flow
+from tools.faults.forked import ForkedAirflow
+from tools.faults.plan import AWS, MARKET, Fault
+from tools.stack_reader import BUCKET, TABLES, Published, QueryFailedError, Rows, StackReader
 
 ANSWERS = "raw/polygon/"
-CAPS, ASKED = "constituent_market_caps", "provider_market_cap"
 KEY = "faults-key-93b1e0c7a4"
-SECRET = "faults-secret-5d0e7b21f8"  # pragma: allowlist secret
+SECRET = "faults-secret-5d0e7b21f8"  # noqa: S105 - invented  # pragma: allowlist secret
 """The API key and the AWS secret of every disturbed run; they may be seen nowhere."""
 
 OVER = {"FINISHED", "FAILED", "ABORTED"}
@@ -44,49 +45,30 @@ ENVIRONMENT = {
 }
 
 
-@dataclass(frozen=True)
-class Flow:
-    """A DAG and what it is asked for; ``sessions`` are those that it publishes.
-
-    ``repeat`` is what it is asked beside that to publish sessions that are complete.
-    """
-
-    name: str
-    dag: str
-    conf: Mapping[str, Any]
-    sessions: tuple[str, ...]
-    repeat: Mapping[str, Any] = field(default_factory=dict)
-
-
-DAILY = Flow("daily", "mag7_daily", {"trading_date": "2024-12-13"}, ("2024-12-13",))
-BACKFILL = Flow(
-    "backfill",
-    "mag7_backfill",
-    {"start_date": "2024-11-26", "end_date": "2024-11-27"},
-    ("2024-11-26", "2024-11-27"),
-    {"repeat": True},
-)
-FLOWS = {flow.name: flow for flow in (DAILY, BACKFILL)}
+class UndisturbedRunError(Exception):
+    """A run that nothing disturbs did not succeed, so there is nothing to compare with."""
 
 
 class FaultyHouse:
     """A stack, forked Airflow, and what each flow publishes and keeps when nothing disturbs it."""
 
-    def __init__(self, house: House, airflow: ForkedAirflow) -> None:
+    def __init__(self, house: StackReader, airflow: ForkedAirflow) -> None:
         self._house, self.airflow = house, airflow
         self._answers: dict[str, dict[str, bytes]] = {}
         self.right: Published = Published({}, {}, {})
-        self._rules: list[Fault] = []
 
     def learn(self, flows: Sequence[Flow], kept: Path | None = None) -> None:
         """Run every flow undisturbed, from nothing kept; ``kept`` is a file that spares a later process the runs."""
         if kept is not None and kept.exists():
-            self._answers, self.right, self.airflow.seconds = pickle.loads(kept.read_bytes())  # noqa: S301 - our own
+            self._answers, self.right, self.airflow.seconds = pickle.loads(kept.read_bytes())  # noqa: S301  # nosec B301
             return
         for flow in flows:
             self._delete(ANSWERS)
             ended = self.airflow.run(flow.dag, f"undisturbed-{flow.name}", flow.conf, warm=True)
-            assert ended.state == "success", f"the undisturbed run of {flow.dag} ended {ended.state}"
+            if ended.state != "success":
+                raise UndisturbedRunError(
+                    f"the undisturbed run of {flow.dag} ended {ended.state}: see {self.airflow.logs}"
+                )
             self._answers[flow.name] = {key: self._house.get(key) for key in self._house.list_keys(ANSWERS)}
         self.right = self.published()
         if kept is not None:
@@ -131,8 +113,7 @@ class FaultyHouse:
         Of a backfill's sessions also but for whether the provider was asked about just that session: which ones a
         search asks about depends on what is kept.
         """
-        found = self._house.published(_look)
-        return replace(found, rows={**found.rows, CAPS: [_forget_asking(row) for row in found.rows[CAPS]]})
+        return reduce_rows(self._house.published(reduce_object))
 
     def prepare(self, flow: Flow, chance: random.Random, *, older: bool, forgotten: float) -> None:
         """Take a flow's sessions back to before its run, and forget a part of its answers.
@@ -169,16 +150,18 @@ class FaultyHouse:
         """Wait until a batch is over; returns how it ended, and its error."""
         deadline = time.monotonic() + 60
         while (told := self.client("redshift-data").describe_statement(Id=batch))["Status"] not in OVER:
-            assert time.monotonic() < deadline, f"batch {batch} is {told['Status']}"
+            if time.monotonic() > deadline:
+                raise QueryFailedError(f"batch {batch} is still {told['Status']}")
             time.sleep(0.02)
         return told["Status"], told.get("Error", "")
 
     def _change(self, *statements: str) -> None:
         status, error = self.wait(self.submit(statements))
-        assert status == "FINISHED", error
+        if status != "FINISHED":
+            raise QueryFailedError(error)
 
     def _unpublish(self, day: str) -> None:
-        self._change(*(f"DELETE FROM market_data.{table} WHERE trading_date = '{day}'" for table in TABLES))  # noqa: S608
+        self._change(*(f"DELETE FROM market_data.{table} WHERE trading_date = '{day}'" for table in TABLES))  # noqa: S608  # nosec B608
         for table in TABLES:
             with contextlib.suppress(self._house.client("glue").exceptions.EntityNotFoundException):
                 self._house.client("glue").delete_partition(
@@ -191,8 +174,8 @@ class FaultyHouse:
         """Another edition: a close and a share that differ, files of another writer beside the right ones."""
         store = self._house.client("s3")
         self._change(
-            f"UPDATE market_data.concentration_metrics SET mag7_pct_of_sp500 = 1 WHERE trading_date = '{day}'",  # noqa: S608
-            f"DELETE FROM market_data.company_details WHERE trading_date = '{day}'",  # noqa: S608
+            f"UPDATE market_data.concentration_metrics SET mag7_pct_of_sp500 = 1 WHERE trading_date = '{day}'",  # noqa: S608  # nosec B608
+            f"DELETE FROM market_data.company_details WHERE trading_date = '{day}'",  # noqa: S608  # nosec B608
         )
         for key in self._list_published(day):
             body = self._house.get(key)
@@ -249,33 +232,8 @@ def _list_left(fault: Fault, count: Mapping[str, int]) -> list[Fault]:
 def _ask(url: str, rules: list[Any] | None = None) -> Any:
     body = None if rules is None else json.dumps([dict(rule) for rule in rules]).encode()
     request = urllib.request.Request(f"{url}/sandbox/faults", body)  # noqa: S310 - our own servers
-    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310  # nosec B310
         return json.load(answer)
-
-
-def _forget_asking(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    names = [column.name for column in find_table(CAPS).columns]
-    if row[0] not in BACKFILL.sessions:
-        return row
-    return tuple(None if name == ASKED else value for name, value in zip(names, row, strict=True))
-
-
-def _look(key: str, body: bytes) -> str:
-    leave_out = (ASKED,) if any(day in key for day in BACKFILL.sessions) else ()
-    return _digest_document(body, {"answers", *leave_out}) if key.endswith(".json") else digest(key, body, leave_out)
-
-
-def _digest_document(body: bytes, leave_out: Collection[str]) -> str:
-    """What a document says, without its time and without what stands under some keys."""
-    document = json.loads(body)
-    document.pop("data_collection_time", None)
-    return json.dumps(_strip(document, leave_out), sort_keys=True)
-
-
-def _strip(content: Any, leave_out: Collection[str]) -> Any:
-    if isinstance(content, Mapping):
-        return {key: _strip(value, leave_out) for key, value in content.items() if key not in leave_out}
-    return [_strip(value, leave_out) for value in content] if isinstance(content, list) else content
 
 
 def disturb_environment(stack: Stack) -> dict[str, str]:
@@ -292,6 +250,6 @@ def open_house(home: Path) -> Iterator[FaultyHouse]:
         set_up_sandbox(stack.environment(), stack.folder / "setup.log")
         airflow = ForkedAirflow(disturb_environment(stack), home / SIMULATED / "runs")
         try:
-            yield FaultyHouse(House(home, stack, airflow=None), airflow)  # type: ignore[arg-type]
+            yield FaultyHouse(StackReader(home, stack), airflow)
         finally:
             airflow.stop()

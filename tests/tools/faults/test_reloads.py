@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from mag7.lake.tables import list_tables
-from tests.faults.house import DAILY, FaultyHouse, open_house
+from tools.faults.flows import DAILY
+from tools.faults.house import FaultyHouse, open_house
 
 pytestmark = pytest.mark.slow
 

@@ -11,14 +11,17 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from tests.e2e.house import Published
-from tests.faults.forked import AirflowGoneError, Ended, Kills
-from tests.faults.house import FLOWS, LEFT_BY_A_RUN, FaultyHouse, Flow
-from tests.faults.plan import FAILURE, KILL, KINDS, MUST_BE_KILLED, SUCCESS, Clear, Disturbance, Fault, stage_of
+from tools.declared import name_values
+from tools.faults.compared import leave_out_flow, list_differences
+from tools.faults.flows import FLOWS, Flow
+from tools.faults.forked import AirflowGoneError, Ended, Kills
+from tools.faults.house import LEFT_BY_A_RUN, FaultyHouse
+from tools.faults.plan import FAILURE, KILL, KINDS, MUST_BE_KILLED, SUCCESS, Clear, Disturbance, Fault, stage_of
+from tools.stack_reader import Published
 
 MOST_ATTEMPTS = 6
 FAULTY_ATTEMPTS = 3
@@ -140,10 +143,10 @@ class _Sequence:
         found = self._disturb()
         if found is not None and self._clear is not None:
             found = self._disturb()
-        if found is None or _list_differences(self._house.right, found):
+        if found is None or list_differences(self._house.right, found):
             found = self._run_again()
         report.add_leaks(self._house.list_leaks(LEFT_BY_A_RUN))
-        differences = ["it never ended in success"] if found is None else _list_differences(self._house.right, found)
+        differences = ["it never ended in success"] if found is None else list_differences(self._house.right, found)
         report.helped += self._helped
         if plan.bearable and self._helped:
             differences.append(f"a failed run was cleared {self._helped} times, though tries outlast its faults")
@@ -215,7 +218,7 @@ class _Sequence:
     def _judge_green(self, found: Published) -> None:
         """A run that says success shows what it should, or its sessions say what they lack."""
         for day in self._flow.sessions:
-            differences = _list_differences(self._house.right.of(day), found.of(day))
+            differences = list_differences(self._house.right.of(day), found.of(day))
             if not differences:
                 continue
             if _says_so(found, day, _quality(self._house.right, day)):
@@ -224,7 +227,7 @@ class _Sequence:
                 self._report.green_with_missing_data += [
                     f"sequence {self._plan.number}: {day} is green: {text}" for text in differences
                 ]
-        others = _list_differences(_but(self._house.right, self._flow), _but(found, self._flow))
+        others = list_differences(leave_out_flow(self._house.right, self._flow), leave_out_flow(found, self._flow))
         self._report.differences += [f"sequence {self._plan.number}: another session: {text}" for text in others]
 
     def _judge_failed(self, found: Published) -> None:
@@ -243,8 +246,6 @@ def _count(counts: dict[str, int], name: str) -> None:
 
 
 def _quality(published: Published, day: str) -> str | None:
-    from tests.declared import name_values
-
     rows = published.of(day).rows["concentration_metrics"]
     # A session that is there twice says nothing that anybody could rely on.
     return str(name_values("concentration_metrics", rows[0])["quality"]) if len(rows) == 1 else None
@@ -254,43 +255,3 @@ def _says_so(found: Published, day: str, right: str | None) -> bool:
     """Whether a session's own row calls itself less than it should be."""
     quality = _quality(found, day)
     return quality in {"partial", "flagged"} and quality != right
-
-
-def _but(published: Published, flow: Flow) -> Published:
-    """What is published of all other sessions, and of splits."""
-    return Published(
-        {
-            table: [row for row in rows if table == "splits" or row[0] not in flow.sessions]
-            for table, rows in published.rows.items()
-        },
-        {
-            key: digest
-            for key, digest in published.objects.items()
-            if "splits/" in key or not any(day in key for day in flow.sessions)
-        },
-        {
-            table: {day: place for day, place in found.items() if day not in flow.sessions}
-            for table, found in published.partitions.items()
-        },
-    )
-
-
-def _list_differences(right: Published, found: Published) -> list[str]:
-    """Say, one phrase each, where what is found is not what is right."""
-    differences = []
-    for table in sorted({*right.rows, *found.rows}):
-        left, held = right.rows.get(table, []), found.rows.get(table, [])
-        if left != held:
-            differences.append(f"{table}: {len(held)} rows, {len(left)} are right{_first(left, held)}")
-    for key in sorted({*right.objects, *found.objects}):
-        if right.objects.get(key) != found.objects.get(key):
-            word = "missing" if key not in found.objects else "too much" if key not in right.objects else "differs"
-            differences.append(f"{key} {word}")
-    if right.partitions != found.partitions:
-        differences.append("partitions differ")
-    return differences
-
-
-def _first(left: Sequence[tuple[Any, ...]], held: Sequence[tuple[Any, ...]]) -> str:
-    odd = next((row for row in held if row not in left), None) or next((row for row in left if row not in held), None)
-    return f", such as {str(odd)[:200]}" if odd else ""

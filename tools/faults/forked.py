@@ -13,10 +13,10 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from sandbox.stack import ROOT
-from tests.faults.plan import Kill, Place, stage_of
+from tools.faults.plan import Kill, Place, stage_of
 
 START_SECONDS = 180.0
 RUN_SECONDS = 300.0
@@ -66,12 +66,13 @@ class ForkedAirflow:
         self.environment, self.logs = dict(environment), logs
         logs.mkdir(parents=True, exist_ok=True)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.airflow_fork"],
+            [sys.executable, "-m", "tools.faults.airflow_fork"],
             cwd=ROOT,
             env={**environment, "FAULTS_WARM_LOG": str(logs / "warm.log")},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
+        self._jobs, self._messages = cast("IO[bytes]", self._process.stdin), cast("IO[bytes]", self._process.stdout)
         self._unread = b""
         self.seconds: dict[str, float] = {}
         """How long each task took the last time that it came to its end."""
@@ -94,9 +95,8 @@ class ForkedAirflow:
         """
         job = {"dag": dag, "run": run, "conf": dict(conf), "clear": clear, "share": share, "warm": warm,
                "environment": {}, "log": str(self.logs / f"{run}.log")}  # fmt: skip
-        assert self._process.stdin
-        self._process.stdin.write(json.dumps(job).encode() + b"\n")
-        self._process.stdin.flush()
+        self._jobs.write(json.dumps(job).encode() + b"\n")
+        self._jobs.flush()
         return self._follow(kills or Kills([]))
 
     def _follow(self, kills: Kills) -> Ended:
@@ -136,8 +136,7 @@ class ForkedAirflow:
 
     def _read(self, seconds: float) -> dict[str, Any]:
         """Read one message; an empty one where none comes in time."""
-        assert self._process.stdout
-        number = self._process.stdout.fileno()
+        number = self._messages.fileno()
         deadline = time.monotonic() + max(seconds, 0.0)
         while b"\n" not in self._unread:
             ready, _, _ = select.select([number], [], [], max(deadline - time.monotonic(), 0.0))
@@ -152,8 +151,7 @@ class ForkedAirflow:
 
     def stop(self) -> None:
         """End the process."""
-        assert self._process.stdin
-        self._process.stdin.close()
+        self._jobs.close()
         try:
             self._process.wait(20)
         except subprocess.TimeoutExpired:

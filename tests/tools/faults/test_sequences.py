@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.__main__ import main
-from tests.faults.harness import Report, run_sequences
-from tests.faults.house import DAILY, FLOWS, FaultyHouse, Flow, open_house
-from tests.faults.plan import BEARABLE, DETAILS, KILL, MARKET, STARTS, Clear, Disturbance, Fault, Kill, Place, stage_of
+from tools.faults.__main__ import main
+from tools.faults.flows import DAILY, FLOWS, Flow
+from tools.faults.harness import Report, run_sequences
+from tools.faults.house import FaultyHouse, open_house
+from tools.faults.plan import BEARABLE, DETAILS, KILL, MARKET, STARTS, Clear, Disturbance, Fault, Kill, Place, stage_of
 
 pytestmark = pytest.mark.slow
 

@@ -22,7 +22,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from tests.faults.planted import PLANTS
+from tools.faults.planted import PLANTS
 
 Job = dict[str, Any]
 Say = Callable[[dict[str, Any]], None]
@@ -77,7 +77,7 @@ def _warm_up() -> dict[str, Any]:
     from airflow.sdk.execution_time import task_runner  # noqa: F401
     from airflow.sdk.execution_time.supervisor import in_process_api_server
 
-    manager = DagBundlesManager()
+    manager: Any = DagBundlesManager()  # type: ignore[no-untyped-call]
     manager.sync_bundles_to_db()
     dags: dict[str, Any] = {}
     for bundle in manager.get_all_dag_bundles():
@@ -120,7 +120,7 @@ def _warm_services() -> None:
     for service in ("s3", "glue", "athena", "redshift-data", "logs", "sts"):
         boto3.Session().client(service, endpoint_url=os.environ["AWS_ENDPOINT_URL"])
     # For a word in a header every client walks the stack, source files and all.
-    AwsGenericHook._get_caller = lambda *_: "faults"
+    AwsGenericHook._get_caller = lambda *_: "faults"  # type: ignore[method-assign]
     pin_facts(load_packaged_facts())
     list_session_lines(date(2024, 12, 13))
 
@@ -131,7 +131,7 @@ def _drive_and_report(dags: dict[str, Any], job: Job, say: Say) -> int:
         _redirect(log.fileno())
     from airflow import settings
 
-    settings.configure_orm()
+    settings.configure_orm()  # type: ignore[no-untyped-call]
     try:
         say({"state": Run(dags[job["dag"]], job, say).drive()})
     except BaseException:
@@ -152,10 +152,11 @@ class Run:
         from airflow.serialization.serialized_objects import DagSerialization
 
         self._dag, self._job, self._say = dag, job, say
-        self._scheduled = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
+        scheduled: Any = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
         # What serialization leaves out and the end of a run looks for.
-        self._scheduled.on_success_callback = dag.on_success_callback
-        self._scheduled.on_failure_callback = dag.on_failure_callback
+        scheduled.on_success_callback = dag.on_success_callback
+        scheduled.on_failure_callback = dag.on_failure_callback
+        self._scheduled = scheduled
 
     def drive(self) -> str:
         """Run tasks until the run has ended; returns its state."""
