@@ -43,9 +43,9 @@ from mag7.tasks.connections import open_store
 from mag7.tasks.document import compute_session
 from mag7.tasks.request import Asking
 from mag7.tasks.window import Window, make_window
+from sandbox.market_answers import MarketAnswers
 from sandbox.provision import provision_infrastructure
 from sandbox.stack import REGION, run_stack
-from tests.market_answers import MarketAnswers
 
 ROOT = Path(__file__).resolve().parents[1]
 OUTPUT = ROOT / ".sandbox" / "bench-backfill.json"

@@ -1,4 +1,4 @@
-"""The declared tables as tests look at them: one by its name, and as the schema of a Parquet file."""
+"""A declared table by its name, its rows by column, and its schema as a Parquet file."""
 
 from __future__ import annotations
 

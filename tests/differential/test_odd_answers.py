@@ -18,10 +18,10 @@ from mag7.polygon.answers import Answer
 from mag7.sessions import list_sessions, next_session, previous_session
 from mag7.settings import Settings
 from mag7.tasks.document import compute_session, judge_coverage
+from sandbox.market_answers import MarketAnswers, work_out
 from sandbox.polygon.sessions import NEW_YORK, Clock
 from sandbox.polygon.settings import Settings as Market
 from sandbox.polygon.truth import true_market_cap, true_share_count
-from tests.market_answers import MarketAnswers, work_out
 
 Bend = Callable[[dict[str, Any]], None]
 

@@ -17,9 +17,9 @@ from mag7.paths import DATA
 from mag7.sessions import list_sessions, month_ends
 from mag7.tasks.collect import list_session_lines
 from mag7.tasks.document import compute_session
+from sandbox.market_answers import NOW, MarketAnswers
 from sandbox.polygon import facts
 from tests.backfilled import Backfill
-from tests.market_answers import NOW, MarketAnswers
 
 MONTHS = {
     "2020-11": "the first session alone, with counts frozen a year later",

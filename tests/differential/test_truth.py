@@ -21,11 +21,11 @@ from mag7.paths import DATA
 from mag7.sessions import list_sessions, next_session, previous_session
 from mag7.settings import Settings
 from mag7.tasks.document import compute_session, judge_coverage
+from sandbox.market_answers import NAMED, NOW, MarketAnswers, open_market, work_out
 from sandbox.polygon import facts
 from sandbox.polygon import settings as market
 from sandbox.polygon.sessions import NEW_YORK, Clock
 from sandbox.polygon.truth import UnknownLineError, true_market_cap, true_split_factor
-from tests.market_answers import NAMED, NOW, MarketAnswers, open_market, work_out
 
 FIRST, LAST = date(2020, 11, 30), date(2024, 12, 13)
 

@@ -10,13 +10,13 @@ import pytest
 from mag7.market.input_reader import open_inputs
 from mag7.sessions import list_sessions, next_session, previous_session
 from mag7.tasks.document import compute_session
+from sandbox.market_answers import MarketAnswers, open_market
 from sandbox.polygon import facts
 from sandbox.polygon.market import load_market
 from sandbox.polygon.sessions import NEW_YORK, Clock
 from sandbox.polygon.settings import Settings
-from tests.market_answers import MarketAnswers, open_market
-from tests.validation import Verdict, judge
 from tools.docs.validation_table import LAST, REGION, list_validated, render
+from tools.validation import Verdict, judge
 
 SINCE = date(2025, 7, 1)
 ROUNDING, SHARE = 1e-6, 0.05

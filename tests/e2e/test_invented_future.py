@@ -25,7 +25,7 @@ from tests.e2e.scheduled import DAG, DAILY, open_house
 from tests.e2e.scheduled_index import CONSTITUENTS, DECIDE, REPAIR_SECONDS, Index
 from tests.evening_market import EveningMarket, serve_evenings, true_members
 from tests.evening_scenario import Quarter, Seen, play
-from tests.validation import true_share
+from tools.validation import true_share
 
 pytestmark = pytest.mark.slow
 

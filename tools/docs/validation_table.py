@@ -12,10 +12,10 @@ from datetime import date
 from mag7.index.facts import load_packaged_facts, pin_facts
 from mag7.sessions import list_sessions
 from mag7.tasks.document import compute_session
-from tests.market_answers import NOW, open_market
-from tests.validation import Verdict, judge
+from sandbox.market_answers import NOW, open_market
 from tools.docs.regions import DOCS, Region
 from tools.docs.regions import render_table as lay_out
+from tools.validation import Verdict, judge
 
 FIRST, LAST = date(2020, 11, 30), NOW.date()
 COLUMNS = ("sessions", "share off by, points", "unflagged cap off by, %", "flagged", "partial", "refused")

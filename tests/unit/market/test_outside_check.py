@@ -14,7 +14,7 @@ from mag7.index.seven import SEVEN, seven_lines
 from mag7.market.caps import price_line
 from mag7.market.concentration import Concentration, measure_concentration
 from mag7.market.input_reader import open_inputs
-from tests.market_answers import MarketAnswers
+from sandbox.market_answers import MarketAnswers
 
 REFERENCE = Path(os.environ.get("REFERENCE_DATA") or Path(__file__).parents[4] / "shared/data")
 FUND = REFERENCE / "IVV_holdings_2024-12-06.csv"
