@@ -6,10 +6,7 @@ import threading
 import time
 import uuid
 from dataclasses import dataclass, field
-from datetime import date, datetime
-from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
@@ -17,63 +14,12 @@ from sandbox.aws.api import Action, ApiError, Payload, require
 from sandbox.aws.backends import S3Store
 from sandbox.aws.faults import STATEMENT_KINDS, Faults
 from sandbox.aws.files import ParquetFiles
-from sandbox.aws.redshift_copy import copy
-from sandbox.aws.redshift_locks import RedshiftError, TableLocks, Transaction
-from sandbox.aws.redshift_sql import Statement, prepare
+from sandbox.aws.redshift_calls import Call, explain
+from sandbox.aws.redshift_locks import RedshiftError
+from sandbox.aws.redshift_session import Database, Session
 
 MAX_STATEMENTS = 40
 ACTIVE = {"SUBMITTED", "PICKED", "STARTED"}
-TYPE_NAMES = {
-    "BOOLEAN": "bool",
-    "SMALLINT": "int2",
-    "INTEGER": "int4",
-    "BIGINT": "int8",
-    "HUGEINT": "int8",
-    "FLOAT": "float4",
-    "DOUBLE": "float8",
-    "DATE": "date",
-    "TIMESTAMP": "timestamp",
-    "TIMESTAMP WITH TIME ZONE": "timestamptz",
-    "VARCHAR": "varchar",
-}
-
-
-@dataclass
-class Call:
-    """A statement or batch as the Data API tells of it; times in seconds since 1970, duration in nanoseconds."""
-
-    id: str
-    sql: str
-    status: str = "SUBMITTED"
-    error: str | None = None
-    created: float = field(default_factory=time.time)
-    updated: float = field(default_factory=time.time)
-    duration: int = 0
-    rows: int = -1
-    columns: list[tuple[str, str]] | None = None
-    records: list[tuple[Any, ...]] = field(default_factory=list)
-
-    def describe(self) -> Payload:
-        """Describe what statement and sub-statement have in common."""
-        failed = {"Error": self.error} if self.error else {}
-        return {
-            "Id": self.id,
-            "QueryString": self.sql,
-            "Status": self.status,
-            "CreatedAt": self.created,
-            "UpdatedAt": self.updated,
-            "Duration": self.duration,
-            "HasResultSet": self.columns is not None,
-            "ResultRows": self.rows,
-            "ResultSize": sum(len(str(cell)) for record in self.records for cell in record),
-            "RedshiftQueryId": 0,
-            **failed,
-        }
-
-    def finish(self, status: str, error: str | None = None) -> None:
-        """Close the call with its final status."""
-        self.updated, self.error = time.time(), error
-        self.status = status
 
 
 @dataclass
@@ -84,7 +30,7 @@ class Batch(Call):
     target: Payload = field(default_factory=dict)
     parameters: dict[str, str] = field(default_factory=dict)
     parts: list[Call] = field(default_factory=list)
-    session: "Session | None" = None
+    session: Session | None = None
 
     def describe(self) -> Payload:
         """Describe the call as DescribeStatement does."""
@@ -94,89 +40,6 @@ class Batch(Call):
         if self.parts != [self]:
             described["SubStatements"] = [part.describe() for part in self.parts]
         return described
-
-
-class Database:
-    """One database: its DuckDB file and its locks."""
-
-    def __init__(self, path: Path) -> None:
-        self.root = duckdb.connect(str(path), config={"threads": 2})
-        self.root.execute("CREATE SCHEMA IF NOT EXISTS public")
-        self.locks = TableLocks()
-
-
-class Session:
-    """One session: its temporary tables end with it, its statements share a transaction."""
-
-    def __init__(self, database: Database, store: S3Store, files: ParquetFiles) -> None:
-        self._locks = database.locks
-        self._store = store
-        self._files = files
-        self.connection = database.root.cursor()
-        self.connection.execute("SET TimeZone = 'UTC'")
-        self.connection.execute("SET schema = 'public'")
-        self.connection.execute("SET integer_division = true")
-        self._temporary: set[str] = set()
-        self.transaction = Transaction()
-
-    def run(self, call: Call, parameters: dict[str, str]) -> None:
-        """Run one statement; raise RedshiftError or a DuckDB error."""
-        statement = prepare(call.sql, parameters, self._temporary, self._describe)
-        if statement.kind == "lock":
-            for table in statement.writes:
-                self._describe(*table.split("."))  # a table that is missing cannot be locked
-            self._locks.lock(self.transaction, statement.writes)
-        elif statement.kind in {"commit", "rollback"}:
-            self.end(committed=statement.kind == "commit")
-        elif statement.kind not in {"nothing", "begin"}:
-            self._execute(statement, call)
-            if statement.kind == "truncate":
-                self.end(committed=True)
-
-    def end(self, *, committed: bool) -> None:
-        """Commit or roll back; the next statement starts a new transaction."""
-        word = "COMMIT" if committed else "ROLLBACK"
-        begun = self.transaction.snapshot is not None
-        finish = (lambda: self.connection.execute(word)) if begun else (lambda: None)
-        self._locks.end(self.transaction, finish, committed=committed)
-        self.transaction = Transaction(cancelled=self.transaction.cancelled)
-
-    def cancel(self) -> None:
-        """Interrupt what runs or waits."""
-        self._locks.cancel(self.transaction)
-        self.connection.interrupt()
-
-    def _execute(self, statement: Statement, call: Call) -> None:
-        if statement.kind == "define" and self.transaction.snapshot is None:
-            self._locks.lock(self.transaction, statement.writes)  # DDL waits before it looks
-        self._locks.read(self.transaction, statement.reads if self.transaction.snapshot is None else ())
-        self._locks.begin(self.transaction, self._begin)
-        self._locks.read(self.transaction, statement.reads)
-        self._locks.write(self.transaction, statement.writes)
-        if statement.kind == "copy":
-            call.rows = copy(self.connection, self._store, self._files, statement.tree)
-            return
-        cursor = self.connection.execute(statement.sql)
-        if statement.kind == "query":
-            call.columns = [(column[0].lower(), str(column[1])) for column in cursor.description]
-            call.records = cursor.fetchall()
-            call.rows = len(call.records)
-        elif statement.kind in {"write", "truncate"}:
-            call.rows = int(cursor.fetchone()[0])
-
-    def _begin(self) -> None:
-        self.connection.execute("BEGIN")
-        # DuckDB takes its snapshot at the first look into the file, not at BEGIN.
-        self.connection.execute("SELECT count(*) FROM duckdb_schemas()").fetchall()
-
-    def _describe(self, schema: str, table: str) -> str:
-        found = self.connection.execute(
-            "SELECT sql FROM duckdb_tables() WHERE table_name = ? AND (schema_name = ? OR database_name = 'temp')",
-            [table, schema or "public"],
-        ).fetchone()
-        if found is None:
-            raise RedshiftError(f'relation "{schema}.{table}" does not exist')
-        return str(found[0])
 
 
 class RedshiftEngine:
@@ -248,7 +111,7 @@ class RedshiftEngine:
         try:
             session = batch.session = Session(self._open(batch.database), self._store, self._files)
         except duckdb.Error as failure:
-            batch.finish("FAILED", _explain(failure))
+            batch.finish("FAILED", explain(failure))
             return
         batch.status = "STARTED"
         with contextlib.closing(session.connection):
@@ -256,7 +119,7 @@ class RedshiftEngine:
             try:
                 session.end(committed=error is None)
             except duckdb.Error as failure:
-                error = _explain(failure)
+                error = explain(failure)
         cancelled = session.transaction.cancelled
         batch.duration = int((time.time() - batch.created) * 1e9)
         batch.finish("ABORTED" if cancelled else "FAILED" if error else "FINISHED", error)
@@ -272,7 +135,7 @@ class RedshiftEngine:
                 self._let_fail(part.sql)
                 session.run(part, batch.parameters)
             except (RedshiftError, ApiError, duckdb.Error) as failure:
-                error = _explain(failure)
+                error = explain(failure)
             except Exception as failure:
                 # A bug of the sandbox must end the statement, not leave its caller polling.
                 error = f"ERROR: internal error of the sandbox: {type(failure).__name__}: {failure}"
@@ -295,13 +158,7 @@ class RedshiftEngine:
         return call
 
     def _get_result(self, payload: Payload) -> Payload:
-        call = self._find(payload)
-        if call.status != "FINISHED" or call.columns is None:
-            message = "Query does not have result. Please check query status with DescribeStatement."
-            raise ApiError("ResourceNotFoundException", message)
-        columns = [{"name": n, "label": n, "typeName": _name_type(kind), "nullable": 1} for n, kind in call.columns]
-        records = [[_write_cell(value) for value in record] for record in call.records]
-        return {"ColumnMetadata": columns, "Records": records, "TotalNumRows": len(records)}
+        return self._find(payload).describe_result()
 
     def _cancel(self, payload: Payload) -> Payload:
         call = self._find(payload)
@@ -315,35 +172,3 @@ class RedshiftEngine:
         wanted = payload.get("Status") or "ALL"
         batches = [call for call in reversed(self._calls.values()) if isinstance(call, Batch)]
         return {"Statements": [call.describe() for call in batches if wanted in {"ALL", call.status}]}
-
-
-def _name_type(duck: str) -> str:
-    return TYPE_NAMES.get(duck, "numeric" if duck.startswith("DECIMAL") else duck.lower())
-
-
-def _write_cell(value: Any) -> Payload:
-    if value is None:
-        return {"isNull": True}
-    if isinstance(value, bool):
-        return {"booleanValue": value}
-    if isinstance(value, int):
-        return {"longValue": value}
-    if isinstance(value, float):
-        return {"doubleValue": value}
-    if isinstance(value, datetime):
-        return {"stringValue": value.isoformat(" ")}
-    return {"stringValue": str(value) if isinstance(value, Decimal | date | str) else repr(value)}
-
-
-def _explain(error: Exception) -> str:
-    """Word an error as Redshift does."""
-    line = " ".join(str(error).split("\n\nLINE")[0].split("\nCandidate")[0].split())
-    if isinstance(error, duckdb.TransactionException) or "write-write conflict" in line:
-        return f"ERROR: 1023 DETAIL: Serializable isolation violation on table ({line}) ERROR: 1023"
-    if found := re.search(r"NOT NULL constraint failed: (\S+)", line):
-        return f"ERROR: Cannot insert a NULL value into column {found[1].rpartition('.')[2]}"
-    if found := re.search(r'strlen\("?([^")]+)"?\)\s*<=\s*(\d+)', line):
-        return f"ERROR: value too long for type character varying({found[2]}) in column {found[1]}"
-    if found := re.search(r"Table with name (\S+) does not exist", line):
-        return f'ERROR: relation "{found[1]}" does not exist'
-    return f"ERROR: {line}"
