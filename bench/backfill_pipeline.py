@@ -25,9 +25,10 @@ from mag7.lake.tables import list_tables
 from mag7.runs.record import Failure, read_section
 from mag7.sessions import list_sessions
 from sandbox.airflow_home import TaskRun
-from sandbox.scheduler import LocalAirflow, ScheduledRun, run_airflow
+from sandbox.provision import open_stack
+from sandbox.scheduler import LocalAirflow, ScheduledRun, run_scheduler
 from sandbox.stack import Stack, run_stack
-from sandbox.tally import SessionRows, count_rows, count_served, open_stack
+from sandbox.tally import SessionRows, count_rows, count_served
 
 DAG = "mag7_backfill"
 FIRST_MONTH, MONTHS = date(2022, 1, 1), 12
@@ -108,7 +109,7 @@ def run_backfill(first: date, months: int, active_runs: int, *, preload: bool = 
         # PostgreSQL runs under another account where this process is root.
         home.chmod(0o755)
         began = time.monotonic()
-        with run_stack(home, {}) as stack, run_airflow(stack, preload=preload) as airflow:
+        with run_stack(home, {}) as stack, run_scheduler(stack, preload=preload) as airflow:
             airflow.unpause(DAG)
             started = time.monotonic()
             run_ids = airflow.backfill(DAG, first, last, max_active_runs=active_runs)

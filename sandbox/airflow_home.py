@@ -7,8 +7,9 @@ import re
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,14 +21,14 @@ from sandbox.stack import ROOT, Stack
 POOL = {
     "polygon": {"slots": 4, "description": "mapped tasks that ask the market data provider", "include_deferred": False}
 }
-PREPARE_SECONDS = 300.0
+COMMAND_SECONDS = 300.0
 PROGRESS_SECONDS = 15.0
 _PROGRESS = re.compile(r"\d+ of \d+ sessions built, [^\[\n]*")
 _TASK_STARTS = re.compile(r"\[DAG TEST\] starting task_id=(\S+)")
 
 
 class AirflowCommandError(Exception):
-    """An Airflow command that prepares the sandbox failed; the message holds its last lines."""
+    """An Airflow command failed; the message holds its last lines."""
 
 
 @dataclass(frozen=True)
@@ -42,26 +43,38 @@ class TaskRun:
 
 
 def prepare_airflow(stack: Stack) -> None:
-    """Make Airflow's database and pool for this stack unless they are there."""
+    """Create Airflow's database and pool for this stack unless they exist; raises AirflowCommandError."""
     done = stack.airflow_home / "prepared"
     if done.exists():
         return
     stack.airflow_home.mkdir(parents=True, exist_ok=True)
-    pools = stack.airflow_home / "pools.json"
-    pools.write_text(json.dumps(POOL))
-    for command in (["db", "migrate"], ["pools", "import", str(pools)]):
-        _run_quietly(stack, command)
+    migrate_database(stack.environment())
     done.touch()
 
 
-def _run_quietly(stack: Stack, command: Iterable[str]) -> None:
+def migrate_database(environment: Mapping[str, str]) -> None:
+    """Migrate Airflow's database and write the pool into it; raises AirflowCommandError."""
+    run_airflow(environment, "db", "migrate")
+    import_entries(environment, "pools", POOL)
+
+
+def import_entries(environment: Mapping[str, str], kind: str, entries: object, *options: str) -> None:
+    """Write pools or connections into Airflow's database; raises AirflowCommandError."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"{kind}.json"
+        file.write_text(json.dumps(entries))
+        run_airflow(environment, kind, "import", *options, str(file))
+
+
+def run_airflow(environment: Mapping[str, str], *command: str) -> None:
+    """Run an Airflow command; raises AirflowCommandError with its last lines where it fails."""
     finished = subprocess.run(
         airflow_command(*command),
         cwd=ROOT,
-        env=stack.environment(),
+        env=dict(environment),
         capture_output=True,
         text=True,
-        timeout=PREPARE_SECONDS,
+        timeout=COMMAND_SECONDS,
         check=False,
     )
     if finished.returncode:
@@ -71,7 +84,7 @@ def _run_quietly(stack: Stack, command: Iterable[str]) -> None:
 
 def airflow_command(*arguments: str) -> list[str]:
     """Give the command line of an Airflow command in this environment."""
-    return [str(Path(sys.executable).parent / "airflow"), *arguments]
+    return [sys.executable, "-m", "airflow", *arguments]
 
 
 def _stay_silent(task_id: str) -> None:

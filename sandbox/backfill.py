@@ -12,15 +12,13 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from mag7.lake.keys import run_segment
-from mag7.runs.record import read_record
 from mag7.runs.table import tabulate_run
 from mag7.sessions import NotASessionError, SessionNotClosedError, SessionTooEarlyError, sessions_asked_for
-from sandbox.airflow_home import find_run, list_task_runs, prepare_airflow, run_dag
+from sandbox import dag_run
 from sandbox.command import CANNOT_START, DateInvalidError, fail, read_day, run_as_command
 from sandbox.cost import foretell_range
-from sandbox.demo import FIRST_SESSION, explain_failure, open_sandbox_store, read_last_words, succeeded
-from sandbox.setup import set_up_sandbox
+from sandbox.dag_run import say
+from sandbox.demo import FIRST_SESSION
 from sandbox.stack import ROOT, Stack, run_stack
 
 DAG = "mag7_backfill"
@@ -58,37 +56,25 @@ def read_range(first: str, last: str, now: datetime) -> tuple[date, date]:
 def fill(stack: Stack, params: Mapping[str, Any]) -> bool:
     """Run the DAG for a range on a running stack and report it; returns whether nothing failed."""
     first, last = params["start_date"], params["end_date"]
-    _say(f"{DAG} for {first} to {last}, source {stack.source}, sandbox {stack.folder}")
-    prepare_airflow(stack)
-    if set_up_sandbox(stack.environment(), stack.folder / "setup.log"):
-        _say("set up by mag7_setup")
+    dag_run.prepare(stack, DAG, f"{first} to {last}")
     if cost := foretell_range(stack, date.fromisoformat(first), date.fromisoformat(last)):
-        _say(cost)
-    log = stack.folder / f"backfill-{first}-{last}.log"
-    began = datetime.now(UTC)
-    # The date is but the run's label: the params say what it is for.
-    run_dag(stack, DAG, f"{began:%Y-%m-%d}", params, log=log, say=lambda task: _say(f"  {task}"))
-    run_id = find_run(stack, DAG, began)
-    tasks = list_task_runs(stack, DAG, run_id) if run_id else []
-    store, segment = open_sandbox_store(stack.environment()), run_segment(DAG, run_id or "")
-    record = read_record(store, segment, {task.task_id: task.state or "" for task in tasks})
+        say(cost)
+    # The date is only the run's label: the params say what it is for.
+    run = dag_run.run_to_end(stack, DAG, f"{datetime.now(UTC):%Y-%m-%d}", params, f"backfill-{first}-{last}")
+    record = run.read_record()
     asked = record.asked.asked if record.asked else []
     if record.summary and record.asked:
-        _say("\n" + tabulate_run(record.summary, len(record.asked.complete), record.refused))
+        say("\n" + tabulate_run(record.summary, len(record.asked.complete), record.refused))
     elif record.idle:
-        _say(f"\nall {len(asked)} sessions from {asked[0]} to {asked[-1]} are complete: nothing was to be done")
+        say(f"\nall {len(asked)} sessions from {asked[0]} to {asked[-1]} are complete: nothing was to be done")
         return True
-    if not succeeded(tasks):
-        reason = explain_failure(store, segment, tasks) if tasks else f"no task ran: {read_last_words(log)}"
-        _say(f"\nFAILED: {reason}\nThe whole log: {log}")
+    if not run.succeeded:
+        reason = run.explain_failure() if run.tasks else f"no task ran: {run.read_last_words()}"
+        say(f"\nFAILED: {reason}\nThe whole log: {run.log}")
         return False
     if stack.simulated:
-        _say("source: SIMULATED. Prices and counts of all but the seven's recorded days are invented.")
+        say("source: SIMULATED. Prices and counts of all but the seven's recorded days are invented.")
     return True
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
 
 
 if __name__ == "__main__":

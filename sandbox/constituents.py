@@ -11,14 +11,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mag7.lake.keys import run_segment
 from mag7.lake.objects import ObjectMissingError
 from mag7.runs.record import read_section
 from mag7.tasks.constituents import Proposed
-from sandbox.airflow_home import find_run, list_task_runs, prepare_airflow, read_conf, run_dag
+from sandbox import dag_run
+from sandbox.airflow_home import find_run, read_conf
 from sandbox.command import CANNOT_START, LATEST, fail, read_day, run_as_command
-from sandbox.demo import explain_failure, open_sandbox_store
-from sandbox.setup import set_up_sandbox
+from sandbox.dag_run import DagRun, say
 from sandbox.stack import ROOT, Stack, run_stack
 
 DAG, REPAIR = "mag7_constituents", "mag7_backfill"
@@ -40,44 +39,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_evening(stack: Stack, day: str) -> bool:
     """Run the DAG for a session on a running stack and print its proposal; returns whether no task failed."""
-    print(f"{DAG} for {day}, source {stack.source}, sandbox {stack.folder}", flush=True)
-    environment = stack.environment()
-    prepare_airflow(stack)
-    if set_up_sandbox(environment, stack.folder / "setup.log"):
-        print("set up by mag7_setup", flush=True)
-    log = stack.folder / f"constituents-{day}.log"
     began = datetime.now(UTC)
-    run_dag(stack, DAG, day, {}, log=log, say=lambda task: print(f"  {task}", flush=True))
-    run_id = find_run(stack, DAG, began)
-    tasks = list_task_runs(stack, DAG, run_id) if run_id else []
+    dag_run.prepare(stack, DAG, day)
+    run = dag_run.run_to_end(stack, DAG, day, {}, f"constituents-{day}")
     queued = find_run(stack, REPAIR, began)
-    store, segment = open_sandbox_store(environment), run_segment(DAG, run_id or "")
     try:
-        proposed = read_section(store, segment, Proposed)
+        proposed = read_section(run.store, run.segment, Proposed)
         print("\n".join(proposed.lines))
         for question in proposed.questions:
             print(f"To answer a question, trigger mag7_decide with its id, in an Airflow that runs: {question}")
     except ObjectMissingError:
         print("nothing was proposed")
-    failed = [task.task_id for task in tasks if task.state == "failed"]
-    if failed or not tasks:
-        print(f"FAILED: {explain_failure(store, segment, tasks)}. The whole log: {log}")
-    return bool(tasks) and not failed and (queued is None or repair(stack, queued, day))
+    return _report(run) and (queued is None or repair(stack, queued, day))
 
 
 def repair(stack: Stack, queued: str, day: str) -> bool:
     """Build again what the facts changed, as a scheduler would that finds the queued run; returns whether it is."""
     conf = read_conf(stack, REPAIR, queued)
-    print(f"{REPAIR} builds again: {', '.join(conf['sessions'])}", flush=True)
-    log = stack.folder / f"constituents-{day}-repair.log"
-    began = datetime.now(UTC)
-    run_dag(stack, REPAIR, day, conf, log=log, say=lambda task: print(f"  {task}", flush=True))
-    run_id = find_run(stack, REPAIR, began)
-    tasks = list_task_runs(stack, REPAIR, run_id) if run_id else []
-    if tasks and all(task.state != "failed" for task in tasks):
+    say(f"{REPAIR} builds again: {', '.join(conf['sessions'])}")
+    return _report(dag_run.run_to_end(stack, REPAIR, day, conf, f"constituents-{day}-repair"))
+
+
+def _report(run: DagRun) -> bool:
+    """Print why a run failed; returns whether it did not."""
+    if run.tasks and not run.failed:
         return True
-    store = open_sandbox_store(stack.environment())
-    print(f"FAILED: {explain_failure(store, run_segment(REPAIR, run_id or ''), tasks)}. The whole log: {log}")
+    print(f"FAILED: {run.explain_failure()}. The whole log: {run.log}")
     return False
 
 

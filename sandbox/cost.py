@@ -14,8 +14,9 @@ from mag7.polygon.calls import TICKER_DETAILS
 from mag7.sessions import group_months, is_session, list_sessions, previous_session
 from mag7.settings import read_settings
 from mag7.tasks.collect import list_session_lines
+from sandbox.provision import open_stack
 from sandbox.stack import Stack
-from sandbox.tally import count_kept, open_stack
+from sandbox.tally import count_kept
 
 SLOW_MINUTES = 10.0
 """A run that takes longer than this says so before it starts."""

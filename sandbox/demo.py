@@ -10,26 +10,23 @@ import argparse
 import json
 import os
 import time
-import urllib.request
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-import boto3
-
-from mag7.lake.keys import document_key, run_segment
-from mag7.lake.objects import ObjectStore
+from mag7.lake.keys import document_key
 from mag7.market.document import Document, decode_document
-from mag7.runs.record import Built, Checks, Loaded, Summary, read_record, read_section
+from mag7.runs.record import Built, Checks, Loaded, Summary, read_section
 from mag7.runs.table import tabulate_session
-from mag7.settings import read_settings
-from sandbox.airflow_home import TaskRun, find_run, list_task_runs, prepare_airflow, run_dag
+from sandbox import dag_run
+from sandbox.airflow_home import TaskRun
 from sandbox.command import CANNOT_START, EXAMPLE, DateInvalidError, fail, read_day, run_as_command
 from sandbox.cost import foretell_session
-from sandbox.setup import set_up_sandbox
-from sandbox.stack import REGION, ROOT, Stack, run_stack
+from sandbox.dag_run import DagRun, say
+from sandbox.stack import ROOT, Stack, run_stack
+from sandbox.tally import count_served
 
 DAG = "mag7_daily"
 FIRST_SESSION = "2020-11-30"
@@ -59,7 +56,6 @@ FIGURES = (
 )
 """What the summary repeats of a session's metrics."""
 RAN = ("success", "failed")
-LAST_TASK = "report_refusals"
 
 
 @dataclass(frozen=True)
@@ -117,74 +113,44 @@ def _read_params(options: argparse.Namespace, day: str) -> dict[str, Any]:
 
 
 def prepare(stack: Stack, day: str, params: Mapping[str, Any]) -> None:
-    """Prepare Airflow and the sandbox for a run, and say what a slow plan makes of it."""
-    _say(f"{DAG} for {day}, source {stack.source}, sandbox {stack.folder}")
-    prepare_airflow(stack)
-    if set_up_sandbox(stack.environment(), stack.folder / "setup.log"):
-        _say("set up by mag7_setup")
+    """Prepare Airflow and the sandbox for a run, and say how long it takes on a slow plan."""
+    dag_run.prepare(stack, DAG, day)
     if "rebuild" not in params and (
         cost := foretell_session(stack, date.fromisoformat(day), again=params["collect_again"])
     ):
-        _say(cost)
+        say(cost)
 
 
 def demonstrate(stack: Stack, day: str, params: Mapping[str, Any], *, started: float) -> Outcome:
     """Run the DAG for a date on a stack that is prepared, and report it."""
-    served = _count_served(stack)
-    log = stack.folder / f"dags-test-{day}.log"
-    began = datetime.now(UTC)
-    run_dag(stack, DAG, day, params, log=log, say=lambda task: _say(f"  {task}"))
-    run_id = find_run(stack, DAG, began)
-    tasks = list_task_runs(stack, DAG, run_id) if run_id else []
-    store = open_sandbox_store(stack.environment())
-    if not any(task.state for task in tasks):
+    served = count_served(stack)
+    run = dag_run.run_to_end(stack, DAG, day, params, f"dags-test-{day}")
+    if not any(task.state for task in run.tasks):
         early = "Airflow runs none for a date before the DAG's start, yet calls that a success"
-        reason = f"{early}; ask for a session from {FIRST_SESSION} on" if day < FIRST_SESSION else read_last_words(log)
-        return _refuse(day, f"no task ran for {day}: {reason}", log, started)
-    segment = run_segment(DAG, run_id or "")
-    if not succeeded(tasks):
-        published = any(task.task_id == PUBLISHING_TASK and task.state in RAN for task in tasks)
-        return _refuse(day, explain_failure(store, segment, tasks), log, started, published=published)
-    calls = _count_served(stack) - served if stack.simulated else None
-    return _summarise(stack, segment, day, tasks, started, calls=calls)
-
-
-def succeeded(tasks: Sequence[TaskRun]) -> bool:
-    """A run counts as published only if every task of it ran and succeeded, the last one included."""
-    return any(task.task_id == LAST_TASK for task in tasks) and all(task.state == "success" for task in tasks)
-
-
-def read_last_words(log: Path) -> str:
-    """Read what Airflow said last, where it ran no task."""
-    said = log.read_text(errors="replace").split("\n")
-    return next((line[:300] for line in reversed(said) if line.strip()), "Airflow said nothing")
-
-
-def explain_failure(store: ObjectStore, segment: str, tasks: Sequence[TaskRun]) -> str:
-    failure = read_record(store, segment).failure
-    if failure:
-        return failure.message
-    failed = [task.task_id for task in tasks if task.state == "failed"]
-    return f"{', '.join(failed) or 'the run'} failed without a word in its record: its error is at the log's end"
+        reason = f"{early}; ask for a session from {FIRST_SESSION} on" if day < FIRST_SESSION else run.read_last_words()
+        return _refuse(day, f"no task ran for {day}: {reason}", run.log, started)
+    if not run.succeeded:
+        published = any(task.task_id == PUBLISHING_TASK and task.state in RAN for task in run.tasks)
+        return _refuse(day, run.explain_failure(), run.log, started, published=published)
+    calls = count_served(stack) - served if stack.simulated else None
+    return _summarise(run, day, started, calls=calls)
 
 
 def _refuse(day: str, reason: str, logs: Path, started: float, *, published: bool = False) -> Outcome:
     changed = "The session was being published: run it again" if published else "Nothing that anyone reads has changed"
-    _say(f"\nREFUSED {day}: {reason}\n\n{changed}. The whole log: {logs}")
+    say(f"\nREFUSED {day}: {reason}\n\n{changed}. The whole log: {logs}")
     return Outcome({"trading_date": day, "refused": reason, "seconds": round(time.monotonic() - started, 1)}, False)
 
 
-def _summarise(
-    stack: Stack, segment: str, day: str, tasks: Sequence[TaskRun], started: float, *, calls: int | None
-) -> Outcome:
-    store = open_sandbox_store(stack.environment())
+def _summarise(run: DagRun, day: str, started: float, *, calls: int | None) -> Outcome:
+    store, segment = run.store, run.segment
     told, changes = read_section(store, segment, Summary), read_section(store, segment, Built).changes
     checks, loaded = read_section(store, segment, Checks).checks, read_section(store, segment, Loaded)
     keys = {one: document_key(date.fromisoformat(one)) for one in told.sessions}
     documents = {one: decode_document(store.get(key), store.uri(key)) for one, key in keys.items()}
     # Corrected sessions come before the one that was asked for; a rebuild tells of its first.
     document = documents.get(day) or next(iter(documents.values()))
-    stages = time_stages(tasks)
+    stages = time_stages(run.tasks)
     summary = {
         **_take_figures(document),
         "checks": [check.model_dump() for check in checks],
@@ -196,11 +162,11 @@ def _summarise(
         "seconds": round(time.monotonic() - started, 1),
     }
     for found in documents.values():
-        _say("\n" + tabulate_session(found))
+        say("\n" + tabulate_session(found))
     for text in told.explained:
-        _say(text)
-    _say(_tabulate_changes(changes))
-    _say(_tabulate_run(summary, stages))
+        say(text)
+    say(_tabulate_changes(changes))
+    say(_tabulate_run(summary, stages))
     return Outcome(summary, True)
 
 
@@ -255,29 +221,6 @@ def _tabulate_run(summary: Mapping[str, Any], stages: Mapping[str, float]) -> st
     if summary["source"] == "simulated":
         lines.append("source: SIMULATED. Prices and counts of all but the seven's recorded days are invented.")
     return "\n".join(lines)
-
-
-def _count_served(stack: Stack) -> int:
-    """Count the calls that the offline market has served, for other commands too where they share it."""
-    if not stack.simulated:
-        return 0
-    with urllib.request.urlopen(f"{stack.polygon_url}/sandbox/calls", timeout=10) as answer:  # noqa: S310  # nosec B310 # ours
-        return int(json.load(answer)["total"])
-
-
-def open_sandbox_store(environment: Mapping[str, str]) -> ObjectStore:
-    client = boto3.client(
-        "s3",
-        endpoint_url=environment["AWS_ENDPOINT_URL"],
-        region_name=REGION,
-        aws_access_key_id="sandbox",
-        aws_secret_access_key="sandbox",  # noqa: S106 - moto takes any key
-    )
-    return ObjectStore(client, read_settings(environment).bucket)
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
 
 
 if __name__ == "__main__":

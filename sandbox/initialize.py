@@ -14,7 +14,6 @@ import base64
 import json
 import os
 import secrets
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -22,10 +21,10 @@ from pathlib import Path
 
 from mag7.errors import Mag7Error
 from mag7.settings import read_settings
-from sandbox.airflow_home import POOL, PREPARE_SECONDS, AirflowCommandError
+from sandbox.airflow_home import AirflowCommandError, import_entries, migrate_database
 from sandbox.provision import ProvisioningError
 from sandbox.setup import set_up_sandbox
-from sandbox.stack import AWS_SECRET, REGION, ROOT
+from sandbox.stack import REGION, describe_connection
 from sandbox.trigger import DEVELOPMENT_PASSWORD, PASSWORD_VARIABLE, USER
 
 FERNET_KEY = "fernet.key"
@@ -66,14 +65,8 @@ def describe_connections(environ: Mapping[str, str]) -> dict[str, dict[str, obje
         raise KeyMissingError(
             f"the environment variable {KEY_VARIABLE} is not set: give the market data provider's key"
         )
-    aws: dict[str, object] = {"conn_type": "aws", "extra": {"region_name": region}}
-    if endpoint:
-        aws = {
-            "conn_type": "aws",
-            "login": "sandbox",
-            "password": AWS_SECRET,
-            "extra": {"region_name": region, "endpoint_url": endpoint},
-        }
+    account: dict[str, object] = {"conn_type": "aws", "extra": {"region_name": region}}
+    aws = describe_connection(endpoint, region) if endpoint else account
     polygon: dict[str, object] = {"conn_type": "http", "password": key}
     return {"aws_default": aws, "polygon_default": polygon}
 
@@ -81,29 +74,8 @@ def describe_connections(environ: Mapping[str, str]) -> dict[str, dict[str, obje
 def prepare_database(environ: Mapping[str, str]) -> None:
     """Migrate Airflow's database, and write the pool and the connections into it; raises AirflowCommandError."""
     connections = describe_connections(environ)
-    with tempfile.TemporaryDirectory() as folder:
-        pools_file, connections_file = Path(folder) / "pools.json", Path(folder) / "connections.json"
-        pools_file.write_text(json.dumps(POOL))
-        connections_file.write_text(json.dumps(connections))
-        run_airflow(environ, "db", "migrate")
-        run_airflow(environ, "pools", "import", str(pools_file))
-        run_airflow(environ, "connections", "import", "--overwrite", str(connections_file))
-
-
-def run_airflow(environ: Mapping[str, str], *command: str) -> None:
-    """Run an Airflow command; raises AirflowCommandError with its last lines where it fails."""
-    finished = subprocess.run(
-        [sys.executable, "-m", "airflow", *command],
-        cwd=ROOT,
-        env=dict(environ),
-        capture_output=True,
-        text=True,
-        timeout=PREPARE_SECONDS,
-        check=False,
-    )
-    if finished.returncode:
-        last = " | ".join((finished.stdout + finished.stderr).strip().splitlines()[-3:])
-        raise AirflowCommandError(f"airflow {' '.join(command)} ended with code {finished.returncode}: {last}")
+    migrate_database(environ)
+    import_entries(environ, "connections", connections, "--overwrite")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,8 +14,9 @@ from botocore.exceptions import ClientError
 from mag7.lake import scripts
 from mag7.lake.keys import script_prefix
 from mag7.lake.objects import ObjectStore
-from mag7.settings import Settings
+from mag7.settings import Settings, read_settings
 from mag7.tasks.setup import Place
+from sandbox.stack import AWS_KEY, AWS_SECRET, REGION, Stack
 
 GLUE_ROLE = "mag7-glue"
 COPY_ROLE = "mag7-redshift-copy"
@@ -30,12 +31,17 @@ class ProvisioningError(Exception):
 def open_sandbox(settings: Settings, region: str) -> Place:
     """Open the sandbox without Airflow: its bucket and clients of its services."""
     session = boto3.Session(
-        aws_access_key_id="sandbox",
-        aws_secret_access_key="sandbox",  # noqa: S106 - moto takes any key
+        aws_access_key_id=AWS_KEY,
+        aws_secret_access_key=AWS_SECRET,
         region_name=region,
     )
     open_client = partial(session.client, endpoint_url=settings.endpoint_url)
     return Place(settings, ObjectStore(open_client("s3"), settings.bucket), open_client)
+
+
+def open_stack(stack: Stack) -> Place:
+    """Open a running stack's lake and warehouse."""
+    return open_sandbox(read_settings(stack.environment()), REGION)
 
 
 def provision_infrastructure(settings: Settings, region: str) -> None:

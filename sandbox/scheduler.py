@@ -7,18 +7,16 @@ for with a bound, and read back; the scheduler can be killed with all its tasks,
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sandbox.airflow_home import PREPARE_SECONDS, AirflowCommandError, TaskRun, airflow_command
-from sandbox.initialize import make_keys, prepare_database
+from sandbox.airflow_home import TaskRun, run_airflow
 from sandbox.postgres import find_free_port, find_programs, run_postgres
 from sandbox.services import (
     AIRFLOW,
@@ -29,10 +27,8 @@ from sandbox.services import (
     kill_session,
     run_services,
     start_service,
-    wait_until_healthy,
 )
-from sandbox.setup import set_up_sandbox
-from sandbox.stack import ROOT, Stack
+from sandbox.stack import Stack
 from sandbox.trigger import DEVELOPMENT_PASSWORD, ENDED, AirflowApi, AirflowRefusedError
 
 PARALLELISM = 8
@@ -110,12 +106,7 @@ class LocalAirflow:
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any], logical_date: date | None = None) -> str:
         """Ask for a run, without a logical date unless one is given; returns the run's id."""
-        body = {
-            "dag_run_id": f"manual__{datetime.now(UTC):%Y%m%dT%H%M%S%f}",
-            "logical_date": f"{logical_date}T00:00:00Z" if logical_date else None,
-            "conf": dict(conf),
-        }
-        return str(self.api.call("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)["dag_run_id"])
+        return self.api.trigger(dag_id, logical_date.isoformat() if logical_date else None, conf)
 
     def backfill(
         self, dag_id: str, first: date, last: date, *, max_active_runs: int, reprocess: str | None = None
@@ -124,7 +115,8 @@ class LocalAirflow:
 
         ``reprocess`` is its reprocess behaviour. Raises AirflowCommandError with the command's last lines.
         """
-        self._run(
+        run_airflow(
+            self.environment,
             *("backfill", "create", "--dag-id", dag_id, "--from-date", str(first), "--to-date", str(last)),
             *("--max-active-runs", str(max_active_runs)),
             *(("--reprocess-behavior", reprocess) if reprocess else ()),
@@ -188,20 +180,6 @@ class LocalAirflow:
         """Start the scheduler after it was killed; what it had under way becomes free after QUICK_RECOVERY's times."""
         self._services[SCHEDULER] = start_service(SCHEDULER, self._port, self.home, self.environment, self._scheduler)
 
-    def _run(self, *command: str) -> None:
-        ended = subprocess.run(
-            airflow_command(*command),
-            cwd=ROOT,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=PREPARE_SECONDS,
-            check=False,
-        )
-        if ended.returncode:
-            last = " | ".join((ended.stdout + ended.stderr).strip().splitlines()[-3:])
-            raise AirflowCommandError(f"airflow {' '.join(command)} ended with code {ended.returncode}: {last}")
-
     def _read_pages(self, path: str, name: str, query: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = []
         while True:
@@ -223,7 +201,7 @@ class LocalAirflow:
 
 
 @contextmanager
-def run_airflow(
+def run_scheduler(
     stack: Stack, *, parallelism: int = PARALLELISM, preload: bool = False, change: Mapping[str, str] | None = None
 ) -> Iterator[LocalAirflow]:
     """Run Airflow's services on free ports beside a stack until the block ends; the sandbox is set up, they answer.
@@ -246,12 +224,8 @@ def run_airflow(
             | FEW_PARSES
             | dict(change or {})
         )
-        make_keys(home / "keys", DEVELOPMENT_PASSWORD)
-        prepare_database(environment)
-        set_up_sandbox(environment, home / "mag7_setup.log")
         scheduler = PRELOADED if preload else AIRFLOW
         with run_services(port, home, environment, scheduler=scheduler) as services:
-            wait_until_healthy(services, port, home)
             yield LocalAirflow(home, port, environment, services, scheduler=scheduler)
 
 

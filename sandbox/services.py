@@ -9,16 +9,17 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]  # it carries no types
 
-from sandbox.initialize import FERNET_KEY, JWT_SECRET, PASSWORDS
+from sandbox.initialize import FERNET_KEY, JWT_SECRET, PASSWORDS, make_keys, prepare_database
 from sandbox.processes import ServerNotReadyError
+from sandbox.setup import set_up_sandbox
 from sandbox.stack import ROOT, Stack
-from sandbox.trigger import USER
+from sandbox.trigger import DEVELOPMENT_PASSWORD, USER
 
 Services = dict[str, subprocess.Popen[bytes]]
 SCHEDULER = "scheduler"
@@ -60,20 +61,35 @@ def list_services(port: int) -> dict[str, list[str]]:
     }
 
 
+def _say_nothing(_: str) -> None: ...
+
+
 @contextmanager
 def run_services(
-    port: int, home: Path, environment: Mapping[str, str], *, scheduler: str = AIRFLOW
+    port: int,
+    home: Path,
+    environment: Mapping[str, str],
+    *,
+    scheduler: str = AIRFLOW,
+    say: Callable[[str], None] = _say_nothing,
 ) -> Iterator[Services]:
-    """Run all services until the block ends; the log of each is a file in ``home``. They may not answer yet.
+    """Prepare Airflow and the sandbox, and run all services until the block ends; they answer when it begins.
 
-    ``scheduler`` is the module that stands for Airflow's command where the scheduler is run.
+    The log of each service is a file in ``home``. ``scheduler`` is the module that runs as Airflow's command for the
+    scheduler. ``say`` is called with each step. Raises ServerNotReadyError where a service ends or does not answer.
     """
+    make_keys(home / "keys", DEVELOPMENT_PASSWORD)
+    say("preparing Airflow's database")
+    prepare_database(environment)
+    if set_up_sandbox(environment, home / "mag7_setup.log"):
+        say("mag7_setup has set the sandbox up")
     services: Services = {}
     try:
         for name in list_services(port):
             (home / f"{name}.log").unlink(missing_ok=True)
             module = scheduler if name == SCHEDULER else AIRFLOW
             services[name] = start_service(name, port, home, environment, module)
+        _wait_until_healthy(services, port, home)
         yield services
     finally:
         end_sessions(services.values())
@@ -131,7 +147,7 @@ def list_session(leader: int) -> list[int]:
     return found
 
 
-def wait_until_healthy(services: Services, port: int, home: Path) -> None:
+def _wait_until_healthy(services: Services, port: int, home: Path) -> None:
     """Wait until all services say that they are well; raises ServerNotReadyError when they do not in time."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:

@@ -20,6 +20,7 @@ AIRFLOW = "airflow"
 OFFER = "offer.json"
 ROOT = Path(__file__).resolve().parents[1]
 REGION = "us-west-2"
+AWS_KEY = "sandbox"
 AWS_SECRET = "any-secret"  # noqa: S105 - the sandbox takes any  # pragma: allowlist secret
 """No word of its own: Airflow masks it wherever it stands in a log."""
 
@@ -48,12 +49,6 @@ class Stack:
 
     def environment(self) -> dict[str, str]:
         """Give the environment in which Airflow talks to this stack and to nothing else."""
-        connection = {
-            "conn_type": "aws",
-            "login": "sandbox",
-            "password": AWS_SECRET,
-            "extra": {"region_name": REGION, "endpoint_url": self.aws_url},
-        }
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "AWS_"))}
         return (
             inherited
@@ -68,9 +63,9 @@ class Stack:
                 "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.airflow_home / 'airflow.db'}",
                 "AIRFLOW__LOGGING__NAMESPACE_LEVELS": _QUIET,
                 "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-                "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(connection),
+                "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(describe_connection(self.aws_url, REGION)),
                 "AWS_ENDPOINT_URL": self.aws_url,
-                "AWS_ACCESS_KEY_ID": "sandbox",
+                "AWS_ACCESS_KEY_ID": AWS_KEY,
                 "AWS_SECRET_ACCESS_KEY": AWS_SECRET,
                 "AWS_DEFAULT_REGION": REGION,
                 "POLYGON_BASE_URL": self.polygon_url,
@@ -106,6 +101,12 @@ _QUIET = " ".join(
         "botocore",
     )
 )
+
+
+def describe_connection(endpoint: str, region: str) -> dict[str, object]:
+    """Describe Airflow's connection to a sandbox."""
+    extra = {"region_name": region, "endpoint_url": endpoint}
+    return {"conn_type": "aws", "login": AWS_KEY, "password": AWS_SECRET, "extra": extra}
 
 
 def name_source(environ: Mapping[str, str]) -> str:

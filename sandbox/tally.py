@@ -13,11 +13,8 @@ from jinja2 import Environment, StrictUndefined
 
 from mag7.lake.objects import ObjectStore
 from mag7.lake.tables import list_tables
-from mag7.settings import read_settings
-from mag7.tasks.setup import Place
 from mag7.warehouse.statements import Warehouse
-from sandbox.provision import open_sandbox
-from sandbox.stack import REGION, Stack
+from sandbox.stack import Stack
 
 ROWS_QUERY = Path(__file__).with_name("rows_a_session.sql")
 ANSWERS = "raw/polygon/"
@@ -40,11 +37,6 @@ class KeptCalls:
 
     answers: int
     calls: int
-
-
-def open_stack(stack: Stack) -> Place:
-    """Open a running stack's lake and warehouse."""
-    return open_sandbox(read_settings(stack.environment()), REGION)
 
 
 def count_rows(warehouse: Warehouse) -> list[SessionRows]:
@@ -74,7 +66,9 @@ def _list_paths(lines: Iterable[str]) -> list[str]:
 
 
 def count_served(stack: Stack) -> int:
-    """Count the calls that the offline market has served since it was started or its count set back."""
+    """Count the calls that the offline market has served since it started or its count was reset; 0 without one."""
+    if not stack.simulated:
+        return 0
     address = f"{stack.polygon_url}/sandbox/calls"
     with urllib.request.urlopen(address, timeout=ANSWER_SECONDS) as answer:  # noqa: S310  # nosec B310
         return int(json.load(answer)["total"])

@@ -79,10 +79,14 @@ class AirflowApi:
         """Let the scheduler start runs of a DAG."""
         self.call("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
 
-    def trigger(self, dag_id: str, day: str, conf: Mapping[str, Any]) -> str:
-        """Ask for a run of a date; returns the run's id. A DAG has one run a date, so a second is refused."""
-        run_id = f"manual__{day}__{datetime.now(UTC):%Y%m%dT%H%M%S%f}"
-        body = {"dag_run_id": run_id, "logical_date": f"{day}T00:00:00Z", "conf": dict(conf)}
+    def trigger(self, dag_id: str, day: str | None, conf: Mapping[str, Any]) -> str:
+        """Trigger a run of a logical date, or of none; returns its id. A DAG has one run a logical date.
+
+        Raises AirflowRefusedError, also for a date's second run.
+        """
+        run_id = "__".join(["manual", *([day] if day else []), f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}"])
+        logical_date = f"{day}T00:00:00Z" if day else None
+        body = {"dag_run_id": run_id, "logical_date": logical_date, "conf": dict(conf)}
         try:
             return str(self.call("POST", f"/api/v2/dags/{dag_id}/dagRuns", body)["dag_run_id"])
         except AirflowRefusedError as refused:

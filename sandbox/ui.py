@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -21,20 +20,17 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-import boto3
-
 from mag7.errors import Mag7Error
 from mag7.lake.keys import document_key
-from mag7.lake.objects import ObjectStore
-from mag7.settings import read_settings
 from sandbox.airflow_home import AirflowCommandError
-from sandbox.initialize import KeyMissingError, make_keys, prepare_database
+from sandbox.dag_run import say
+from sandbox.docker_check import is_taken
+from sandbox.initialize import KeyMissingError
 from sandbox.postgres import PostgresNotReadyError, find_programs, run_postgres
 from sandbox.processes import ServerNotReadyError
-from sandbox.provision import ProvisioningError
-from sandbox.services import Services, check_alive, describe_environment, run_services, wait_until_healthy
-from sandbox.setup import set_up_sandbox
-from sandbox.stack import REGION, ROOT, FolderInUseError, Stack, offer_stack, run_stack
+from sandbox.provision import ProvisioningError, open_stack
+from sandbox.services import Services, check_alive, describe_environment, run_services
+from sandbox.stack import ROOT, FolderInUseError, Stack, offer_stack, run_stack
 from sandbox.trigger import DEVELOPMENT_PASSWORD, USER, AirflowApi, AirflowRefusedError
 
 DAG = "mag7_daily"
@@ -65,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with run_airflow_services(stack, home, options.port) as services, offer_stack(stack):
                 watch(services, home)
     except Stopped:
-        _say("\nended: no process is left")
+        say("\nended: no process is left")
         return 0
     except (
         *(PortInUseError, FolderInUseError, ServerNotReadyError, ProvisioningError),
@@ -84,14 +80,10 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
 
 def check_port(port: int) -> None:
     """Raise PortInUseError where the port of the page is taken."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            raise PortInUseError(
-                f"port {port} of 127.0.0.1 is in use: end what listens there, or take another: make ui PORT={port + 1}"
-            ) from None
+    if is_taken("127.0.0.1", port):
+        raise PortInUseError(
+            f"port {port} of 127.0.0.1 is in use: end what listens there, or take another: make ui PORT={port + 1}"
+        )
 
 
 @contextmanager
@@ -100,16 +92,10 @@ def run_airflow_services(stack: Stack, home: Path, port: int) -> Iterator[Servic
     home.mkdir(exist_ok=True)
     with ExitStack() as held:
         environment = describe_environment(stack, home, port) | _choose_database(held, home)
-        make_keys(home / "keys", DEVELOPMENT_PASSWORD)
-        _say("preparing Airflow's database")
-        prepare_database(environment)
-        if set_up_sandbox(environment, home / "mag7_setup.log"):
-            _say("mag7_setup has set the sandbox up")
-        services = held.enter_context(run_services(port, home, environment))
-        wait_until_healthy(services, port, home)
-        _say(f"Airflow: http://localhost:{port}  user {USER}, password {DEVELOPMENT_PASSWORD}\nlogs: {home}")
+        services = held.enter_context(run_services(port, home, environment, say=say))
+        say(f"Airflow: http://localhost:{port}  user {USER}, password {DEVELOPMENT_PASSWORD}\nlogs: {home}")
         _load_first_sessions(stack, port)
-        _say("ctrl-C ends it")
+        say("ctrl-C ends it")
         yield services
 
 
@@ -118,7 +104,7 @@ def _choose_database(held: ExitStack, home: Path) -> dict[str, str]:
     try:
         address = held.enter_context(run_postgres(home / "postgres", find_programs()))
     except (PostgresNotReadyError, OSError) as error:
-        _say(f"Airflow's database is SQLite, so {SQLITE_PARALLELISM} tasks run at once: {error}")
+        say(f"Airflow's database is SQLite, so {SQLITE_PARALLELISM} tasks run at once: {error}")
         return {
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
             "AIRFLOW__CORE__PARALLELISM": SQLITE_PARALLELISM,
@@ -135,20 +121,12 @@ def _load_first_sessions(stack: Stack, port: int) -> None:
     api.unpause(DAG)
     for day in FIRST_SESSIONS:
         api.trigger(DAG, day, {})
-    _say(f"the lake is empty: {DAG} runs for {', '.join(FIRST_SESSIONS)}, about a minute each")
+    say(f"the lake is empty: {DAG} runs for {', '.join(FIRST_SESSIONS)}, about a minute each")
 
 
 def _has_sessions(stack: Stack) -> bool:
-    environment = stack.environment()
-    client = boto3.client(
-        "s3",
-        endpoint_url=stack.aws_url,
-        region_name=REGION,
-        aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
-    )
     documents = document_key(date.min).split("trading_date=")[0]
-    return any(ObjectStore(client, read_settings(environment).bucket).list(documents))
+    return any(open_stack(stack).store.list(documents))
 
 
 def watch(services: Services, home: Path) -> NoReturn:
@@ -156,10 +134,6 @@ def watch(services: Services, home: Path) -> NoReturn:
     while True:
         check_alive(services, home)
         time.sleep(1)
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
 
 
 if __name__ == "__main__":

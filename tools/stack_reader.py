@@ -13,12 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pyarrow.parquet as pq
 
 from mag7.lake.keys import DATABASE
 from mag7.lake.tables import list_published_tables, list_tables
-from sandbox.stack import AWS_SECRET, REGION, Stack
+from sandbox.provision import open_stack
+from sandbox.stack import Stack
 
 BUCKET = "magnificent7-market-data"
 READ_PREFIXES = ("raw/magnificent7/", "processed/", "analytics/")
@@ -72,13 +72,7 @@ class StackReader:
     def client(self, service: str) -> Any:
         """A boto3 client of the sandbox's AWS."""
         if service not in self.clients:
-            self.clients[service] = boto3.client(
-                service,
-                endpoint_url=self.stack.aws_url,
-                region_name=REGION,
-                aws_access_key_id="sandbox",
-                aws_secret_access_key=AWS_SECRET,
-            )
+            self.clients[service] = open_stack(self.stack).open_client(service)
         return self.clients[service]
 
     def query(self, sql: str) -> Rows:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sandbox import demo
+from sandbox import dag_run, demo
 from sandbox.airflow_home import TaskRun, find_run, list_task_runs
 from sandbox.stack import ROOT, SIMULATED, Stack
 from tools.stack_reader import StackReader
@@ -128,7 +128,7 @@ class House(StackReader):
         printed = io.StringIO()
         with (
             _replaced(demo, "run_stack", lambda *_: contextlib.nullcontext(self.stack)),
-            _replaced(demo, "run_dag", run_dag),
+            _replaced(dag_run, "run_dag", run_dag),
             contextlib.redirect_stdout(printed),
             contextlib.redirect_stderr(printed),
         ):

@@ -14,9 +14,9 @@ from mag7.lake.keys import run_manifest_key, run_segment
 from mag7.runs.record import RunRecord, read_record
 from mag7.sessions import list_sessions
 from mag7.tasks.setup import Place
-from sandbox.scheduler import LocalAirflow, ScheduledRun, ScheduledTask, run_airflow
+from sandbox.provision import open_stack
+from sandbox.scheduler import LocalAirflow, ScheduledRun, ScheduledTask, run_scheduler
 from sandbox.stack import run_stack
-from sandbox.tally import open_stack
 from tests.private_folders import open_to_others
 from tools.declared import find_table, name_values
 from tools.stack_reader import Rows, StackReader
@@ -80,7 +80,7 @@ def open_house(home: Path, change: Mapping[str, str] | None = None) -> Iterator[
     """Open a house in a folder: the stack, Airflow's services, the DAGs let loose; ``change`` is set in them, too."""
     open_to_others(home)
     settings = {**SETTINGS, **(change or {})}
-    with run_stack(home, {}) as stack, run_airflow(stack, preload=True, change=settings) as airflow:
+    with run_stack(home, {}) as stack, run_scheduler(stack, preload=True, change=settings) as airflow:
         for dag_id in (DAG, DAILY):
             airflow.unpause(dag_id)
         yield ScheduledHouse(StackReader(home, stack), airflow, open_stack(stack))

@@ -14,9 +14,8 @@ from mag7.lake.keys import inbox_prefix, question_key
 from mag7.sessions import last_closed_session, list_sessions, previous_session
 from mag7.settings import read_settings
 from sandbox.airflow_home import list_runs
-from sandbox.provision import provision_infrastructure
+from sandbox.provision import open_stack, provision_infrastructure
 from sandbox.stack import REGION, ROOT, run_stack
-from sandbox.tally import open_stack
 from tests.e2e.fund_files import FundFiles
 
 pytestmark = pytest.mark.slow

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from mag7.lake.objects import ObjectStore
 from sandbox import demo
+from sandbox.dag_run import DagRun
 from sandbox.processes import ServerNotReadyError
 from sandbox.stack import Stack
 
@@ -72,6 +75,7 @@ def test_the_last_summary_is_kept_until_a_run_begins(
 def test_the_last_words_of_a_log_are_those_that_say_something(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_text("first\nlast\n\n  \n")
-    assert demo.read_last_words(log) == "last"
+    run = DagRun([], cast("ObjectStore", None), "", log)
+    assert run.read_last_words() == "last"
     log.write_text("")
-    assert demo.read_last_words(log) == "Airflow said nothing"
+    assert run.read_last_words() == "Airflow said nothing"
