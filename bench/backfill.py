@@ -1,9 +1,8 @@
 """What collecting the history costs: calls, minutes and memory of mag7_backfill's own collecting tasks.
 
-The tasks run as the DAG runs them: a process each, four that ask at once (the pool's slots), four months at a time,
-against the offline market at 100 ms latency and 90 calls a second; calls are the market's own count. Afterwards every
-session is worked out from the kept answers and compared with one worked out from the market's own function, asked for
-everything.
+The tasks run as in the DAG: a process each, four at once (the pool's slots), eight months at a time, against the
+offline market at 100 ms latency and 90 calls a second. The market counts the calls. Afterwards every session is worked
+out from the stored responses and compared with one worked out from all responses that the market has.
 ``python -m bench.backfill`` prints the tables and writes .sandbox/bench-backfill.json; ``--months`` bounds it,
 ``--record`` writes the figures into docs/figures.json, too.
 """
@@ -14,20 +13,15 @@ import argparse
 import json
 import multiprocessing
 import os
-import resource
-import time
-import urllib.request
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import date
 from importlib import import_module
-from multiprocessing.pool import AsyncResult, Pool
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from bench.backfill_tasks import SLOTS, Collected, collect_months, post
 from bench.figures import record
 from bench.machine import describe_machine, print_machine, read_load
 from mag7.index.facts import load_packaged_facts, pin_facts
@@ -37,12 +31,9 @@ from mag7.market.input_reader import open_inputs
 from mag7.polygon.answers import AnswerStore
 from mag7.sessions import group_months, list_sessions, load_calendar
 from mag7.settings import read_settings
-from mag7.tasks import collect, look_back, search
 from mag7.tasks.collector import AnswerBook
 from mag7.tasks.connections import open_store
 from mag7.tasks.document import compute_session
-from mag7.tasks.request import Asking
-from mag7.tasks.window import Window, make_window
 from sandbox.market_answers import MarketAnswers
 from sandbox.provision import provision_infrastructure
 from sandbox.stack import REGION, run_stack
@@ -51,130 +42,10 @@ ROOT = Path(__file__).resolve().parents[1]
 OUTPUT = ROOT / ".sandbox" / "bench-backfill.json"
 FIRST, LAST = date(2020, 11, 30), date(2024, 12, 13)
 SIZES = (1, 4, 12, 48)
-SLOTS, MONTHS_AT_ONCE = 4, 8
-"""Each slot is a part of the rate limit: more months than slots keep all of them busy."""
 LATENCY_SECONDS, CALLS_PER_MINUTE = 0.1, 5400
-LONGEST_SECONDS = 3600
 SCHEDULER_MODULES = ("airflow.jobs.scheduler_job_runner", "airflow.executors.local_executor")
 SYSTEM_A = {"sessions": 1006, "calls_per_session": 517.0, "minutes": 900.0}
-TARGETS = {"calls_per_session": 60, "minutes": 12, "peak_worker_mb": 500, "growth": 1.1, "differences": 0}
-
-Job = tuple[str, Window, search.SearchBatch | None]
-"""A collecting task: its name, the window and, of a mapped one, its batch."""
-
-
-class CollectionTooSlowError(Exception):
-    """The collection was not over in the time that the benchmark gives it."""
-
-
-@dataclass(frozen=True)
-class Ended:
-    """What a task did: its result, its process's peak memory (MB), and seconds."""
-
-    result: Any
-    peak_mb: float
-    seconds: float
-
-
-class Task:
-    """A task whose turn has come: it waits for a slot, runs, or is over."""
-
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        self._run: AsyncResult[Ended] | None = None
-
-    def start(self, pool: Pool) -> None:
-        """Run it in a process of the pool."""
-        self._run = pool.apply_async(run_job, (self.job,))
-
-    @property
-    def waits(self) -> bool:
-        """Whether it was not started yet."""
-        return self._run is None
-
-    @property
-    def over(self) -> bool:
-        """Whether it is over."""
-        return self._run is not None and self._run.ready()
-
-    @property
-    def ended(self) -> Ended:
-        """What it did; raises what it raised."""
-        if self._run is None:
-            raise RuntimeError(f"{self.job[0]} was not started")
-        return self._run.get()
-
-
-class Slots:
-    """The pool polygon: as many tasks at once as it has slots; a search lets every other task pass, as in the DAG."""
-
-    def __init__(self, pool: Pool, slots: int) -> None:
-        self._pool = pool
-        self._slots = slots
-        self._tasks: list[Task] = []
-
-    def add(self, task: Task) -> None:
-        """Let a task wait for a slot."""
-        self._tasks.append(task)
-
-    def fill(self) -> None:
-        """Start tasks where slots are free."""
-        self._tasks = [task for task in self._tasks if not task.over]
-        free = self._slots - sum(not task.waits for task in self._tasks)
-        waiting = sorted((task for task in self._tasks if task.waits), key=lambda task: task.job[0] == "counts")
-        for task in waiting[:free]:
-            task.start(self._pool)
-
-
-@dataclass
-class Month:
-    """A month under way: its window, the stages that wait, and the tasks of the one that runs."""
-
-    window: Window
-    waiting: deque[list[Job]] = field(default_factory=deque)
-    running: list[Task] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Collected:
-    """One collection: months, sessions, the market's count of calls by endpoint, seconds, and memory of a worker."""
-
-    months: int
-    sessions: int
-    calls: Mapping[str, int]
-    seconds: float
-    peak_mb: float
-    task_seconds: Mapping[str, float]
-
-    @property
-    def all_calls(self) -> int:
-        """Calls of every endpoint."""
-        return sum(self.calls.values())
-
-    @property
-    def seconds_a_call(self) -> float:
-        """Seconds of the whole collection for each call."""
-        return self.seconds / self.all_calls
-
-
-def run_job(job: Job) -> Ended:
-    """Run one collecting task in a process of its own."""
-
-    name, window, batch = job
-    began = time.monotonic()
-    result: Any = None
-    if name == "closes":
-        collect.collect_range_closes(window)
-    elif name == "splits":
-        collect.collect_splits(window, Asking.MISSING)
-    elif name == "plan":
-        result = search.plan_searches(window)
-    elif name == "counts" and batch is not None:
-        search.collect_counts(window, batch)
-    else:
-        look_back.collect_look_back(window, Asking.MISSING)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return Ended(result, peak, time.monotonic() - began)
+TARGETS = {"calls_per_session": 60, "minutes": 13, "peak_worker_mb": 500, "growth": 1.1, "differences": 0}
 
 
 def list_months(count: int) -> list[list[date]]:
@@ -183,71 +54,6 @@ def list_months(count: int) -> list[list[date]]:
     months = group_months(list_sessions(FIRST, LAST))
     # The lone session of November 2020 and the two weeks of December 2024 make one month of the 48.
     return months if count >= SIZES[-1] else months[-count - 1 : -1]
-
-
-def collect_months(months: Sequence[Sequence[date]], market: str) -> Collected:
-    """Collect some months with the tasks of the backfill."""
-    _post(f"{market}/sandbox/calls/reset", None)
-    began = time.monotonic()
-    ended: list[tuple[str, Ended]] = []
-    # Forked as Airflow's workers fork their tasks.
-    fork = multiprocessing.get_context("fork")
-    # The DAG's plan_batches asks nothing and has no slot of the pool.
-    with fork.Pool(SLOTS, maxtasksperchild=1) as pool, fork.Pool(MONTHS_AT_ONCE, maxtasksperchild=1) as others:
-        slots = Slots(pool, SLOTS)
-        todo = deque(_begin_month(sessions) for sessions in months)
-        active: list[Month] = []
-        while todo or active:
-            if time.monotonic() - began > LONGEST_SECONDS:
-                raise CollectionTooSlowError(
-                    f"not over after {LONGEST_SECONDS} s, {len(todo) + len(active)} months left"
-                )
-            while todo and len(active) < MONTHS_AT_ONCE:
-                active.append(todo.popleft())
-            for month in active:
-                _advance(month, slots, others, ended)
-            slots.fill()
-            active = [month for month in active if month.waiting or month.running]
-            time.sleep(0.02)
-    seconds = time.monotonic() - began
-    by_task: dict[str, float] = {}
-    for name, task in ended:
-        by_task[name] = by_task.get(name, 0.0) + task.seconds
-    return Collected(
-        months=len(months),
-        sessions=sum(map(len, months)),
-        calls=_get(f"{market}/sandbox/calls")["by_endpoint"],
-        seconds=seconds,
-        peak_mb=max(task.peak_mb for _, task in ended),
-        task_seconds=by_task,
-    )
-
-
-def _begin_month(sessions: Sequence[date]) -> Month:
-
-    window = make_window(f"bench-{sessions[0]:%Y-%m}", sessions)
-    # Each list is one stage of the DAG: its tasks run side by side, the next stage after all of them.
-    stages: list[list[Job]] = [[(name, window, None)] for name in ("closes", "splits", "plan")]
-    return Month(window, deque(stages))
-
-
-def _advance(month: Month, slots: Slots, others: Pool, ended: list[tuple[str, Ended]]) -> None:
-    """Start a month's next stage where the last one is over."""
-    if not all(task.over for task in month.running):
-        return
-    for task in month.running:
-        name = task.job[0]
-        ended.append((name, task.ended))
-        if name == "plan":
-            month.waiting.append([("counts", month.window, batch) for batch in task.ended.result])
-            month.waiting.append([("look_back", month.window, None)])
-    stage = month.waiting.popleft() if month.waiting else []
-    month.running = [Task(job) for job in stage]
-    for task in month.running:
-        if task.job[0] == "plan":
-            task.start(others)
-        else:
-            slots.add(task)
 
 
 def compare_months(months: Sequence[Sequence[date]]) -> tuple[int, int, list[str]]:
@@ -290,12 +96,12 @@ def run_market(folder: Path) -> Iterator[str]:
 
     before = dict(os.environ)
     with run_stack(folder, {}) as stack:
-        changes = {"POLYGON_CALLS_PER_MINUTE": str(CALLS_PER_MINUTE), "MAG7_WORKER_HOSTS": "1"}
+        changes = {"POLYGON_CALLS_PER_MINUTE": str(CALLS_PER_MINUTE)}
         environment = stack.environment() | changes | {"MAG7_POLYGON_SLOTS": str(SLOTS)}
         os.environ.update(environment)
         try:
             provision_infrastructure(read_settings(environment), REGION)
-            _post(f"{stack.polygon_url}/sandbox/faults", [{"kind": "latency", "seconds": LATENCY_SECONDS}])
+            post(f"{stack.polygon_url}/sandbox/faults", [{"kind": "latency", "seconds": LATENCY_SECONDS}])
             yield stack.polygon_url
         finally:
             os.environ.clear()
@@ -306,17 +112,6 @@ def import_as_scheduler() -> None:
     """Import what a scheduler with LocalExecutor has imported when it forks a worker, and that a task."""
     for name in SCHEDULER_MODULES:
         import_module(name)
-
-
-def _post(url: str, body: object) -> None:
-    request = urllib.request.Request(url, json.dumps(body).encode(), method="POST")  # noqa: S310 - http only
-    with urllib.request.urlopen(request, timeout=30):  # noqa: S310  # nosec B310 - http only
-        pass
-
-
-def _get(url: str) -> Any:
-    with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310  # nosec B310 - http only
-        return json.load(answer)
 
 
 def measure_sizes(sizes: Sequence[int]) -> tuple[list[Collected], tuple[int, int, list[str]]]:
