@@ -1,4 +1,4 @@
-"""Airflow beside the sandbox: its database made once, its commands run, and what its tasks did read back."""
+"""Airflow beside the sandbox: creates its database once, runs its commands, and reads the state of its tasks."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class AirflowCommandError(Exception):
 
 @dataclass(frozen=True)
 class TaskRun:
-    """What became of one task instance; times in UTC, None where it never started or ended."""
+    """The state of one task instance; times in UTC, None where it did not start or end."""
 
     task_id: str
     map_index: int
@@ -88,7 +88,7 @@ def airflow_command(*arguments: str) -> list[str]:
 
 
 def _stay_silent(task_id: str) -> None:
-    """Tell nobody."""
+    """Report nothing."""
 
 
 def run_dag(
@@ -102,8 +102,8 @@ def run_dag(
 ) -> int:
     """Run ``airflow dags test`` for a date; its whole output goes to a log file. Returns the exit code.
 
-    ``say`` is told each task's id as it starts, a mapped task's once, and now and then how far a long one is. The
-    command ends with this function, also where that is interrupted.
+    ``say`` gets each task's id when the task starts, once for a mapped task, and every so often the progress of a long
+    task. The command ends with this function, also on an interrupt.
     """
     command = airflow_command("dags", "test", dag_id, day, "-c", json.dumps(conf))
     told: set[str] = set()
@@ -132,7 +132,7 @@ def run_dag(
 
 
 def find_run(stack: Stack, dag_id: str, since: datetime) -> str | None:
-    """Find the run of a DAG that was asked for last, at or after a time; None where there is none."""
+    """Find the newest run of a DAG that was triggered at or after a time; None where there is none."""
     query = "SELECT run_id, run_after FROM dag_run WHERE dag_id = ? ORDER BY id DESC"
     with closing(_connect(stack)) as connection:
         for run_id, asked in connection.execute(query, [dag_id]):
@@ -143,13 +143,13 @@ def find_run(stack: Stack, dag_id: str, since: datetime) -> str | None:
 
 
 def list_runs(stack: Stack, dag_id: str) -> list[tuple[str, str]]:
-    """List the ids of a DAG's runs and their states, in the order in which they were asked for."""
+    """List the ids of a DAG's runs and their states, oldest first."""
     with closing(_connect(stack)) as connection:
         return connection.execute("SELECT run_id, state FROM dag_run WHERE dag_id = ? ORDER BY id", [dag_id]).fetchall()
 
 
 def read_conf(stack: Stack, dag_id: str, run_id: str) -> dict[str, Any]:
-    """Read what a run was asked for."""
+    """Read the configuration of a run."""
     query = "SELECT conf FROM dag_run WHERE dag_id = ? AND run_id = ?"
     with closing(_connect(stack)) as connection:
         (conf,) = connection.execute(query, [dag_id, run_id]).fetchone()
@@ -158,7 +158,7 @@ def read_conf(stack: Stack, dag_id: str, run_id: str) -> dict[str, Any]:
 
 
 def list_task_runs(stack: Stack, dag_id: str, run_id: str) -> list[TaskRun]:
-    """List what became of a run's tasks, in the order in which they started."""
+    """List the task instances of a run by start."""
     query = """
         SELECT task_id, map_index, state, start_date, end_date FROM task_instance
         WHERE dag_id = ? AND run_id = ? ORDER BY start_date
@@ -169,7 +169,7 @@ def list_task_runs(stack: Stack, dag_id: str, run_id: str) -> list[TaskRun]:
 
 
 def list_asset_events(stack: Stack, run_id: str) -> list[tuple[str, dict[str, Any]]]:
-    """List the asset events that a run emitted: each asset's URI, and what the event says beside it."""
+    """List the asset events that a run emitted: each asset's URI and the event's extra."""
     query = """
         SELECT asset.uri, asset_event.extra FROM asset_event JOIN asset ON asset.id = asset_event.asset_id
         WHERE asset_event.source_run_id = ? ORDER BY asset.uri

@@ -25,11 +25,11 @@ DAG = "mag7_backfill"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a range and print what came of it; returns the exit code."""
+    """Run a range and print the result; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m sandbox.backfill", description="Fill a range of sessions.")
     parser.add_argument("--from", dest="first", required=True, help="first day of the range, 2020-11-30 or later")
     parser.add_argument("--to", dest="last", required=True, help="its last day")
-    parser.add_argument("--repeat", action="store_true", help="also sessions that are complete, from kept answers")
+    parser.add_argument("--repeat", action="store_true", help="also sessions that are complete, from stored responses")
     parser.add_argument("--home", type=Path, default=ROOT / ".sandbox", help="where the sandbox keeps its state")
     options = parser.parse_args(arguments)
     try:
@@ -54,7 +54,7 @@ def read_range(first: str, last: str, now: datetime) -> tuple[date, date]:
 
 
 def fill(stack: Stack, params: Mapping[str, Any]) -> bool:
-    """Run the DAG for a range on a running stack and report it; returns whether nothing failed."""
+    """Run the DAG for a range on a running stack and print the result; returns whether nothing failed."""
     first, last = params["start_date"], params["end_date"]
     dag_run.prepare(stack, DAG, f"{first} to {last}")
     if cost := foretell_range(stack, date.fromisoformat(first), date.fromisoformat(last)):

@@ -1,4 +1,4 @@
-"""What the sandbox's commands share: dates as people write them, and one line instead of a traceback."""
+"""What the sandbox's commands share: reading dates, and one line instead of a traceback."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ CANNOT_START = (
     SettingInvalidError,
     SettingMissingError,
 )
-"""Why a command does not come to its run."""
+"""Errors that end a command before its run."""
 
 
 def read_day(variable: str, text: str, now: datetime) -> date:
-    """Read the date that a make variable holds; "latest" is the last session that had closed at an aware instant.
+    """Read the date in a make variable; "latest" is the last session that had closed by ``now``, which has a time zone.
 
     Raises DateInvalidError.
     """
@@ -54,13 +54,13 @@ def read_day(variable: str, text: str, now: datetime) -> date:
 
 
 def fail(command: str, error: Exception) -> int:
-    """Say in one line why a command cannot do what was asked; returns its exit code."""
+    """Print in one line why a command cannot start; returns its exit code."""
     print(f"{command}: {error}", file=sys.stderr)
     return 1
 
 
 def run_as_command(command: str, main: Callable[[], int]) -> NoReturn:
-    """Run a command and exit with its code; ctrl-C ends its processes and is one line."""
+    """Run a command and exit with its code; ctrl-C ends its processes and prints one line."""
     signal.signal(signal.SIGINT, _interrupt)
     try:
         code = main()
@@ -73,6 +73,6 @@ def run_as_command(command: str, main: Callable[[], int]) -> NoReturn:
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    # A second ctrl-C must not interrupt the clearing up.
+    # A second ctrl-C must not interrupt the cleanup.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""``make constituents``: an evening of mag7_constituents against the local sandbox, and what it says about the facts.
+"""``make constituents``: one run of mag7_constituents against the local sandbox, and what it proposes.
 
 Usage: python -m sandbox.constituents [--date YYYY-MM-DD|latest] [--home FOLDER]
 """
@@ -24,7 +24,7 @@ DAG, REPAIR = "mag7_constituents", "mag7_backfill"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run an evening and print what was proposed; returns the exit code."""
+    """Run the DAG and print what it proposes; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m sandbox.constituents", description=__doc__)
     parser.add_argument("--date", default=LATEST, help="the session, or latest (default: %(default)s)")
     parser.add_argument("--home", type=Path, default=ROOT / ".sandbox", help="where the sandbox keeps its state")
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run_evening(stack: Stack, day: str) -> bool:
-    """Run the DAG for a session on a running stack and print its proposal; returns whether no task failed."""
+    """Run the DAG for a session on a running stack and print what it proposes; returns whether no task failed."""
     began = datetime.now(UTC)
     dag_run.prepare(stack, DAG, day)
     run = dag_run.run_to_end(stack, DAG, day, {}, f"constituents-{day}")
@@ -54,7 +54,7 @@ def run_evening(stack: Stack, day: str) -> bool:
 
 
 def repair(stack: Stack, queued: str, day: str) -> bool:
-    """Build again what the facts changed, as a scheduler would that finds the queued run; returns whether it is."""
+    """Run the queued repair, which a scheduler would start; returns whether it succeeded."""
     conf = read_conf(stack, REPAIR, queued)
     say(f"{REPAIR} builds again: {', '.join(conf['sessions'])}")
     return _report(dag_run.run_to_end(stack, REPAIR, day, conf, f"constituents-{day}-repair"))

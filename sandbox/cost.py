@@ -1,4 +1,4 @@
-"""What a slow plan makes of a run: how many calls it takes and how long that is, said before it starts."""
+"""How many calls a run takes and how long that is on a slow plan, printed before it starts."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from sandbox.stack import Stack
 from sandbox.tally import count_kept
 
 SLOW_MINUTES = 10.0
-"""A run that takes longer than this says so before it starts."""
+"""A longer run prints its cost before it starts."""
 
 
 def foretell_session(stack: Stack, day: date, *, again: bool) -> str | None:
-    """Say what a session costs on a slow plan; None on a fast one, and for a day that the run itself refuses."""
+    """Describe what a session costs on a slow plan; None on a fast one, and for a day that the run itself refuses."""
     settings = read_settings(stack.environment())
     if not settings.calls_per_minute or not is_session(day) or not _count_lines([day]):
         return None
@@ -39,7 +39,7 @@ def foretell_session(stack: Stack, day: date, *, again: bool) -> str | None:
 
 
 def foretell_range(stack: Stack, first: date, last: date) -> str | None:
-    """Say what a range of sessions costs at most on a slow plan, if nothing of it is stored; None on a fast one."""
+    """Describe what a range of sessions costs on a slow plan where no response is stored; None on a fast plan."""
     days = list_sessions(first, last)
     calls = len(days) + estimate_calls(_count_lines(days), len(group_months(days)))
     return _tell(calls, read_settings(stack.environment()).calls_per_minute)
@@ -66,7 +66,7 @@ def _count_missing(stack: Stack, day: date) -> int:
 
 
 def _count_lines(days: Iterable[date]) -> int:
-    """Count the lines of the index and of the seven on some sessions; 0 where the facts at hand do not know them."""
+    """Count the lines of the index and of the seven on some sessions; 0 where the packaged facts do not know them."""
     try:
         with pinned(load_packaged_facts()):
             return len({line.ticker for day in days for line in list_session_lines(day)})

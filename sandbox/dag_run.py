@@ -1,4 +1,4 @@
-"""A DAG run as a command on the sandbox: prepared, run to its end, and read back."""
+"""One DAG run as a command on the sandbox: prepare, run to the end, read the result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LAST_TASK = "report_refusals"
 
 @dataclass(frozen=True)
 class DagRun:
-    """A run that ended: its tasks, the lake and the folder there that has its record, and Airflow's whole log."""
+    """A run that has ended: its tasks, the lake, its segment of the lake's keys, and Airflow's log."""
 
     tasks: Sequence[TaskRun]
     store: ObjectStore
@@ -44,7 +44,7 @@ class DagRun:
         return read_record(self.store, self.segment, {task.task_id: task.state or "" for task in self.tasks})
 
     def explain_failure(self) -> str:
-        """Say why the run failed, in its own words where its record has some."""
+        """Give the reason of a failure: the one in the run's record, or the failed tasks."""
         if failure := read_record(self.store, self.segment).failure:
             return failure.message
         return (

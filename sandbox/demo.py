@@ -1,4 +1,4 @@
-"""``make demo``: one session through the real daily DAG against the local sandbox, and what came out of it.
+"""``make demo``: one session through the real daily DAG against the local sandbox, and its result.
 
 Usage: python -m sandbox.demo [--date YYYY-MM-DD|latest] [--again] [--corrections] [--rebuild [--through YYYY-MM-DD]]
     [--explain TICKER] [--home FOLDER]
@@ -54,20 +54,20 @@ FIGURES = (
     "quality",
     "membership_provisional",
 )
-"""What the summary repeats of a session's metrics."""
+"""The metrics of a session that the summary repeats."""
 RAN = ("success", "failed")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a demonstration ended: its summary, and whether the session was published."""
+    """The result of a demonstration: its summary, and whether the session was published."""
 
     summary: dict[str, Any]
     published: bool
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one session and print what came of it; returns the exit code."""
+    """Run one session and print the result; returns the exit code."""
     options = _parse(arguments)
     summary_file = options.home / SUMMARY_FILE
     started = time.monotonic()
@@ -88,17 +88,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m sandbox.demo", description=__doc__)
     parser.add_argument("--date", default=EXAMPLE, help="the session, or latest (default: %(default)s)")
-    parser.add_argument("--again", action="store_true", help="ask the provider again for answers already kept")
+    parser.add_argument("--again", action="store_true", help="ask the provider again for responses that are stored")
     parser.add_argument("--corrections", action="store_true", help="ask again for the closes of the sessions before")
-    parser.add_argument("--rebuild", action="store_true", help="build published sessions from kept answers, no calls")
-    parser.add_argument("--through", default=None, help="last session of a stretch to rebuild")
+    parser.add_argument(
+        "--rebuild", action="store_true", help="build published sessions from stored responses, no calls"
+    )
+    parser.add_argument("--through", default=None, help="last session of a range to rebuild")
     parser.add_argument("--explain", default=None, help="ticker whose figures are explained")
     parser.add_argument("--home", type=Path, default=ROOT / ".sandbox", help="where the sandbox keeps its state")
     return parser.parse_args(arguments)
 
 
 def _read_params(options: argparse.Namespace, day: str) -> dict[str, Any]:
-    """Give the DAG's params that the command line asks for; those left out stay as the form has them."""
+    """Give the DAG's params from the command line; those left out keep their defaults."""
     params = {
         "collect_again": options.again,
         "collect_corrections": options.corrections,
@@ -122,7 +124,7 @@ def prepare(stack: Stack, day: str, params: Mapping[str, Any]) -> None:
 
 
 def demonstrate(stack: Stack, day: str, params: Mapping[str, Any], *, started: float) -> Outcome:
-    """Run the DAG for a date on a stack that is prepared, and report it."""
+    """Run the DAG for a date on a prepared stack, and print the result."""
     served = count_served(stack)
     run = dag_run.run_to_end(stack, DAG, day, params, f"dags-test-{day}")
     if not any(task.state for task in run.tasks):
@@ -148,7 +150,7 @@ def _summarise(run: DagRun, day: str, started: float, *, calls: int | None) -> O
     checks, loaded = read_section(store, segment, Checks).checks, read_section(store, segment, Loaded)
     keys = {one: document_key(date.fromisoformat(one)) for one in told.sessions}
     documents = {one: decode_document(store.get(key), store.uri(key)) for one, key in keys.items()}
-    # Corrected sessions come before the one that was asked for; a rebuild tells of its first.
+    # Corrected sessions come before the requested one; a rebuild summarizes its first session.
     document = documents.get(day) or next(iter(documents.values()))
     stages = time_stages(run.tasks)
     summary = {
@@ -171,7 +173,7 @@ def _summarise(run: DagRun, day: str, started: float, *, calls: int | None) -> O
 
 
 def _take_figures(document: Document) -> dict[str, Any]:
-    """Take out of a published document what the summary for programs repeats."""
+    """Take from a published document what summary.json repeats."""
     metrics, ranking = document.concentration_metrics, document.rankings.by_market_cap
     return {
         "trading_date": document.trading_date.isoformat(),
@@ -185,7 +187,7 @@ def _take_figures(document: Document) -> dict[str, Any]:
 
 
 def _tabulate_changes(changes: Mapping[str, Sequence[str]]) -> str:
-    """Say what differs from what was published before, session by session; a session that is new has no entry."""
+    """List what differs from what was published before, by session; a new session has no entry."""
     lines = []
     for session, found in changes.items():
         lines.append(f"{session} against what was published: {len(found) or 'no'} changes")

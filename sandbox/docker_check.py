@@ -1,4 +1,4 @@
-"""Says in one line what keeps `docker compose up` from working: Docker missing or too old, a variable, a port in use.
+"""Print in one line why `docker compose up` cannot work: Docker missing or too old, a variable, a port in use.
 
 Usage: python3 -m sandbox.docker_check
 
@@ -57,13 +57,13 @@ def read_version(text: str) -> tuple[int, int]:
 
 
 def read_stack() -> dict[str, Any]:
-    """Read the stack as Compose sees it; raises DockerNotReadyError with Compose's words, as for a variable."""
+    """Read the configuration that Compose resolves; raises DockerNotReadyError with Compose's message."""
     stack: dict[str, Any] = json.loads(_ask("docker", "compose", "config", "--format", "json"))
     return stack
 
 
 def check_ports(stack: Mapping[str, Any]) -> None:
-    """Raise DockerNotReadyError where somebody else listens on a port that the stack publishes."""
+    """Raise DockerNotReadyError where another process listens on a port that the stack publishes."""
     own = _list_own_ports()
     for service, address, port in list_ports(stack):
         if port not in own and is_taken(address, port):
@@ -92,7 +92,7 @@ def is_taken(address: str, port: int) -> bool:
 
 
 def _list_own_ports() -> set[int]:
-    """The ports that this stack's own containers hold: starting it again is no mistake."""
+    """List the ports that this stack's own containers publish: starting it again is allowed."""
     running = _ask("docker", "compose", "ps", "--format", "{{.Ports}}")
     return {int(port) for port in re.findall(r":(\d+)->", running)}
 

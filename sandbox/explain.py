@@ -1,4 +1,4 @@
-"""``make explain`` and ``make facts``: mag7.tasks.explain and mag7.tasks.show_facts on what the local sandbox holds.
+"""``make explain`` and ``make facts``: mag7.tasks.explain and mag7.tasks.show_facts on the data of the local sandbox.
 
 Usage: python -m sandbox.explain TICKER YYYY-MM-DD [--home FOLDER]
        python -m sandbox.explain --facts [--known-at MOMENT] [--home FOLDER]
@@ -21,12 +21,12 @@ LONGEST_SECONDS = 120.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Start the stack, explain, end it; returns the exit code."""
+    """Start the stack, run the module, stop the stack; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m sandbox.explain", description=__doc__)
     parser.add_argument("ticker", nargs="?")
     parser.add_argument("session", nargs="?")
     parser.add_argument("--facts", action="store_true", help="show the facts instead of a figure")
-    parser.add_argument("--known-at", default=None, help="the facts as they were known at a moment")
+    parser.add_argument("--known-at", default=None, help="the facts as known at this moment")
     parser.add_argument("--home", type=Path, default=ROOT / ".sandbox", help="where the sandbox keeps its state")
     options = parser.parse_args(arguments)
     if not options.facts and (options.ticker is None or options.session is None):

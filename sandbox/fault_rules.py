@@ -1,4 +1,4 @@
-"""What the fault rules of both servers share: what a rule strikes, how often, and how rules are read from JSON."""
+"""Fault rules of both servers: what a rule matches, how often it applies, and how rules are read from JSON."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class FaultRuleError(ValueError):
 
 @dataclass(kw_only=True)
 class FaultRule:
-    """One rule: it lets the first ``skip`` matches pass, then strikes ``count`` times (None: always).
+    """One rule: it lets the first ``skip`` matches pass, then applies ``count`` times (None: always).
 
-    ``probability`` draws from the rule's own seeded stream, for every match after the skipped ones. ``kinds`` are those
-    that a server knows, ``pattern`` is the field that holds the regular expression of what it strikes.
+    ``probability`` draws from the rule's own seeded random stream, for each match after the skipped ones. ``kinds`` are
+    the kinds that a server knows. ``pattern`` names the field with the regular expression of what the rule matches.
     """
 
     kinds: ClassVar[tuple[str, ...]]
@@ -45,7 +45,7 @@ class FaultRule:
         self._random = random.Random(self.seed)
 
     def strikes(self, target: str) -> bool:
-        """Whether the rule applies now; it counts what it lets pass and what it strikes."""
+        """Whether the rule applies to a target; counts what it lets pass and what it applies to."""
         if (self.count is not None and self.struck >= self.count) or not re.search(getattr(self, self.pattern), target):
             return False
         if self.passed < self.skip:

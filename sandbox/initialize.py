@@ -1,10 +1,10 @@
-"""Brings Airflow to the state in which its services can start: keys, user, database, pool, connections.
+"""Prepare Airflow so that its services can start: keys, user, database, pool, connections.
 
 Usage: python -m sandbox.initialize --keys FOLDER
 
-Run once by docker-compose before the other services, and by `make ui`. May be repeated: keys stay, the connections
-are set anew from the environment. Where AWS_ENDPOINT_URL names a sandbox, mag7_setup is run where that lacks anything;
-for a real account somebody triggers it.
+docker-compose runs it before the other services start; `make ui` calls the same functions. It can be repeated: keys
+stay, connections are overwritten from the environment. Where AWS_ENDPOINT_URL names a sandbox that lacks something, it
+runs mag7_setup; for a real account you trigger that DAG.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class KeyMissingError(Exception):
 
 
 def make_keys(folder: Path, password: str) -> None:
-    """Write the keys that Airflow's processes share, unless they are there, and the password of the one user."""
+    """Write the keys that Airflow's processes share, unless they exist, and the password of the only user."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, key in (
         (FERNET_KEY, base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()),
@@ -79,7 +79,7 @@ def prepare_database(environ: Mapping[str, str]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prepare everything; one line a step, one clear line where a step fails. Returns the exit code."""
+    """Prepare everything and print a line for each step, or one for the step that fails; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m sandbox.initialize", description="Prepare Airflow's services.")
     parser.add_argument("--keys", type=Path, required=True, help="folder of the keys that the services share")
     options = parser.parse_args(arguments)

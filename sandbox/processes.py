@@ -1,4 +1,4 @@
-"""Server processes of the sandbox: started on free ports, waited for, and ended with the command that started them."""
+"""Server processes of the sandbox, on free ports; they end with the command that started them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STOP_SECONDS = 30.0
 
 
 class ServerNotReadyError(Exception):
-    """A server of the sandbox did not answer in time or ended at once; the message ends with its own last lines."""
+    """A server of the sandbox ended, or did not respond in time; the message ends with the last lines of its log."""
 
 
 @dataclass(frozen=True)

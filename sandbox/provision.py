@@ -1,6 +1,6 @@
-"""Makes the sandbox what infrastructure code makes of an account: bucket, roles, Athena workgroup, Glue jobs.
+"""Create in the sandbox what infrastructure code creates in an account: bucket, roles, Athena workgroup, Glue jobs.
 
-The rest, which belongs to a version of the checkout, is mag7_setup's: scripts, catalog, the warehouse's schema.
+mag7_setup creates the rest, which depends on the version of the checkout: scripts, catalog, the warehouse's schema.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ CONCURRENT_RUNS = 4
 
 
 class ProvisioningError(Exception):
-    """The sandbox could not be brought to the state that the DAGs need."""
+    """The sandbox could not be set up for the DAGs."""
 
 
 def open_sandbox(settings: Settings, region: str) -> Place:
-    """Open the sandbox without Airflow: its bucket and clients of its services."""
+    """Open the sandbox without Airflow: its bucket and clients for its services."""
     session = boto3.Session(
         aws_access_key_id=AWS_KEY,
         aws_secret_access_key=AWS_SECRET,
@@ -45,7 +45,7 @@ def open_stack(stack: Stack) -> Place:
 
 
 def provision_infrastructure(settings: Settings, region: str) -> None:
-    """Create what is missing of bucket, roles, Glue jobs and workgroup; a second time changes nothing."""
+    """Create the bucket, roles, Glue jobs and workgroup that are missing; idempotent."""
     open_client = open_sandbox(settings, region).open_client
     s3 = open_client("s3")
     if settings.bucket not in {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}:
@@ -56,7 +56,7 @@ def provision_infrastructure(settings: Settings, region: str) -> None:
 
 
 def _tolerate(codes: tuple[str, ...], call: Any, **arguments: Any) -> None:
-    """Make a call whose refusal because the thing exists already is no error."""
+    """Make a call, and ignore an error with one of these codes."""
     try:
         call(**arguments)
     except ClientError as refused:

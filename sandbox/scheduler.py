@@ -1,7 +1,7 @@
-"""A real Airflow beside the sandbox (LocalExecutor on PostgreSQL), to be steered by programs: tests and benchmarks.
+"""A real Airflow beside the sandbox (LocalExecutor on PostgreSQL) for tests and benchmarks.
 
-The services are those of ``make ui``. Runs are asked for through the REST API or ``airflow backfill create``, waited
-for with a bound, and read back; the scheduler can be killed with all its tasks, and started again.
+The services are those of ``make ui``. Runs are triggered through the REST API or ``airflow backfill create``, and
+waited for with a timeout. The scheduler can be killed with all its tasks, and started again.
 """
 
 from __future__ import annotations
@@ -34,28 +34,28 @@ from sandbox.trigger import DEVELOPMENT_PASSWORD, ENDED, AirflowApi, AirflowRefu
 PARALLELISM = 8
 PRELOADED = "sandbox.preloaded"
 PAGE = 100
-"""As many entries as the REST API gives at once."""
+"""The largest page of the REST API."""
 
 POLL_SECONDS = 2.0
 QUICK_RECOVERY = {
     # A killed scheduler stays "running" in the database until its heartbeat is older than the threshold. Only then
-    # are its tasks orphans, which the next check resets; no task is waited for until its own heartbeat is too old.
-    # The threshold must outlast a loop of the living scheduler on a busy machine, or it takes itself for dead.
+    # are its tasks orphans, which the next check resets without waiting for the task's own heartbeat timeout.
+    # The threshold must be longer than a scheduler loop on a busy machine, or the scheduler counts itself as dead.
     "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "2",
     "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "20",
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
-    # For a task that dies alone, its scheduler living on.
+    # For a task that dies while its scheduler runs on.
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "60",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
 }
-"""Airflow's defaults are 5, 30, 300, 300 and 10 s: up to five and a half minutes until a killed task is taken up."""
+"""Airflow's defaults are 5, 30, 300, 300 and 10 s: a killed task would wait up to five and a half minutes."""
 
 FEW_PARSES = {"AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600"}
-"""No DAG file changes while a program steers: reading them twice a minute would only take time from the tasks."""
+"""No DAG file changes during a run: parsing them twice a minute would only take time from the tasks."""
 
 
 class RunsNotEndedError(Exception):
-    """DAG runs did not come to what was waited for in time; the message says how far they were."""
+    """DAG runs did not reach a state in time; the message gives their progress."""
 
 
 @dataclass(frozen=True)
@@ -71,19 +71,19 @@ class ScheduledRun:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more becomes of it by itself."""
+        """Whether the run is in a final state."""
         return self.state in ENDED
 
 
 @dataclass(frozen=True)
 class ScheduledTask(TaskRun):
-    """A task instance with its newest try's number, which counts from 1; 0 where it was never scheduled."""
+    """A task instance with the number of its newest try, from 1; 0 where it was never scheduled."""
 
     try_number: int
 
 
 class LocalAirflow:
-    """Airflow's running services and what can be asked of them."""
+    """Airflow's running services, and calls to them."""
 
     def __init__(
         self, home: Path, port: int, environment: Mapping[str, str], services: Services, *, scheduler: str = AIRFLOW
@@ -96,22 +96,22 @@ class LocalAirflow:
         self.api = AirflowApi(f"http://127.0.0.1:{port}", DEVELOPMENT_PASSWORD)
 
     def unpause(self, dag_id: str) -> None:
-        """Let the scheduler work on a DAG's runs, as soon as its file has been read."""
+        """Unpause a DAG as soon as its file is parsed."""
         self.api.wait_for_dag(dag_id)
         self.api.unpause(dag_id)
 
     def pause(self, dag_id: str) -> None:
-        """Let the scheduler start no task of a DAG any more."""
+        """Pause a DAG: the scheduler starts no more of its tasks."""
         self.api.call("PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": True})
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any], logical_date: date | None = None) -> str:
-        """Ask for a run, without a logical date unless one is given; returns the run's id."""
+        """Trigger a run, without a logical date unless one is given; returns the run's id."""
         return self.api.trigger(dag_id, logical_date.isoformat() if logical_date else None, conf)
 
     def backfill(
         self, dag_id: str, first: date, last: date, *, max_active_runs: int, reprocess: str | None = None
     ) -> list[str]:
-        """Run ``airflow backfill create``; returns the ids of the DAG's runs from one logical date to another.
+        """Run ``airflow backfill create``; returns the ids of the DAG's runs between two logical dates.
 
         ``reprocess`` is its reprocess behaviour. Raises AirflowCommandError with the command's last lines.
         """
@@ -133,11 +133,11 @@ class LocalAirflow:
         return [_read_run(entry) for entry in entries]
 
     def read_run(self, dag_id: str, run_id: str) -> ScheduledRun:
-        """Read what became of one run so far."""
+        """Read the current state of one run."""
         return _read_run(self.api.call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id)}"))
 
     def list_tasks(self, dag_id: str, run_id: str) -> list[ScheduledTask]:
-        """List what became of a run's task instances so far, the newest try of each."""
+        """List a run's task instances, with the newest try of each."""
         path = f"/api/v2/dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances"
         return [
             ScheduledTask(
@@ -152,7 +152,7 @@ class LocalAirflow:
         ]
 
     def wait_for_runs(self, dag_id: str, run_ids: Collection[str], seconds: float) -> list[ScheduledRun]:
-        """Wait until runs have ended, in whatever state; raises RunsNotEndedError when the time is over."""
+        """Wait until runs have ended, whatever their state; raises RunsNotEndedError after ``seconds``."""
 
         def ended() -> bool:
             return all(self.read_run(dag_id, run_id).ended for run_id in run_ids)
@@ -161,9 +161,9 @@ class LocalAirflow:
         return [self.read_run(dag_id, run_id) for run_id in run_ids]
 
     def wait_until(self, reached: Callable[[], bool], seconds: float, describe: Callable[[], str]) -> None:
-        """Wait until something is reached, looking every two seconds; while Airflow does not answer, it is not.
+        """Poll a condition every two seconds until it holds; while Airflow does not respond, it does not hold.
 
-        Raises RunsNotEndedError, which says what is described, and ServerNotReadyError when a service has ended.
+        Raises RunsNotEndedError with the description, and ServerNotReadyError when a service has ended.
         """
         deadline = time.monotonic() + seconds
         while not _is_reached(reached):
@@ -173,11 +173,11 @@ class LocalAirflow:
             time.sleep(POLL_SECONDS)
 
     def kill_scheduler(self) -> None:
-        """Kill the scheduler, its workers and every task at once with SIGKILL: none of them can clear up."""
+        """Kill the scheduler, its workers and all tasks with SIGKILL, so that none of them can clean up."""
         kill_session(self._services.pop(SCHEDULER))
 
     def start_scheduler(self) -> None:
-        """Start the scheduler after it was killed; what it had under way becomes free after QUICK_RECOVERY's times."""
+        """Start the scheduler after it was killed; its old tasks are reset after the times of QUICK_RECOVERY."""
         self._services[SCHEDULER] = start_service(SCHEDULER, self._port, self.home, self.environment, self._scheduler)
 
     def _read_pages(self, path: str, name: str, query: str) -> list[dict[str, Any]]:
@@ -204,11 +204,11 @@ class LocalAirflow:
 def run_scheduler(
     stack: Stack, *, parallelism: int = PARALLELISM, preload: bool = False, change: Mapping[str, str] | None = None
 ) -> Iterator[LocalAirflow]:
-    """Run Airflow's services on free ports beside a stack until the block ends; the sandbox is set up, they answer.
+    """Run Airflow's services on free ports beside a stack that they set up, until the block ends; they are healthy.
 
-    ``change`` is set in the environment of services and tasks. With ``preload`` the scheduler imports once what every
-    task would: tests take a fraction of the time, a benchmark would measure something else. Airflow's own state lies
-    in the stack's folder, which must be reachable for the account that PostgreSQL runs under.
+    ``change`` is added to the environment of services and tasks. With ``preload`` the scheduler imports the modules of
+    the tasks once: tests take a fraction of the time, but a benchmark would measure something else. Airflow's state is
+    in the stack's folder, which the account of PostgreSQL must be able to reach.
     """
     home, port = stack.folder / "scheduler", find_free_port()
     home.mkdir(exist_ok=True)
@@ -230,7 +230,7 @@ def run_scheduler(
 
 
 def _is_reached(reached: Callable[[], bool]) -> bool:
-    """Look once; on a machine that is busy with Spark the API may take longer than its callers wait."""
+    """Check the condition once; on a machine that is busy with Spark the API may time out."""
     try:
         return reached()
     except AirflowRefusedError as refused:

@@ -1,4 +1,4 @@
-"""Airflow's services as processes beside the sandbox: started, watched, and ended to the last of their children."""
+"""Airflow's services as processes beside the sandbox: start, watch and end them with all their children."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ START_SECONDS = 180.0
 STOP_SECONDS = 10.0
 KILL_SECONDS = 5.0
 MONTHS_AT_ONCE = "8"
-"""Months that mag7_backfill has under way at once, twice the slots of the pool: only busy slots use the rate limit.
-mag7_daily has one run at a time whatever stands here."""
+"""Active runs of mag7_backfill, twice the slots of the pool: only busy slots use the rate limit. mag7_daily has its own
+limit of one run."""
 
 
 def describe_environment(stack: Stack, home: Path, port: int) -> dict[str, str]:
-    """Give the environment of the services, without the database's address."""
+    """Return the environment of the services, without the database's URL."""
     keys = home / "keys"
     given = {name: value for name, value in stack.environment().items() if not name.startswith("AIRFLOW_CONN_")}
     return given | {
@@ -45,14 +45,14 @@ def describe_environment(stack: Stack, home: Path, port: int) -> dict[str, str]:
         "AIRFLOW__CORE__MAX_ACTIVE_RUNS_PER_DAG": MONTHS_AT_ONCE,
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
         "AIRFLOW__API__BASE_URL": f"http://localhost:{port}",
-        # On the offline market runs are asked for by hand. No DAG starts by itself there, so none is paused either.
+        # On the offline market runs are triggered by hand: no DAG is scheduled there, so none needs to be paused.
         "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False" if stack.simulated else "True",
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False" if stack.simulated else "True",
     }
 
 
 def list_services(port: int) -> dict[str, list[str]]:
-    """List Airflow's services with their arguments; logs are files that all of them see, so none serves them."""
+    """List Airflow's services with their arguments; all of them read the log files, so none needs to serve them."""
     return {
         "api-server": ["--host", "127.0.0.1", "--port", str(port)],
         SCHEDULER: ["--skip-serve-logs"],
@@ -73,10 +73,10 @@ def run_services(
     scheduler: str = AIRFLOW,
     say: Callable[[str], None] = _say_nothing,
 ) -> Iterator[Services]:
-    """Prepare Airflow and the sandbox, and run all services until the block ends; they answer when it begins.
+    """Prepare Airflow and the sandbox, and run all services until the block ends; they are healthy when it begins.
 
     The log of each service is a file in ``home``. ``scheduler`` is the module that runs as Airflow's command for the
-    scheduler. ``say`` is called with each step. Raises ServerNotReadyError where a service ends or does not answer.
+    scheduler. ``say`` is called with each step. Raises ServerNotReadyError where a service ends or does not respond.
     """
     make_keys(home / "keys", DEVELOPMENT_PASSWORD)
     say("preparing Airflow's database")
@@ -98,9 +98,9 @@ def run_services(
 def start_service(
     name: str, port: int, home: Path, environment: Mapping[str, str], module: str = AIRFLOW
 ) -> subprocess.Popen[bytes]:
-    """Start one service; what it says is added to its log."""
+    """Start one service; its output is appended to its log."""
     with (home / f"{name}.log").open("ab") as output:
-        # A session of its own: its children are found by it, and ctrl-C reaches it in its turn.
+        # Its own process session: its children can be found, and ctrl-C does not reach it directly.
         return subprocess.Popen(
             [sys.executable, "-m", module, name, *list_services(port)[name]],
             cwd=ROOT,
@@ -112,9 +112,9 @@ def start_service(
 
 
 def end_sessions(leaders: Iterable[subprocess.Popen[bytes]]) -> None:
-    """End processes that each lead a session, and then whatever else is left in their sessions.
+    """End processes that each lead a process session, and then all that is left in these sessions.
 
-    A session, not a process group: every task that the scheduler runs makes a group of its own.
+    A session, not a process group: each task that the scheduler runs has its own group.
     """
     held = list(leaders)
     for leader in held:
@@ -127,7 +127,7 @@ def end_sessions(leaders: Iterable[subprocess.Popen[bytes]]) -> None:
 
 
 def kill_session(leader: subprocess.Popen[bytes]) -> None:
-    """Kill whatever is left in the session that a process leads or led, itself included, without a warning."""
+    """Kill all processes of the session that a process leads or led, with SIGKILL."""
     gone_by = time.monotonic() + KILL_SECONDS
     while (left := list_session(leader.pid)) and time.monotonic() < gone_by:
         for pid in left:
@@ -138,7 +138,7 @@ def kill_session(leader: subprocess.Popen[bytes]) -> None:
 
 
 def list_session(leader: int) -> list[int]:
-    """List the processes of the session that a process leads or led; zombies have ended."""
+    """List the processes of the session that a process leads or led, without zombies."""
     found = []
     for process in psutil.process_iter():
         with suppress(ProcessLookupError, PermissionError, psutil.Error):
@@ -148,7 +148,7 @@ def list_session(leader: int) -> list[int]:
 
 
 def _wait_until_healthy(services: Services, port: int, home: Path) -> None:
-    """Wait until all services say that they are well; raises ServerNotReadyError when they do not in time."""
+    """Wait until all services are healthy; raises ServerNotReadyError after START_SECONDS."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         check_alive(services, home)
@@ -169,7 +169,7 @@ def _is_healthy(port: int) -> bool:
 
 
 def check_alive(services: Services, home: Path) -> None:
-    """Raise ServerNotReadyError with its last words where a service has ended by itself."""
+    """Raise ServerNotReadyError with the last lines of its log where a service has ended."""
     for name, process in services.items():
         if process.poll() is not None:
             lines = (home / f"{name}.log").read_text(errors="replace").strip().splitlines()[-3:]

@@ -1,4 +1,4 @@
-"""Setting the sandbox up with mag7_setup, as an operator would on AWS, but only where something is missing."""
+"""Set the sandbox up with mag7_setup, as an operator would on AWS, where something is missing."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _FAILURE = re.compile(r"\b\w+ failed: (.*)")
 def set_up_sandbox(environment: Mapping[str, str], log: Path) -> bool:
     """Provision the infrastructure, then run mag7_setup where the sandbox lacks what this checkout needs.
 
-    What the sandbox holds is asked itself, as every daily run asks it: a note of an earlier setup could be wrong.
-    Airflow must be prepared; its output goes to ``log``. Returns whether it ran; raises ProvisioningError with the
-    setup's own words where something is still missing after it.
+    The sandbox itself is checked, as in each daily run: a note of an earlier setup could be wrong. Airflow must be
+    prepared; its output goes to ``log``. Returns whether the DAG ran; raises ProvisioningError with the setup's message
+    where something is still missing.
     """
     settings, region = read_settings(environment), environment.get("AWS_DEFAULT_REGION") or REGION
     provision_infrastructure(settings, region)
@@ -41,7 +41,7 @@ def set_up_sandbox(environment: Mapping[str, str], log: Path) -> bool:
 
 
 def _run_setup(environment: Mapping[str, str], log: Path) -> str:
-    """Run the DAG for today, as its date means nothing; says how that ended."""
+    """Run the DAG for today, because its date has no meaning; returns how it ended."""
     command = airflow_command("dags", "test", DAG, datetime.now(UTC).date().isoformat())
     with log.open("wb") as output:
         try:
@@ -60,7 +60,7 @@ def _run_setup(environment: Mapping[str, str], log: Path) -> str:
 
 
 def _list_gaps(place: Place) -> list[str]:
-    """List what is missing; a state that no setup mends, such as a newer schema, ends the command in its own words."""
+    """List what is missing; raises ProvisioningError for a state that the setup cannot fix, such as a newer schema."""
     try:
         return list_gaps(place)
     except Mag7Error as error:

@@ -1,4 +1,4 @@
-"""The local stack: the AWS sandbox and the offline market, with their state in one locked folder a source."""
+"""The local stack: the AWS sandbox and the offline market, with one locked state folder for each source."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ ROOT = Path(__file__).resolve().parents[1]
 REGION = "us-west-2"
 AWS_KEY = "sandbox"
 AWS_SECRET = "any-secret"  # noqa: S105 - the sandbox takes any  # pragma: allowlist secret
-"""No word of its own: Airflow masks it wherever it stands in a log."""
+"""Not a word that logs contain: Airflow masks it wherever it occurs."""
 
 RETRY_SECONDS = "2"
-"""Somebody sits and waits for a demonstration: longer waits between a task's tries are cut to this."""
+"""A person waits for a demonstration: the delay before a retry is at most this."""
 
 
 class FolderInUseError(Exception):
-    """Another command works on the same state folder."""
+    """Another command uses the same state folder."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class Stack:
 
     @property
     def airflow_home(self) -> Path:
-        """Where Airflow keeps its database and logs for this source."""
+        """The folder of Airflow's database and logs for this source."""
         return self.folder / AIRFLOW
 
     def environment(self) -> dict[str, str]:
-        """Give the environment in which Airflow talks to this stack and to nothing else."""
+        """Return the environment in which Airflow uses this stack and nothing else."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "AWS_"))}
         return (
             inherited
@@ -56,7 +56,7 @@ class Stack:
                 "AIRFLOW_HOME": str(self.airflow_home),
                 "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
                 "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
-                # `airflow dags test` has no scheduler: what it triggers must not be refused for being paused.
+                # `airflow dags test` has no scheduler: a DAG that it triggers must not be paused.
                 "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
                 "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
                 "AIRFLOW__CORE__MAX_TASK_RETRY_DELAY": RETRY_SECONDS,
@@ -75,7 +75,7 @@ class Stack:
         )
 
     def _market_environment(self) -> dict[str, str]:
-        """The offline market takes any key and as many calls as one likes."""
+        """Return the market's settings; the offline market accepts any key and has no rate limit."""
         if not self.simulated:
             return {}
         return {
@@ -110,7 +110,7 @@ def describe_connection(endpoint: str, region: str) -> dict[str, object]:
 
 
 def name_source(environ: Mapping[str, str]) -> str:
-    """Name where answers will come from: "simulated" for the offline market, else as the client names it.
+    """Name the source of the responses: "simulated" for the offline market, else the client's name.
 
     Raises SettingInvalidError for an address or a name that the client would refuse.
     """
@@ -127,11 +127,11 @@ def name_source(environ: Mapping[str, str]) -> str:
 def run_stack(
     home: Path, environ: Mapping[str, str], *, aws_options: Sequence[str] = (), airflow: str | None = AIRFLOW
 ) -> Iterator[Stack]:
-    """Run the stack for the source that the environment asks for, or use the one that another command offers.
+    """Run the stack for the source that the environment names, or use the stack that another command offers.
 
-    ``aws_options`` are further options of the AWS sandbox. With POLYGON_BASE_URL set the offline market is not
-    started: answers come from there, AWS stays the sandbox. The stack's folder below ``home`` is locked meanwhile, and
-    so is the Airflow that the command uses; ``airflow`` is None for a command that only reads. Raises FolderInUseError.
+    ``aws_options`` are further options of the AWS sandbox. With POLYGON_BASE_URL set, responses come from there and the
+    offline market is not started; AWS is still the sandbox. The stack's folder below ``home`` is locked, and so is the
+    Airflow that the command uses; ``airflow`` is None for a command that only reads. Raises FolderInUseError.
     """
     source = name_source(environ)
     folder = home / re.sub(r"[^A-Za-z0-9._-]+", "-", source)
@@ -151,19 +151,19 @@ def run_stack(
 
 
 def _start_servers(folder: Path, held: ExitStack, aws_options: Sequence[str], *, market: bool) -> tuple[str, str]:
-    """Start the servers until ``held`` ends; returns the addresses of AWS and of the market, empty without one."""
+    """Start the servers until ``held`` ends; returns the URLs of AWS and of the market, empty without a market."""
     logs, options = folder / "servers", ["--port", "0", "--state", str(folder / "aws"), *aws_options]
     aws = held.enter_context(run_server("sandbox.aws", options, logs, ROOT))
     if not market:
         return aws.url, ""
-    # No delay after the close: the last closed session can be run at once.
+    # No delay after the close: the last closed session can run at once.
     options = ["--port", "0", "--release-minutes", "0"]
     return aws.url, held.enter_context(run_server("sandbox.polygon", options, logs, ROOT)).url
 
 
 @contextmanager
 def offer_stack(stack: Stack) -> Iterator[None]:
-    """Let other commands use a stack until the block ends; a command that ends by itself does not offer its own."""
+    """Let other commands use a stack until the block ends; short commands do not offer theirs."""
     offer = stack.folder / OFFER
     offer.write_text(json.dumps([stack.aws_url, stack.polygon_url]))
     try:

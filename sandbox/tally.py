@@ -1,4 +1,4 @@
-"""What the sandbox holds, counted: rows a session in the warehouse, calls whose answers are kept in the lake."""
+"""Counts of what the sandbox holds: rows of each session in the warehouse, stored responses in the lake, calls."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ANSWER_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class SessionRows:
-    """How many rows a table has of a session (ISO date), and how many of them repeat another one's key."""
+    """Rows of a session (ISO date) in a table, and how many of them repeat another row's key."""
 
     table: str
     session: str
@@ -33,7 +33,7 @@ class SessionRows:
 
 @dataclass(frozen=True)
 class KeptCalls:
-    """Answers kept in the lake, and how many different calls they answer."""
+    """Responses stored in the lake, and how many different calls they belong to."""
 
     answers: int
     calls: int
@@ -51,7 +51,7 @@ def count_rows(warehouse: Warehouse) -> list[SessionRows]:
 
 
 def count_kept(store: ObjectStore, prefix: str = ANSWERS) -> KeptCalls:
-    """Count the answers below a prefix of the lake; a call is a path and the date that it is kept under."""
+    """Count the responses below a prefix of the lake; a call is a path and the date that it is stored under."""
     answers, calls = 0, set[tuple[str, str]]()
     for stored in store.list(prefix):
         folder = stored.key.rpartition("/")[0]

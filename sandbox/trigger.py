@@ -1,9 +1,9 @@
-"""Triggers a run of a DAG through Airflow's REST API and waits until it has ended.
+"""Trigger a run of a DAG through Airflow's REST API and wait until it has ended.
 
 Usage: python -m sandbox.trigger 2024-12-13 [--url http://localhost:8080] [--dag mag7_daily] [--conf JSON]
 
-Needs nothing but Python's standard library, and asks for the password by the environment variable MAG7_UI_PASSWORD
-(default: the development password).
+Needs nothing but Python's standard library. The password is in the environment variable MAG7_UI_PASSWORD (default: the
+development password).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ENDED = ("success", "failed")
 
 
 class AirflowRefusedError(Exception):
-    """Airflow refused a call, with a status, or cannot be reached, without one."""
+    """Airflow returned an error status, or cannot be reached, which has no status."""
 
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
@@ -39,7 +39,7 @@ class AirflowRefusedError(Exception):
 
 
 class AirflowApi:
-    """The calls of Airflow's REST API that are needed here, for one user."""
+    """A client of Airflow's REST API for one user."""
 
     def __init__(self, url: str, password: str, user: str = USER) -> None:
         self._url = url.rstrip("/")
@@ -47,7 +47,7 @@ class AirflowApi:
         self._token = str(self.call("POST", "/auth/token", {"username": user, "password": password})["access_token"])
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """Make one call and give its JSON answer; raises AirflowRefusedError."""
+        """Make one call and return its JSON response; raises AirflowRefusedError."""
         headers = {"Content-Type": "application/json"}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
@@ -63,7 +63,7 @@ class AirflowApi:
             raise AirflowRefusedError(f"Airflow does not answer at {self._url}: {error}") from None
 
     def wait_for_dag(self, dag_id: str, seconds: float = PARSE_SECONDS) -> None:
-        """Wait until Airflow has read a DAG's file; raises AirflowRefusedError when it has not in time."""
+        """Wait until Airflow has parsed a DAG's file; raises AirflowRefusedError after ``seconds``."""
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -98,7 +98,7 @@ class AirflowApi:
             ) from None
 
     def wait(self, dag_id: str, run_id: str, seconds: float = WAIT_SECONDS) -> str:
-        """Wait until a run has ended and give its state, or the state it was left in when the time was over."""
+        """Wait until a run has ended; returns its state, or its current state after ``seconds``."""
         deadline = time.monotonic() + seconds
         while True:
             state = str(self.call("GET", f"/api/v2/dags/{dag_id}/dagRuns/{run_id}")["state"])
@@ -113,7 +113,7 @@ class AirflowApi:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Trigger, wait and say what came of it; returns the exit code."""
+    """Trigger, wait and print the result; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m sandbox.trigger", description="Trigger a DAG run and wait.")
     parser.add_argument("date", help="the session, such as 2024-12-13")
     parser.add_argument("--dag", default="mag7_daily")

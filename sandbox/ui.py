@@ -1,9 +1,9 @@
-"""``make ui``: Airflow's services and web page on the local sandbox; ctrl-C ends every process that it started.
+"""``make ui``: Airflow's services and web page on the local sandbox; ctrl-C ends all its processes.
 
 Usage: python -m sandbox.ui [--port 8080] [--home FOLDER]
 
 The services are those of docker-compose.yaml, as processes: database, api-server, scheduler, dag-processor,
-triggerer, AWS sandbox and offline market. The logs of all lie in the folder that it names.
+triggerer, AWS sandbox and offline market. It prints the folder of their logs.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ POSTGRES_PARALLELISM, SQLITE_PARALLELISM = "8", "2"
 
 
 class PortInUseError(Exception):
-    """Somebody listens on the port already."""
+    """Another process listens on the port."""
 
 
 class Stopped(BaseException):
-    """Somebody asked this command to end."""
+    """A signal asked this command to end."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Start everything, and wait until a process ends or somebody asks for the end; returns the exit code."""
+    """Start everything, and wait until a process ends or a signal comes; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m sandbox.ui", description="Airflow's page on the local sandbox.")
     parser.add_argument("--port", type=int, default=8080, help="port of the page on 127.0.0.1 (default: %(default)s)")
     parser.add_argument("--home", type=Path, default=ROOT / ".sandbox", help="where the sandbox keeps its state")
@@ -72,14 +72,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
-    # Once is enough: a second ctrl-C must not interrupt the clearing up.
+    # A second ctrl-C must not interrupt the cleanup.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     raise Stopped
 
 
 def check_port(port: int) -> None:
-    """Raise PortInUseError where the port of the page is taken."""
+    """Raise PortInUseError where the port of the page is in use."""
     if is_taken("127.0.0.1", port):
         raise PortInUseError(
             f"port {port} of 127.0.0.1 is in use: end what listens there, or take another: make ui PORT={port + 1}"
@@ -88,7 +88,7 @@ def check_port(port: int) -> None:
 
 @contextmanager
 def run_airflow_services(stack: Stack, home: Path, port: int) -> Iterator[Services]:
-    """Run Airflow's services beside a stack until the block ends; they answer when it begins."""
+    """Run Airflow's services beside a stack until the block ends; they are healthy when it begins."""
     home.mkdir(exist_ok=True)
     with ExitStack() as held:
         environment = describe_environment(stack, home, port) | _choose_database(held, home)
@@ -100,7 +100,7 @@ def run_airflow_services(stack: Stack, home: Path, port: int) -> Iterator[Servic
 
 
 def _choose_database(held: ExitStack, home: Path) -> dict[str, str]:
-    """Start PostgreSQL where it can be had; else take SQLite, with no more tasks at once than it stands."""
+    """Start PostgreSQL where it is available; else use SQLite, with as few tasks at once as it can take."""
     try:
         address = held.enter_context(run_postgres(home / "postgres", find_programs()))
     except (PostgresNotReadyError, OSError) as error:
@@ -113,7 +113,7 @@ def _choose_database(held: ExitStack, home: Path) -> dict[str, str]:
 
 
 def _load_first_sessions(stack: Stack, port: int) -> None:
-    """Ask for a few sessions where the lake has none, so that there is something to look at."""
+    """Trigger a few sessions where the lake has none, so that there is something to see."""
     if not stack.simulated or _has_sessions(stack):
         return
     api = AirflowApi(f"http://127.0.0.1:{port}", DEVELOPMENT_PASSWORD)
@@ -130,7 +130,7 @@ def _has_sessions(stack: Stack) -> bool:
 
 
 def watch(services: Services, home: Path) -> NoReturn:
-    """Wait for ever; raises ServerNotReadyError when a service has ended by itself."""
+    """Wait forever; raises ServerNotReadyError when a service has ended."""
     while True:
         check_alive(services, home)
         time.sleep(1)
