@@ -1,6 +1,6 @@
 """`python -m sandbox.aws --port 0 --state DIR --ready-file F`: AWS on 127.0.0.1 until SIGTERM.
 
-What it holds is saved when it ends, and every minute in which it was asked something: a killed one loses little.
+The state is saved when the server ends and after each minute with requests: a killed server loses little.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def serve(options: argparse.Namespace) -> None:
     gate = Gate()
     store = S3Store(gate)
     server = make_server(options.host, options.port, _refuse_early, threaded=True, request_handler=QuietHandler)
-    # moto signs and redirects with this variable; job runs get the address by environment.
+    # moto signs and redirects with this variable; job runs get the URL from their environment.
     os.environ["MOTO_PORT"] = str(server.port)
     glue = GlueEngine(store, f"http://127.0.0.1:{server.port}", work, keep_workers=options.keep_glue)
     files = ParquetFiles(store, work / "parquet")
@@ -80,7 +80,9 @@ def read_arguments(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 only inside a container")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--state", type=Path, required=True, help="directory that keeps the state")
-    parser.add_argument("--save-seconds", type=float, default=60, help="the state is saved as often while it is used")
+    parser.add_argument(
+        "--save-seconds", type=float, default=60, help="seconds between saves while the sandbox is used"
+    )
     parser.add_argument("--ready-file", type=Path, help="gets the port and process id as JSON")
     parser.add_argument("--keep-glue", action="store_true", help="a Glue run takes over the Spark of one that ended")
     return parser.parse_args(arguments)
@@ -89,7 +91,7 @@ def read_arguments(arguments: list[str]) -> argparse.Namespace:
 def main() -> int:
     """Read the command line and serve."""
     options = read_arguments(sys.argv[1:])
-    logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of statements that are refused anyway
+    logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns about statements that are refused anyway
     options.state.mkdir(parents=True, exist_ok=True)
     with (options.state / "aws.lock").open("w") as lock:
         try:

@@ -1,4 +1,4 @@
-"""How an engine answers an AWS JSON API: actions by name, errors with a code."""
+"""What engines share to implement an AWS JSON API: actions by name, errors with a code."""
 
 from collections.abc import Callable
 from typing import Any

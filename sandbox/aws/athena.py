@@ -1,4 +1,4 @@
-"""Athena queries that really run: the Glue catalog says what a table is, S3 holds it, DuckDB executes."""
+"""Athena queries that really run: tables from the Glue catalog, files from S3, execution in DuckDB."""
 
 import contextlib
 import threading
@@ -74,7 +74,7 @@ class AthenaEngine:
         self._lock = threading.Lock()
 
     def list_actions(self) -> dict[str, Action]:
-        """List the API actions that this engine answers, by X-Amz-Target."""
+        """List the API actions of this engine, by X-Amz-Target."""
         return {
             "AmazonAthena.StartQueryExecution": self.start,
             "AmazonAthena.GetQueryExecution": self.get,
@@ -173,7 +173,7 @@ class AthenaEngine:
         except (duckdb.Error, ApiError) as error:
             self._finish(query, "FAILED", explain(error))
         except Exception as error:
-            # A bug of the sandbox must end the query, not leave its caller polling.
+            # A bug in the sandbox must end the query, or its caller would poll forever.
             self._finish(query, "FAILED", f"GENERIC_INTERNAL_ERROR: {type(error).__name__}: {error}")
             raise
 

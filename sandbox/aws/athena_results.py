@@ -36,7 +36,7 @@ def describe_column(name: str, kind: str) -> Payload:
 
 def write_csv(rows: list[list[str | None]]) -> Iterator[str]:
     """Write the lines of a result file."""
-    # Athena quotes every value and leaves NULL as nothing at all.
+    # Athena quotes every value; NULL is an empty field without quotes.
     for row in rows:
         quoted = ['"' + value.replace('"', '""') + '"' if value is not None else "" for value in row]
         yield ",".join(quoted) + "\n"
@@ -71,7 +71,7 @@ def _write_double(value: float) -> str:
 
 
 def explain(error: Exception) -> str:
-    """Name an engine's error as Athena would."""
+    """Give an engine's error Athena's name and text."""
     text = str(error).split("\n\nLINE")[0].split("\nCandidate")[0].strip()
     line = " ".join(text.split())
     missing = line.split('"')[1] if '"' in line else ""

@@ -1,4 +1,4 @@
-"""What an Athena query reads: the catalog's tables as DuckDB views of the files of the partitions that it can match."""
+"""The catalog's tables as DuckDB views, over the files of the partitions that a query can match."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,7 +41,7 @@ def collect_types(tables: list[Payload]) -> dict[str, str]:
 
 
 def create_view(connection: Any, files: ParquetFiles, region: str, tree: exp.Query, table: Payload) -> int:
-    """Create the view that stands for a table and return the bytes of the files behind it."""
+    """Create the view of a table and return the bytes of the files that it reads."""
     database, name = table["DatabaseName"], table["Name"]
     keys = table.get("PartitionKeys") or []
     columns = table["StorageDescriptor"]["Columns"]
@@ -70,7 +70,7 @@ def create_view(connection: Any, files: ParquetFiles, region: str, tree: exp.Que
 
 
 def _choose_partitions(region: str, tree: exp.Query, table: Payload) -> Iterator[tuple[str, list[str]]]:
-    """List location and values of what the query can match: every registered partition, or the whole table."""
+    """List location and values of each registered partition that the query can match, or the whole table."""
     keys = [key["Name"].lower() for key in table.get("PartitionKeys") or []]
     if not keys:
         yield table["StorageDescriptor"]["Location"], []
@@ -84,7 +84,7 @@ def _choose_partitions(region: str, tree: exp.Query, table: Payload) -> Iterator
 
 
 def _read_filter(node: exp.Table, keys: list[str]) -> dict[str, set[str]]:
-    """Read from the WHERE round a table which values its partition columns may have."""
+    """Read from the WHERE of a table which values its partition columns may have."""
     select = node.find_ancestor(exp.Select)
     where = select.args.get("where") if select else None
     if where is None:

@@ -1,7 +1,7 @@
-"""The one place that reaches into moto: its S3 store, Glue catalog and jobs, workgroups and logs.
+"""The only module that uses moto's internals: its S3 store, Glue catalog and jobs, workgroups and logs.
 
-Nothing of moto is replaced. The engines answer their own API calls and use these functions for what moto keeps;
-tests/sandbox/aws/test_backends.py fails when a new moto changes what is relied on here.
+Nothing in moto is replaced. The engines implement their own API calls and use these functions for the state in moto.
+tests/sandbox/aws/test_backends.py fails when a new moto changes what this module relies on.
 """
 
 import threading
@@ -21,7 +21,7 @@ ACCOUNT = "123456789012"
 
 
 class Gate:
-    """Lets requests change moto's state side by side, and a save see it while nothing moves."""
+    """A lock: requests change moto's state side by side, and a save sees it while nothing changes."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -41,7 +41,7 @@ class Gate:
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """Wait until nobody is inside and keep everybody out."""
+        """Wait until no request holds the lock, and keep requests out."""
         with self._changed:
             self._changed.wait_for(lambda: self._inside == 0)
             yield
@@ -58,7 +58,7 @@ def split_uri(uri: str) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class S3Object:
-    """An object as listed: size in bytes, etag without quotes, modified in milliseconds since 1970."""
+    """A listed object: size in bytes, etag without quotes, modified in milliseconds since 1970."""
 
     bucket: str
     key: str
@@ -72,7 +72,7 @@ class S3Object:
 
 
 class S3Store:
-    """The S3 objects that moto keeps, without the way over HTTP."""
+    """The S3 objects in moto, without HTTP."""
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
@@ -92,7 +92,7 @@ class S3Store:
         try:
             return _describe(bucket, key, found) if found is not None else None
         except ValueError:
-            # Deleted just now: moto has closed its buffer.
+            # Deleted meanwhile: moto has closed its buffer.
             return None
 
     def list(self, bucket: str, prefix: str) -> list[S3Object]:
@@ -100,7 +100,7 @@ class S3Store:
         holder = self._backend.buckets.get(bucket)
         if holder is None:
             return []
-        # Others store and delete meanwhile: the keys are copied at once, and one that is gone by its turn is left out.
+        # Other requests store and delete meanwhile: copy the keys at once and leave out what is deleted by its turn.
         # moto's own items() raises KeyError for it.
         with self._gate.shared():
             keys = sorted(key for key in list(holder.keys) if key.startswith(prefix))
@@ -113,7 +113,7 @@ class S3Store:
             try:
                 return bytes(found.value)
             except ValueError:
-                # Replaced or deleted just now: moto has closed its buffer.
+                # Replaced or deleted meanwhile: moto has closed its buffer.
                 continue
         return None
 
@@ -123,7 +123,7 @@ class S3Store:
             raise ApiError("NoSuchBucket", f"The specified bucket {bucket} does not exist")
         with self._gate.shared():
             stored = self._backend.put_object(bucket, key, body)
-            # Worked out at once: moto would do it when first asked, moving the place at which a reader is.
+            # Computed at once: moto does it on first use, which moves the position of a reader.
             _ = stored.etag
 
     def delete(self, bucket: str, key: str) -> None:
@@ -165,7 +165,7 @@ def find_workgroup(region: str, name: str) -> dict[str, Any] | None:
 
 
 def put_log(region: str, group: str, stream: str, lines: list[str], at_ms: int) -> None:
-    """Append lines to a CloudWatch Logs stream, making group and stream when they are missing."""
+    """Append lines to a CloudWatch Logs stream; creates group and stream when they are missing."""
     logs = logs_backends[ACCOUNT][region]
     logs.ensure_log_group(group)
     logs.ensure_log_stream(group, stream)

@@ -1,7 +1,8 @@
-"""Faults on request: rules that refuse calls, lose their answers, or fail queries and batches of statements.
+"""Injected faults: rules that refuse calls, lose their responses, or fail queries and batches of statements.
 
-A rule strikes what its ``target`` matches. Of a call that is ``S3 PUT /bucket/key``, ``HDFS CREATE /bucket/key`` (what
-Spark writes and moves) or an API's name such as ``AWSGlue.StartJobRun``; of a query or statement its SQL.
+A rule applies to what its ``target`` matches. The target of a call is ``S3 PUT /bucket/key``, ``HDFS CREATE
+/bucket/key`` (what Spark writes and moves) or an API's name such as ``AWSGlue.StartJobRun``; that of a query or
+statement is its SQL.
 """
 
 import json
@@ -15,7 +16,7 @@ from werkzeug.wrappers import Response
 from sandbox.fault_rules import FaultRule, read_rules
 
 CALL_KINDS = ("slow_down", "internal_error", "lost_answer")
-"""The first two refuse a call; the third carries it out, and the caller hears that it failed."""
+"""The first two refuse a call; the third executes it, and the caller gets an error."""
 
 QUERY_KINDS = ("query_failed", "query_cancelled")
 STATEMENT_KINDS = ("statement_failed", "serialization")
@@ -24,7 +25,7 @@ KINDS = CALL_KINDS + QUERY_KINDS + STATEMENT_KINDS
 
 @dataclass(kw_only=True)
 class Fault(FaultRule):
-    """One rule: what ``target`` matches fails, once unless ``count`` says otherwise."""
+    """One rule: what ``target`` matches fails, once unless ``count`` is given."""
 
     kinds = KINDS
     pattern = "target"
@@ -34,7 +35,7 @@ class Fault(FaultRule):
 
 
 class Faults:
-    """The rules of one sandbox, and what struck since it started."""
+    """The rules of one sandbox, and how often they applied since it started."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -42,14 +43,14 @@ class Faults:
         self._struck: Counter[str] = Counter()
 
     def set_rules(self, content: object) -> int:
-        """Replace the rules by those of a JSON list, or of one object; returns their number."""
+        """Replace the rules by a JSON list or one object; returns their number."""
         rules = read_rules(Fault, content)
         with self._lock:
             self._rules = rules
         return len(rules)
 
     def choose(self, kinds: tuple[str, ...], target: str) -> str | None:
-        """Give the kind of the first rule of some kinds that strikes, None where none does."""
+        """Return the kind of the first rule of some kinds that applies, None where none does."""
         with self._lock:
             for rule in self._rules:
                 if rule.kind in kinds and rule.strikes(target):
@@ -58,7 +59,7 @@ class Faults:
         return None
 
     def describe(self) -> dict[str, Any]:
-        """Show how often each kind struck since the sandbox started, and the present rules."""
+        """Show how often each kind applied since the sandbox started, and the current rules."""
         with self._lock:
             rules = [
                 {"kind": rule.kind, "target": rule.target, "passed": rule.passed, "struck": rule.struck}
@@ -68,7 +69,7 @@ class Faults:
 
 
 def refuse(kind: str, target: str) -> Response:
-    """Answer a call as the real service does when it is overloaded or unwell."""
+    """Return the error of a service that is overloaded or fails."""
     overloaded = kind == "slow_down"
     if target.startswith("S3 "):
         code = "SlowDown" if overloaded else "InternalError"

@@ -1,4 +1,4 @@
-"""Parquet files of the lake on disk, where DuckDB reads them: one copy per key and content."""
+"""Local copies of the lake's Parquet files, which DuckDB reads: one copy for each key and content."""
 
 import hashlib
 import uuid
@@ -14,7 +14,7 @@ class NotParquetError(Exception):
 
 
 class ParquetFiles:
-    """Copies of S3 objects and what their footers say."""
+    """Copies of S3 objects, and the schemas in their footers."""
 
     def __init__(self, store: S3Store, folder: Path) -> None:
         self._store = store
@@ -23,13 +23,13 @@ class ParquetFiles:
         folder.mkdir(parents=True, exist_ok=True)
 
     def list_visible(self, bucket: str, prefix: str) -> list[S3Object]:
-        """List the objects that Athena and COPY read: no markers, nothing hidden by `_` or `.` below the prefix."""
+        """List the objects that Athena and COPY read: no markers, and no names that start with `_` or `.` below the prefix."""
         folder = prefix.rpartition("/")[0]
         found = self._store.list(bucket, prefix)
         return [item for item in found if item.size and not _is_hidden(item.key.removeprefix(folder))]
 
     def fetch(self, found: S3Object) -> Path:
-        """Give the path of a local copy."""
+        """Return the path of a local copy."""
         name = hashlib.sha256(f"{found.uri} {found.etag}".encode()).hexdigest()[:40]
         path = self._folder / f"{name}.parquet"
         if not path.exists():

@@ -1,4 +1,4 @@
-"""Glue job runs that really run: the script from S3 under PySpark, in a process of its own."""
+"""Glue job runs that really run: the script from S3 under PySpark, in its own process."""
 
 import os
 import shlex
@@ -18,7 +18,7 @@ from sandbox.aws.glue_workers import RUNTIME, Environment, Worker, Workers
 
 LOG_GROUP = "/aws-glue/jobs"
 ACTIVE = {"STARTING", "RUNNING", "STOPPING"}
-# Arguments that Glue itself acts on; a script does not see them.
+# Arguments for Glue itself; a script does not get them.
 CONSUMED = {"--scriptLocation", "--extra-py-files", "--extra-files", "--conf"}
 DEFAULT_TIMEOUT_MINUTES = 480
 OVERLOAD = "spark.hadoop.fs.viewfs.overload.scheme"
@@ -78,7 +78,7 @@ class GlueEngine:
         self._runs: dict[str, JobRun] = {}
 
     def list_actions(self) -> dict[str, Action]:
-        """List the API actions that this engine answers, by X-Amz-Target."""
+        """List the API actions of this engine, by X-Amz-Target."""
         return {
             "AWSGlue.StartJobRun": self.start_job_run,
             "AWSGlue.GetJobRun": self.get_job_run,
@@ -124,7 +124,7 @@ class GlueEngine:
         return {"JobName": payload["JobName"], "JobRunId": payload["JobRunId"]}
 
     def batch_stop_job_run(self, region: str, payload: Payload) -> Payload:
-        """Stop several runs of a job, telling which could not be found."""
+        """Stop several runs of a job; reports the ones that were not found."""
         name, stopped, errors = payload["JobName"], [], []
         for run_id in payload["JobRunIds"]:
             try:
@@ -148,7 +148,7 @@ class GlueEngine:
         return {"JobName": job.name}
 
     def end(self) -> None:
-        """Kill every run that is still going."""
+        """Kill all active runs."""
         for run in list(self._runs.values()):
             self._stop(run)
         self._workers.end()
@@ -182,7 +182,7 @@ class GlueEngine:
                 run.state, run.error = ("STOPPED", None) if run.state == "STOPPING" else (state, error)
 
     def _prepare(self, run: JobRun, home: Path) -> Payload:
-        """Fetch what the run needs into its folder; returns the job that a worker is given."""
+        """Fetch what the run needs into its folder; returns the job for a worker."""
         arguments = run.arguments
         script = self._fetch(arguments.get("--scriptLocation") or run.job.command["ScriptLocation"], home)
         modules = [self._fetch(uri, home / "modules") for uri in _split(arguments.get("--extra-py-files"))]
@@ -224,7 +224,7 @@ class GlueEngine:
         try:
             code = worker.run(job, run.timeout * self._minute)
         finally:
-            with self._lock:  # whoever stops the run from here on finds no process to kill
+            with self._lock:  # from here on, stopping the run finds no process to kill
                 run.worker = None
             self._workers.give_back(worker, code)
         if code is None:
@@ -255,7 +255,7 @@ class GlueEngine:
             "spark.ui.enabled": "false",
             "spark.ui.showConsoleProgress": "false",
             "spark.sql.shuffle.partitions": "1",
-            # Compiling plans costs more than it saves on a few hundred rows: about 2 s of a 10 s run.
+            # Code generation costs more than it saves on a few hundred rows: about 2 s of a 10 s run.
             "spark.sql.codegen.wholeStage": "false",
             "spark.sql.codegen.factoryMode": "NO_CODEGEN",
             "spark.driver.host": "127.0.0.1",

@@ -1,4 +1,4 @@
-"""Processes that run Glue scripts, each with its own Python and Spark; kept for the next run where that is asked."""
+"""Processes that run Glue scripts, each with its own Python and Spark; an option keeps them for the next run."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ Environment = dict[str, str]
 
 @dataclass(eq=False)
 class Worker:
-    """A process that runs one script at a time; ``home`` is its folder, gone when it ends."""
+    """A process that runs one script at a time; ``home`` is its folder, deleted when it ends."""
 
     home: Path
     environment: Environment
@@ -28,7 +28,7 @@ class Worker:
     runs: int = 0
 
     def run(self, job: dict[str, Any], seconds: float) -> int | None:
-        """Run a script; returns its exit code, or the process's where that ended under it; None after ``seconds``."""
+        """Run a script; returns its exit code, or that of the process if it ended; None after ``seconds``."""
         assert self.process.stdin and self.process.stdout  # noqa: S101 - both are pipes
         try:
             self.process.stdin.write(json.dumps(job).encode() + b"\n")
@@ -43,12 +43,12 @@ class Worker:
         return int(answer) if answer else self.process.wait()
 
     def kill(self) -> None:
-        """Kill it with all that it started: Java, Python workers."""
+        """Kill it with its child processes: Java, Python workers."""
         with contextlib.suppress(ProcessLookupError):  # the whole group may have ended already
             os.killpg(self.process.pid, signal.SIGKILL)
 
     def end(self) -> None:
-        """Kill it and leave nothing of it."""
+        """Kill it and delete its folder."""
         self.kill()
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
@@ -60,8 +60,8 @@ class Worker:
 class Workers:
     """The processes of one sandbox.
 
-    A worker that is kept spares the next run the start of Python and Spark, most of a small job; what Java itself
-    writes then goes to the log of the first run. Unless asked to keep them, every run has a process of its own.
+    A worker that is kept saves the next run the start of Python and Spark, most of a small job; Java's own output then
+    goes to the log of the first run. By default every run has its own process.
     """
 
     def __init__(self, folder: Path, *, keep: bool = False) -> None:
@@ -71,7 +71,7 @@ class Workers:
         self._idle: list[Worker] = []
 
     def take(self, environment: Environment) -> Worker:
-        """Take a worker that was started with an environment, or start one."""
+        """Take an idle worker with this environment, or start one."""
         with self._lock:
             for worker in self._idle:
                 if worker.environment == environment and worker.process.poll() is None:
@@ -92,7 +92,7 @@ class Workers:
         return Worker(home, environment, process)
 
     def give_back(self, worker: Worker, code: int | None) -> None:
-        """Keep a worker whose script ended well, if workers are kept; end any other."""
+        """Keep a worker whose script succeeded, if workers are kept; end any other."""
         if self._keep and code == 0:
             with self._lock:
                 self._idle.append(worker)
@@ -100,7 +100,7 @@ class Workers:
             worker.end()
 
     def end(self) -> None:
-        """End those that are idle."""
+        """End the idle workers."""
         with self._lock:
             idle, self._idle = self._idle, []
         for worker in idle:

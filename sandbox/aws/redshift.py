@@ -24,7 +24,7 @@ ACTIVE = {"SUBMITTED", "PICKED", "STARTED"}
 
 @dataclass
 class Batch(Call):
-    """What one API call submitted: itself as its only statement, or sub-statements."""
+    """What one API call submitted: one statement, which is the call itself, or sub-statements."""
 
     database: str = ""
     target: Payload = field(default_factory=dict)
@@ -43,7 +43,7 @@ class Batch(Call):
 
 
 class RedshiftEngine:
-    """Answers the Data API; a workgroup or cluster name is taken as given."""
+    """Implements the Data API; any workgroup or cluster name is accepted."""
 
     def __init__(self, store: S3Store, files: ParquetFiles, state: Path, faults: Faults) -> None:
         self._store = store
@@ -55,7 +55,7 @@ class RedshiftEngine:
         self._calls: dict[str, Call] = {}
 
     def list_actions(self) -> dict[str, Action]:
-        """List the API actions that this engine answers, by X-Amz-Target."""
+        """List the API actions of this engine, by X-Amz-Target."""
         return {
             "RedshiftData.ExecuteStatement": lambda _, payload: self._submit(payload, [require(payload, "Sql")]),
             "RedshiftData.BatchExecuteStatement": lambda _, payload: self._submit(payload, require(payload, "Sqls")),
@@ -66,7 +66,7 @@ class RedshiftEngine:
         }
 
     def end(self) -> None:
-        """Interrupt what runs and close the files."""
+        """Interrupt active calls and close the files."""
         for batch in [call for call in list(self._calls.values()) if isinstance(call, Batch)]:
             if batch.status in ACTIVE and batch.session is not None:
                 batch.session.cancel()
@@ -137,7 +137,7 @@ class RedshiftEngine:
             except (RedshiftError, ApiError, duckdb.Error) as failure:
                 error = explain(failure)
             except Exception as failure:
-                # A bug of the sandbox must end the statement, not leave its caller polling.
+                # A bug in the sandbox must end the statement, or its caller would poll forever.
                 error = f"ERROR: internal error of the sandbox: {type(failure).__name__}: {failure}"
             part.duration = int((time.time() - started) * 1e9)
             if part is not batch:

@@ -1,4 +1,4 @@
-"""A statement as the Redshift Data API describes it: its status, its rows, and the wording of its error."""
+"""A statement as the Redshift Data API describes it: its status, its rows and its error."""
 
 import re
 import time
@@ -28,7 +28,7 @@ TYPE_NAMES = {
 
 @dataclass
 class Call:
-    """A statement or batch as the Data API tells of it; times in seconds since 1970, duration in nanoseconds."""
+    """A statement or batch of the Data API; times in seconds since 1970, duration in nanoseconds."""
 
     id: str
     sql: str
@@ -42,7 +42,7 @@ class Call:
     records: list[tuple[Any, ...]] = field(default_factory=list)
 
     def describe(self) -> Payload:
-        """Describe what statement and sub-statement have in common."""
+        """Describe the fields that statements and sub-statements share."""
         failed = {"Error": self.error} if self.error else {}
         return {
             "Id": self.id,
@@ -92,7 +92,7 @@ def _write_cell(value: Any) -> Payload:
 
 
 def explain(error: Exception) -> str:
-    """Word an error as Redshift does."""
+    """Give an error Redshift's text."""
     line = " ".join(str(error).split("\n\nLINE")[0].split("\nCandidate")[0].split())
     if isinstance(error, duckdb.TransactionException) or "write-write conflict" in line:
         return f"ERROR: 1023 DETAIL: Serializable isolation violation on table ({line}) ERROR: 1023"

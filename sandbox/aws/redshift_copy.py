@@ -1,4 +1,4 @@
-"""COPY of Parquet files, with every rule of Redshift's that a load can break."""
+"""COPY of Parquet files, with all of Redshift's rules that a load can break."""
 
 import json
 import re

@@ -1,7 +1,8 @@
 """Table locks and snapshots of Redshift's serializable transactions.
 
-DuckDB would let two transactions add to one table side by side. Redshift makes the second writer wait and then fails
-it with error 1023, unless its snapshot is newer than the first one's commit: that is what LOCK at its start is for.
+DuckDB lets two transactions write to one table side by side. Redshift makes the second writer wait, and then fails it
+with error 1023 unless its snapshot is newer than the first writer's commit. A LOCK at the start of the transaction
+prevents that.
 """
 
 import threading
@@ -44,7 +45,7 @@ class TableLocks:
                 transaction.snapshot = self._sequence
 
     def lock(self, transaction: Transaction, tables: Iterable[str]) -> None:
-        """Wait for tables, in the order given, and keep readers and writers away from them until the end."""
+        """Wait for tables, in the order given, and lock them against readers and writers until the transaction ends."""
         for table in tables:
             self._acquire(transaction, table)
             transaction.locked.add(table)
@@ -59,12 +60,12 @@ class TableLocks:
                 raise RedshiftError(f"1023 DETAIL: {message} concurrent writers: LOCK {table} first. ERROR: 1023")
 
     def read(self, transaction: Transaction, tables: Iterable[str]) -> None:
-        """Wait while another transaction has locked one of the tables explicitly."""
+        """Wait while another transaction holds an explicit lock on one of the tables."""
         for table in tables:
             self._wait(transaction, table, lambda owner, name=table: name in owner.locked)  # type: ignore[misc]
 
     def end(self, transaction: Transaction, finish: Callable[[], None], *, committed: bool) -> None:
-        """End the transaction in the engine and let go of its tables."""
+        """End the transaction in the engine and release its locks."""
         with self._changed:
             try:
                 finish()
@@ -78,7 +79,7 @@ class TableLocks:
                 self._changed.notify_all()
 
     def cancel(self, transaction: Transaction) -> None:
-        """Wake a transaction that waits, so that it fails."""
+        """Wake a waiting transaction, so that it fails."""
         with self._changed:
             transaction.cancelled = True
             self._changed.notify_all()

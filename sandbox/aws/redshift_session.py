@@ -58,13 +58,13 @@ class Session:
         self.transaction = Transaction(cancelled=self.transaction.cancelled)
 
     def cancel(self) -> None:
-        """Interrupt what runs or waits."""
+        """Interrupt the statement that runs or waits."""
         self._locks.cancel(self.transaction)
         self.connection.interrupt()
 
     def _execute(self, statement: Statement, call: Call) -> None:
         if statement.kind == "define" and self.transaction.snapshot is None:
-            self._locks.lock(self.transaction, statement.writes)  # DDL waits before it looks
+            self._locks.lock(self.transaction, statement.writes)  # DDL waits before it reads the catalog
         self._locks.read(self.transaction, statement.reads if self.transaction.snapshot is None else ())
         self._locks.begin(self.transaction, self._begin)
         self._locks.read(self.transaction, statement.reads)
@@ -82,7 +82,7 @@ class Session:
 
     def _begin(self) -> None:
         self.connection.execute("BEGIN")
-        # DuckDB takes its snapshot at the first look into the file, not at BEGIN.
+        # DuckDB takes its snapshot at the first read, not at BEGIN.
         self.connection.execute("SELECT count(*) FROM duckdb_schemas()").fetchall()
 
     def _describe(self, schema: str, table: str) -> str:

@@ -1,4 +1,4 @@
-"""Redshift's SQL on DuckDB: what kind a statement is, what it touches, and how DuckDB writes it."""
+"""Redshift's SQL on DuckDB: the kind of a statement, the tables it uses, and its translation."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -54,8 +54,8 @@ def prepare(
     """Translate one statement.
 
     parameters fill :name placeholders, as text. temporary names the session's own tables; a CREATE TEMP TABLE adds to
-    it. describe(schema, table) gives the DuckDB CREATE TABLE of an existing table, for LIKE. Raises RedshiftError for
-    what Redshift refuses and for what the sandbox does not know.
+    it. describe(schema, table) returns the DuckDB CREATE TABLE of an existing table, for LIKE. Raises RedshiftError for
+    what Redshift refuses and what the sandbox does not support.
     """
     sql = re.sub(r"^(\s*--[^\n]*(\n|$)|\s*/\*.*?\*/)*", "", sql, flags=re.DOTALL).strip().rstrip(";").strip()
     word, _, rest = re.sub(r"\s+", " ", sql).partition(" ")
@@ -87,7 +87,7 @@ def prepare(
 
 
 def _parse(sql: str) -> Any:
-    sql = re.sub(r"(?i)\bSORTKEY\s+AUTO\b", "", sql)  # a choice left to Redshift; sqlglot wants columns here
+    sql = re.sub(r"(?i)\bSORTKEY\s+AUTO\b", "", sql)  # Redshift's own choice; sqlglot expects columns here
     try:
         trees = [tree for tree in sqlglot.parse(sql, read="redshift") if tree]
     except sqlglot.errors.SqlglotError as error:
@@ -152,9 +152,9 @@ def _define(tree: Any, temporary: set[str], describe: Callable[[str, str], str])
 
 
 def _add_column(tree: Any, describe: Callable[[str, str], str]) -> str:
-    """Write ADD COLUMN for DuckDB: a new table takes the old one's rows, as a check cannot be added to one that exists.
+    """Write ADD COLUMN for DuckDB: a new table takes the rows, because a check cannot be added to an existing table.
 
-    A text column is held to its length by such a check.
+    A check limits the length of a text column.
     """
     column, target = _check_new_column(tree), tree.this
     definition = sqlglot.parse_one(describe(target.db.lower(), target.name.lower()), read="duckdb")
@@ -179,7 +179,7 @@ def _add_column(tree: Any, describe: Callable[[str, str], str]) -> str:
 
 
 def _check_new_column(tree: Any) -> Any:
-    """Refuse what Redshift refuses in ADD COLUMN, and drop what says how the column is stored."""
+    """Refuse what Redshift refuses in ADD COLUMN, and drop storage attributes."""
     column, *more = tree.args["actions"]
     if more or column.args.get("exists"):
         raise RedshiftError("syntax error: ADD COLUMN takes one column and knows no IF NOT EXISTS")
@@ -210,7 +210,7 @@ def _copy_definition(tree: Any, target: Any, like: Any, describe: Callable[[str,
 
 
 def _drop_attributes(tree: Any) -> None:
-    """Check that the columns named by keys exist, then drop what says where rows lie."""
+    """Check that the columns of the table attributes exist, then drop distribution and sort attributes."""
     columns = {column.name.lower() for column in tree.this.find_all(exp.ColumnDef)}
     if isinstance(tree.expression, exp.Query):
         columns = {name.lower() for name in tree.expression.named_selects}
@@ -224,7 +224,7 @@ def _drop_attributes(tree: Any) -> None:
 
 
 def _drop_keys(schema: Any) -> None:
-    """Drop keys, which Redshift declares and never enforces; the columns of a primary key stay NOT NULL."""
+    """Drop keys, which Redshift declares but does not enforce; the columns of a primary key stay NOT NULL."""
     columns = {column.name.lower(): column for column in schema.find_all(exp.ColumnDef)}
     for key in list(schema.find_all(exp.PrimaryKey, exp.ForeignKey, exp.UniqueColumnConstraint, exp.Constraint)):
         if isinstance(key, exp.UniqueColumnConstraint) and isinstance(key.parent, exp.ColumnConstraint):

@@ -1,4 +1,4 @@
-"""One port for everything: the engines' API actions, Spark's file system, and moto for the rest."""
+"""One port for the engines' API actions, Spark's file system, and moto for the rest."""
 
 import json
 import re
@@ -19,7 +19,7 @@ Environ = dict[str, Any]
 
 
 class QuietHandler(MotoRequestHandler):  # type: ignore[misc]  # moto carries no types
-    """Handles a connection without a line on standard error for every request."""
+    """Handles a connection without a log line for each request."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         """Log nothing."""
@@ -37,11 +37,11 @@ class Application:
         self._save = save
         self._faults = faults
         self.served = 0
-        """Requests so far, without those about the sandbox itself."""
+        """Count of requests, without those about the sandbox itself."""
         self._moto = DomainDispatcherApplication(create_backend_app)
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request, or fail it where a fault strikes."""
+        """Answer one request, or fail it where a fault applies."""
         if environ.get("PATH_INFO", "").startswith("/sandbox/"):
             return self._manage(Request(environ))(environ, start_response)
         self.served += 1
@@ -53,7 +53,7 @@ class Application:
             for _ in self._answer(environ, lambda *_: None):
                 pass
         else:
-            Request(environ).get_data()  # what is left unread would be taken for the next request
+            Request(environ).get_data()  # an unread body would be read as the next request
         return refuse(fault, target)(environ, start_response)
 
     def _answer(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -102,6 +102,6 @@ def _name_call(environ: Environ) -> str:
         request = Request(environ)
         operation = request.args.get("op", "").upper()
         if operation == "CREATE" and "data" not in request.args:
-            operation = "PLACE"  # Hadoop asks for a place first, and that writes nothing
+            operation = "PLACE"  # Hadoop asks for a location first, which writes nothing
         return f"HDFS {operation} /{path.removeprefix(ROOT)}"
     return str(environ.get("HTTP_X_AMZ_TARGET") or f"S3 {environ.get('REQUEST_METHOD')} {path}")

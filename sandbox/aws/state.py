@@ -1,4 +1,4 @@
-"""Keeps moto's state across restarts: one file, written beside and renamed."""
+"""Keeps moto's state across restarts in one file, which is replaced atomically."""
 
 import io
 import os

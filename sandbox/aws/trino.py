@@ -1,4 +1,4 @@
-"""Trino's dialect on DuckDB: what Athena would refuse is refused, what the two do differently is rewritten."""
+"""Trino's dialect on DuckDB: refuses what Athena refuses, and rewrites what DuckDB does differently."""
 
 import itertools
 import re
@@ -33,7 +33,7 @@ FUNCTIONS = frozenset(
     """,
     )
 )
-# Words and types that stand before a parenthesis without being called.
+# Words and types that can precede a parenthesis and are not functions.
 WORDS = frozenset(
     re.findall(
         r"\w+",
@@ -47,7 +47,7 @@ WORDS = frozenset(
 )
 DATED = (exp.DateTrunc, exp.TimestampTrunc, exp.DateAdd, exp.DateSub)
 COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.In, exp.Between)
-# What DuckDB has to offer under a name of Trino's, or with other rules.
+# Functions that DuckDB has under another name, or with other rules.
 MACROS = (
     "CREATE MACRO is_finite(x) AS isfinite(x)",
     "CREATE MACRO is_infinite(x) AS isinf(x)",
@@ -97,7 +97,7 @@ def _refuse_functions(sql: str, tree: exp.Query) -> None:
 
 
 def _refuse_syntax(sql: str, tree: exp.Query) -> None:
-    # sqlglot reads more than Trino does.
+    # sqlglot accepts more than Trino does.
     if any(token.token_type == TokenType.DCOLON for token in sqlglot.tokenize(sql, read="athena")):
         raise QueryError("SYNTAX_ERROR: mismatched input '::': write CAST(value AS type)")
     if found := tree.find(exp.Qualify, exp.ILike):
@@ -145,7 +145,7 @@ def translate(tree: exp.Query) -> str:
         _name_columns(select)
     for node in reversed(list(tree.find_all(*DATED, exp.Add, exp.Sub))):
         if isinstance(node, DATED) or isinstance(node.expression, exp.Interval):
-            # DuckDB makes a timestamp of a date here; Trino keeps the type.
+            # DuckDB turns a date into a timestamp here; Trino keeps the type.
             node.replace(exp.func("cast_to_type", node.copy(), node.this.copy()))
     for call in list(tree.find_all(exp.Format)):
         call.replace(_print(call))
@@ -153,7 +153,7 @@ def translate(tree: exp.Query) -> str:
 
 
 def _print(call: exp.Expression) -> exp.Expression:
-    """Write Java's format() as printf, whose arguments must be of the type that the format names."""
+    """Write Java's format() as printf, whose arguments must have the type in the format."""
     pattern = call.this
     if not isinstance(pattern, exp.Literal):
         raise QueryError("NOT_SUPPORTED: the sandbox needs a literal as the first argument of format()")

@@ -1,7 +1,7 @@
-"""A WebHDFS face of the S3 store: Hadoop's own client in PySpark reads and writes s3:// through it.
+"""WebHDFS in front of the S3 store: Hadoop's own client in PySpark reads and writes s3:// through it.
 
-S3 has no directories: a directory is a prefix with objects below it, or an empty marker object ending in `/`.
-Markers are dropped when a directory is renamed, so that none reaches the lake.
+S3 has no directories: a directory is a prefix with objects below it, or an empty marker object that ends in `/`.
+Renaming a directory drops its markers, so that none reaches the lake.
 """
 
 import json
@@ -134,7 +134,7 @@ def _refuse(status: int, exception: str, message: str) -> Response:
 
 
 def _redirect(request: Request) -> Response:
-    # Hadoop asks for the place of the data first and insists on an absolute location.
+    # Hadoop asks for the location of the data first, and needs an absolute one.
     response = Response(status=307, headers={"Location": f"{request.url}&data=1"})
     response.autocorrect_location_header = False
     return response

@@ -31,7 +31,7 @@ def read_arguments(arguments: list[str]) -> argparse.Namespace:
     add("--evening", action="store_true", help="some market caps still rest on the previous session's close")
     add("--no-source-header", action="store_true", help="leave out X-Market-Source")
     add("--replay", type=Path, help="folder of recorded bodies that are served first")
-    add("--latency-ms", type=float, default=0, help="delay of every answer")
+    add("--latency-ms", type=float, default=0, help="delay of every response")
     add("--fault", action="append", default=[], type=json.loads, help="a fault rule as JSON; may be repeated")
     return parser.parse_args(arguments)
 
@@ -56,7 +56,7 @@ def make_app(options: argparse.Namespace) -> MarketApp:
 
 
 def main() -> int:
-    """Run the market until it is told to end."""
+    """Run the market until it gets a signal."""
     options = read_arguments(sys.argv[1:])
     try:
         app = make_app(options)

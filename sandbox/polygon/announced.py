@@ -1,7 +1,7 @@
-"""Announced changes of the index: what is stated before it happens, and since when.
+"""Announced changes of the index, with the day of their announcement.
 
-Changes from July 2025 on are facts, invented ones say so; days of announcement are simulated where none is known. A
-change that nobody announced is not here.
+Changes from July 2025 on are facts; invented ones are marked. The day of an announcement is simulated where it is not
+known. Unannounced changes are left out.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sandbox.polygon.market import Market
 from sandbox.polygon.universe import LAST_DAY, Line
 
 FIRST_CHANGE = date(2025, 7, 18)
-#: Days of releases as published texts quote them.
+#: Days of press releases, as published texts quote them.
 _PUBLISHED = {
     date(2025, 10, 30): date(2025, 10, 27),
     date(2025, 10, 31): date(2025, 10, 27),
@@ -27,7 +27,7 @@ ADDITION, DELETION, SYMBOL_CHANGE = "addition", "deletion", "symbol change"
 
 @dataclass(frozen=True)
 class Change:
-    """One line that joins or leaves before the open of its effective date, or that has a new symbol from then on."""
+    """A line that joins or leaves before the open of its effective date, or gets a new symbol then."""
 
     effective: date
     announced: date
@@ -45,7 +45,7 @@ class Change:
 
 @lru_cache(maxsize=4)
 def list_changes(market: Market) -> tuple[Change, ...]:
-    """Every change that is announced at some time, by effective date."""
+    """List all announced changes, by effective date."""
     hidden = list_unannounced(market.days)
     found = [change for line in market.lines for change in _changes_of(market, line) if change.effective not in hidden]
     return tuple(sorted(found, key=lambda change: (change.effective, change.action, change.symbol)))

@@ -1,4 +1,4 @@
-"""The offline market as a function from request to answer: keys, routes, replayed bodies, counts and faults."""
+"""The offline market as a function from request to response: keys, routes, replayed bodies, counts and faults."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sandbox.polygon import bars, details, faults, funds, reference, replies
 from sandbox.polygon.replies import RefusedError, Reply, Request
 from sandbox.polygon.settings import Settings
 
-#: A key of this name is known but its plan allows nothing.
+#: A key of this name is valid, but its plan allows nothing.
 DENIED_KEY = "denied-plan"
 _OTHER_COMPANIES = ("JNJ", "XOM")
 
@@ -36,14 +36,14 @@ _ROUTES: tuple[tuple[re.Pattern[str], str, Callable[..., bytes]], ...] = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """An answer together with what a fault does to its transport."""
+    """A response, and what a fault does to its transport."""
 
     reply: Reply
     strike: faults.Strike = field(default_factory=faults.Strike)
 
 
 class MarketApp:
-    """Answers requests, counts them and applies the fault rules."""
+    """Answers and counts requests, and applies the fault rules."""
 
     def __init__(self, settings: Settings, rules: list[faults.Fault] | None = None) -> None:
         self.settings = settings
@@ -52,7 +52,7 @@ class MarketApp:
         self._replayed = _read_replay(settings.replay)
 
     def answer(self, target: str, headers: Mapping[str, str]) -> Outcome:
-        """Answer a GET; a fault that breaks the connection is left to the server."""
+        """Answer a GET; the server carries out a fault that breaks the connection."""
         parts = urlsplit(target)
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
         key = query.pop("apiKey", None) or _read_bearer(headers)
@@ -66,7 +66,7 @@ class MarketApp:
         return Outcome(reply, strike)
 
     def show_calls(self) -> dict[str, object]:
-        """The calls served so far; status 0 stands for a connection that a fault broke off or stalled."""
+        """Return the number of calls served; status 0 is a connection that a fault closed or stalled."""
         by_endpoint: Counter[str] = Counter()
         by_status: dict[str, dict[str, int]] = {}
         for (endpoint, status), count in sorted(self.calls.items()):
@@ -127,7 +127,7 @@ def _read_bearer(headers: Mapping[str, str]) -> str | None:
 
 
 def _ask_for_other(request: Request) -> Request:
-    """The same question about another company."""
+    """Return the same request for another company."""
     match = re.search(r"/(?:tickers|ticker|open-close)/([^/]+)", request.path)
     if match is None:
         return request
@@ -137,9 +137,9 @@ def _ask_for_other(request: Request) -> Request:
 
 
 def _read_replay(folder: Path | None) -> dict[str, list[tuple[dict[str, str], bytes]]]:
-    """Recorded bodies by path: file name is the path, ``&`` stands for the question mark, ``;`` for a colon.
+    """Read recorded bodies by path: the file name is the path, with ``&`` for the question mark and ``;`` for a colon.
 
-    A body serves every request whose query holds at least the file's parameters.
+    A body answers each request whose query has at least the file's parameters.
     """
     found: dict[str, list[tuple[dict[str, str], bytes]]] = {}
     for file in sorted(folder.rglob("*.json")) if folder else ():

@@ -36,9 +36,9 @@ class DayBars:
 
 
 def _draw_noise(market: Market, day: date, figures: int) -> Floats:
-    """Normal numbers for each line of a session, which depend on the line and the session alone.
+    """Return normal numbers for each line of a session, which depend only on the line and the session.
 
-    A counter is hashed (splitmix64) and two uniform numbers make a normal one (Box and Muller).
+    A counter is hashed (splitmix64), and two uniform numbers give a normal one (Box-Muller).
     """
     count = np.arange(2 * figures, dtype=np.uint64)[:, None] + np.uint64(day.toordinal() * 2 * figures)
     state = market.seeds + (count + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
@@ -51,7 +51,7 @@ def _draw_noise(market: Market, day: date, figures: int) -> Floats:
 
 @lru_cache(maxsize=256)
 def draw_bars(market: Market, row: int) -> DayBars:
-    """Draw the bars of a session round its closes; the golden session's of the seven are the recorded ones."""
+    """Draw the bars of a session around its closes; those of the seven on the golden session are the recorded ones."""
     day = market.days[row]
     noise = _draw_noise(market, day, 5)
     close = market.cents[row] / 100
@@ -79,7 +79,7 @@ def _adjustment(market: Market, row: int, number: int, clock: Clock) -> float:
 
 
 def _number(value: float) -> float | int:
-    """Whole numbers are written without a fraction."""
+    """Return a whole number as int, so that it is written without a fraction."""
     return int(value) if value == int(value) else value
 
 
@@ -114,7 +114,7 @@ def _is_adjusted(request: Request) -> bool:
 
 
 def _refuse_early(market: Market, day: date, clock: Clock) -> None:
-    """Refuse days outside of the plan, and today's bars before their release."""
+    """Refuse days outside the plan, and today's bars before their release."""
     if day > clock.today() or day < market.days[0]:
         raise replies.outside_plan()
     if day == clock.today() and market.session_row(day) is not None and not clock.has_released(day):

@@ -1,4 +1,4 @@
-"""Share counts of the model: real ones of the seven, sizes that fit the recorded total for all others."""
+"""Share counts of the model: real ones for the seven; for all others, sizes that match the recorded total."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _spread_sizes(keys: list[str], total: float) -> dict[str, float]:
 
 
 def _step_rows(length: int, key: str) -> list[int]:
-    """Rows on which a company's count changes: about four a year, on its own days."""
+    """Return the rows on which a company's count changes: about four a year, on days of its own."""
     random = stream("filings", key)
     rows, row = [0], int(random.integers(5, 60))
     while row < length:
@@ -83,7 +83,7 @@ def _drift_counts(frame: Frame, key: str, base: int) -> Floats:
 
 
 def _real_counts(frame: Frame, key: str, factors: Floats) -> Floats:
-    """Counts of one of the seven: between known counts in steps, on the known days exactly."""
+    """Return the counts of one of the seven: the known counts on their days, and steps between them."""
     known = {frame.at(day): count for day, count in facts.share_counts()[key].items()}
     rows = sorted(known)
     logs = [math.log(known[row] / float(factors[row])) for row in rows]

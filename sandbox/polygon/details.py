@@ -29,7 +29,7 @@ def invent_figi(symbol: str, kind: str) -> str:
 
 
 def answer_details(request: Request, settings: Settings, symbol: str) -> bytes:
-    """The details of a symbol at a date, or the latest without one."""
+    """Return the details of a symbol on a date; without a date, the latest."""
     market = load_market(settings.clock.today())
     day, row = _find_row(market, request.query.get("date"), settings.clock)
     line = find_line(market, symbol, day, details=True)
@@ -93,7 +93,7 @@ def _fixed_parts(line: Line, symbol: str, cik: str | None) -> tuple[str, str]:
 
 
 def identify(line: Line, symbol: str, cik: str | None) -> dict[str, object]:
-    """What details and the list of tickers have in common."""
+    """Return the fields that ticker details and the list of tickers share."""
     found: dict[str, object] = {
         "ticker": symbol,
         "name": line.name_under(symbol),
@@ -119,7 +119,7 @@ def _list_date(line: Line) -> str:
 
 
 def describe(line: Line, symbol: str, cik: str | None, figures: Figures) -> str:
-    """The results object; a figure that is missing has no key."""
+    """Return the results object; a missing figure has no key."""
     front, back = _fixed_parts(line, symbol, cik)
     parts = [front]
     if figures.market_cap_cents is not None:
@@ -138,7 +138,7 @@ def _dollars(cents: int) -> str:
 
 
 def describe_fund(symbol: str) -> str:
-    """The other issuer's fund that used to trade as META: no company, so no market cap."""
+    """Return the other issuer's fund that traded as META: not a company, so without a market cap."""
     name = "Simulated Metaverse ETF"
     content = {
         "ticker": symbol,

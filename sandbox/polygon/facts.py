@@ -33,7 +33,7 @@ class Split:
 
     @property
     def factor(self) -> float:
-        """How many shares one share becomes."""
+        """The number of shares that one share becomes."""
         return self.split_to / self.split_from
 
 
@@ -99,7 +99,7 @@ def golden_bars() -> dict[str, Bar]:
 
 @cache
 def listings() -> dict[str, tuple[date | None, date | None]]:
-    """First and last session of lines that were not listed all the time."""
+    """Return the first and last session of lines that were not listed all the time."""
     return {
         r["symbol"]: (parse_date(r["listed_from"]), parse_date(r["listed_to"]))
         for r in read_table(DATA / "listings.csv")
@@ -108,13 +108,13 @@ def listings() -> dict[str, tuple[date | None, date | None]]:
 
 @cache
 def spin_offs() -> dict[str, tuple[str, float]]:
-    """By the key of a line that was spun off: its parent's key and the part of its price that the parent kept."""
+    """Return, by the key of a spun-off line, its parent's key and the part of the price that the parent kept."""
     return {r["child"]: (r["parent"], float(r["kept"])) for r in read_table(DATA / "spin_offs.csv")}
 
 
 @cache
 def count_jumps() -> tuple[tuple[str, date, float], ...]:
-    """Keys whose share count moved without a split: from which session and by which factor."""
+    """Return the keys whose share count moved without a split, with the session and the factor."""
     rows = read_table(DATA / "count_jumps.csv")
     return tuple((r["key"], date.fromisoformat(r["first_session"]), float(r["factor"])) for r in rows)
 

@@ -1,4 +1,4 @@
-"""Faults on request: rules that slow down, refuse, break off or bend answers."""
+"""Injected faults: rules that delay, refuse, cut off or alter responses."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ KINDS = (
 
 @dataclass(kw_only=True)
 class Fault(FaultRule):
-    """One rule: what happens to answers whose request target matches ``path``.
+    """One rule for responses whose request target matches ``path``.
 
-    ``keys`` are what ``missing_keys`` takes away, and what ``scale`` multiplies by ``factor``: a corrupt figure.
-    The last four kinds bend a fund's file, see :mod:`sandbox.polygon.funds`; those that bend JSON leave it alone.
+    ``missing_keys`` removes ``keys``; ``scale`` multiplies them by ``factor``, which gives a corrupt figure. The last
+    four kinds alter a fund's file, see :mod:`sandbox.polygon.funds`; the kinds that alter JSON do not.
     """
 
     kinds = KINDS
@@ -40,14 +40,14 @@ class Fault(FaultRule):
 
 @dataclass(frozen=True)
 class Strike:
-    """What the rules that struck do to one answer."""
+    """What the rules do to one response."""
 
     delay: float = 0.0
     fault: Fault | None = None
 
 
 def choose_strike(rules: list[Fault], target: str) -> Strike:
-    """Every latency that strikes adds up; of the other rules the first that strikes decides."""
+    """Apply the rules: latencies add up; of the other rules the first that matches applies."""
     delay, chosen = 0.0, None
     for rule in rules:
         if (rule.kind == "latency" or chosen is None) and rule.strikes(target):
@@ -59,7 +59,7 @@ def choose_strike(rules: list[Fault], target: str) -> Strike:
 
 
 def bend_body(fault: Fault, body: bytes) -> bytes:
-    """Change the content of an answer."""
+    """Change the content of a response."""
     if fault.kind == "not_json":
         return b"<html><body><h1>upstream connect error</h1></body></html>"
     if body[:1] not in {b"{", b"["}:
@@ -100,7 +100,7 @@ def _scale_keys(content: Any, keys: tuple[str, ...], factor: float) -> Any:
 
 
 def _write_as_text(content: Any) -> Any:
-    """Turn every number into words."""
+    """Replace every number by a text."""
     if isinstance(content, Mapping):
         return {key: _write_as_text(value) for key, value in content.items()}
     if isinstance(content, list):

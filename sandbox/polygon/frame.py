@@ -19,11 +19,11 @@ class Frame:
     column: dict[str, int]
 
     def at(self, day: date) -> int:
-        """The row of a session, or of the next one."""
+        """Return the row of a session, or of the next one."""
         return min(bisect_left(self.days, day), len(self.days) - 1)
 
     def children(self) -> list[Line]:
-        """Lines that were spun off within the days, oldest first."""
+        """List the lines that were spun off within the days, oldest first."""
         found = [line for line in self.lines if line.parent and line.listed.first <= self.days[-1]]
         return sorted(found, key=lambda line: (line.listed.first, line.key))
 

@@ -1,6 +1,6 @@
-"""The funds' files in the forms that they really have: a CSV file by date, and a workbook of the newest session.
+"""The funds' files in their real forms: a CSV file by date, and a workbook of the newest session.
 
-Every file says in its legal footer that its figures are simulated.
+The legal footer of each file states that its figures are simulated.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 from sandbox.polygon.draws import unit
 from sandbox.polygon.holdings import Held
 
-#: A file's legal text, which begins as that of the real one.
+#: A file's legal text, which begins like the real one.
 SIMULATED = (
     "The content contained herein is SIMULATED by the offline market: this is no file of a fund. Weights, quantities,"
     " prices and values are invented; only the list of lines follows public facts, and after the last change that is"
@@ -36,7 +36,7 @@ _STAMP = (2000, 1, 1, 0, 0, 0)
 
 
 def write_csv(title: str, day: date | None, held: tuple[Held, ...]) -> bytes:
-    """The CSV file of a day; without a day that of one for which there are no holdings."""
+    """Return the CSV file of a day; without a day, the file for a date without holdings."""
     text = io.StringIO()
     write = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n").writerow
     told = day.strftime("%b %d, %Y") if day else "-"
@@ -77,7 +77,7 @@ def _row(one: Held) -> list[str]:
 
 
 def _other_rows(day: date) -> list[list[str]]:
-    """Cash and a future, which are no shares though they stand among them."""
+    """Return cash and a future, which are listed among the shares."""
     rows = []
     for symbol, name, kind, cents in _CASH:
         money = f"{cents / 100:,.2f}"
@@ -95,7 +95,7 @@ def _other_rows(day: date) -> list[list[str]]:
 
 
 def write_workbook(title: str, ticker: str, day: date, held: tuple[Held, ...]) -> bytes:
-    """The workbook of a session; the same bytes whenever it is written."""
+    """Return the workbook of a session; the bytes do not depend on the time of writing."""
     import openpyxl
 
     book = openpyxl.Workbook()
@@ -117,7 +117,7 @@ def write_workbook(title: str, ticker: str, day: date, held: tuple[Held, ...]) -
 
 
 def _pack_again(content: bytes) -> bytes:
-    """Take the time of writing out of a workbook's parts."""
+    """Remove the time of writing from a workbook's parts."""
     packed = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
         for name in old.namelist():

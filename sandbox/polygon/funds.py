@@ -1,8 +1,8 @@
-"""The funds' addresses and the page of announced changes, on the market's own server; no key is asked for.
+"""The funds' files and the page of announced changes, on the market's own server and without a key.
 
-``GET /funds/ivv.csv?asOfDate=YYYYMMDD`` answers 200 with a file without holdings for a day that has none (yet), as the
-real address does; ``GET /funds/spy.xlsx`` has the newest session only; ``GET /funds/changes`` and ``changes.json``.
-Files of a session come out at seven in the morning of the day after.
+``GET /funds/ivv.csv?asOfDate=YYYYMMDD`` returns status 200 and a file without holdings for a day that has none (yet),
+like the real server. ``GET /funds/spy.xlsx`` has the newest session only. ``GET /funds/changes`` and ``changes.json``
+are the page. The files of a session are published at 07:00 of the next day.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sandbox.polygon.replies import RefusedError, Reply, Request
 from sandbox.polygon.sessions import NEW_YORK, Clock
 from sandbox.polygon.settings import Settings
 
-#: What a source may do beside what any server may: an earlier file, a part of one, another fund's, too few lines.
+#: Faults of a source: an earlier file, a part of a file, another fund's file, too few lines.
 FAULTS = ("yesterday", "half_file", "other_fund", "few_lines")
 _OUT_AT = time(7)
 _TITLES = {IVV: "iShares Core S&P 500 ETF", SPY: "SPDR® S&P 500® ETF Trust"}
@@ -34,7 +34,7 @@ _KINDS: Mapping[str, str] = {
 
 
 def answer_funds(request: Request, settings: Settings, fault: str = "") -> Reply | None:
-    """The answer to a path of the funds; None for any other path."""
+    """Return the reply to a path of the funds; None for any other path."""
     kind = _KINDS.get(request.path)
     if kind is None:
         return None
@@ -60,7 +60,7 @@ def _write(request: Request, settings: Settings, fault: str) -> bytes:
 
 
 def _find_newest(market: Market, clock: Clock) -> int:
-    """The row of the last session whose files are out."""
+    """Return the row of the last session whose files are published."""
     row = market.row(clock.today()) or 0
     while clock.read() < datetime.combine(market.days[row] + timedelta(days=1), _OUT_AT, NEW_YORK):
         row -= 1
@@ -90,7 +90,7 @@ def _write_spy(market: Market, row: int, fault: str) -> bytes:
 
 
 def _write_changes(market: Market, clock: Clock, *, page: bool) -> bytes:
-    """What had been announced by today, newest first."""
+    """List what has been announced by today, newest first."""
     rows = [change.as_row() for change in reversed(list_changes(market)) if change.announced <= clock.today()]
     if not page:
         return replies.to_json({"source": "simulated", "note": fund_files.SIMULATED, "changes": rows})

@@ -1,7 +1,7 @@
-"""What two funds that follow the index hold on a session: simulated shares of the true members, and what funds do.
+"""The holdings of two index funds on a session: simulated shares of the true members, with the funds' known delays.
 
-A fund's list is the index give or take a session. The fund that stands for IVV shows a change on the eve, on its day
-or a session late, and keeps a line that was bought for months; both show some new symbols a session late.
+A fund's list can differ from the index by a session. The fund for IVV shows a change on the eve, on its day or a
+session late, and keeps an acquired line for months; both funds show some new symbols a session late.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sandbox.polygon.provider import class_part
 from sandbox.polygon.universe import LAST_DAY, Line, Span
 
 IVV, SPY = "IVV", "SPY"
-#: Lines that were bought and that the fund goes on listing: a right to a later payment, without a market.
+#: Acquired lines that the fund still lists: a right to a later payment, which is not traded.
 CONTRA = {"HOLX": Span(date(2026, 4, 9), date(2027, 4, 8))}
 _ASSETS = {IVV: 60_000_000_000_000, SPY: 61_000_000_000_000}
 _STOCKS = 0.998
@@ -25,7 +25,7 @@ _STOCKS = 0.998
 
 @dataclass(frozen=True)
 class Held:
-    """A line of a fund, in cents where it is money; ``contra`` lines have no market."""
+    """A line of a fund, money in cents; ``contra`` lines are not traded."""
 
     line: Line
     symbol: str
@@ -42,7 +42,7 @@ class Held:
 
 @lru_cache(maxsize=64)
 def list_held(market: Market, fund: str, row: int) -> tuple[Held, ...]:
-    """The lines of a fund after a session, largest first."""
+    """List the lines of a fund after a session, largest first."""
     sizes: dict[int, float] = {}
     for number, line in enumerate(market.lines):
         if _is_shown(market, line, fund, row):
@@ -66,7 +66,7 @@ def list_held(market: Market, fund: str, row: int) -> tuple[Held, ...]:
 
 
 def list_other(market: Market, fund: str, row: int) -> tuple[Held, ...]:
-    """The lines of another fund of the same company: lines outside of the index and the smaller half of its members."""
+    """List the lines of another fund of the company: lines outside the index and the smaller half of its members."""
     held, day = list_held(market, fund, row), market.days[row]
     inside = {one.line.key for one in held}
     outside = [line for line in market.lines if line.listed.holds(day) and line.key not in inside]
@@ -78,7 +78,7 @@ def list_other(market: Market, fund: str, row: int) -> tuple[Held, ...]:
 
 
 def _priced_row(market: Market, line: Line, row: int) -> int:
-    """The session itself, or the last one with a close of a line that has none any more."""
+    """Return the session, or the last one with a close for a line that no longer trades."""
     return min(row, market.row(line.listed.last) or 0)
 
 
@@ -92,7 +92,7 @@ def _is_shown(market: Market, line: Line, fund: str, row: int) -> bool:
 
 
 def _lag(market: Market, fund: str, row: int, *, soonest: int = -1) -> int:
-    """Sessions by which a fund shows the changes of a session late; -1 is on its eve, after that day's close."""
+    """Return by how many sessions a fund shows a session's changes late; -1 is the eve, after its close."""
     if fund == SPY or not 0 < row < len(market.days):
         return 0
     drawn = unit("fund", fund, market.days[row].isoformat())
@@ -100,7 +100,7 @@ def _lag(market: Market, fund: str, row: int, *, soonest: int = -1) -> int:
 
 
 def _shown_symbol(market: Market, line: Line, fund: str, row: int) -> str:
-    """The symbol, of which a change may show a session late."""
+    """Return the symbol; a fund may show its change a session late."""
     symbol = line.symbol_on(market.days[row])
     before = line.symbol_on(market.days[max(row - 1, 0)])
     late = symbol != before and unit("symbol", fund, line.key, symbol) < 0.5

@@ -1,7 +1,7 @@
-"""What happens in the index after the last change that is known: invented, and every company's name says so.
+"""Invented changes of the index after the last known change; the name of each company says that it is invented.
 
-Around the third Friday of each quarter, from December 2026 on, ten sessions hold one of everything (see ``PLAN``).
-All of it is a function of the calendar, quarter by quarter, so that a later end changes nothing before.
+From December 2026 on, ten sessions around the third Friday of each quarter have one change of each kind (see ``PLAN``).
+The changes depend only on the calendar, quarter by quarter: a later horizon changes nothing before it.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ MONTHS = (3, 6, 9, 12)
 
 @dataclass(frozen=True)
 class Plan:
-    """What a quarter brings, by sessions after the Monday that follows the third Friday."""
+    """A quarter's changes, in sessions after the Monday that follows the third Friday."""
 
-    swaps: int = 0  # two announced lines for two; the second that leaves was bought and has no close for two sessions
-    quiet_swap: int = 2  # one line for another, announced by nobody
+    swaps: int = (
+        0  # two lines for two, announced; the second that leaves was acquired and has no close for two sessions
+    )
+    quiet_swap: int = 2  # one line for another, unannounced
     rename: int = 3
     spin_off: int = 4  # a child joins its parent: 504 lines
     leaver: int = 6  # a line leaves for the child: 503 again
-    large: int = 7  # six lines for six others, announced by nobody: a question for a person
+    large: int = 7  # six lines for six others, unannounced: a question for a person
 
 
 PLAN = Plan()
@@ -36,7 +38,7 @@ _LARGE_SWAPS, _LISTED_BEFORE, _LAST = 6, 120, PLAN.large
 
 
 def list_quarters(days: tuple[date, ...]) -> list[int]:
-    """Rows of the first sessions after the third Fridays of each quarter's last month; whole plans only."""
+    """Return the rows of the first sessions after the third Friday of each quarter's last month; whole plans only."""
     found = []
     for year in range(FIRST_QUARTER.year, days[-1].year + 1):
         for month in MONTHS:
@@ -49,12 +51,12 @@ def list_quarters(days: tuple[date, ...]) -> list[int]:
 
 
 def list_unannounced(days: tuple[date, ...]) -> frozenset[date]:
-    """Sessions whose changes nobody announced."""
+    """Return the sessions with unannounced changes."""
     return frozenset(days[row + later] for row in list_quarters(days) for later in (PLAN.quiet_swap, PLAN.large))
 
 
 def invent_changes(lines: tuple[Line, ...], days: tuple[date, ...]) -> tuple[Line, ...]:
-    """The lines with what happens to them and beside them in each quarter."""
+    """Return the lines, with the invented changes and lines of each quarter."""
     book = {line.key: line for line in lines}
     for number, row in enumerate(list_quarters(days)):
         _Quarter(book, days, row, number).run()
@@ -62,7 +64,7 @@ def invent_changes(lines: tuple[Line, ...], days: tuple[date, ...]) -> tuple[Lin
 
 
 class _Quarter:
-    """One quarter's changes of a book of lines."""
+    """One quarter's changes to the lines."""
 
     def __init__(self, book: dict[str, Line], days: tuple[date, ...], row: int, number: int) -> None:
         self._book, self._days, self._row, self._number = book, days, row, number
@@ -70,7 +72,7 @@ class _Quarter:
         self._chosen = iter(self._choose())
 
     def run(self) -> None:
-        """Let the plan happen."""
+        """Apply the plan."""
         self._swap(PLAN.swaps)
         self._swap(PLAN.swaps, closes_before=2)
         self._swap(PLAN.quiet_swap)
@@ -82,7 +84,7 @@ class _Quarter:
             self._swap(PLAN.large)
 
     def _choose(self) -> list[Line]:
-        """Members that something may happen to, in an order of this quarter's own."""
+        """List the members that may change, in this quarter's own order."""
         eve, seconds = self._days[self._row - 1], {line.main for line in self._book.values() if line.main != line.key}
         spared = {*facts.SEVEN, *LARGEST, *seconds}
         members = [x for x in self._book.values() if x.main == x.key and x.is_member(eve) and x.listed.holds(eve)]
@@ -93,7 +95,7 @@ class _Quarter:
         return self._days[self._row + later]
 
     def _name(self) -> str:
-        """A symbol that no real line has: ZZ, two letters of the quarter and one of the joining line."""
+        """Return a symbol that no real line has: ZZ, two letters for the quarter and one for the joining line."""
         letters = [chr(65 + part) for part in (self._number // 26 % 26, self._number % 26, self._joined)]
         self._joined += 1
         return "ZZ" + "".join(letters)
@@ -120,7 +122,7 @@ class _Quarter:
         )
 
     def _leave(self, line: Line, later: int, *, closes_before: int = 0) -> None:
-        """The line's last session in the index is the eve; a line that was bought closed for the last time earlier."""
+        """Remove a line: its last session in the index is the eve; an acquired line has its last close earlier."""
         eve = self._day(later - 1)
         member = (*line.member[:-1], replace(line.member[-1], last=eve))
         listed = line.listed

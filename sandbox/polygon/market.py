@@ -1,16 +1,16 @@
-"""The price model: seeded walks through real closes, scaled so that the whole follows the index level.
+"""The price model: seeded walks through real closes, scaled so that the total follows the index level.
 
-Everything is held in arrays of sessions by lines. Prices and counts are built on the split basis of the
+All data are arrays of sessions by lines. Prices and counts are built on the split basis of the
 anchor session (2024-12-06) and then put on the basis of each session:
 
 - the seven walk from real close to real close (a random bridge in logarithms);
-- every other line has a mean-reverting walk of its own, pinned to its real close on the anchor session;
+- every other line has its own mean-reverting walk, pinned to its real close on the anchor session;
 - one common factor a session moves all the others so that the sum over the index lines, each taken with its
   whole company's count, is the golden line sum times the ratio of index levels;
-- a company that spins another one off keeps a part of its price, and the child begins with the rest.
+- a company that spins off another keeps a part of its price, and the child starts with the rest.
 
-Each line draws from its own seeded stream, session by session: a line more or a session more changes nothing
-in another line's past noise.
+Each line draws from its own seeded stream, session by session: another line or session changes nothing in the
+past noise of other lines.
 """
 
 from __future__ import annotations
@@ -52,24 +52,24 @@ class Market:
 
     @cached_property
     def seeds(self) -> NDArray[np.uint64]:
-        """A number a line, from which its bars are drawn."""
+        """A number for each line, from which its bars are drawn."""
         return np.array([int(unit("bars", line.drawn_as) * 2**48) for line in self.lines], dtype=np.uint64)
 
     def row(self, day: date) -> int | None:
-        """The row of the last session on or before a day; None before the first."""
+        """Return the row of the last session on or before a day; None before the first."""
         found = bisect_right(self.days, day) - 1
         return found if found >= 0 else None
 
     def session_row(self, day: date) -> int | None:
-        """The row of a session; None when the day is no session."""
+        """Return the row of a session; None when the day is not a session."""
         found = self.row(day)
         return found if found is not None and self.days[found] == day else None
 
 
 def load_market(today: date = date.min) -> Market:
-    """The market of a day: built once a process, and once more when a year ends.
+    """Return the market of a day: built once in a process, and again when a year ends.
 
-    A market that reaches further says the same of every earlier session.
+    A market with a later horizon has the same earlier sessions.
     """
     return _load_market(sessions.find_horizon(today))
 
@@ -97,14 +97,14 @@ def build_market(days: tuple[date, ...], lines: tuple[Line, ...]) -> Market:
 
 
 def _bridge(noise: Floats, anchors: dict[int, float]) -> Floats:
-    """Bend a walk so that it passes through the anchors; outside of them it goes on freely."""
+    """Adjust a walk so that it passes through the anchors; outside them it is free."""
     rows = sorted(anchors)
     gaps = [anchors[row] - noise[row] for row in rows]
     return cast("Floats", noise + np.interp(np.arange(len(noise)), rows, gaps))
 
 
 def _split_factors(frame: Frame) -> Floats:
-    """Shares of each session's basis for one share of the anchor session's."""
+    """Return the shares on each session's basis for one share on the anchor session's."""
     factors = np.ones((len(frame.days), len(frame.lines)))
     for number, line in enumerate(frame.lines):
         for split in facts.splits():
@@ -115,7 +115,7 @@ def _split_factors(frame: Frame) -> Floats:
 
 
 def _total(frame: Frame, level_noise: Floats) -> Floats:
-    """The line sum that each session must come to."""
+    """Return the line sum that each session must have."""
     levels = facts.index_levels()
     path = _bridge(level_noise, {frame.at(day): math.log(level) for day, level in levels.items()})
     sums: Floats = np.exp(path) * (float(facts.GOLDEN_LINE_SUM) / levels[facts.GOLDEN_SESSION])
@@ -123,7 +123,7 @@ def _total(frame: Frame, level_noise: Floats) -> Floats:
 
 
 def _walk_prices(frame: Frame, factors: Floats, level_noise: Floats) -> Floats:
-    """Prices on the anchor basis; those of the others still without the common factor."""
+    """Return the prices on the anchor basis; those of the others without the common factor yet."""
     length, prices = len(frame.days), np.empty(factors.shape)
     for number, line in enumerate(frame.lines):
         closes = facts.closes().get(line.symbol_on(facts.ANCHOR_SESSION), {})
@@ -148,7 +148,7 @@ def _walk_prices(frame: Frame, factors: Floats, level_noise: Floats) -> Floats:
 
 
 def _spin_off(frame: Frame, prices: Floats) -> None:
-    """On a child's first day its price is what the parent's loses, a share for a share: nothing is split."""
+    """Spin off children: on the first day the child's price is what the parent's loses, share for share."""
     for line in frame.children():
         row, number, parent = frame.at(line.listed.first), frame.column[line.key], frame.column[line.parent]
         part = float(prices[row, parent]) * (1 - line.kept)
@@ -163,8 +163,8 @@ def _invent_price(key: str) -> float:
 def _scale_others(frame: Frame, prices: Floats, counts: Floats, total: Floats) -> None:
     """Multiply the others' prices by one factor a session so that the line sum is the total.
 
-    The seven count from the first session on, whether in the index or not: a member that joins with half a
-    trillion must not push every other price down.
+    The seven count from the first session on, in the index or not: a member that joins with half a trillion must not
+    lower all other prices.
     """
     weights = prices * counts * _counted(frame)
     seven = np.array([line.main in facts.SEVEN for line in frame.lines])
@@ -174,7 +174,7 @@ def _scale_others(frame: Frame, prices: Floats, counts: Floats, total: Floats) -
 
 
 def _counted(frame: Frame) -> NDArray[np.bool_]:
-    """Which lines the total counts on which session: members with a close, and the seven."""
+    """Return which lines the total counts on each session: members with a close, and the seven."""
     counted = np.zeros((len(frame.days), len(frame.lines)), dtype=bool)
     for number, line in enumerate(frame.lines):
         for span in line.member:
@@ -186,7 +186,7 @@ def _counted(frame: Frame) -> NDArray[np.bool_]:
 
 
 def _cancel_rounding(market: Market) -> None:
-    """Move others' closes of the golden session by a cent until the rounding to cents has left no trace."""
+    """Move the others' closes on the golden session by a cent until the rounding error of the total is gone."""
     row = bisect_left(market.days, facts.GOLDEN_SESSION)
     inside = [n for n, line in enumerate(market.lines) if line.is_member(facts.GOLDEN_SESSION)]
     rest = int(facts.GOLDEN_LINE_SUM * 100) - sum(

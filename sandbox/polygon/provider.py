@@ -1,4 +1,4 @@
-"""What the provider says about a line: the truth, bent by the quirks that the real provider shows."""
+"""What the provider returns about a line: the truth, altered by the quirks of the real provider."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sandbox.polygon.draws import unit
 from sandbox.polygon.market import Market
 from sandbox.polygon.universe import FIRST_DAY, LAST_DAY, Line, Span
 
-#: Details of earlier dates carry the share counts of this date, on its split basis.
+#: Details of earlier dates have the share counts of this date, on its split basis.
 COUNTS_FROZEN_BEFORE = date(2021, 11, 1)
 #: Frozen counts as recorded: the count behind market_cap, weighted_shares_outstanding, share_class_shares_outstanding.
 _RECORDED_FROZEN = {
@@ -20,25 +20,25 @@ _RECORDED_FROZEN = {
 }
 #: The other issuer's fund that traded as META before Meta Platforms took the symbol.
 FUND_SYMBOL, FUND_LAST = "META", date(2022, 1, 28)
-#: Sessions on which the share count already stands on the basis of a split of the next session.
+#: Sessions on which the share count already includes a split of the next session.
 _EARLY_BASIS = {("NVDA", date(2024, 6, 7))}
-#: Microsoft's details without market_cap and weighted count, and the count that they still show.
+#: Microsoft's details without market_cap and weighted count, and the count that they still have.
 _WITHOUT_CAP = {"MSFT": (Span(date(2024, 6, 20), date(2024, 11, 20)), 7_433_040_000)}
-#: Part of the company that the listed class is, for companies with further classes.
+#: The listed class's part of the company, for companies with other classes.
 _CLASS_PARTS = {
     "GOOGL": 0.4759, "GOOG": 0.4528, "FOXA": 0.4852, "FOX": 0.5148, "NWSA": 0.6651, "NWS": 0.3349, "META": 0.8629,
     "BRK.B": 0.6131, "BF.B": 0.6434, "V": 0.8866, "CMCSA": 0.9975, "NKE": 0.8002, "UPS": 0.8574, "DELL": 0.4787,
     "EL": 0.6517, "TSN": 0.8028, "HSY": 0.7305, "STZ": 0.9986, "TAP": 0.9479, "RL": 0.6482, "PARA": 0.9391,
 }  # fmt: skip
-#: Companies that were bought while in the index: details go on answering as of the last close until they leave it.
+#: Companies acquired while in the index: until they leave, their details are those of the last close.
 _LINGERING = {"DAY"}
-#: A change of symbol reaches ticker details a session late.
+#: Ticker details know a new symbol a session late.
 _LATE_DETAILS = {"META": (Span(FIRST_DAY, date(2022, 6, 9), "FB"), Span(date(2022, 6, 10), LAST_DAY, "META"))}
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What ticker details say: market_cap in cents and two share counts, each of which may be missing."""
+    """The figures of ticker details: market_cap in cents and two share counts, each of which may be missing."""
 
     market_cap_cents: int | None
     weighted_shares: int | None
@@ -46,7 +46,7 @@ class Figures:
 
 
 def class_part(key: str) -> float:
-    """The part of its company that a listed class is."""
+    """Return a listed class's part of its company."""
     return _CLASS_PARTS.get(key, 1.0)
 
 
@@ -61,7 +61,7 @@ def _lines_by_symbol(market: Market, late_details: bool) -> dict[str, tuple[tupl
 
 
 def find_line(market: Market, symbol: str, day: date, *, details: bool = False) -> Line | None:
-    """The line that answers to a symbol on a day; details know a changed symbol later than bars do."""
+    """Return the line with a symbol on a day; details know a new symbol later than bars do."""
     for span, line in _lines_by_symbol(market, details).get(symbol, ()):
         if span.holds(day) and (line.listed.holds(day) or (details and _lingers(line, day))):
             return line
@@ -73,17 +73,17 @@ def _lingers(line: Line, day: date) -> bool:
 
 
 def is_fund(symbol: str, day: date) -> bool:
-    """Whether the symbol belongs to the other issuer's fund on a day."""
+    """Return whether the symbol belongs to the other issuer's fund on a day."""
     return symbol == FUND_SYMBOL and day <= FUND_LAST
 
 
 def fund_close_cents(day: date) -> int:
-    """Close of the other issuer's fund, near 12 dollars."""
+    """Return the close of the other issuer's fund, near 12 dollars."""
     return 1200 + int(unit("fund", day.isoformat()) * 90) - 45
 
 
 def tell_figures(market: Market, line: Line, row: int, *, evening: bool = False) -> Figures:
-    """Market cap and share counts as the provider gives them for a session (a row of the market)."""
+    """Return market cap and share counts as the provider gives them for a session (a row of the market)."""
     number, day = market.column[line.key], market.days[row]
     part = class_part(line.key)
     behind = weighted = _told_count(market, line, row)

@@ -1,4 +1,4 @@
-"""Reference lists: tickers, splits and ticker events, with pages that a cursor joins."""
+"""Reference lists: tickers, splits and ticker events, in pages with a cursor."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from sandbox.polygon.universe import FIRST_DAY, Line
 
 Row = dict[str, Any]
 
-#: Entries of the list of splits that disagree with each other, repeat one another, or are none: the first days of
-#: splits that were then postponed, and a spin-off.
+#: Wrong entries of the list of splits: entries that contradict or repeat each other, the first days of splits that
+#: were then postponed, and a spin-off.
 _ODD_SPLITS = (
     facts.Split("SHOP", date(2022, 6, 22), 1, 10),
     facts.Split("SHOP", date(2022, 6, 29), 1, 10),
@@ -49,7 +49,7 @@ def _filter(rows: list[Row], query: Mapping[str, str], column: str) -> list[Row]
 
 
 def _open_cursor(request: Request) -> tuple[dict[str, str], int]:
-    """The query that a page belongs to and where it starts: a cursor carries both."""
+    """A page's query and its start: a cursor has both."""
     cursor = request.query.get("cursor")
     if cursor is None:
         return dict(request.query), 0
@@ -76,7 +76,7 @@ def _page(
 
 
 def answer_tickers(request: Request, settings: Settings) -> bytes:
-    """The symbols of a date, those no longer listed with ``active=false``."""
+    """Return the symbols of a date; with ``active=false``, those that are no longer listed."""
     query, start = _open_cursor(request)
     limit = replies.read_limit(query, 100, 1000)
     day = replies.read_day(query["date"], "date") if "date" in query else settings.clock.today()
@@ -111,7 +111,7 @@ def _list_tickers(market: Market, day: date, active: bool) -> tuple[Row, ...]:
 
 
 def answer_stock_splits(request: Request, settings: Settings) -> bytes:
-    """Splits of the newer endpoint: ratios with fractions, their kind, and the factor that adjusts old prices."""
+    """Return the splits of the newer endpoint: ratios with fractions, kind, and the factor that adjusts old prices."""
     query, start = _open_cursor(request)
     limit = replies.read_limit(query, 100, 5000)
     for name, value in query.items():
@@ -130,7 +130,7 @@ def answer_stock_splits(request: Request, settings: Settings) -> bytes:
 
 
 def _adjust(rows: list[Row]) -> list[tuple[Row, float]]:
-    """Each split with the product of its ratio and of those after it, newest first; entries that repeat one count."""
+    """Yield each split with the product of its ratio and of those after it, newest first; repeated entries count."""
     adjustments: dict[str, float] = {}
     found = []
     for row in rows:
@@ -147,7 +147,7 @@ def _describe_split(row: Row, adjustment: float) -> Row:
 
 
 def answer_splits(request: Request, settings: Settings) -> bytes:
-    """Splits of the older endpoint, newest first, under today's symbols."""
+    """Return the splits of the older endpoint, newest first, under today's symbols."""
     query, start = _open_cursor(request)
     limit = replies.read_limit(query, 10, 1000)
     for name, value in query.items():
@@ -174,14 +174,14 @@ def _list_splits(today: date) -> list[Row]:
         }
         for odd, entries in enumerate((facts.splits(), _ODD_SPLITS))
         for split in entries
-        # Splits are announced some weeks before they are executed.
+        # Splits are announced some weeks before execution.
         if split.execution_date.toordinal() <= today.toordinal() + 30
     ]
     return sorted(rows, key=lambda row: (str(row["execution_date"]), str(row["ticker"])), reverse=True)
 
 
 def answer_events(request: Request, settings: Settings, identifier: str) -> bytes:
-    """Changes of a company's symbol, newest first; the provider dates Meta's two days late."""
+    """Return the changes of a company's symbol, newest first; the provider dates Meta's two days late."""
     today = settings.clock.today()
     market = load_market(today)
     line = find_line(market, identifier, today) or _find_figi(market, identifier)
@@ -203,7 +203,7 @@ def _find_figi(market: Market, identifier: str) -> Line | None:
 
 
 def _changes(line: Line, today: date) -> list[tuple[str, str]]:
-    """Dates and symbols until today, newest first."""
+    """List dates and symbols until today, newest first."""
     changes = [(span.first, span.value) for span in line.symbols if span.first <= today] or [(FIRST_DAY, line.key)]
     known = {(date(2022, 6, 9), "META"): date(2022, 6, 11), (FIRST_DAY, "FB"): date(2012, 5, 18)}
     invented = date(1990 + int(unit("listed", line.main) * 28), 1, 15)

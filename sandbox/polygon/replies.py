@@ -13,7 +13,7 @@ PRICING = "https://polygon.io/pricing"
 
 @dataclass(frozen=True)
 class Reply:
-    """An HTTP answer and the endpoint under which it is counted."""
+    """An HTTP response and the endpoint that counts it."""
 
     status: int
     body: bytes
@@ -23,7 +23,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Request:
-    """A GET request: path, query, the id that its answer carries and where the client reached the market."""
+    """A GET request: path, query, the id of its response, and the address that the client used."""
 
     path: str
     query: Mapping[str, str]
@@ -31,13 +31,13 @@ class Request:
 
     @property
     def request_id(self) -> str:
-        """An id that depends on the request alone, so that equal requests get equal bytes."""
+        """Return an id that depends only on the request, so that equal requests get equal bytes."""
         text = self.path + "?" + "&".join(f"{key}={value}" for key, value in sorted(self.query.items()))
         return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
 class RefusedError(Exception):
-    """A request that is answered with an error body."""
+    """A request that gets an error body."""
 
     def __init__(self, status: int, body: Mapping[str, object], headers: Mapping[str, str] | None = None) -> None:
         super().__init__(f"HTTP {status}: {body}")
@@ -55,12 +55,12 @@ def to_json(content: object) -> bytes:
 
 
 def unknown_key() -> RefusedError:
-    """The key is not known."""
+    """Unknown key."""
     return RefusedError(401, {"status": "ERROR", "error": "Unknown API Key"})
 
 
 def missing_key() -> RefusedError:
-    """No key was sent."""
+    """Missing key."""
     return RefusedError(401, {"status": "ERROR", "error": "API Key was not provided"})
 
 
@@ -77,7 +77,7 @@ def outside_plan() -> RefusedError:
 
 
 def before_end_of_day() -> RefusedError:
-    """Bars of today are asked for too early."""
+    """Today's bars are requested too early."""
     text = f"Attempted to request today's data before end of day. Please upgrade your plan at {PRICING}"
     return RefusedError(403, {"status": "NOT_AUTHORIZED", "message": text})
 
@@ -93,7 +93,7 @@ def data_not_found() -> RefusedError:
 
 
 def bad_request(text: str) -> RefusedError:
-    """A parameter cannot be read."""
+    """A parameter is invalid."""
     return RefusedError(400, {"status": "ERROR", "error": text})
 
 

@@ -1,4 +1,4 @@
-"""A small HTTP/1.1 server with keep-alive for the offline market, able to break connections on purpose."""
+"""A small HTTP/1.1 server with keep-alive for the offline market, which can break connections as a fault."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Connection(asyncio.Protocol):
-    """One client connection: requests in order, each answered before the next is read."""
+    """One client connection: each request is answered before the next is read."""
 
     def __init__(self, app: MarketApp, built: asyncio.Future[None]) -> None:
         self._app, self._built = app, built
@@ -139,9 +139,9 @@ class Connection(asyncio.Protocol):
 
 
 async def serve(app: MarketApp, host: str, port: int, ready_file: Path | None) -> None:
-    """Serve on an address until SIGTERM or until the parent process is gone.
+    """Serve on an address until SIGTERM or until the parent process ends.
 
-    The port is known and health is answered at once; the first question about the market waits until it is built.
+    Port and health are available at once; the first request about the market waits until it is built.
     """
     loop = asyncio.get_running_loop()
     built: asyncio.Future[None] = loop.create_future()

@@ -9,19 +9,19 @@ from zoneinfo import ZoneInfo
 
 NEW_YORK = ZoneInfo("America/New_York")
 FIRST_SESSION = date(2020, 11, 2)
-#: The market is built at least up to this day: every fact in its tables lies before it.
+#: The market is built at least up to this day: all facts in its tables are earlier.
 FIRST_HORIZON = date(2027, 12, 31)
 _CLOSE = time(16)
 
 
 def find_horizon(today: date) -> date:
-    """The last day for which the market is built: the end of next year, so that it goes on as years pass."""
+    """Return the last day of the market: the end of next year."""
     return max(FIRST_HORIZON, date(today.year + 1, 12, 31))
 
 
 @lru_cache(maxsize=4)
 def _find_closes(horizon: date) -> dict[date, datetime]:
-    """Sessions and their closes in New York, early ones too: the calendar package knows them, this project does not."""
+    """Return sessions and closes in New York, with early closes, from the calendar package, not from this project."""
     import pandas_market_calendars
 
     schedule = pandas_market_calendars.get_calendar("XNYS").schedule(FIRST_SESSION.isoformat(), horizon.isoformat())
@@ -35,18 +35,18 @@ def list_sessions(horizon: date = FIRST_HORIZON) -> tuple[date, ...]:
 
 
 def find_close(day: date) -> datetime:
-    """When a session closes; four in the afternoon on a day that is none."""
+    """Return when a session closes; 16:00 on a day that is not a session."""
     return _find_closes(find_horizon(day)).get(day, datetime.combine(day, _CLOSE, NEW_YORK))
 
 
 def to_milliseconds(day: date, at: time) -> int:
-    """Milliseconds since the epoch of a time of day in New York."""
+    """Return milliseconds since the epoch of a time of day in New York."""
     return int(datetime.combine(day, at, NEW_YORK).timestamp()) * 1000
 
 
 @dataclass(frozen=True)
 class Clock:
-    """What time the market believes it is; ``release`` is how long after the close bars of today are refused."""
+    """The market's clock; ``release`` is the time after the close in which today's bars are still refused."""
 
     now: datetime | None = None
     release: timedelta = timedelta(hours=4)
@@ -60,9 +60,9 @@ class Clock:
         return self.read().date()
 
     def has_closed(self, day: date) -> bool:
-        """Whether the session of the day is over."""
+        """Return whether the day's session is over."""
         return self.read() >= find_close(day)
 
     def has_released(self, day: date) -> bool:
-        """Whether the plan may see the day's bars."""
+        """Return whether the plan has access to the day's bars."""
         return self.read() >= find_close(day) + self.release

@@ -1,4 +1,4 @@
-"""How the offline market behaves."""
+"""Settings of the offline market."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from sandbox.polygon.sessions import Clock
 
 @dataclass(frozen=True)
 class Settings:
-    """``key`` None accepts every key; ``status`` is what bars say (OK, or DELAYED on cheaper plans).
+    """``key`` None accepts every key; ``status`` is the status of bars (OK, or DELAYED on cheaper plans).
 
-    ``evening`` lets some market caps still rest on the previous close; ``replay`` is a folder of recorded bodies.
+    With ``evening`` some market caps still use the previous close; ``replay`` is a folder of recorded bodies.
     """
 
     key: str | None = None

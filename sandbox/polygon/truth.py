@@ -1,4 +1,4 @@
-"""The truth of the simulated market, which the provider's answers bend: what tests compare with.
+"""The truth of the simulated market, without the provider's quirks: tests compare with it.
 
 A ticker is today's symbol of a line (META also for the years of FB); any other symbol is read as of the session.
 """
@@ -13,7 +13,7 @@ from sandbox.polygon.provider import find_line
 
 
 class UnknownLineError(LookupError):
-    """The market lists no such line on that session."""
+    """The market does not list this line on this session."""
 
 
 def _locate(ticker: str, session: date) -> tuple[Market, int, int]:
@@ -45,6 +45,6 @@ def true_market_cap(ticker: str, session: date) -> Decimal:
 
 
 def true_split_factor(ticker: str, earlier: date, later: date) -> float:
-    """How many shares of a later session one share of an earlier session has become: 1 where nothing split."""
+    """Return how many shares on a later session one share of an earlier session is: 1 without a split."""
     bases = [market.factors[row, number] for market, row, number in (_locate(ticker, day) for day in (earlier, later))]
     return float(bases[1] / bases[0])

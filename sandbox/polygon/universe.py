@@ -1,7 +1,7 @@
 """The lines that the simulated market lists: their companies, symbols and CIKs over time, and when they traded.
 
-The truth of it stands in this package's own tables. The product's tables are never read here: what is wrong in one
-of them shows as a difference from this market.
+The truth is in this package's own tables. It never reads the product's tables: an error in one of them shows as a
+difference from this market.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ FIRST_DAY, LAST_DAY = date(1900, 1, 1), date(9999, 12, 31)
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of days, both ends included, with the symbol or CIK that holds in it where there is one."""
+    """A range of days, both ends included, with the symbol or CIK that is valid in it, if any."""
 
     first: date
     last: date
     value: str = ""
 
     def holds(self, day: date) -> bool:
-        """Whether the day lies in the span."""
+        """Return whether the day is in the span."""
         return self.first <= day <= self.last
 
 
@@ -33,8 +33,8 @@ class Span:
 class Line:
     """A listed share class; ``key`` is its newest symbol in the tables, ``main`` the key of its company's main line.
 
-    ``drawn_as`` names its random numbers. A line that was spun off has a ``parent``, whose price keeps the part
-    ``kept`` on the child's first day.
+    ``drawn_as`` names its random numbers. A spun-off line has a ``parent``, which keeps the part ``kept`` of its price
+    on the child's first day.
     """
 
     key: str
@@ -51,19 +51,19 @@ class Line:
     kept: float = 1.0
 
     def symbol_on(self, day: date) -> str:
-        """The symbol under which the line trades on a day."""
+        """Return the line's symbol on a day."""
         return _find(self.symbols, day) or self.key
 
     def name_under(self, symbol: str) -> str:
-        """The company's name while the line had a symbol."""
+        """Return the company's name while the line had a symbol."""
         return dict(self.names).get(symbol, self.company)
 
     def cik_on(self, day: date) -> str | None:
-        """The CIK under which the company files on a day; None where none is known."""
+        """Return the company's CIK on a day; None where it is unknown."""
         return _find(self.ciks, day)
 
     def is_member(self, day: date) -> bool:
-        """Whether the line is in the index on a day, with a close or without one."""
+        """Return whether the line is in the index on a day, with or without a close."""
         return any(span.holds(day) for span in self.member)
 
 
@@ -125,7 +125,7 @@ def _make_line(key: str, rows: list[dict[str, str]]) -> Line:
 
 
 def _find_listing(key: str, member: tuple[Span, ...], last_close: date | None) -> Span:
-    """When a line trades: at least as long as it is in the index, unless its last close came before it left."""
+    """Return when a line trades: at least as long as it is in the index, unless its last close is earlier."""
     first, last = facts.listings().get(key, (None, None))
     start = min(first or FIRST_DAY, *(span.first for span in member))
     return Span(start, last_close or max(last or LAST_DAY, *(span.last for span in member)))
