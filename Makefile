@@ -27,7 +27,7 @@ setup: $(VENV)/installed ## make .venv with the locked packages
 # uv takes PYTHON, or the first Python here that pyproject.toml allows, or brings one.
 $(VENV)/installed: requirements.txt requirements-sandbox.txt requirements-dev.txt constraints.txt | $(UV)
 	@$(UV) venv --quiet --allow-existing $(if $(PYTHON),--python "$(PYTHON)") $(VENV) || { echo "make: uv found and brought no Python that pyproject.toml allows: install Python 3.11, 3.12 or 3.13, or name one with PYTHON=/path/to/python3"; exit 1; }
-	@# Compiled now: with PYTHONDONTWRITEBYTECODE, as in containers, every start of Airflow would compile it anew.
+	@# Compiled now: with PYTHONDONTWRITEBYTECODE, as in containers, every start of Airflow would compile it again.
 	$(UV) pip install --quiet --compile-bytecode --python $(RUN) -r requirements-dev.txt -c constraints.txt
 	@touch $@
 
@@ -42,10 +42,10 @@ backfill: setup ## a range of sessions through the backfill DAG on the local san
 	@test -n "$(FROM)" -a -n "$(TO)" || { echo "backfill: name a range, such as make backfill FROM=2022-03-01 TO=2022-03-31"; exit 2; }
 	@$(RUN) -m sandbox.backfill --from "$(FROM)" --to "$(TO)" $(if $(filter-out 0,$(AGAIN)),--repeat)
 
-constituents: setup ## an evening of mag7_constituents on the local sandbox: what files prove about the index (DATE=day or latest)
+constituents: setup ## one run of mag7_constituents on the local sandbox: what files prove about the index (DATE=day or latest)
 	@$(RUN) -m sandbox.constituents --date "$(DATE)"
 
-rebuild: setup ## published sessions anew from kept answers, no calls (DATE=first THROUGH=last), after a fact table changed
+rebuild: setup ## published sessions again from stored responses, no calls (DATE=first THROUGH=last), after a fact table changed
 	@$(RUN) -m sandbox.demo --date "$(DATE)" --rebuild $(if $(THROUGH),--through "$(THROUGH)")
 
 explain: setup ## how a figure came about (TICKER=NVDA DATE=2024-06-07), also while make ui runs
@@ -55,7 +55,7 @@ explain: setup ## how a figure came about (TICKER=NVDA DATE=2024-06-07), also wh
 facts: setup ## what is known of the index: version, since when, confirmed through, sources, what is due (KNOWN_AT=moment)
 	@$(RUN) -m sandbox.explain --facts $(if $(KNOWN_AT),--known-at "$(KNOWN_AT)")
 
-test: setup ## every test but the slow ones, in as many processes as there are cores, at most 4
+test: setup ## all tests but the slow ones, in a process for each core, at most 4
 	$(RUN) -m pytest -m "not slow" -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder tests
 
 test-slow: setup ## the slow tests
@@ -84,7 +84,7 @@ docs-reference: setup ## write the generated parts of the documentation, from co
 session-table: setup ## write the table of the sessions on which the seven split, from the offline market
 	@$(RUN) -m tools.docs.session_table
 
-validation-table: setup ## write the table of every session held against the offline market's truth, some ten minutes
+validation-table: setup ## write the table that compares every session with the offline market's truth, some ten minutes
 	@$(RUN) -m tools.docs.validation_table
 
 share-chart: setup ## work out the share at each month end and draw the README's chart
@@ -96,7 +96,7 @@ readme-table:
 document-schema: setup ## write the JSON Schema of market_data.json, from which the Glue jobs make their Spark schema
 	@$(RUN) -m tools.document_schema
 
-format: setup ## let ruff and sqlfluff mend what they can
+format: setup ## let ruff and sqlfluff fix what they can
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/sqlfluff fix include/sql

@@ -49,15 +49,15 @@ TARGETS = {"calls_per_session": 60, "minutes": 13, "peak_worker_mb": 500, "growt
 
 
 def list_months(count: int) -> list[list[date]]:
-    """List the sessions of the last so many months of the range; of all of them, with the lone first session."""
+    """List the sessions of the last ``count`` months of the range; of all months, with the single first session."""
 
     months = group_months(list_sessions(FIRST, LAST))
-    # The lone session of November 2020 and the two weeks of December 2024 make one month of the 48.
+    # The single session of November 2020 and the two weeks of December 2024 count as one of the 48 months.
     return months if count >= SIZES[-1] else months[-count - 1 : -1]
 
 
 def compare_months(months: Sequence[Sequence[date]]) -> tuple[int, int, list[str]]:
-    """Compare every session with one worked out from all the market's answers; returns sessions, lines, differences."""
+    """Compare sessions with those worked out from all the market's responses; returns sessions, lines, differences."""
     with multiprocessing.get_context("fork").Pool(os.cpu_count() or 1, maxtasksperchild=2) as pool:
         found = pool.map(compare_month, months, chunksize=1)
     differences = [difference for part in found for difference in part[1]]
@@ -92,7 +92,7 @@ def compare_month(sessions: Sequence[date]) -> tuple[int, list[str]]:
 
 @contextmanager
 def run_market(folder: Path) -> Iterator[str]:
-    """Run the sandbox with a slow market; the process's environment leads there. Gives the market's address."""
+    """Run the sandbox with a slow market, and set this process's environment to it; yields the market's URL."""
 
     before = dict(os.environ)
     with run_stack(folder, {}) as stack:
@@ -109,14 +109,14 @@ def run_market(folder: Path) -> Iterator[str]:
 
 
 def import_as_scheduler() -> None:
-    """Import what a scheduler with LocalExecutor has imported when it forks a worker, and that a task."""
+    """Import what a scheduler with LocalExecutor has imported when it forks workers, which fork tasks."""
     for name in SCHEDULER_MODULES:
         import_module(name)
 
 
 def measure_sizes(sizes: Sequence[int]) -> tuple[list[Collected], tuple[int, int, list[str]]]:
-    """Collect each number of months into a lake of its own; the largest one is compared with everything asked."""
-    # Before anything is forked: a worker has it when it forks a task.
+    """Collect each number of months into its own lake; compare the largest with all the market's responses."""
+    # Before the first fork: workers inherit it.
     pin_facts(load_packaged_facts())
     load_calendar()
     runs: list[Collected] = []
@@ -131,7 +131,7 @@ def measure_sizes(sizes: Sequence[int]) -> tuple[list[Collected], tuple[int, int
 
 
 def summarise(runs: Sequence[Collected], compared: tuple[int, int, list[str]]) -> dict[str, Any]:
-    """Reduce the collections to the figures that are kept: those of the largest, and the growth up to it."""
+    """Reduce the collections to the recorded figures: those of the largest, and the growth from the smallest."""
     smallest, largest = runs[0], runs[-1]
     growth = [max(run.seconds_a_call / smallest.seconds_a_call, run.peak_mb / smallest.peak_mb) for run in runs[1:]]
     sessions, lines, differences = compared

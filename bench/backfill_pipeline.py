@@ -1,8 +1,8 @@
-"""How long a backfill takes by a real scheduler: from the first call to the last loaded row, Spark and checks included.
+"""How long a backfill takes with a real scheduler: from the first call to the last loaded row, with Spark and checks.
 
-A folder of its own, Airflow's services on PostgreSQL (LocalExecutor), the sandbox and the offline market, one run of
-``airflow backfill create``. ``python -m bench.backfill_pipeline [--from-date 2022-01-01] [--months 12]`` prints tables;
-what is measured is bounded, and nothing that it starts is left.
+It runs ``airflow backfill create`` once in a new folder, with Airflow's services on PostgreSQL (LocalExecutor), the
+sandbox and the offline market, and has a timeout. ``python -m bench.backfill_pipeline [--from-date 2022-01-01]
+[--months 12]`` prints tables.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ DAG = "mag7_backfill"
 FIRST_MONTH, MONTHS = date(2022, 1, 1), 12
 FIRST_SESSION = date(2020, 11, 30)
 ALL_SESSIONS = 1_017
-"""From 2020-11-30 to 2024-12-13: what the whole history is."""
+"""From 2020-11-30 to 2024-12-13: the whole history."""
 
 ACTIVE_RUNS = 2
 START_SECONDS, MONTH_SECONDS = 300.0, 600.0
-"""A backfill that takes longer than so many seconds, and so many more a month, is given up."""
+"""Timeout of a backfill: seconds to start, and seconds for each month."""
 
 STAGES = {
     "collect": "collect",
@@ -50,19 +50,19 @@ STAGES = {
     "publish_splits": "publish",
     "load": "load",
 }
-"""A task's stage by its name, or by its group's; every other task is counted as "other"."""
+"""A task's stage by its name or that of its group; all other tasks count as "other"."""
 
 OTHER = "other"
 ORDER = ("collect", "build", "transform", "check", "publish", "load", OTHER)
 
 
 class BackfillFailedError(Exception):
-    """A month failed for another reason than refused sessions, or sessions are not accounted for."""
+    """A month failed for another reason than refused sessions, or sessions are missing."""
 
 
 @dataclass(frozen=True)
 class Month:
-    """One DAG run: its month, state, sessions, seconds from start to end, tasks, and its words if it failed."""
+    """One DAG run: its month, state, sessions, seconds from start to end, tasks, and its message if it failed."""
 
     month: str
     state: str
@@ -74,7 +74,7 @@ class Month:
 
 @dataclass(frozen=True)
 class Backfill:
-    """A whole backfill: seconds from the command to the last run's end, those of Airflow's start, and what it left."""
+    """A whole backfill: seconds from the command to the last run's end, seconds of Airflow's start, and the results."""
 
     seconds: float
     start_seconds: float
@@ -87,26 +87,26 @@ class Backfill:
 
 @dataclass(frozen=True)
 class StageTime:
-    """A stage's time: seconds in which at least one of its tasks ran, and seconds of all its tasks added up."""
+    """A stage's time: seconds in which at least one of its tasks ran, and the sum over all its tasks."""
 
     wall: float
     tasks: float
 
 
 def measure(first: date = FIRST_MONTH, months: int = MONTHS, active_runs: int = ACTIVE_RUNS) -> dict[str, Any]:
-    """Backfill so many months in a new folder and give the figures. Raises BackfillFailedError."""
+    """Backfill ``months`` months in a new folder and return the figures; raises BackfillFailedError."""
     return summarise(run_backfill(first, months, active_runs))
 
 
 def run_backfill(first: date, months: int, active_runs: int, *, preload: bool = False) -> Backfill:
-    """Backfill so many months from that of ``first`` on, in a new folder that is deleted afterwards.
+    """Backfill ``months`` months from that of ``first`` on, in a new folder that is deleted afterwards.
 
-    With ``preload`` the scheduler imports once what every task would, which is not how Airflow comes.
+    With ``preload`` the scheduler imports the modules of the tasks once, unlike an unmodified Airflow.
     """
     last = end_of_months(first, months)
     with TemporaryDirectory(prefix="bench-backfill-") as folder:
         home = Path(folder)
-        # PostgreSQL runs under another account where this process is root.
+        # PostgreSQL runs under another account if this process is root.
         home.chmod(0o755)
         began = time.monotonic()
         with run_stack(home, {}) as stack, run_scheduler(stack, preload=preload) as airflow:
@@ -129,13 +129,13 @@ def run_backfill(first: date, months: int, active_runs: int, *, preload: bool = 
 
 
 def end_of_months(first: date, months: int) -> date:
-    """Give the last day of the last of so many months."""
+    """Return the last day of the last month."""
     count = first.year * 12 + first.month - 1 + months
     return date(count // 12, count % 12 + 1, 1) - timedelta(days=1)
 
 
 def read_month(airflow: LocalAirflow, stack: Stack, run: ScheduledRun, sessions: Iterable[str]) -> Month:
-    """Read what became of one run."""
+    """Read the result of one run."""
     logical = run.logical_date or datetime.now(UTC)
     month = logical.strftime("%Y-%m")
     seconds = (run.end - run.start).total_seconds() if run.start and run.end else 0.0
@@ -150,7 +150,7 @@ def read_month(airflow: LocalAirflow, stack: Stack, run: ScheduledRun, sessions:
 
 
 def read_failure(stack: Stack, run_id: str) -> str:
-    """Give a failed run's own words."""
+    """Return the message of a failed run."""
     try:
         return read_section(open_stack(stack).store, run_segment(DAG, run_id), Failure).message
     except ObjectMissingError:
@@ -158,7 +158,7 @@ def read_failure(stack: Stack, run_id: str) -> str:
 
 
 def time_stages(tasks: Iterable[TaskRun]) -> dict[str, StageTime]:
-    """Add up tasks by stage."""
+    """Add up the tasks' times by stage."""
     spans: dict[str, list[tuple[datetime, datetime]]] = {stage: [] for stage in ORDER}
     for task in tasks:
         if task.start and task.end:
@@ -170,12 +170,12 @@ def time_stages(tasks: Iterable[TaskRun]) -> dict[str, StageTime]:
 
 
 def find_stage(task_id: str) -> str:
-    """Find a task's stage by its name or its outermost group's."""
+    """Return a task's stage by its name or that of its outermost group."""
     return STAGES.get(task_id) or STAGES.get(task_id.partition(".")[0], OTHER)
 
 
 def cover(spans: Iterable[tuple[datetime, datetime]]) -> float:
-    """Give the seconds that lie in at least one of these spans."""
+    """Return the seconds that at least one of these spans covers."""
     covered, reached = 0.0, datetime.min.replace(tzinfo=UTC)
     for start, end in sorted(spans):
         if end > reached:
@@ -185,7 +185,7 @@ def cover(spans: Iterable[tuple[datetime, datetime]]) -> float:
 
 
 def account(done: Backfill) -> dict[str, list[str]]:
-    """Divide the sessions asked for into loaded ones, refused ones (a failed run names them), and all others."""
+    """Divide the requested sessions into loaded ones, refused ones (named by a failed run), and all others."""
     present = {row.session for row in done.rows if row.table == "concentration_metrics"}
     words = " ".join(month.failure or "" for month in done.months)
     refused = [day for day in done.sessions if day not in present and f"{day} refused" in words]
@@ -194,7 +194,7 @@ def account(done: Backfill) -> dict[str, list[str]]:
 
 
 def summarise(done: Backfill) -> dict[str, Any]:
-    """Reduce a backfill to the figures that are kept; raises BackfillFailedError where a session is missing."""
+    """Reduce a backfill to the recorded figures; raises BackfillFailedError where a session is missing."""
     accounted = account(done)
     if accounted["lost"]:
         failures = "; ".join(f"{month.month} {month.state}: {month.failure}" for month in done.months if month.failure)
@@ -221,7 +221,7 @@ def summarise(done: Backfill) -> dict[str, Any]:
 
 
 def bound_rows(done: Backfill) -> dict[str, tuple[int, int]]:
-    """Give each table's fewest and most rows a loaded session."""
+    """Return each table's fewest and most rows of a loaded session."""
     loaded = account(done)["loaded"]
     counts = {table.name: Counter(dict.fromkeys(loaded, 0)) for table in list_tables()}
     for row in done.rows:
@@ -230,7 +230,7 @@ def bound_rows(done: Backfill) -> dict[str, tuple[int, int]]:
 
 
 def print_table(done: Backfill) -> None:
-    """Print time by month and by stage, rows a session, duplicates, and what became of the sessions."""
+    """Print time by month and by stage, rows of a session, duplicates, and counts of sessions."""
     print(f"{DAG} by a real scheduler, {done.active_runs} months at once; seconds of tasks by stage")
     print("month    state    sessions  seconds  tasks" + "".join(f"{stage:>11}" for stage in ORDER))
     for month in done.months:
@@ -251,7 +251,7 @@ def print_sums(name: str, seconds: Mapping[str, float]) -> None:
 
 
 def print_outcome(done: Backfill) -> None:
-    """Print what was left."""
+    """Print sessions, rows and duplicates."""
     accounted, count = account(done), max(len(done.sessions), 1)
     print(
         f"{len(done.sessions)} sessions in {done.seconds:.0f} s ({done.seconds / count:.2f} s a session; {ALL_SESSIONS}"
@@ -275,7 +275,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--from-date", type=date.fromisoformat, default=FIRST_MONTH, help="default: %(default)s")
     parser.add_argument("--months", type=int, default=MONTHS, help="default: %(default)s")
     parser.add_argument("--max-active-runs", type=int, default=ACTIVE_RUNS, help="default: %(default)s")
-    parser.add_argument("--preload", action="store_true", help="let the scheduler import what every task would")
+    parser.add_argument("--preload", action="store_true", help="let the scheduler import the modules of the tasks")
     parser.add_argument("--record", action="store_true", help="write the figures into docs/figures.json")
     options = parser.parse_args(arguments)
     machine = describe_machine()

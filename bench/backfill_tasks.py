@@ -1,4 +1,4 @@
-"""mag7_backfill's collecting tasks, run as the DAG runs them: a process each, as many at once as the pool has slots."""
+"""mag7_backfill's collecting tasks, run as in the DAG: a process each, as many at once as the pool has slots."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from mag7.tasks.request import Asking
 from mag7.tasks.window import Window, make_window
 
 SLOTS, MONTHS_AT_ONCE = 4, 8
-"""Each slot is a part of the rate limit: more months than slots keep all of them busy."""
+"""Each slot is a part of the rate limit: more months than slots keep all slots busy."""
 LONGEST_SECONDS = 3600
 
 Job = tuple[str, Window, search.SearchBatch | None]
-"""A collecting task: its name, the window and, of a mapped one, its batch."""
+"""A collecting task: its name, its window and the batch of a mapped task."""
 
 
 class CollectionTooSlowError(Exception):
-    """The collection was not over in the time that the benchmark gives it."""
+    """The collection did not end before the benchmark's timeout."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """What a task did: its result, its process's peak memory (MB), and seconds."""
+    """The result of a task, with its process's peak memory (MB) and seconds."""
 
     result: Any
     peak_mb: float
@@ -40,7 +40,7 @@ class Ended:
 
 
 class Task:
-    """A task whose turn has come: it waits for a slot, runs, or is over."""
+    """A task that is due: it waits for a slot, runs, or has ended."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
@@ -52,24 +52,24 @@ class Task:
 
     @property
     def waits(self) -> bool:
-        """Whether it was not started yet."""
+        """Whether it has not been started."""
         return self._run is None
 
     @property
     def over(self) -> bool:
-        """Whether it is over."""
+        """Whether it has ended."""
         return self._run is not None and self._run.ready()
 
     @property
     def ended(self) -> Ended:
-        """What it did; raises what it raised."""
+        """Its result; raises the task's exception."""
         if self._run is None:
             raise RuntimeError(f"{self.job[0]} was not started")
         return self._run.get()
 
 
 class Slots:
-    """The pool polygon: as many tasks at once as it has slots; a search lets every other task pass, as in the DAG."""
+    """The pool polygon: as many tasks at once as slots; a search has the lowest priority, as in the DAG."""
 
     def __init__(self, pool: Pool, slots: int) -> None:
         self._pool = pool
@@ -91,7 +91,7 @@ class Slots:
 
 @dataclass
 class Month:
-    """A month under way: its window, the stages that wait, and the tasks of the one that runs."""
+    """An active month: its window, the waiting stages, and the tasks of the current stage."""
 
     window: Window
     waiting: deque[list[Job]] = field(default_factory=deque)
@@ -100,7 +100,7 @@ class Month:
 
 @dataclass(frozen=True)
 class Collected:
-    """One collection: months, sessions, the market's count of calls by endpoint, seconds, and memory of a worker."""
+    """One collection: months, sessions, the market's count of calls by endpoint, seconds, and a worker's memory."""
 
     months: int
     sessions: int
@@ -121,7 +121,7 @@ class Collected:
 
 
 def run_job(job: Job) -> Ended:
-    """Run one collecting task in a process of its own."""
+    """Run one collecting task in this process."""
 
     name, window, batch = job
     began = time.monotonic()
@@ -147,7 +147,7 @@ def collect_months(months: Sequence[Sequence[date]], market: str) -> Collected:
     ended: list[tuple[str, Ended]] = []
     # Forked as Airflow's workers fork their tasks.
     fork = multiprocessing.get_context("fork")
-    # The DAG's plan_batches asks nothing and has no slot of the pool.
+    # The DAG's plan_batches makes no call and needs no slot.
     with fork.Pool(SLOTS, maxtasksperchild=1) as pool, fork.Pool(MONTHS_AT_ONCE, maxtasksperchild=1) as others:
         slots = Slots(pool, SLOTS)
         todo = deque(_begin_month(sessions) for sessions in months)
@@ -181,13 +181,13 @@ def collect_months(months: Sequence[Sequence[date]], market: str) -> Collected:
 def _begin_month(sessions: Sequence[date]) -> Month:
 
     window = make_window(f"bench-{sessions[0]:%Y-%m}", sessions)
-    # Each list is one stage of the DAG: its tasks run side by side, the next stage after all of them.
+    # Each list is one stage of the DAG: its tasks run in parallel, and the next stage after all of them.
     stages: list[list[Job]] = [[(name, window, None)] for name in ("closes", "splits", "plan")]
     return Month(window, deque(stages))
 
 
 def _advance(month: Month, slots: Slots, others: Pool, ended: list[tuple[str, Ended]]) -> None:
-    """Start a month's next stage where the last one is over."""
+    """Start a month's next stage when the current one has ended."""
     if not all(task.over for task in month.running):
         return
     for task in month.running:

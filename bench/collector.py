@@ -1,7 +1,7 @@
 """How many calls a minute the collector makes and stores, beside a bare urllib3 loop on the same threads.
 
-The provider is a local server that answers after 100 ms (bench.slow_server), the lake a moto S3 spoken to over HTTP by
-boto3; each is a process of its own. Nothing is limited. ``python -m bench.collector`` prints a table.
+The provider is a local server that answers after 100 ms (bench.slow_server). The lake is moto's S3 over HTTP, with
+boto3. Each has its own process, and there is no rate limit. ``python -m bench.collector`` prints a table.
 """
 
 from __future__ import annotations
@@ -70,13 +70,13 @@ class Rate:
 def measure(calls: int = 10_000, rounds: int = ROUNDS) -> dict[str, float]:
     """Measure both loops in turn, ``rounds`` times each, and return the medians and their spread.
 
-    loop_ratio is the median of each round's collector over its bare loop, so that a busy machine hits both.
+    loop_ratio is the median of the rounds' ratios, collector to bare loop, so that a busy machine affects both.
     """
     return summarise(list(measure_rounds(calls, rounds)))
 
 
 def measure_rounds(calls: int, rounds: int) -> Iterator[tuple[Rate, Rate]]:
-    """Yield (bare, collector) a round, after one short round that warms up both."""
+    """Yield (bare, collector) for each round, after a short warm-up round."""
     symbols = [f"T{number}" for number in range(calls)]
     with start_process("-m", "bench.slow_server", "--delay-ms", str(DELAY_MS)) as port, start_s3() as objects:
         address = f"http://127.0.0.1:{port}"
@@ -110,7 +110,7 @@ def run_round(address: str, objects: ObjectStore, symbols: list[str], day: date)
 
 
 def run_bare(address: str, paths: deque[str]) -> None:
-    """Make the calls with nothing but urllib3 and threads: no check, no parsing, no storing."""
+    """Make the calls with only urllib3 and threads: no check, no parsing, no storing."""
     total = len(paths)
     pool = urllib3.PoolManager(maxsize=THREADS, headers={"Accept-Encoding": "gzip"})
     answered: deque[int] = deque()
@@ -136,14 +136,14 @@ def run_bare(address: str, paths: deque[str]) -> None:
 
 
 def time_it(calls: int, work: Any) -> Rate:
-    """Time a piece of work by the wall and by the processor."""
+    """Measure wall and processor time of some work."""
     started, cpu = time.perf_counter(), time.process_time()
     work()
     return Rate(calls, time.perf_counter() - started, time.process_time() - cpu)
 
 
 def summarise(measured: list[tuple[Rate, Rate]]) -> dict[str, float]:
-    """Reduce rounds to the figures that are kept."""
+    """Reduce the rounds to the recorded figures."""
     ratios = [collector.per_minute / bare.per_minute for bare, collector in measured]
     return {
         "calls_per_minute": median(collector.per_minute for _, collector in measured),
@@ -178,7 +178,7 @@ def start_process(*arguments: str) -> Iterator[int]:
 
 @contextmanager
 def start_s3() -> Iterator[ObjectStore]:
-    """Start an S3 of moto's and return the lake's object store on a bucket of it."""
+    """Start moto's S3 and return the lake's object store on one of its buckets."""
     with start_process("-c", S3_SERVER) as port:
         client = boto3.client(
             "s3",

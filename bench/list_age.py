@@ -1,9 +1,9 @@
-"""How far a list of the index's lines that is some days old moves the seven's share: ``python -m bench.list_age``.
+"""How far an old list of members moves the seven's share: ``python -m bench.list_age``.
 
-Each session is worked out with its true list and with the true list of some days before, from the
-offline market's caps: the changes are facts, the seven's caps come near real ones, other companies' are simulated. A
-line of the old list that does not trade any more counts nothing, as in a run. Nothing is asserted;
-``--record`` writes the figures into docs/figures.json.
+Each session is worked out with its true list and with the true list of some days before, from the offline market's
+caps. The changes are facts, the seven's caps are close to real ones, and other caps are simulated. A line of the old
+list that no longer trades counts nothing, as in a run. Nothing is asserted; ``--record`` writes the figures into
+docs/figures.json.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sandbox.polygon.facts import SEVEN
 from sandbox.polygon.market import Market, load_market
 
 FIRST, LAST = date(2020, 12, 21), date(2026, 10, 6)
-"""From the session on that Tesla joined: a list from before it lacks one of the seven, and is 1.5 points off."""
+"""The session on which Tesla joined: an older list lacks one of the seven and is 1.5 points off."""
 
 AGES = (1, 5, 10, 30, 60, 90, 120, 180, 250)
 
@@ -38,7 +38,7 @@ class Moved:
 
 
 class Lists:
-    """The caps of companies by session, and which of them are in the index."""
+    """The companies' caps by session, and whether they are in the index."""
 
     def __init__(self, market: Market) -> None:
         self.days = market.days
@@ -52,7 +52,7 @@ class Lists:
         self._seven = np.array([key in SEVEN for key in self.keys])
 
     def compare(self, row: int, old: int) -> Moved:
-        """Work out a session with the list of another one."""
+        """Work out a session with the list of another session."""
         true, stale, caps = self._members[row], self._members[old], self._caps[row]
         total, seven = caps[true].sum(), caps[true & self._seven].sum()
         other = caps[stale & self._seven].sum() / caps[stale].sum()

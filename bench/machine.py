@@ -1,4 +1,4 @@
-"""What the figures were measured on: they mean little without it."""
+"""The machine on which figures were measured."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CPU_FILE = Path("/proc/cpuinfo")
 
 
 def describe_machine() -> dict[str, Any]:
-    """Give cores this process may use, Python, system and processor, and how busy the machine is right now."""
+    """Return the cores that this process may use, Python, system, processor, and the current load."""
     return {
         "cores": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
@@ -22,7 +22,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def read_load() -> float:
-    """Give the load average of the last minute: above the number of cores, every figure is too slow."""
+    """Return the load average of the last minute: above the number of cores, every figure is too slow."""
     return round(os.getloadavg()[0], 2)
 
 

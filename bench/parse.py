@@ -1,7 +1,7 @@
-"""How long a process takes to parse every DAG, beside one that parses a DAG with nothing in it.
+"""How long a process takes to parse all DAGs, compared with one that parses an empty DAG.
 
-A scheduler parses in fresh processes again and again, so what a DAG file imports is paid for all day. Both processes
-start Airflow; they are run in turn, so that a busy machine hits both. ``python -m bench.parse`` prints a table.
+A DAG processor parses in new processes all day, so each import of a DAG file costs time again and again. Both processes
+start Airflow; they run in turn, so that a busy machine affects both. ``python -m bench.parse`` prints a table.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ print(json.dumps({"dags": sorted(bag.dags), "errors": bag.import_errors, "packag
 
 
 class ParseFailedError(Exception):
-    """A DAG could not be parsed, or parsing imports what it must not."""
+    """A DAG could not be parsed, or parsing imports a forbidden package."""
 
 
 @dataclass(frozen=True)
 class Parsed:
-    """One process: its wall and processor time in seconds, the DAGs it found and the packages it had imported."""
+    """One process: its wall and processor time in seconds, the DAGs it found and the packages it imported."""
 
     seconds: float
     cpu_seconds: float
@@ -59,13 +59,13 @@ class Parsed:
 def measure(rounds: int = ROUNDS) -> dict[str, Any]:
     """Time both processes in turn, ``rounds`` times each; parse_ratio is the median of each round's ratio.
 
-    Raises ParseFailedError where a DAG has an error or parsing imports a package that it must not.
+    Raises ParseFailedError where a DAG has an error or parsing imports a forbidden package.
     """
     return summarise(measure_rounds(rounds))
 
 
 def measure_rounds(rounds: int) -> list[tuple[Parsed, Parsed]]:
-    """Give (empty, all) a round, after one that writes the byte code of both and is not counted."""
+    """Yield (empty, all) for each round, after a round that only writes the byte code of both."""
     with TemporaryDirectory(prefix="bench-parse-") as folder:
         empty = Path(folder) / "dags"
         empty.mkdir()
@@ -76,7 +76,7 @@ def measure_rounds(rounds: int) -> list[tuple[Parsed, Parsed]]:
 
 
 def parse(dags: Path, home: Path) -> Parsed:
-    """Parse a folder of DAGs in a process of its own."""
+    """Parse a folder of DAGs in a new process."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     environment = inherited | {
         "AIRFLOW_HOME": str(home),
@@ -106,7 +106,7 @@ def parse(dags: Path, home: Path) -> Parsed:
 
 
 def check_imports(packages: frozenset[str]) -> None:
-    """Raise ParseFailedError where parsing every DAG imported a package that costs a second."""
+    """Raise ParseFailedError where parsing all DAGs imported a package that costs a second."""
     if found := [name for name in FORBIDDEN if name in packages]:
         raise ParseFailedError(
             f"parsing all DAGs imports {', '.join(found)}: import it inside the function that needs it"
@@ -114,7 +114,7 @@ def check_imports(packages: frozenset[str]) -> None:
 
 
 def summarise(pairs: Sequence[tuple[Parsed, Parsed]]) -> dict[str, Any]:
-    """Reduce rounds to the figures that are kept."""
+    """Reduce the rounds to the recorded figures."""
     return {
         "parse_ratio": round(median(every.seconds / empty.seconds for empty, every in pairs), 3),
         "parse_cpu_ratio": round(median(every.cpu_seconds / empty.cpu_seconds for empty, every in pairs), 3),

@@ -1,7 +1,7 @@
-"""A provider that answers every ticker's details after a fixed time, and costs next to no processor time itself.
+"""A provider that answers each request for ticker details after a fixed time, and uses hardly any processor time.
 
-Run as a process of its own (``python -m bench.slow_server --delay-ms 100``): it prints {"port": N} when it listens on
-127.0.0.1 and ends when its standard input closes, so it cannot outlive who started it.
+It runs as its own process (``python -m bench.slow_server --delay-ms 100``), prints {"port": N} when it listens on
+127.0.0.1, and ends when its standard input closes, so it cannot outlive its parent.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ HEADERS_END = b"\r\n\r\n"
 
 
 def render_template() -> tuple[bytes, ...]:
-    """Render details, about 2 kB as the provider's are, cut where the symbol goes."""
+    """Render details of about 2 kB, the provider's size, cut where the symbol goes."""
     results = {
         "ticker": "{}",
         "name": "Bench Incorporated",
@@ -49,7 +49,7 @@ BEFORE, AFTER = render_template()
 
 
 def render_answer(symbol: bytes) -> bytes:
-    """Render a whole HTTP answer with the details of a symbol."""
+    """Render a whole HTTP response with the details of a symbol."""
     length = len(BEFORE) + len(symbol) + len(AFTER)
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % length
     return b"".join((head, BEFORE, symbol, AFTER))
@@ -69,7 +69,7 @@ class SlowProtocol(asyncio.Protocol):
         self._transport = transport
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the transport: a late answer has nobody to go to."""
+        """Forget the transport: a late response has no receiver."""
         self._transport = None
 
     def data_received(self, data: bytes) -> None:

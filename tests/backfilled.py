@@ -1,4 +1,4 @@
-"""A backfill's collecting tasks driven in process: what they keep of a market that knows everything, with few calls."""
+"""A backfill's collecting tasks in this process: what they store of a market with every response, with few calls."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SPLITS = re.compile(r"/stocks/v1/splits\?execution_date.gte=([0-9-]+)&.*")
 
 
 class MarketProvider:
-    """The provider's client in front of a market's answers; counts the calls for details by their date."""
+    """The provider's client on a market's responses; counts the calls for details by date."""
 
     source = SIMULATED
     tries = 1
@@ -79,7 +79,7 @@ class MarketProvider:
 
 
 class Backfill:
-    """One lake, and the months that are backfilled into it."""
+    """A lake, and backfills of months into it."""
 
     def __init__(self, market: StoredResponses, now: datetime, frozen_before: date | None = None) -> None:
         self.objects = MemoryObjects()
@@ -90,7 +90,7 @@ class Backfill:
             self._settings = SETTINGS | {"POLYGON_COUNTS_FROZEN_BEFORE": frozen_before.isoformat()}
 
     def collect(self, sessions: Sequence[date], only: Collection[str] | None = None) -> Counter[date]:
-        """Run the tasks of `collect` for a window; returns how many details were asked for, by date.
+        """Run the tasks of `collect` for a window; returns the number of calls for details, by date.
 
         ``only`` are the tickers of the lines to collect; None: all.
         """
@@ -118,7 +118,7 @@ class Backfill:
         return self.provider.details - before
 
     def reader(self) -> InputReader:
-        """A reader of what is kept, as the tasks that build documents open it."""
+        """Return a reader of the stored responses, as opened by the tasks that build documents."""
         with pytest.MonkeyPatch.context() as patch:
             for name, value in self._settings.items():
                 patch.setenv(name, value)

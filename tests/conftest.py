@@ -1,4 +1,4 @@
-"""What every test stands on: a home of its own for Airflow, never the user's, and property tests without a clock."""
+"""For every test: an Airflow home of its own, never the user's, and property tests without deadlines."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from xdist.scheduler import LoadScopeScheduling
 
 from mag7.index.facts import load_packaged_facts, pin_facts
 
-# Hypothesis fails an example after 200 ms and slow generation after seconds: on a busy machine that says nothing.
+# Hypothesis fails an example after 200 ms and slow generation after seconds, which a busy machine exceeds.
 settings.register_profile("no_clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("no_clock")
 
 if "AIRFLOW_HOME" not in os.environ:
-    # Airflow reads it at import, so it must be set before any test module is.
+    # Airflow reads it at import, so it must be set before a test module is imported.
     os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp(prefix="airflow-")
     atexit.register(shutil.rmtree, os.environ["AIRFLOW_HOME"], ignore_errors=True)
 
-# pytest's own setting is for this process: those that tests start find the checkout by this, also without make.
+# pytest's own setting is for this process; processes that tests start find the checkout by this, also without make.
 ROOT = Path(__file__).resolve().parents[1]
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "plugins")])
 
-# Tests work with the checkout's facts unless they pin others; test modules read them while they are imported.
+# Tests use the checkout's facts unless they pin others; test modules read them during import.
 pin_facts(load_packaged_facts())
 
 END_TO_END = "tests/e2e/"

@@ -1,4 +1,4 @@
-"""The offline market over HTTP in this process: each test sets its clock, its faults and what its files lack."""
+"""The offline market over HTTP in this process: each test sets its clock, its faults and the gaps in its files."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ SOURCES = ("ivv", "spy", "changes")
 
 
 class EveningMarket:
-    """The market as it is at ten in the evening of a session.
+    """The market at 22:00 of a session.
 
-    ``bend`` changes the body of a path before it is sent; ``asked`` are the paths that were asked for.
+    ``bend`` changes the body of a path before it is sent; ``asked`` has the requested paths.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class EveningMarket:
         self._app = MarketApp(Settings(clock=Clock(datetime.combine(session, EVENING, NEW_YORK))), list(faults))
 
     def answer(self, target: str, headers: dict[str, str]) -> tuple[int, bytes, dict[str, str], bool]:
-        """Status, body, headers, and whether the connection breaks half-way."""
+        """Return status, body, headers, and whether the connection breaks half-way."""
         path = urlsplit(target).path
         self.asked.append(path)
         outcome = self._app.answer(target, headers)
@@ -52,7 +52,7 @@ class EveningMarket:
         return outcome.reply.status, body, {"X-Market-Source": "simulated", **outcome.reply.headers}, broken
 
     def environment(self) -> dict[str, str]:
-        """Settings that switch every source on."""
+        """Return settings that enable all sources."""
         return {
             "POLYGON_BASE_URL": self.address,
             "POLYGON_SOURCE": "simulated",
@@ -66,7 +66,7 @@ class EveningMarket:
 
 @contextmanager
 def serve_evenings() -> Iterator[EveningMarket]:
-    """Serve the market on the loopback until the block ends."""
+    """Serve the market on the loopback interface until the block ends."""
     market = EveningMarket()
 
     class Handler(BaseHTTPRequestHandler):
@@ -79,7 +79,7 @@ def serve_evenings() -> Iterator[EveningMarket]:
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            with suppress(ConnectionError):  # who asked may have gone
+            with suppress(ConnectionError):  # the client may have disconnected
                 self.wfile.write(body[: len(body) // 2] if broken else body)
             self.close_connection = self.close_connection or broken
 
@@ -99,5 +99,5 @@ def serve_evenings() -> Iterator[EveningMarket]:
 
 
 def true_members(session: date) -> frozenset[str]:
-    """The symbols in the index on a session, by the market's own tables."""
+    """Return the symbols in the index on a session, from the market's own tables."""
     return frozenset(line.symbol_on(session) for line in load_market(session).lines if line.is_member(session))

@@ -1,7 +1,7 @@
-"""Fifteen evenings around one quarter's invented changes, told once and played twice: as calls, and by a scheduler.
+"""Fifteen evenings around one quarter's invented changes, written once and run twice: as calls, and by a scheduler.
 
-Everything here is simulated. ``play`` says what happens; a ``Player`` runs the evenings and a person's answers. Symbols
-come from the market's own truth. Only ``MMM``, which one fund's file begins to lack, is chosen here.
+All data are simulated. ``play`` has the events; a ``Player`` runs the evenings and a person's answers. Symbols come
+from the market's own truth. Only ``MMM``, which one fund's file lacks from some day on, is chosen here.
 """
 
 from __future__ import annotations
@@ -27,39 +27,39 @@ from tests.evening_market import EveningMarket, true_members
 
 LACKING = "MMM"
 BEFORE = 2
-"""Sessions before the Monday on which the first change happens: the first evening of the scenario."""
+"""Sessions from the first evening to the Monday of the first change."""
 
 EVENINGS = 15
 
 
 @dataclass(frozen=True)
 class Quarter:
-    """The sessions of a scenario, and what happens on which of them."""
+    """The sessions of a scenario, and their changes."""
 
     days: list[date]
 
     @classmethod
     def around(cls, monday: date) -> Quarter:
-        """The quarter whose first change happens on ``monday``, the session after a third Friday."""
+        """Return the quarter whose first change is on ``monday``, the session after a third Friday."""
         first = previous_session(monday, BEFORE)
         return cls(list_sessions(first, next_session(monday, EVENINGS - BEFORE - 1)))
 
     def __getitem__(self, later: int) -> date:
-        """A session, counted from the Monday as ``PLAN`` counts."""
+        """Return a session, counted from the Monday as in ``PLAN``."""
         return self.days[BEFORE + later]
 
     def joined(self, later: int) -> list[str]:
-        """Symbols that are new on a session."""
+        """List the symbols that are new on a session."""
         return sorted(true_members(self[later]) - true_members(self[later - 1]))
 
     def left(self, later: int) -> list[str]:
-        """Symbols that are no longer there on a session."""
+        """List the symbols that are gone on a session."""
         return sorted(true_members(self[later - 1]) - true_members(self[later]))
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What an evening or an answer did: questions asked, sessions to build again, complaints, the facts after it."""
+    """The result of an evening or an answer: questions asked, sessions to build again, complaints, the new facts."""
 
     questions: list[str]
     repair: list[str]
@@ -68,7 +68,7 @@ class Seen:
 
 
 class Player(Protocol):
-    """Runs what happens in a scenario."""
+    """Runs the events of a scenario."""
 
     market: EveningMarket
 
@@ -79,19 +79,19 @@ class Player(Protocol):
         """Run the evening of a session."""
 
     def read_question(self, question: str) -> str:
-        """Read what a person is shown."""
+        """Read the text that a person sees."""
 
     def answer(self, question: str, verdict: str, effective: date | None = None) -> Seen:
         """Answer a question as a person."""
 
 
 def list_symbols(facts: IndexFacts, session: date) -> frozenset[str]:
-    """The symbols that facts have in the index on a session."""
+    """Return the symbols that are in the index on a session by some facts."""
     return frozenset(Timeline(Facts.of(facts)).members(session).values())
 
 
 def drop_row(symbol: str) -> Any:
-    """Bend a fund's file: one line is not there, as where a fund has sold it."""
+    """Return a change of a fund's file that removes one line, as if the fund had sold it."""
 
     def bend(body: bytes) -> bytes:
         return b"".join(row for row in body.splitlines(keepends=True) if not row.startswith(f'"{symbol}",'.encode()))
@@ -100,7 +100,7 @@ def drop_row(symbol: str) -> Any:
 
 
 def never_announce(symbol: str) -> Any:
-    """Bend the page of changes: one line is not on it."""
+    """Return a change of the page of announcements that removes one line."""
 
     def bend(body: bytes) -> bytes:
         if not body.startswith(b"{"):
@@ -114,7 +114,7 @@ def never_announce(symbol: str) -> Any:
 
 
 def holdings(fund: str, session: date) -> bytes:
-    """A fund's file of a session, as a person downloads it."""
+    """Return a fund's file of a session, as a person downloads it."""
     market = load_market(session)
     row = market.session_row(session)
     assert row is not None
@@ -124,16 +124,16 @@ def holdings(fund: str, session: date) -> bytes:
 
 
 def stated(*rows: tuple[str, str, str]) -> bytes:
-    """A list of changes by a person: effective date, added, removed."""
+    """Return a person's list of changes: effective date, added, removed."""
     text = io.StringIO()
     csv.writer(text).writerows([("effective_date", "added", "removed"), *rows])
     return text.getvalue().encode()
 
 
 def play(player: Player, quarter: Quarter) -> dict[str, str]:
-    """Let the evenings happen; returns the questions by what they ask about.
+    """Run the evenings; returns the questions by subject.
 
-    Asserted on the way: what a single evening must say. What holds for all of them is the players' to assert.
+    It asserts the results of single evenings. The players assert what must hold for all of them.
     """
     silent = Fault(kind="status", path="^/funds/spy", status=503)
     (leaver,) = quarter.left(PLAN.leaver)
@@ -171,7 +171,7 @@ def _close_gap(player: Player, quarter: Quarter) -> None:
 
 
 def _state_and_lie(player: Player, quarter: Quarter) -> str:
-    """Swaps that a person states, a line that one fund lacks, yesterday's file; returns the question about the line."""
+    """Run stated swaps, a line that one fund lacks, and an old file; returns the question about the line."""
     player.market.bend["/funds/ivv.csv"] = drop_row(LACKING)
     monday = str(quarter[0])
     swaps = zip(quarter.joined(PLAN.swaps), quarter.left(PLAN.swaps), strict=True)
@@ -194,13 +194,13 @@ def _state_and_lie(player: Player, quarter: Quarter) -> str:
         f"ivv {quarter[0]}: IVV ivv.csv: expected holdings as of {quarter[0]}, found holdings as of {quarter[-1]}"
         in lie.complaint
     )
-    # The set was right before: only the column of the session changes, and no session rests on that.
+    # The set was right before: only the session's column changes, and no session uses that.
     assert lie.repair == [str(quarter[0])]
     return question
 
 
 def _fall_silent(player: Player, quarter: Quarter, silent: Fault) -> None:
-    """One swap by rule, a rename and a spin-off while a source is silent and another one is a page."""
+    """Run a swap by rule, a rename and a spin-off while one source is silent and another returns a page."""
     (renamed,), (named,) = quarter.left(PLAN.rename), quarter.joined(PLAN.rename)
     for later, happened, faults in (
         (
@@ -217,6 +217,6 @@ def _fall_silent(player: Player, quarter: Quarter, silent: Fault) -> None:
     (child,) = quarter.joined(PLAN.spin_off)
     player.run(quarter[PLAN.spin_off], f"the spin-off {child} joins, as the page said: 504 lines")
     by_rule = player.run(quarter[PLAN.spin_off + 1], "nothing")
-    # Files date a change that nobody announced, give or take a session: a fund may be one late.
+    # Files date an unannounced change to within a session: a fund may be one session late.
     shown = quarter[PLAN.quiet_swap + 1]
     assert list_symbols(by_rule.facts, shown) == true_members(shown)

@@ -1,4 +1,4 @@
-"""A declared table by its name, its rows by column, and its schema as a Parquet file."""
+"""The declared tables: one by its name, a row by its columns, and the schema of a Parquet file."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def find_table(name: str) -> Table:
 
 
 def name_values(table: str, row: Sequence[Any]) -> dict[str, Any]:
-    """Give a row's values their columns' names."""
+    """Return a row's values by column."""
     return dict(zip([column.name for column in find_table(table).columns], row, strict=True))
 
 
 def make_schema(table: Table, *, partitioned: bool) -> pa.Schema:
-    """Make the schema of a file, in the partitioned form or in the flat one."""
+    """Return the schema of a file, in the partitioned or the flat form."""
     columns = table.partitioned_columns if partitioned else table.columns
     return pa.schema([(column.name, TYPES.get(column.glue_type, pa.string())) for column in columns])

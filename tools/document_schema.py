@@ -1,4 +1,4 @@
-"""The JSON Schema of market_data.json, beside the Glue scripts, which make their Spark schema of it.
+"""The JSON Schema of market_data.json, beside the Glue scripts, which derive their Spark schema from it.
 
 It follows from the model in mag7.market.document: ``make document-schema`` writes it, and a test holds it to the model.
 """
@@ -21,7 +21,7 @@ _INNERMOST = re.compile(r"\[[^\[\]{}]*\]|\{[^{}]*\}")
 
 
 class _Plain(GenerateJsonSchema):
-    """Fields without titles, which only repeat their names, and null as one of a field's types."""
+    """A generator that omits titles, which only repeat names, and writes null as one of a field's types."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False

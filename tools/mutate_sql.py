@@ -1,7 +1,7 @@
 """Change one condition or operator of the SQL at a time and run the tests of it: ``python -m tools.mutate_sql``.
 
-Works in a copy of the checkout, one mutant after the other. Prints a table of how many mutants of each folder the tests
-found, and every mutant that they did not. Exit code 0 whatever is found: a score is a measurement.
+Works in a copy of the checkout, one mutant after the other. Prints how many mutants of each folder the tests found, and
+each mutant that they did not find. The exit code is 0 in any case: a score is a measurement.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TESTS = {
     "redshift/versions": ("tests/sql/test_migrations.py",),
     "glue": ("tests/glue",),
 }
-"""Which tests hold the SQL of a folder below include/sql."""
+"""The tests of the SQL of each folder below include/sql."""
 
 MUTATIONS: tuple[tuple[str, str], ...] = (
     (r"(?<![<>!=|-])<(?![=>])", "<="),
@@ -59,7 +59,7 @@ MUTATIONS: tuple[tuple[str, str], ...] = (
     (r"\bDESC\b", "ASC"),
     (r"(?<![\w.'(])100(?![\w.])", "101"),
 )
-# What is no code: comments, texts, Jinja's own blocks.
+# Not code: comments, strings, Jinja's own blocks.
 _LEFT_OUT = re.compile(r"--[^\n]*|\{#.*?#\}|\{%.*?%\}|\{\{.*?\}\}|'(?:[^']|'')*'", re.DOTALL)
 
 
@@ -83,7 +83,7 @@ class Mutant:
 
 
 def list_mutants(root: Path) -> Iterator[Mutant]:
-    """List every mutant of every SQL file that tests are named for, in a fixed order."""
+    """List all mutants of the SQL files with tests, in a fixed order."""
     for folder in TESTS:
         for path in sorted((root / SQL / folder).glob("*.sql")):
             yield from mutate(path.relative_to(root), path.read_text(encoding="utf-8"))
@@ -109,7 +109,7 @@ def copy_checkout(target: Path) -> None:
 
 
 def is_found(mutant: Mutant, root: Path, seconds: float) -> bool:
-    """Whether the tests of a mutant's folder fail with it; a run that takes too long has found it, too."""
+    """Return whether the tests of a mutant's folder fail with it; a timeout counts as found."""
     path = root / mutant.file
     whole = path.read_text(encoding="utf-8")
     path.write_text(mutant.text, encoding="utf-8")
@@ -120,7 +120,7 @@ def is_found(mutant: Mutant, root: Path, seconds: float) -> bool:
 
 
 def run_tests(tests: Sequence[str], root: Path, seconds: float) -> bool:
-    """Run tests until the first failure; whether all passed."""
+    """Run tests until the first failure; returns whether all passed."""
     paths = os.pathsep.join([str(root), str(root / "plugins")])
     try:
         ended = subprocess.run(
@@ -137,7 +137,7 @@ def run_tests(tests: Sequence[str], root: Path, seconds: float) -> bool:
 
 
 def main() -> int:
-    """Run a sample of the mutants and print what was found."""
+    """Run a sample of the mutants and print the score."""
     parser = argparse.ArgumentParser(prog="tools.mutate_sql", description=__doc__)
     parser.add_argument("--sample", type=int, default=100, help="how many mutants; 0 takes all")
     parser.add_argument("--seed", type=int, default=1)

@@ -1,4 +1,4 @@
-"""What anyone can read of a running sandbox: rows, objects and partitions, and where a secret stands in them."""
+"""Reads a running sandbox: rows, objects and partitions, and where a secret occurs in them."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ class QueryFailedError(Exception):
 
 @dataclass(frozen=True)
 class Published:
-    """Everything that anyone reads: warehouse rows, objects by digest, partitions with their locations.
+    """What readers see: warehouse rows, objects by digest, partitions with their locations.
 
-    A Parquet file's digest is that of its schema and its rows in their order: parquet-mr writes the list of a
-    column's encodings in the order of a hash set, another one in each JVM, which no reader sees.
+    A Parquet file's digest is that of its schema and ordered rows: the order in which parquet-mr lists a column's
+    encodings differs between JVMs, and no reader sees it.
     """
 
     rows: dict[str, Rows]
@@ -44,7 +44,7 @@ class Published:
     partitions: dict[str, dict[str, str]]
 
     def of(self, day: str) -> Published:
-        """What is published of one session."""
+        """Return what is published of one session."""
         return Published(
             {table: [row for row in rows if row[0] == day] for table, rows in self.rows.items()},
             {key: digest for key, digest in self.objects.items() if day in key},
@@ -53,7 +53,7 @@ class Published:
 
 
 def digest(key: str, body: bytes, leave_out: Collection[str] = ()) -> str:
-    """The SHA-256 of what a reader of an object sees, but for some columns of a table."""
+    """Return the SHA-256 of what a reader of an object sees, without some columns of a table."""
     if key.endswith(".parquet"):
         table = pq.read_table(io.BytesIO(body))
         table = table.select([name for name in table.column_names if name not in leave_out])
@@ -63,20 +63,20 @@ def digest(key: str, body: bytes, leave_out: Collection[str] = ()) -> str:
 
 @dataclass
 class StackReader:
-    """Reads a running stack; ``home`` is the folder above the stack's, where commands leave their files."""
+    """Reads a running stack; ``home`` is the folder above the stack's, with the files of commands."""
 
     home: Path
     stack: Stack
     clients: dict[str, Any] = field(default_factory=dict, kw_only=True)
 
     def client(self, service: str) -> Any:
-        """A boto3 client of the sandbox's AWS."""
+        """Return a boto3 client of the sandbox's AWS."""
         if service not in self.clients:
             self.clients[service] = open_stack(self.stack).open_client(service)
         return self.clients[service]
 
     def query(self, sql: str) -> Rows:
-        """Ask the warehouse through the Redshift Data API."""
+        """Query the warehouse through the Redshift Data API."""
         data = self.client("redshift-data")
         started = data.execute_statement(WorkgroupName="market-analysis", Database="dev", Sql=sql)["Id"]
         _wait(lambda: data.describe_statement(Id=started), "FINISHED", ("Status",))
@@ -84,7 +84,7 @@ class StackReader:
         return [tuple(_plain(cell) for cell in record) for page in pages for record in page["Records"]]
 
     def ask_athena(self, sql: str) -> list[dict[str, str | None]]:
-        """Ask the lake through Athena; values are texts."""
+        """Query the lake through Athena; values are strings."""
         athena = self.client("athena")
         started = athena.start_query_execution(
             QueryString=sql, WorkGroup="mag7", QueryExecutionContext={"Database": DATABASE}
@@ -101,16 +101,16 @@ class StackReader:
         return [dict(zip([str(name) for name in rows[0]], row, strict=True)) for row in rows[1:]]
 
     def list_keys(self, prefix: str = "") -> list[str]:
-        """The keys of the lake below a prefix."""
+        """List the lake's keys below a prefix."""
         pages = self.client("s3").get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
         return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
 
     def get(self, key: str) -> bytes:
-        """An object's bytes."""
+        """Return an object's bytes."""
         return bytes(self.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read())
 
     def list_leaks(self, *secrets: str, prefixes: Iterable[str] = ("",)) -> list[str]:
-        """Where secrets can be read: files below the home (Airflow's database and logs among them), objects."""
+        """List where secrets can be read: files below the home, with Airflow's database and logs, and objects."""
         places: dict[str, Callable[[], bytes]] = {str(path): path.read_bytes for path in self._list_files()}
         keys = [key for prefix in prefixes for key in self.list_keys(prefix)]
         places |= {key: partial(self.get_plain, key) for key in keys}
@@ -121,20 +121,20 @@ class StackReader:
         return [path for path in self.home.rglob("*") if path.is_file()]
 
     def get_plain(self, key: str) -> bytes:
-        """An object's bytes, decompressed where it is compressed."""
+        """Return an object's bytes, decompressed if needed."""
         body = self.get(key)
         return gzip.decompress(body) if key.endswith(".gz") else body
 
     def document(self, day: str) -> dict[str, Any]:
-        """A session's published document."""
+        """Return a session's published document."""
         return dict(json.loads(self.get(f"raw/magnificent7/trading_date={day}/market_data.json")))
 
     def dump_table(self, table: str) -> Rows:
-        """Every row of a warehouse table, in a fixed order."""
+        """Return all rows of a warehouse table, in a fixed order."""
         return sorted(self.query(f"SELECT * FROM market_data.{table}"), key=repr)  # noqa: S608  # nosec B608 - declared names
 
     def published(self, look: Callable[[str, bytes], str] = digest) -> Published:
-        """Everything that anyone reads, as it is now; ``look`` reduces an object to what is compared of it."""
+        """Return what readers see now; ``look`` reduces an object to what is compared."""
         keys = [key for prefix in READ_PREFIXES for key in self.list_keys(prefix)]
         return Published(
             {table.name: self.dump_table(table.name) for table in list_published_tables()},

@@ -1,4 +1,4 @@
-"""What a session's figures are worth: every cap and the share held against the truth that the offline market knows."""
+"""Compares a session's caps and share with the truth of the offline market."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Verdict:
     """A session compared with the truth.
 
     ``share_off`` is in percentage points, ``unflagged_off`` and ``flagged_off`` are the largest distance of a line's
-    cap from the truth, as a part of it. ``reasons`` are those of lines that failed, by ticker; ``strangers`` are lines
-    that only one of the two has in the index, or that are priced without having traded.
+    cap from the truth, as a part of it. ``reasons`` are those of failed lines, by ticker. ``strangers`` are lines that
+    are in the index only here or only in the market, or that are priced and did not trade.
     """
 
     session: date
@@ -39,7 +39,7 @@ class Verdict:
 
 
 def true_share(session: date) -> float:
-    """The seven's part of the index by company, in per cent, of the companies that had a close."""
+    """Return the seven's share of the index by company, in percent, over the companies with a close."""
     caps = {}
     for line in load_market(session).lines:
         if line.main == line.key and line.is_member(session) and line.listed.holds(session):
@@ -79,7 +79,7 @@ def judge(figures: SessionFigures) -> Verdict:
 
 
 def list_strangers(figures: SessionFigures) -> list[str]:
-    """List the symbols that only one of our table and the market has in the index, by the symbols of the session."""
+    """List the symbols that are in the index only in our table or only in the market, as of the session."""
     session = figures.session
     ours = {line.line.symbol for line in figures.lines}
     theirs = {line.symbol_on(session) for line in load_market(session).lines if line.is_member(session)}

@@ -23,7 +23,7 @@ class ParquetFiles:
         folder.mkdir(parents=True, exist_ok=True)
 
     def list_visible(self, bucket: str, prefix: str) -> list[S3Object]:
-        """List the objects that Athena and COPY read: no markers, and no names that start with `_` or `.` below the prefix."""
+        """List the objects that Athena and COPY read: no markers, and no names with a leading `_` or `.`."""
         folder = prefix.rpartition("/")[0]
         found = self._store.list(bucket, prefix)
         return [item for item in found if item.size and not _is_hidden(item.key.removeprefix(folder))]

@@ -1,7 +1,7 @@
 """The generated parts of the documentation: ``python -m tools.docs.reference``, which is ``make docs-reference``.
 
-Each part is a region of a page and comes from what it describes: settings, declared tables, check files, DAG files and
-what the benchmarks recorded. Nothing is measured or computed here, so writing all of them takes a second.
+Each part is a region of a page. Its sources are settings, declared tables, check files, DAG files and the recorded
+figures. Nothing is measured here, so it takes a second.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ SPLIT_MEANINGS = {
     "execution_date": "first session on which the shares trade on the new basis",
     "issuer": "key of the company",
     "ticker": "key of the company's main line",
-    "split_from": "so many shares ...",
-    "split_to": "... became so many",
-    "source": "who says so: a row of the facts, or the provider's list",
+    "split_from": "old shares",
+    "split_to": "new shares that replace them",
+    "source": "where the split comes from: a row of the facts, or the provider's list",
 }
 
 
 class UndescribedError(LookupError):
-    """Something that a reference page lists has no description where that is declared."""
+    """An entry of a reference page has no description in its declaration."""
 
 
 def render_settings() -> str:
@@ -87,7 +87,7 @@ def _table_section(name: str, text: str, columns: Iterable[tuple[str, str, bool,
 
 
 def render_checks() -> str:
-    """Lay out every check: its file, and the sentence that must hold."""
+    """Lay out every check: its name, and the sentence that must hold."""
     return render_table(("check", "what must hold"), (_describe_check(path) for path in sorted(CHECKS.glob("*.sql"))))
 
 
@@ -105,7 +105,7 @@ def _describe_check(path: Path) -> tuple[str, str]:
 
 
 def render_dag(name: str) -> str:
-    """Give a DAG's manual, which is its file's docstring and what Airflow shows beside the DAG."""
+    """Return a DAG's manual: its file's docstring, which Airflow shows beside the DAG."""
     manual = ast.get_docstring(ast.parse((DAGS / f"{name}.py").read_text(encoding="utf-8")))
     if not manual or not manual.startswith("# "):
         raise UndescribedError(f"dags/{name}.py has no docstring that begins with a heading")
@@ -118,7 +118,7 @@ def list_dags() -> list[str]:
 
 
 def render_params() -> str:
-    """Lay out the params of the DAGs that a person triggers."""
+    """Lay out the params of the DAGs that people trigger."""
     from mag7.tasks.request import range_params, request_params
 
     return "\n\n".join(
@@ -132,7 +132,7 @@ def render_params() -> str:
 
 
 def render_figures(*names: str) -> str:
-    """Lay out what benchmarks recorded, with commit, date and machine."""
+    """Lay out the recorded figures with commit, date and machine."""
     recorded = read_figures()
     return "\n\n".join(_figures_section(BENCHMARKS[name], name, recorded[name]) for name in names)
 
@@ -157,7 +157,7 @@ def _find(entry: Mapping[str, Any], name: str, key: str) -> str:
 
 
 def render_headlines() -> str:
-    """Lay out the few figures of README, each beside its target."""
+    """Lay out README's figures with their targets."""
     recorded, rows = read_figures(), []
     for name, key in HEADLINES:
         figure = next(one for one in BENCHMARKS[name].figures if one.key == key)

@@ -1,4 +1,4 @@
-"""The parts of a page that a command writes: what stands between two comment lines, and nothing else of the page."""
+"""The parts of a page that a command writes: the text between two comment lines, and nothing else of the page."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ DOCS = ROOT / "docs"
 
 
 class MarkersMissingError(LookupError):
-    """A page does not hold the two comment lines of a region, once each and in order."""
+    """A page does not have a region's two comment lines, once each and in order."""
 
 
 @dataclass(frozen=True)
 class Region:
-    """A part of a page: its page, what it shows, the make target that writes it, and what renders its Markdown."""
+    """A part of a page: its page, its subject, the make target that writes it, and the function that renders it."""
 
     page: Path
     subject: str
@@ -34,7 +34,7 @@ class Region:
         return f"<!-- end of {self.subject} -->"
 
     def split(self, text: str) -> tuple[str, str, str]:
-        """Cut a page's text into what stands before the region, the region, and what stands after it.
+        """Split a page's text into the text before the region, the region, and the text after it.
 
         Raises MarkersMissingError.
         """
@@ -47,7 +47,7 @@ class Region:
         return before + first, content.strip("\n"), last + after
 
     def read(self) -> str:
-        """Give the region as the page has it."""
+        """Return the region's text in the page."""
         return self.split(self.page.read_text(encoding="utf-8"))[1]
 
     def write(self) -> None:
@@ -57,7 +57,7 @@ class Region:
 
 
 def render_table(header: Iterable[str], rows: Iterable[Iterable[str]], align: str | None = None) -> str:
-    """Lay out a Markdown table; ``align`` has a letter a column, l or r (default: all left)."""
+    """Lay out a Markdown table; ``align`` has a letter for each column, l or r (default: all left)."""
     names = list(header)
     rule = ["--:" if letter == "r" else "---" for letter in align or "l" * len(names)]
     cells = [names, *([cell.replace("|", "\\|") for cell in row] for row in rows)]

@@ -19,7 +19,7 @@ TRILLION = 10**12
 
 
 def render_table(sessions: Iterable[SessionFigures]) -> str:
-    """Lay out a row a session: caps in trillions of USD, shares of the index in per cent, flags of the seven."""
+    """Lay out a row for each session: caps in trillions of USD, shares of the index in percent, flags of the seven."""
     names = ("session", *SEVEN, "share", "by line sum", "flags")
     return lay_out(names, map(_row, sessions), f"l{'r' * (len(names) - 2)}l")
 
@@ -41,7 +41,7 @@ def _show_cap(line: object, *, inside: bool) -> str:
 
 
 def _say_flags(figures: SessionFigures) -> list[str]:
-    """Say each flag once, with whom it concerns."""
+    """Name each flag once, with its companies."""
     flagged: dict[str, list[str]] = {}
     for ticker, line in figures.seven.items():
         for flag in line.accepted.flags if isinstance(line, PricedLine) else ():

@@ -1,7 +1,7 @@
 """``make share-chart``: the chart of the seven's share at each month end.
 
-Works the month ends out from the offline market's responses, writes docs/assets/share.csv, and draws
-docs/assets/share.svg from it. The SVG has text, no script, no font of its own, and colours for light and dark pages.
+Works out the month ends from the offline market's responses, writes docs/assets/share.csv, and draws
+docs/assets/share.svg from it. The SVG has text, no script, no embedded font, and colours for light and dark pages.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ COUNTS_TRUE_SINCE = date(2021, 11, 1)
 WIDTH, HEIGHT = 880, 400
 LEFT, RIGHT, TOP, BOTTOM = 56, 724, 76, 330
 STEP = 5
-"""Per cent between two lines of the grid."""
+"""Percent between two lines of the grid."""
 
 STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #24292f }
@@ -53,7 +53,7 @@ text.by-line-sum { fill: #b35900 }
 
 @dataclass(frozen=True)
 class Point:
-    """A month's last session: the seven's share by company and by line sum, per cent, and whose data it rests on."""
+    """A month's last session: the seven's share by company and by line sum, in percent, and its source."""
 
     session: date
     share: float
@@ -62,7 +62,7 @@ class Point:
 
 
 def list_month_ends() -> list[date]:
-    """List the last session of each month that is over."""
+    """List the last session of each completed month."""
     months = group_months(list_sessions(FIRST, NOW.date()))
     return [days[-1] for days in months if days[-1] == month_ends(days[-1])[1]]
 
@@ -95,7 +95,7 @@ def read_table(text: str) -> list[Point]:
 
 
 class _Frame:
-    """Where a session and a share lie in the picture."""
+    """The position of a session and a share in the picture."""
 
     def __init__(self, points: Sequence[Point]) -> None:
         self.first, self.last = points[0].session.toordinal(), points[-1].session.toordinal()

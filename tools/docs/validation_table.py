@@ -1,4 +1,4 @@
-"""The table of every session held against the offline market's truth, a row a year.
+"""The table that compares every session with the offline market's truth, one row for each year.
 
 `make validation-table` works all sessions out, which takes some ten minutes, and writes the table into the page on
 accuracy; tests hold the page to it.
@@ -27,7 +27,7 @@ def list_validated() -> tuple[date, ...]:
 
 
 def render_table(verdicts: Iterable[Verdict]) -> str:
-    """Lay out a row a year."""
+    """Lay out a row for each year."""
     years: dict[int, list[Verdict]] = {}
     for verdict in verdicts:
         years.setdefault(verdict.session.year, []).append(verdict)

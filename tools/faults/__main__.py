@@ -20,21 +20,23 @@ from tools.faults.plan import STARTS, draw_sequences
 
 SEQUENCES = 32
 LONGEST_SECONDS = 22 * 60
-"""The last one begun may take two minutes more: 25 are not reached."""
+"""No sequence starts later. The last one can take two more minutes, so that the whole stays below 25."""
 LEAST_FAULTS, LEAST_KILLS = 200, 60
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the sequences; returns 1 where something was found, or too little was tried in a whole run."""
+    """Run the sequences; returns 1 where something was found, or where a whole run tried too little."""
     parser = argparse.ArgumentParser(prog="python -m tools.faults", description=__doc__)
-    parser.add_argument("--seed", type=int, default=1, help="what is drawn (default: %(default)s)")
-    parser.add_argument("--sequences", type=int, default=SEQUENCES, help="how many (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the random draw (default: %(default)s)")
+    parser.add_argument("--sequences", type=int, default=SEQUENCES, help="number of sequences (default: %(default)s)")
     parser.add_argument("--only", type=int, default=None, help="only the sequence of this number, as in a report")
     parser.add_argument(
-        "--seconds", type=float, default=LONGEST_SECONDS, help="begin none later (default: %(default)s)"
+        "--seconds", type=float, default=LONGEST_SECONDS, help="start no sequence later (default: %(default)s)"
     )
-    parser.add_argument("--flow", action="append", choices=tuple(FLOWS), help="only this one (default: all in turn)")
-    parser.add_argument("--home", type=Path, default=None, help="keep the stack here, and what undisturbed runs gave")
+    parser.add_argument("--flow", action="append", choices=tuple(FLOWS), help="only this flow (default: all in turn)")
+    parser.add_argument(
+        "--home", type=Path, default=None, help="keep the stack and the results of undisturbed runs here"
+    )
     parser.add_argument("--report", type=Path, default=ROOT / ".sandbox" / "faults.json")
     parser.add_argument("--record", action="store_true", help="also write the figures into docs/figures.json")
     options = parser.parse_args(arguments)
@@ -61,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def list_lacks(report: Report) -> list[str]:
-    """Say, one phrase each, what a whole run tried too little of."""
+    """List what a whole run tried too little of, one phrase each."""
     lacks = [f"{name} never struck" for name in report.never_struck]
     for name, count, least in (("faults", report.faults, LEAST_FAULTS), ("kills", report.kills, LEAST_KILLS)):
         if count < least:
@@ -70,10 +72,10 @@ def list_lacks(report: Report) -> list[str]:
 
 
 def tabulate(report: Report) -> str:
-    """Lay the report out for people."""
+    """Lay out the report for people."""
     lines = [f"{name:44s} {count:5d}" for name, count in sorted(report.by_kind.items())]
     lines.append(f"{'faults in all':44s} {report.faults:5d}")
-    # In the order of a run; stages that no kill struck show as 0.
+    # In the order of a run; stages without a kill show as 0.
     stages = dict.fromkeys([stage for starts in STARTS.values() for stage in starts] + list(report.kills_by_stage))
     lines += [f"{'kills in ' + stage:44s} {report.kills_by_stage.get(stage, 0):5d}" for stage in stages]
     lines += [

@@ -1,13 +1,13 @@
-"""Airflow warmed once and forked for every run, so that a run's process may be killed at any moment.
+"""Airflow, loaded once and forked for every run, so that a run's process can be killed at any moment.
 
-Reads one JSON object a line, the job of a run: ``{"dag", "run", "conf", "clear", "share", "warm", "environment",
-"log"}``. Answers with lines of its own: ``{"pid"}``, the child that drives the run; ``{"cleared"}``, the task that
-``share`` chose, where there was one to clear; ``{"task", "map_index"}`` as each task instance starts; ``{"state"}``
-when the run has ended; and ``{"code"}`` when the child is gone.
+It reads one JSON object on each line, the job of a run: ``{"dag", "run", "conf", "clear", "share", "warm",
+"environment", "log"}``. It writes JSON lines: ``{"pid"}`` of the child that drives the run; ``{"cleared"}``, the task
+that ``share`` chose, if there was one to clear; ``{"task", "map_index"}`` when a task instance starts; ``{"state"}``
+when the run has ended; and ``{"code"}`` when the child has ended.
 
-The child is the scheduler's loop of ``airflow dags test`` for one run, which it begins or takes up again: a task that
-was running when an earlier child was killed is what the scheduler finds of a task process that SIGKILL ended, and gets
-its next try, if it has one.
+The child is the scheduler loop of ``airflow dags test`` for one run, which it starts or continues. A task that was
+running when an earlier child was killed is handled like a task whose process got SIGKILL: it is retried, if it has
+retries left.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _HEAVY = ("pandas", "pandas_market_calendars", "pyarrow.parquet", "pyarrow.compu
 
 
 def main() -> None:
-    """Answer jobs until standard input ends."""
+    """Run jobs until standard input ends."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     with Path(os.environ["FAULTS_WARM_LOG"]).open("ab") as log:
         _redirect(log.fileno())
@@ -66,7 +66,7 @@ def _redirect(target: int) -> None:
 
 
 def _warm_up() -> dict[str, Any]:
-    """Import all that tasks import and write the DAGs into Airflow's database; returns the DAGs by id."""
+    """Import the modules of the tasks and write the DAGs into Airflow's database; returns the DAGs by id."""
     from importlib import import_module
 
     for module in _HEAVY:
@@ -92,7 +92,7 @@ def _warm_up() -> dict[str, Any]:
 
 
 def _let_go_of_threads() -> None:
-    """Close the database and the in-process API's thread, which a fork would not have."""
+    """Close the database and end the in-process API's thread, which would not survive a fork."""
     import gc
 
     from airflow import settings
@@ -106,7 +106,7 @@ def _let_go_of_threads() -> None:
 
 
 def _warm_services() -> None:
-    """Read AWS's service descriptions and the fact tables once: most of what a short task does is reading them."""
+    """Read AWS's service descriptions and the fact tables once: short tasks spend most of their time on them."""
     import functools
 
     import boto3
@@ -119,7 +119,7 @@ def _warm_services() -> None:
     botocore.session.create_loader = functools.cache(botocore.session.create_loader)
     for service in ("s3", "glue", "athena", "redshift-data", "logs", "sts"):
         boto3.Session().client(service, endpoint_url=os.environ["AWS_ENDPOINT_URL"])
-    # For a word in a header every client walks the stack, source files and all.
+    # Each client would read the source files of its call stack for a header.
     AwsGenericHook._get_caller = lambda *_: "faults"  # type: ignore[method-assign]
     pin_facts(load_packaged_facts())
     list_session_lines(date(2024, 12, 13))
@@ -153,13 +153,13 @@ class Run:
 
         self._dag, self._job, self._say = dag, job, say
         scheduled: Any = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
-        # What serialization leaves out and the end of a run looks for.
+        # Serialization leaves these out, and the end of a run needs them.
         scheduled.on_success_callback = dag.on_success_callback
         scheduled.on_failure_callback = dag.on_failure_callback
         self._scheduled = scheduled
 
     def drive(self) -> str:
-        """Run tasks until the run has ended; returns its state."""
+        """Run the tasks until the run has ended; returns its state."""
         from airflow.sdk.definitions.dag import _run_task
         from airflow.utils.session import create_session
 
@@ -180,7 +180,7 @@ class Run:
             return str(run.state)
 
     def _open(self, session: Any) -> Any:
-        """Find the run, what was cleared or killed made ready again; or begin it."""
+        """Find the run and make its cleared or killed tasks ready; or create the run."""
         from airflow.models.dagrun import DagRun
         from sqlalchemy import select
 
@@ -198,7 +198,7 @@ class Run:
         return session.scalar(wanted.execution_options(populate_existing=True))
 
     def _clear(self, run: Any, session: Any) -> None:
-        """Clear what an operator would: what failed, or the task that is named; and one of those that succeeded."""
+        """Clear as an operator would: failed tasks or a named task, and one task that succeeded."""
         clear, share = self._job["clear"], self._job["share"]
         succeeded = self._list_succeeded(run, session)
         if clear == "failed":
@@ -212,12 +212,12 @@ class Run:
         session.commit()
 
     def _clear_from(self, task: str, session: Any) -> int:
-        """Clear a task with what comes after it; returns how many task instances that were."""
+        """Clear a task with its downstream tasks; returns the number of task instances."""
         subset = self._scheduled.partial_subset([task], include_downstream=True, include_upstream=False)
         return int(subset.clear(run_id=self._job["run"], dag_run_state="running", session=session))
 
     def _list_succeeded(self, run: Any, session: Any) -> list[str]:
-        """List the tasks of the run that succeeded, but for those that end every run: nothing comes after them."""
+        """List the run's successful tasks, without teardown tasks, which have no downstream tasks."""
         done = {ti.task_id for ti in run.get_task_instances(state=["success"], session=session)}
         return sorted(task for task in done if not self._dag.task_dict[task].is_teardown)
 
@@ -243,10 +243,10 @@ class Run:
         return run
 
     def _schedule(self, run: Any, session: Any) -> list[Any]:
-        """List the task instances that are to run now, each on its next try."""
+        """List the task instances that are due, each on its next try."""
         session.expire_all()
         for ti in run.get_task_instances(state=["up_for_retry"], session=session):
-            ti.end_date = datetime.now(UTC) - timedelta(days=1)  # nobody waits for a try's delay here
+            ti.end_date = datetime.now(UTC) - timedelta(days=1)  # no retry delay here
         session.commit()
         ready, _ = run.update_state(session=session)
         for ti in ready:

@@ -1,4 +1,4 @@
-"""What the harness compares of what is published, and where it differs."""
+"""What the harness compares of published data, and the differences."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CAPS, ASKED = "constituent_market_caps", "provider_market_cap"
 
 
 def reduce_rows(found: Published) -> Published:
-    """Leave out of a backfill's rows whether the provider was asked about just that session."""
+    """Remove from a backfill's rows whether the provider was asked for that session."""
     return replace(found, rows={**found.rows, CAPS: [_forget_asking(row) for row in found.rows[CAPS]]})
 
 
@@ -32,7 +32,7 @@ def reduce_object(key: str, body: bytes) -> str:
 
 
 def _digest_document(body: bytes, leave_out: Collection[str]) -> str:
-    """What a document says, without its time and without what stands under some keys."""
+    """Return a document without its time and some keys."""
     document = json.loads(body)
     document.pop("data_collection_time", None)
     return json.dumps(_strip(document, leave_out), sort_keys=True)
@@ -45,7 +45,7 @@ def _strip(content: Any, leave_out: Collection[str]) -> Any:
 
 
 def leave_out_flow(published: Published, flow: Flow) -> Published:
-    """What is published of all other sessions, and of splits."""
+    """Return what is published of all other sessions and of splits."""
     return Published(
         {
             table: [row for row in rows if table == "splits" or row[0] not in flow.sessions]
@@ -64,7 +64,7 @@ def leave_out_flow(published: Published, flow: Flow) -> Published:
 
 
 def list_differences(right: Published, found: Published) -> list[str]:
-    """Say, one phrase each, where what is found is not what is right."""
+    """List the differences between two published states, one phrase each."""
     differences = []
     for table in sorted({*right.rows, *found.rows}):
         left, held = right.rows.get(table, []), found.rows.get(table, [])

@@ -9,9 +9,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Flow:
-    """A DAG and what it is asked for; ``sessions`` are those that it publishes.
+    """A DAG and its params; ``sessions`` are those that it publishes.
 
-    ``repeat`` is what it is asked beside that to publish sessions that are complete.
+    ``repeat`` are the additional params that publish complete sessions again.
     """
 
     name: str

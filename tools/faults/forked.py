@@ -1,4 +1,4 @@
-"""The forked Airflow from outside: runs a DAG run to its end, or kills its process at a chosen moment."""
+"""The parent side of the forked Airflow: lets a DAG run end, or kills its process at a chosen moment."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ RUN_SECONDS = 300.0
 
 
 class AirflowGoneError(Exception):
-    """The forking process ended or said nothing for too long."""
+    """The forking process ended, or sent no message for too long."""
 
 
 @dataclass
 class Ended:
-    """How the process of a run ended: the run's state, None where it was killed or broke; the tasks that it started.
+    """How the process of a run ended: the run's state, None where it was killed or failed; the tasks that it started.
 
-    ``kill`` is the one that came due, ``cleared`` the task that was chosen and cleared, with what comes after it.
+    ``kill`` is the kill that was due; ``cleared`` is the chosen task that was cleared with its downstream tasks.
     """
 
     state: str | None
@@ -41,26 +41,26 @@ class Ended:
 
 
 class Kills:
-    """The kills that a run still has before it."""
+    """The kills that are left for a run."""
 
     def __init__(self, kills: Iterable[Kill]) -> None:
         self._left = list(kills)
         self._places: dict[tuple[str, int], Place] = {}
 
     def find(self, task: str, map_index: int) -> Kill | None:
-        """Find the kill that is meant for a task that starts; to be told of every start."""
+        """Find the kill for a task that starts; must be called for each start."""
         stage = stage_of(task)
         begun = sum(place.stage == stage for place in self._places.values())
         place = self._places.setdefault((task, map_index), Place(stage, begun))
         return next((kill for kill in self._left if kill.place == place), None)
 
     def spend(self, kill: Kill) -> None:
-        """Take away a kill that struck."""
+        """Remove a kill that was carried out."""
         self._left.remove(kill)
 
 
 class ForkedAirflow:
-    """Runs DAG runs in children of a warmed process; see airflow_fork."""
+    """Runs DAG runs in children of a process with Airflow loaded; see airflow_fork."""
 
     def __init__(self, environment: Mapping[str, str], logs: Path) -> None:
         self.environment, self.logs = dict(environment), logs
@@ -75,7 +75,7 @@ class ForkedAirflow:
         self._jobs, self._messages = cast("IO[bytes]", self._process.stdin), cast("IO[bytes]", self._process.stdout)
         self._unread = b""
         self.seconds: dict[str, float] = {}
-        """How long each task took the last time that it came to its end."""
+        """Seconds of each task the last time that it ended."""
         self._read(START_SECONDS)
 
     def run(
@@ -89,9 +89,9 @@ class ForkedAirflow:
         kills: Kills | None = None,
         warm: bool = False,
     ) -> Ended:
-        """Begin a run, or take it up where it stopped, after clearing what ``clear`` names ("failed": what failed).
+        """Start a run, or continue it, after clearing the task in ``clear`` ("failed": all failed tasks).
 
-        ``share`` clears one of the tasks that succeeded, too: from 0, the first by name, to less than 1.
+        ``share`` also clears one of the successful tasks: from 0, the first by name, to less than 1.
         """
         job = {"dag": dag, "run": run, "conf": dict(conf), "clear": clear, "share": share, "warm": warm,
                "environment": {}, "log": str(self.logs / f"{run}.log")}  # fmt: skip
@@ -106,7 +106,7 @@ class ForkedAirflow:
             message = self._read(min(moment, until) - time.monotonic())
             now = time.monotonic()
             if "code" in message:
-                # A run that said how it ended was over before its process was killed.
+                # A run that reported its state had ended before its process was killed.
                 ended.killed = ended.killed and ended.state is None
                 return ended
             pid = message.get("pid", pid)
@@ -124,18 +124,18 @@ class ForkedAirflow:
                 ended.killed, moment = True, float("inf")
 
     def _note_start(self, ended: Ended, kills: Kills, message: Mapping[str, Any], now: float) -> float:
-        """Note that a task starts; returns when the process is to be killed."""
+        """Record the start of a task; returns when the process is to be killed."""
         task, over = message["task"], ended.kill is not None
         ended.started.append(task)
         due = kills.find(task, message["map_index"])
         if over:
-            # The task that the kill was meant for was quicker than usual.
+            # The task of the kill was quicker than usual.
             return now
         ended.kill = due
         return now + due.fraction * self.seconds.get(task, 1.0) if due else float("inf")
 
     def _read(self, seconds: float) -> dict[str, Any]:
-        """Read one message; an empty one where none comes in time."""
+        """Read one message; empty where none comes in time."""
         number = self._messages.fileno()
         deadline = time.monotonic() + max(seconds, 0.0)
         while b"\n" not in self._unread:

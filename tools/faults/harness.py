@@ -1,9 +1,9 @@
-"""Disturbed runs: each sequence is run through its faults and kills to a success, and compared with an undisturbed run.
+"""Disturbed runs: each sequence runs through its faults and kills until success; an undisturbed run is its measure.
 
-A difference is what a reader sees otherwise after the run was run again to its end. Green with missing data is a run
-that ends in success while readers see less or other than they should, and nothing says so: a session whose published
-row calls itself partial or flagged, or that lists failed lines, says so. A torn warehouse is a failed run that left a
-session's rows neither as they were before it nor as they should be.
+A difference is anything that readers see differently after the last run. Green with missing data is a successful run
+after which readers see less than they should, or something else, without a notice. A published row with the quality
+partial or flagged, or with failed lines, is a notice. A torn warehouse is a failed run that left a session's rows
+neither as they were before nor as they should be.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from tools.stack_reader import Published
 
 MOST_ATTEMPTS = 6
 FAULTY_ATTEMPTS = 3
-"""So often a failed run is cleared while the rest of its faults goes on; after that the servers are well."""
+"""Attempts with the rest of the faults; the later ones have none."""
 
 Say = Callable[[str], None]
 
 
 @dataclass
 class Report:
-    """What a number of sequences came to; everything that struck is counted by the servers themselves."""
+    """The result of a number of sequences; the servers count the faults."""
 
     seed: int
     by_kind: dict[str, int] = field(default_factory=dict)
@@ -50,37 +50,37 @@ class Report:
 
     @property
     def faults(self) -> int:
-        """How many faults struck."""
+        """The number of faults."""
         return sum(self.by_kind.values())
 
     @property
     def kills(self) -> int:
-        """How many kills struck."""
+        """The number of kills."""
         return sum(self.kills_by_stage.values())
 
     @property
     def cleared(self) -> int:
-        """How many tasks that had succeeded were cleared, with what comes after them."""
+        """The number of successful tasks that were cleared with their downstream tasks."""
         return sum(self.cleared_after.values())
 
     @property
     def never_struck(self) -> list[str]:
-        """What was never tried: kinds of fault, and kills where readers' data are written."""
+        """What was never tried: kinds of fault, and kills in stages that write readers' data."""
         return [kind for kind in KINDS if not self.by_kind.get(kind)] + [
             f"kill in {stage}" for stage in MUST_BE_KILLED if not self.kills_by_stage.get(stage)
         ]
 
     def add_leaks(self, leaks: Iterable[str]) -> None:
-        """Note leaks, each once: one in a place that stays is found after every sequence."""
+        """Record leaks, each once: a leak in a permanent place is found after each sequence."""
         self.leaks = list(dict.fromkeys([*self.leaks, *leaks]))
 
     @property
     def found(self) -> list[str]:
-        """Everything that is wrong."""
+        """All errors."""
         return self.differences + self.green_with_missing_data + self.leaks
 
     def content(self) -> dict[str, Any]:
-        """Give the report as JSON holds it."""
+        """Return the report for JSON."""
         counted = asdict(self) | {"faults": self.faults, "kills": self.kills, "cleared": self.cleared}
         return counted | {
             "by_kind": dict(sorted(self.by_kind.items())),
@@ -97,7 +97,7 @@ class Report:
 def run_sequences(
     house: FaultyHouse, sequences: Iterable[Disturbance], report: Report, say: Say, until: float = float("inf")
 ) -> None:
-    """Run sequences one after another, none begun after a moment of ``time.monotonic``."""
+    """Run sequences one after another; none starts after ``until``, in ``time.monotonic``."""
     began = time.monotonic()
     for sequence in sequences:
         if time.monotonic() > until:
@@ -116,12 +116,12 @@ def run_sequences(
 
 
 class _Sequence:
-    """One sequence under way."""
+    """One sequence in progress."""
 
     def __init__(self, house: FaultyHouse, plan: Disturbance, report: Report) -> None:
         self._house, self._plan, self._report = house, plan, report
         self._flow: Flow = FLOWS[plan.flow]
-        # A backfill leaves out what is complete, and an older edition is.
+        # A backfill leaves out complete sessions, and an older edition is complete.
         self._conf = {**self._flow.conf, **self._flow.repeat} if plan.older else dict(self._flow.conf)
         self._chance = random.Random(f"{report.seed}-{plan.number}")
         self._left: list[Fault] = list(plan.faults)
@@ -129,13 +129,13 @@ class _Sequence:
         self._clear: Clear | None = plan.clear
         self._events: Counter[str] = Counter()
         self._latest = ""
-        # A house that is opened again still knows the runs of before.
+        # A house that is opened again still has its earlier runs.
         self._run = f"s{report.seed}-{plan.number}-{time.time_ns() // 10**6}"
         self._before = Published({}, {}, {})
         self._helped = 0
 
     def run(self) -> None:
-        """Prepare, disturb, run to the end, clear a task where none was before and run on, compare."""
+        """Prepare, disturb, run to the end, clear a task if none was cleared, run again, compare."""
         plan, report = self._plan, self._report
         report.sequences += 1
         self._house.prepare(self._flow, self._chance, older=plan.older, forgotten=plan.forgotten)
@@ -156,7 +156,7 @@ class _Sequence:
             report.survived += 1
 
     def _disturb(self) -> Published | None:
-        """Run until success, clearing what failed; returns what readers see then, None where that never comes."""
+        """Run until success, clearing failed tasks; returns what readers see then, None without success."""
         clear = None
         for attempt in range(MOST_ATTEMPTS):
             rules = self._left if attempt < FAULTY_ATTEMPTS else []
@@ -175,7 +175,7 @@ class _Sequence:
         return None
 
     def _run_on(self, clear: str | None) -> str | None:
-        """Run until the run ends by itself, going on after every kill."""
+        """Run until the run ends by itself; continue after each kill."""
         while True:
             self._report.runs += 1
             share = self._choose_share()
@@ -202,21 +202,21 @@ class _Sequence:
         self._latest = event
 
     def _choose_share(self) -> float | None:
-        """Say which task is to be cleared now, None where none is; success is the last chance."""
+        """Choose the task to clear now, None for none; success is the last chance."""
         clear = self._clear
         if clear is None or (not self._events[SUCCESS] and self._events[clear.after] < clear.times):
             return None
         return clear.share
 
     def _run_again(self) -> Published | None:
-        """Run the sessions once more, as an operator would who wonders, with nothing in the way."""
+        """Run the sessions once more without faults, as an operator would in doubt."""
         self._report.runs += 1
         conf = {**self._flow.conf, **self._flow.repeat}
         ended = self._house.airflow.run(self._flow.dag, f"{self._run}-again", conf)
         return self._house.published() if ended.state == "success" else None
 
     def _judge_green(self, found: Published) -> None:
-        """A run that says success shows what it should, or its sessions say what they lack."""
+        """Check a successful run: readers see all data, or its sessions have a notice."""
         for day in self._flow.sessions:
             differences = list_differences(self._house.right.of(day), found.of(day))
             if not differences:
@@ -231,7 +231,7 @@ class _Sequence:
         self._report.differences += [f"sequence {self._plan.number}: another session: {text}" for text in others]
 
     def _judge_failed(self, found: Published) -> None:
-        """A failed run leaves each session in the warehouse as it was, or as it should be, nothing between."""
+        """Check a failed run: each session in the warehouse is as before, or as it should be."""
         for day in self._flow.sessions:
             rows = found.of(day).rows
             if rows not in (self._before.of(day).rows, self._house.right.of(day).rows) and not _says_so(
@@ -247,11 +247,11 @@ def _count(counts: dict[str, int], name: str) -> None:
 
 def _quality(published: Published, day: str) -> str | None:
     rows = published.of(day).rows["concentration_metrics"]
-    # A session that is there twice says nothing that anybody could rely on.
+    # A session with two rows has no reliable quality.
     return str(name_values("concentration_metrics", rows[0])["quality"]) if len(rows) == 1 else None
 
 
 def _says_so(found: Published, day: str, right: str | None) -> bool:
-    """Whether a session's own row calls itself less than it should be."""
+    """Return whether a session's own row has a lower quality than it should have."""
     quality = _quality(found, day)
     return quality in {"partial", "flagged"} and quality != right

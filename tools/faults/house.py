@@ -1,4 +1,4 @@
-"""The house under faults: the whole stack, its answers and what is published, taken away and put back."""
+"""The house under faults: the whole stack, whose stored responses and published data are removed and restored."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from tools.stack_reader import BUCKET, TABLES, Published, QueryFailedError, Rows
 ANSWERS = "raw/polygon/"
 KEY = "faults-key-93b1e0c7a4"
 SECRET = "faults-secret-5d0e7b21f8"  # noqa: S105 - invented  # pragma: allowlist secret
-"""The API key and the AWS secret of every disturbed run; they may be seen nowhere."""
+"""The API key and the AWS secret of every disturbed run; they must not occur anywhere."""
 
 OVER = {"FINISHED", "FAILED", "ABORTED"}
-"""What the Data API calls a batch that has ended."""
+"""The Data API's final states of a batch."""
 
 LEFT_BY_A_RUN = ("staging/", "manifests/")
-"""What a run writes for itself: the next sequence deletes the most of it."""
+"""What a run writes for itself: the next sequence deletes most of it."""
 
 ENVIRONMENT = {
     "MAG7_BATCHES": "3",
-    # A stall costs one of these; three tries in a row use up what a call has.
+    # A stall lasts one of these; three in a row use up a call's tries.
     "POLYGON_READ_TIMEOUT": "1",
     "POLYGON_TRIES": "3",
     "AWS_MAX_ATTEMPTS": "2",
@@ -46,11 +46,11 @@ ENVIRONMENT = {
 
 
 class UndisturbedRunError(Exception):
-    """A run that nothing disturbs did not succeed, so there is nothing to compare with."""
+    """An undisturbed run failed, so there is nothing to compare with."""
 
 
 class FaultyHouse:
-    """A stack, forked Airflow, and what each flow publishes and keeps when nothing disturbs it."""
+    """A stack, forked Airflow, and what each flow publishes and stores in an undisturbed run."""
 
     def __init__(self, house: StackReader, airflow: ForkedAirflow) -> None:
         self._house, self.airflow = house, airflow
@@ -58,7 +58,7 @@ class FaultyHouse:
         self.right: Published = Published({}, {}, {})
 
     def learn(self, flows: Sequence[Flow], kept: Path | None = None) -> None:
-        """Run every flow undisturbed, from nothing kept; ``kept`` is a file that spares a later process the runs."""
+        """Run every flow undisturbed, without stored responses; the file ``kept`` saves a later process the runs."""
         if kept is not None and kept.exists():
             self._answers, self.right, self.airflow.seconds = pickle.loads(kept.read_bytes())  # noqa: S301  # nosec B301
             return
@@ -75,17 +75,17 @@ class FaultyHouse:
             kept.write_bytes(pickle.dumps((self._answers, self.right, self.airflow.seconds)))
 
     def adopt(self, flow: Flow) -> None:
-        """Take what a house already holds of a flow for its undisturbed run."""
+        """Use what a house already holds of a flow as its undisturbed run."""
         self._answers[flow.name] = {key: self._house.get(key) for key in self._house.list_keys(ANSWERS)}
         self.right = self.published()
 
     def restore(self, flow: Flow) -> None:
-        """Put a flow's answers back, all of them."""
+        """Restore all of a flow's stored responses."""
         self._put_back_answers(flow, random.Random(0), 0.0, 0.0)
 
     @contextlib.contextmanager
     def planted(self, name: str) -> Iterator[None]:
-        """Let tasks run with a planted defect inside the block."""
+        """Run tasks with a planted defect inside the block."""
         right, seconds = self.airflow, self.airflow.seconds
         self.airflow = ForkedAirflow(right.environment | {"FAULTS_PLANTED": name}, right.logs / name)
         self.airflow.seconds = seconds
@@ -96,29 +96,29 @@ class FaultyHouse:
             self.airflow = right
 
     def list_leaks(self, prefixes: Sequence[str] = ("",)) -> list[str]:
-        """Where the key or the secret can be read: logs, Airflow's database (XComs, rendered fields), objects."""
+        """List where the key or the secret can be read: logs, Airflow's database (XComs, rendered fields), objects."""
         return self._house.list_leaks(KEY, SECRET, prefixes=prefixes)
 
     def client(self, service: str) -> Any:
-        """Give a client of the stack's AWS."""
+        """Return a client of the stack's AWS."""
         return self._house.client(service)
 
     def query(self, sql: str) -> Rows:
-        """Ask the warehouse."""
+        """Query the warehouse."""
         return self._house.query(sql)
 
     def published(self) -> Published:
-        """What anyone reads, but for when and under which key the answers behind it were kept.
+        """Return what readers see, without the time and key of the stored responses behind it.
 
-        Of a backfill's sessions also but for whether the provider was asked about just that session: which ones a
-        search asks about depends on what is kept.
+        For a backfill's sessions, also without whether the provider was asked for that session: which ones a search
+        asks for depends on what is stored.
         """
         return reduce_rows(self._house.published(reduce_object))
 
     def prepare(self, flow: Flow, chance: random.Random, *, older: bool, forgotten: float) -> None:
-        """Take a flow's sessions back to before its run, and forget a part of its answers.
+        """Reset a flow's sessions to before its run, and delete a part of its stored responses.
 
-        ``older`` leaves an older edition of them for readers instead of nothing.
+        ``older`` leaves an older edition of the sessions for readers instead of nothing.
         """
         for prefix in ("staging/", "pending/"):
             self._delete(prefix)
@@ -130,7 +130,7 @@ class FaultyHouse:
                 self._unpublish(day)
 
     def _put_back_answers(self, flow: Flow, chance: random.Random, details: float, others: float) -> None:
-        """Put back all but a part of the details, and of the other answers, of a flow's own sessions."""
+        """Restore all responses but a part of the details, and of the others, of a flow's own sessions."""
         self._delete(ANSWERS)
         store = self._house.client("s3")
         for key, body in self._answers[flow.name].items():
@@ -147,7 +147,7 @@ class FaultyHouse:
         return str(batch["Id"])
 
     def wait(self, batch: str) -> tuple[str, str]:
-        """Wait until a batch is over; returns how it ended, and its error."""
+        """Wait until a batch has ended; returns its status and its error."""
         deadline = time.monotonic() + 60
         while (told := self.client("redshift-data").describe_statement(Id=batch))["Status"] not in OVER:
             if time.monotonic() > deadline:
@@ -171,7 +171,7 @@ class FaultyHouse:
             self._house.client("s3").delete_object(Bucket=BUCKET, Key=key)
 
     def _make_older(self, day: str) -> None:
-        """Another edition: a close and a share that differ, files of another writer beside the right ones."""
+        """Make another edition: a close and a share that differ, and files of another writer beside the right ones."""
         store = self._house.client("s3")
         self._change(
             f"UPDATE market_data.concentration_metrics SET mag7_pct_of_sp500 = 1 WHERE trading_date = '{day}'",  # noqa: S608  # nosec B608
@@ -200,9 +200,9 @@ class FaultyHouse:
 
     @contextlib.contextmanager
     def faults(self, rules: Sequence[Fault], struck: dict[str, int]) -> Iterator[list[Fault]]:
-        """Let both servers fail by rules inside the block; yields a list that afterwards holds what is left of them.
+        """Apply fault rules to both servers inside the block; yields a list that afterwards has the rest of the rules.
 
-        What struck is added to ``struck`` by name, as the servers counted it.
+        The servers' counts of faults are added to ``struck`` by name.
         """
         left: list[Fault] = []
         servers = {MARKET: self._house.stack.polygon_url, AWS: self._house.stack.aws_url}
@@ -237,14 +237,14 @@ def _ask(url: str, rules: list[Any] | None = None) -> Any:
 
 
 def disturb_environment(stack: Stack) -> dict[str, str]:
-    """What tasks see while they are disturbed: little patience, and secrets that can be told from other words."""
+    """Return the environment of disturbed tasks: short timeouts, and secrets that occur nowhere else."""
     environment = {name: text.replace(AWS_SECRET, SECRET) for name, text in stack.environment().items()}
     return environment | ENVIRONMENT | {"POLYGON_API_KEY": KEY}
 
 
 @contextlib.contextmanager
 def open_house(home: Path) -> Iterator[FaultyHouse]:
-    """Start the stack and Airflow in a folder, set up."""
+    """Start the stack and Airflow in a folder, and set the sandbox up."""
     with run_stack(home, {}, aws_options=["--keep-glue"]) as stack:
         prepare_airflow(stack)
         set_up_sandbox(stack.environment(), stack.folder / "setup.log")

@@ -1,4 +1,4 @@
-"""What is to happen to one sequence of runs, drawn from a seed: faults of both servers, kills, a task cleared."""
+"""What happens in one sequence of runs, drawn from a seed: faults of both servers, kills, and a cleared task."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Fault:
 
 
 KILL, FAILURE, SUCCESS = "kill", "failure", "success"
-"""After what a task is cleared."""
+"""Events after which a task is cleared."""
 
 
 class Place(NamedTuple):
-    """Where in a run a task starts: as the how-manyeth of its stage, from 0 on; a later try has the place of the first.
+    """A task's place in a run: its stage, and its number in the stage by first start, from 0.
 
-    So a place is reached however often tasks before it were tried, killed or cleared.
+    Retries keep the place, so a place is reached however often earlier tasks were retried, killed or cleared.
     """
 
     stage: str
@@ -44,7 +44,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Kill:
-    """SIGKILL when the task of a place starts, at a fraction of the time that it usually takes."""
+    """SIGKILL after the task of a place has started, at a fraction of its usual time."""
 
     place: Place
     fraction: float
@@ -52,9 +52,9 @@ class Kill:
 
 @dataclass(frozen=True)
 class Clear:
-    """Clear a task that succeeded, with what comes after it, once so many kills, failed attempts or successes were.
+    """Clear a successful task with its downstream tasks after ``times`` kills, failed attempts or successes.
 
-    ``share`` chooses it: 0 is the first by name. Where there are never so many, it is done after success.
+    ``share`` chooses the task: 0 is the first by name. Without so many events it is cleared after success.
     """
 
     after: str
@@ -64,10 +64,10 @@ class Clear:
 
 @dataclass(frozen=True)
 class Disturbance:
-    """One sequence: its flow, what is there before it, its faults and kills, and the task that is cleared.
+    """One sequence: its flow, its initial state, its faults and kills, and the cleared task.
 
-    ``forgotten`` is the part of the kept answers that is taken away first, so that the run must ask for it;
-    ``bearable`` says that the faults are such that tries outlast them: the run must succeed without anybody's help.
+    ``forgotten`` is the part of the stored responses that is deleted first, so that the run must fetch it. With
+    ``bearable`` retries outlast the faults: the run must succeed without help.
     """
 
     number: int
@@ -88,7 +88,7 @@ def _market(name: str, path: str = "", **rule: Any) -> Draw:
 
 
 def _aws(name: str, kind: str, target: str, skipped: int, most: int = 2) -> Draw:
-    """Two in a row outlast the client's own tries and fail the task."""
+    """Draw a fault of AWS; two in a row use up the client's own tries and fail the task."""
     return lambda chance: Fault(
         name,
         AWS,
@@ -108,26 +108,26 @@ PROVIDER: tuple[Draw, ...] = (
     _market("wrong types", DETAILS, kind="wrong_types"),
     _market("missing keys", DETAILS, kind="missing_keys", keys=["results"]),
     _market("missing keys", GROUPED, kind="missing_keys", keys=["results"]),
-    # Three tries each: such a line fails, the session says so, and the next run asks again.
-    _market("call without any answer", f"{DETAILS}[JKQVZ]", kind="status", status=502, count=9),
-    _market("another company's answer", DETAILS, kind="other_company"),
+    # All three tries: the line fails, the session lists it, and the next run asks again.
+    _market("call without any response", f"{DETAILS}[JKQVZ]", kind="status", status=502, count=9),
+    _market("another company's response", DETAILS, kind="other_company"),
     _market("empty grouped day", GROUPED, kind="empty_results"),
     _market("list of splits without results", LISTING, kind="empty_results"),
 )
 CLOUD: tuple[Draw, ...] = (
     _aws("S3 put: SlowDown", "slow_down", WRITES, 40),
     _aws("S3 put: InternalError", "internal_error", WRITES, 40),
-    _aws("S3 put: answer lost", "lost_answer", WRITES, 40),
+    _aws("S3 put: response lost", "lost_answer", WRITES, 40),
     _aws("S3 get: SlowDown", "slow_down", READS, 80),
     _aws("S3 get: InternalError", "internal_error", READS, 80),
     _aws("Glue run fails after some files", "internal_error", SPARK_WRITES, 40, most=1),
     _aws("Glue API: InternalServerException", "internal_error", "^AWSGlue", 12),
-    _aws("Glue run started, answer lost", "lost_answer", "^AWSGlue.StartJobRun", 1, most=1),
+    _aws("Glue run started, response lost", "lost_answer", "^AWSGlue.StartJobRun", 1, most=1),
     _aws("Athena query fails", "query_failed", "", 13, most=1),
     _aws("Athena query cancelled", "query_cancelled", "", 13, most=1),
     _aws("Redshift batch fails in its middle", "statement_failed", LOAD, 28, most=1),
     _aws("Redshift batch: error 1023", "serialization", LOAD, 28, most=1),
-    _aws("Redshift batch submitted, answer lost", "lost_answer", "^RedshiftData.BatchExecuteStatement", 0, most=1),
+    _aws("Redshift batch submitted, response lost", "lost_answer", "^RedshiftData.BatchExecuteStatement", 0, most=1),
 )
 KINDS = tuple(dict.fromkeys(draw(random.Random(0)).name for draw in PROVIDER + CLOUD))
 """Every kind of fault, by name."""
@@ -149,23 +149,23 @@ STARTS: Mapping[str, Mapping[str, int]] = {
     "daily": {"resolve_session": 1, "collect": 8, "add_corrected": 1} | _SHARED_STARTS,
     "backfill": {"resolve_window": 1, "collect": 6, "plan_parts": 1} | _SHARED_STARTS,
 }
-"""How many tasks each stage of a flow starts when nothing fails, in order; test_sequences counts them."""
+"""Tasks of each stage of a flow when nothing fails, in order; test_sequences counts them."""
 
 MUST_BE_KILLED = ("publish_splits", "publish_sessions", "load")
-"""Stages that change what readers see."""
+"""Stages that change readers' data."""
 
 CLEARED_AFTER = (KILL, KILL, FAILURE, SUCCESS, None, None)
 
 
 def stage_of(task: str) -> str:
-    """The part of a run that a task belongs to: its group, or it alone."""
+    """Return the stage of a task: its group, or the task alone."""
     return task.partition(".")[0]
 
 
 def draw_sequences(seed: int, count: int, flows: Sequence[str]) -> list[Disturbance]:
-    """Draw sequences; every kind of fault comes in turn before one comes again, and the flows alternate.
+    """Draw sequences; each kind of fault comes once before one repeats, and the flows alternate.
 
-    So do, for the kills of a flow, the stages that must be killed, all its stages, and the places of all its tasks.
+    The same holds for the kills of a flow: stages that must be killed, all stages, and the places of all tasks.
     """
     chance = random.Random(seed)
     decks = _Decks(
@@ -188,24 +188,24 @@ BEARABLE = (
     Fault("500", MARKET, {"kind": "status", "status": 500, "path": GROUPED, "count": 1}),
     Fault("connection reset", MARKET, {"kind": "reset", "path": DETAILS, "count": 1}),
     Fault("S3 put: SlowDown", AWS, {"kind": "slow_down", "target": WRITES, "skip": 4, "count": 1}),
-    # Twice: the client's two tries end the task, whose next try succeeds.
+    # Twice: the client's two tries fail the task, whose retry succeeds.
     Fault("S3 get: InternalError", AWS, {"kind": "internal_error", "target": READS, "skip": 40, "count": 2}),
-    # The client starts a second run, which the task ends; its next try starts a third.
+    # The client starts a second run, which the task ends; the retry starts a third.
     Fault(
-        "Glue run started, answer lost",
+        "Glue run started, response lost",
         AWS,
         {"kind": "lost_answer", "target": "^AWSGlue.StartJobRun", "skip": 0, "count": 1},
     ),
     Fault("Redshift batch: error 1023", AWS, {"kind": "serialization", "target": LOAD, "skip": 9, "count": 1}),
 )
-"""One of each sort, which the tries of clients and tasks outlast."""
+"""One fault of each sort, which the tries of clients and tasks outlast."""
 
 
 Card = TypeVar("Card")
 
 
 class _Deck(Generic[Card]):
-    """Draws without putting back, shuffled anew when it is used up."""
+    """Draws without replacement, and shuffles again when it is empty."""
 
     def __init__(self, chance: random.Random, cards: Sequence[Card]) -> None:
         self._chance, self._cards = chance, list(cards)
@@ -219,7 +219,7 @@ class _Deck(Generic[Card]):
 
 @dataclass(frozen=True)
 class _Decks:
-    """All that is drawn without putting back; what is killed, for each flow."""
+    """All decks; those of kills are for each flow."""
 
     providers: _Deck[Draw]
     clouds: _Deck[Draw]
@@ -243,12 +243,12 @@ def _draw(chance: random.Random, number: int, flow: str, decks: _Decks) -> Distu
 
 
 def _draw_kills(chance: random.Random, flow: str, decks: _Decks) -> tuple[Kill, ...]:
-    # By places alone most kills would be in stages of many tasks, which are not those that readers depend on.
+    # By places alone most kills would be in stages with many tasks, which do not write readers' data.
     stages = [decks.musts[flow].draw(), decks.stages[flow].draw()]
     places = [Place(stage, chance.randrange(STARTS[flow][stage])) for stage in stages]
     places += [decks.places[flow].draw() for _ in range(chance.randint(2, 3))]
     if chance.random() < 0.3:
-        # Its next try is killed, too.
+        # The retry is killed, too.
         places[-1] = places[0]
     # A task may be quicker than usual: the kill would miss it.
     return tuple(Kill(place, chance.uniform(0.0, 0.8)) for place in places)
