@@ -34,7 +34,7 @@ from mag7.settings import read_settings
 from mag7.tasks.collector import AnswerBook
 from mag7.tasks.connections import open_store
 from mag7.tasks.document import compute_session
-from sandbox.market_answers import MarketAnswers
+from sandbox.market_responses import MarketResponses
 from sandbox.provision import provision_infrastructure
 from sandbox.stack import REGION, run_stack
 
@@ -77,7 +77,7 @@ def compare_month(sessions: Sequence[date]) -> tuple[int, list[str]]:
 
     settings = read_settings()
     kept = open_inputs(AnswerBook(AnswerStore(open_store(settings))), settings.counts_frozen_before)
-    everything = open_inputs(MarketAnswers())
+    everything = open_inputs(MarketResponses())
     count, differences = 0, []
     for session in sessions:
         found, expected = tell(compute_session(kept, session)), tell(compute_session(everything, session))

@@ -18,7 +18,7 @@ from mag7.polygon.answers import Answer
 from mag7.sessions import list_sessions, next_session, previous_session
 from mag7.settings import Settings
 from mag7.tasks.document import compute_session, judge_coverage
-from sandbox.market_answers import MarketAnswers, work_out
+from sandbox.market_responses import MarketResponses, work_out
 from sandbox.polygon.sessions import NEW_YORK, Clock
 from sandbox.polygon.settings import Settings as Market
 from sandbox.polygon.truth import true_market_cap, true_share_count
@@ -26,7 +26,7 @@ from sandbox.polygon.truth import true_market_cap, true_share_count
 Bend = Callable[[dict[str, Any]], None]
 
 
-class Bent(MarketAnswers):
+class Bent(MarketResponses):
     """The market's answers, some of them bent by symbol (or None: the list of splits) and day."""
 
     def __init__(self) -> None:
@@ -253,7 +253,7 @@ def test_details_without_a_cik_and_under_an_unknown_name_are_flagged_where_nothi
 @pytest.mark.parametrize(("ticker", "session"), [("ISRG", date(2022, 1, 10)), ("MCHP", date(2022, 1, 12))])
 def test_a_count_from_before_a_split_that_is_a_later_days_does_not_tell_of_it(ticker: str, session: date) -> None:
     """Intuitive split on 2021-10-05: the provider's count of 100 days before is that of November 2021."""
-    evening = MarketAnswers(Market(clock=Clock(datetime.combine(session, time(21), NEW_YORK))))
+    evening = MarketResponses(Market(clock=Clock(datetime.combine(session, time(21), NEW_YORK))))
     line = assert_true(price_line(open_inputs(evening).read_line(session, find(ticker, session))), session)
 
     assert line.accepted.flags == ("split_basis_unconfirmed",)

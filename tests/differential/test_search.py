@@ -17,7 +17,7 @@ from mag7.paths import DATA
 from mag7.sessions import list_sessions, month_ends
 from mag7.tasks.collect import list_session_lines
 from mag7.tasks.document import compute_session
-from sandbox.market_answers import NOW, MarketAnswers
+from sandbox.market_responses import NOW, MarketResponses
 from sandbox.polygon import facts
 from tests.backfilled import Backfill
 
@@ -57,8 +57,8 @@ def list_awkward(sessions: Sequence[date]) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def market() -> MarketAnswers:
-    return MarketAnswers()
+def market() -> MarketResponses:
+    return MarketResponses()
 
 
 def count_of(reader: InputReader, session: date, line: Line) -> int | str:
@@ -68,7 +68,7 @@ def count_of(reader: InputReader, session: date, line: Line) -> int | str:
 
 
 @pytest.mark.parametrize("month", MONTHS, ids=[f"{month}: {what}" for month, what in MONTHS.items()])
-def test_lines_to_which_much_happens_come_to_the_same_as_with_every_call(market: MarketAnswers, month: str) -> None:
+def test_lines_to_which_much_happens_come_to_the_same_as_with_every_call(market: MarketResponses, month: str) -> None:
     sessions = list_month(month)
     awkward = list_awkward(sessions)
     backfill = Backfill(market, NOW)
@@ -96,7 +96,7 @@ def figures_of(reader: InputReader, sessions: Sequence[date]) -> Iterator[tuple[
 
 @pytest.mark.slow
 @pytest.mark.parametrize("month", MONTHS, ids=[f"{month}: {what}" for month, what in MONTHS.items()])
-def test_a_backfilled_month_comes_to_the_same_as_with_every_call(market: MarketAnswers, month: str) -> None:
+def test_a_backfilled_month_comes_to_the_same_as_with_every_call(market: MarketResponses, month: str) -> None:
     sessions = list_month(month)
     backfill = Backfill(market, NOW)
     asked = backfill.collect(sessions)

@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal
 
 from mag7.market.caps import PricedLine
-from sandbox.market_answers import NAMED, work_out
+from sandbox.market_responses import NAMED, work_out
 from tools.docs.regions import DOCS
 from tools.docs.session_table import REGION, render
 

@@ -21,7 +21,7 @@ from mag7.paths import DATA
 from mag7.sessions import list_sessions, next_session, previous_session
 from mag7.settings import Settings
 from mag7.tasks.document import compute_session, judge_coverage
-from sandbox.market_answers import NAMED, NOW, MarketAnswers, open_market, work_out
+from sandbox.market_responses import NAMED, NOW, MarketResponses, open_market, work_out
 from sandbox.polygon import facts
 from sandbox.polygon import settings as market
 from sandbox.polygon.sessions import NEW_YORK, Clock
@@ -219,7 +219,7 @@ def test_a_split_or_a_rename_leaves_the_cap_where_it_was(ticker: str, day: date)
 def test_the_evening_of_a_session_knows_no_later_count_and_comes_to_the_same(session: date) -> None:
     """That evening nothing can be asked for beyond it, and market caps may rest on the close before."""
     clock = Clock(datetime.combine(session, time(21), NEW_YORK))
-    evening = MarketAnswers(market.Settings(clock=clock, evening=True))
+    evening = MarketResponses(market.Settings(clock=clock, evening=True))
     figures = compute_session(open_inputs(evening), session)
     comparison = Comparison()
     comparison.add_session(figures)

@@ -10,7 +10,7 @@ import pytest
 from mag7.market.input_reader import open_inputs
 from mag7.sessions import list_sessions, next_session, previous_session
 from mag7.tasks.document import compute_session
-from sandbox.market_answers import MarketAnswers, open_market
+from sandbox.market_responses import MarketResponses, open_market
 from sandbox.polygon import facts
 from sandbox.polygon.market import load_market
 from sandbox.polygon.sessions import NEW_YORK, Clock
@@ -80,7 +80,7 @@ def test_every_change_since_july_2025_leaves_the_sessions_round_it_right() -> No
 
 def work_out_evening(session: date) -> Verdict:
     clock = Clock(datetime.combine(session, time(21), NEW_YORK))
-    market = MarketAnswers(Settings(clock=clock, evening=True))
+    market = MarketResponses(Settings(clock=clock, evening=True))
     return judge(compute_session(open_inputs(market), session))
 
 

@@ -11,7 +11,7 @@ from mag7.index.facts import load_packaged_facts, pin_facts
 from mag7.index.seven import SEVEN
 from mag7.market.caps import PricedLine
 from mag7.market.figures import SessionFigures
-from sandbox.market_answers import NAMED, work_out
+from sandbox.market_responses import NAMED, work_out
 from tools.docs.regions import DOCS, Region
 from tools.docs.regions import render_table as lay_out
 

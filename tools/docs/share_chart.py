@@ -15,7 +15,7 @@ from html import escape
 
 from mag7.index.facts import load_packaged_facts, pin_facts
 from mag7.sessions import group_months, list_sessions, month_ends
-from sandbox.market_answers import NOW, work_out
+from sandbox.market_responses import NOW, work_out
 from tools.docs.regions import DOCS
 
 TABLE, CHART = DOCS / "assets" / "share.csv", DOCS / "assets" / "share.svg"

@@ -12,7 +12,7 @@ from datetime import date
 from mag7.index.facts import load_packaged_facts, pin_facts
 from mag7.sessions import list_sessions
 from mag7.tasks.document import compute_session
-from sandbox.market_answers import NOW, open_market
+from sandbox.market_responses import NOW, open_market
 from tools.docs.regions import DOCS, Region
 from tools.docs.regions import render_table as lay_out
 from tools.validation import Verdict, judge

@@ -18,7 +18,7 @@ from mag7.constituents.readings import Reading
 from mag7.constituents.spdr import read_spy
 from mag7.polygon.calls import ticker_details
 from mag7.sessions import list_sessions, previous_session
-from sandbox.market_answers import HEADERS
+from sandbox.market_responses import HEADERS
 from sandbox.polygon.app import MarketApp
 from sandbox.polygon.market import load_market
 from sandbox.polygon.sessions import NEW_YORK, Clock

@@ -14,7 +14,7 @@ from mag7.index.seven import SEVEN, seven_lines
 from mag7.market.caps import price_line
 from mag7.market.concentration import Concentration, measure_concentration
 from mag7.market.input_reader import open_inputs
-from sandbox.market_answers import MarketAnswers
+from sandbox.market_responses import MarketResponses
 
 REFERENCE = Path(os.environ.get("REFERENCE_DATA") or Path(__file__).parents[4] / "shared/data")
 FUND = REFERENCE / "IVV_holdings_2024-12-06.csv"
@@ -36,7 +36,7 @@ def fund() -> Holdings:
 @pytest.fixture(scope="module")
 def full(fund: Holdings) -> Concentration:
     """The figures by full caps of the day of the holdings, from the offline market's answers."""
-    inputs = open_inputs(MarketAnswers()).read_lines(fund.as_of, list_lines(fund.as_of))
+    inputs = open_inputs(MarketResponses()).read_lines(fund.as_of, list_lines(fund.as_of))
     return measure_concentration([price_line(line) for line in inputs], [])
 
 

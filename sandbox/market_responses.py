@@ -43,18 +43,18 @@ NAMED = (
 
 HEADERS: Mapping[str, str] = {"authorization": "Bearer any-key", "host": "market.test"}
 
-ANSWERS_KEPT = 8192
+RESPONSES_CACHED = 8192
 """The responses of some fifteen sessions: a whole range would fill a gigabyte, and a session is computed in one go."""
 
 
-class MarketAnswers:
+class MarketResponses:
     """StoredResponses (mag7.market.response_reader) of a run that fetched everything from the offline market."""
 
     version = 0
 
     def __init__(self, settings: Settings | None = None) -> None:
         self._app = MarketApp(settings or Settings(clock=Clock(NOW)))
-        self._ask = lru_cache(ANSWERS_KEPT)(self._fetch)
+        self._ask = lru_cache(RESPONSES_CACHED)(self._fetch)
         self.splits = lru_cache(16)(self._list_splits)
 
     def details(self, symbol: str, day: date) -> Answer:
@@ -88,7 +88,7 @@ class MarketAnswers:
 @lru_cache(1)
 def open_market() -> InputReader:
     """Open a reader of all the market's responses, one in each process: it caches what it has parsed."""
-    return open_inputs(MarketAnswers())
+    return open_inputs(MarketResponses())
 
 
 @lru_cache(64)
