@@ -67,7 +67,7 @@ def compare_months(months: Sequence[Sequence[date]]) -> tuple[int, int, list[str
 def compare_month(sessions: Sequence[date]) -> tuple[int, list[str]]:
     """Compare one month's sessions: accepted counts and caps of every line, and the totals."""
 
-    def tell(figures: SessionFigures) -> dict[str, Any]:
+    def describe(figures: SessionFigures) -> dict[str, Any]:
         lines = {
             line.line.ticker: (line.accepted.count, line.market_cap) if isinstance(line, PricedLine) else None
             for line in (*figures.lines, *figures.seven_outside)
@@ -76,11 +76,11 @@ def compare_month(sessions: Sequence[date]) -> tuple[int, list[str]]:
         return lines | {"total": total.sp500_total_market_cap, "share": total.mag7_pct_of_sp500}
 
     settings = read_settings()
-    kept = open_inputs(AnswerBook(AnswerStore(open_store(settings))), settings.counts_frozen_before)
+    stored = open_inputs(AnswerBook(AnswerStore(open_store(settings))), settings.counts_frozen_before)
     everything = open_inputs(MarketResponses())
     count, differences = 0, []
     for session in sessions:
-        found, expected = tell(compute_session(kept, session)), tell(compute_session(everything, session))
+        found, expected = describe(compute_session(stored, session)), describe(compute_session(everything, session))
         count += len(expected) - 2
         differences += [
             f"{session} {name}: {found.get(name)} instead of {expected.get(name)}"

@@ -214,5 +214,5 @@ def post(url: str, body: object) -> None:
 
 def get(url: str) -> Any:
     """Get JSON from a server of the sandbox."""
-    with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310  # nosec B310 - http only
-        return json.load(answer)
+    with urllib.request.urlopen(url, timeout=30) as response:  # noqa: S310  # nosec B310 - http only
+        return json.load(response)

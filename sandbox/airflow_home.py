@@ -106,7 +106,7 @@ def run_dag(
     task. The command ends with this function, also on an interrupt.
     """
     command = airflow_command("dags", "test", dag_id, day, "-c", json.dumps(conf))
-    told: set[str] = set()
+    started_tasks: set[str] = set()
     said = time.monotonic()
     with (
         log.open("w") as output,
@@ -119,8 +119,8 @@ def run_dag(
                 output.write(line)
                 output.flush()
                 started, progress = _TASK_STARTS.search(line), _PROGRESS.search(line)
-                if started and started[1] not in told:
-                    told.add(started[1])
+                if started and started[1] not in started_tasks:
+                    started_tasks.add(started[1])
                     say(started[1])
                 elif progress and time.monotonic() - said >= PROGRESS_SECONDS:
                     said = time.monotonic()

@@ -16,7 +16,7 @@ from mag7.runs.table import tabulate_run
 from mag7.sessions import NotASessionError, SessionNotClosedError, SessionTooEarlyError, sessions_asked_for
 from sandbox import dag_run
 from sandbox.command import CANNOT_START, DateInvalidError, fail, read_day, run_as_command
-from sandbox.cost import foretell_range
+from sandbox.cost import describe_range_cost
 from sandbox.dag_run import say
 from sandbox.demo import FIRST_SESSION
 from sandbox.stack import ROOT, Stack, run_stack
@@ -57,7 +57,7 @@ def fill(stack: Stack, params: Mapping[str, Any]) -> bool:
     """Run the DAG for a range on a running stack and print the result; returns whether nothing failed."""
     first, last = params["start_date"], params["end_date"]
     dag_run.prepare(stack, DAG, f"{first} to {last}")
-    if cost := foretell_range(stack, date.fromisoformat(first), date.fromisoformat(last)):
+    if cost := describe_range_cost(stack, date.fromisoformat(first), date.fromisoformat(last)):
         say(cost)
     # The date is only the run's label: the params say what it is for.
     run = dag_run.run_to_end(stack, DAG, f"{datetime.now(UTC):%Y-%m-%d}", params, f"backfill-{first}-{last}")

@@ -16,36 +16,36 @@ from mag7.settings import read_settings
 from mag7.tasks.collect import list_session_lines
 from sandbox.provision import open_stack
 from sandbox.stack import Stack
-from sandbox.tally import count_kept
+from sandbox.tally import count_stored
 
 SLOW_MINUTES = 10.0
 """A longer run prints its cost before it starts."""
 
 
-def foretell_session(stack: Stack, day: date, *, again: bool) -> str | None:
+def describe_session_cost(stack: Stack, day: date, *, again: bool) -> str | None:
     """Describe what a session costs on a slow plan; None on a fast one, and for a day that the run itself refuses."""
     settings = read_settings(stack.environment())
     if not settings.calls_per_minute or not is_session(day) or not _count_lines([day]):
         return None
     own = _count_lines([day]) if again else _count_missing(stack, day)
     compared = _count_missing(stack, previous_session(day))
-    told = _tell(own + compared, settings.calls_per_minute)
-    if told is None or not compared:
-        return told
+    cost = _describe_cost(own + compared, settings.calls_per_minute)
+    if cost is None or not compared:
+        return cost
     return (
-        f"{told}\n{compared:,} of these calls are for the session before, which this one is compared with:"
+        f"{cost}\n{compared:,} of these calls are for the session before, which this one is compared with:"
         f" a session after a stored one takes {_describe(own, settings.calls_per_minute)}"
     )
 
 
-def foretell_range(stack: Stack, first: date, last: date) -> str | None:
-    """Describe what a range of sessions costs on a slow plan where no response is stored; None on a fast plan."""
+def describe_range_cost(stack: Stack, first: date, last: date) -> str | None:
+    """Describe what a range of sessions costs at most on a slow plan, with no response stored; None on a fast one."""
     days = list_sessions(first, last)
     calls = len(days) + estimate_calls(_count_lines(days), len(group_months(days)))
-    return _tell(calls, read_settings(stack.environment()).calls_per_minute)
+    return _describe_cost(calls, read_settings(stack.environment()).calls_per_minute)
 
 
-def _tell(calls: int, a_minute: float) -> str | None:
+def _describe_cost(calls: int, a_minute: float) -> str | None:
     if not a_minute or calls / a_minute < SLOW_MINUTES:
         return None
     return (
@@ -61,7 +61,7 @@ def _describe(calls: int, a_minute: float) -> str:
 
 def _count_missing(stack: Stack, day: date) -> int:
     """Count the calls for a session's details whose responses are not stored."""
-    stored = count_kept(open_stack(stack).store, answers_prefix(TICKER_DETAILS, day)).calls
+    stored = count_stored(open_stack(stack).store, answers_prefix(TICKER_DETAILS, day)).calls
     return max(_count_lines([day]) - stored, 0)
 
 

@@ -23,7 +23,7 @@ from mag7.runs.table import tabulate_session
 from sandbox import dag_run
 from sandbox.airflow_home import TaskRun
 from sandbox.command import CANNOT_START, EXAMPLE, DateInvalidError, fail, read_day, run_as_command
-from sandbox.cost import foretell_session
+from sandbox.cost import describe_session_cost
 from sandbox.dag_run import DagRun, say
 from sandbox.stack import ROOT, Stack, run_stack
 from sandbox.tally import count_served
@@ -118,7 +118,7 @@ def prepare(stack: Stack, day: str, params: Mapping[str, Any]) -> None:
     """Prepare Airflow and the sandbox for a run, and say how long it takes on a slow plan."""
     dag_run.prepare(stack, DAG, day)
     if "rebuild" not in params and (
-        cost := foretell_session(stack, date.fromisoformat(day), again=params["collect_again"])
+        cost := describe_session_cost(stack, date.fromisoformat(day), again=params["collect_again"])
     ):
         say(cost)
 
@@ -146,9 +146,9 @@ def _refuse(day: str, reason: str, logs: Path, started: float, *, published: boo
 
 def _summarise(run: DagRun, day: str, started: float, *, calls: int | None) -> Outcome:
     store, segment = run.store, run.segment
-    told, changes = read_section(store, segment, Summary), read_section(store, segment, Built).changes
+    collected, changes = read_section(store, segment, Summary), read_section(store, segment, Built).changes
     checks, loaded = read_section(store, segment, Checks).checks, read_section(store, segment, Loaded)
-    keys = {one: document_key(date.fromisoformat(one)) for one in told.sessions}
+    keys = {one: document_key(date.fromisoformat(one)) for one in collected.sessions}
     documents = {one: decode_document(store.get(key), store.uri(key)) for one, key in keys.items()}
     # Corrected sessions come before the requested one; a rebuild summarizes its first session.
     document = documents.get(day) or next(iter(documents.values()))
@@ -158,14 +158,14 @@ def _summarise(run: DagRun, day: str, started: float, *, calls: int | None) -> O
         "checks": [check.model_dump() for check in checks],
         "rows_loaded": loaded.rows[document.trading_date.isoformat()],
         "splits_loaded": loaded.splits,
-        "calls": told.calls if calls is None else calls,
+        "calls": collected.calls if calls is None else calls,
         "changes": changes,
         "stages": stages,
         "seconds": round(time.monotonic() - started, 1),
     }
     for found in documents.values():
         say("\n" + tabulate_session(found))
-    for text in told.explained:
+    for text in collected.explained:
         say(text)
     say(_tabulate_changes(changes))
     say(_tabulate_run(summary, stages))

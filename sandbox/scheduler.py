@@ -189,15 +189,15 @@ class LocalAirflow:
                 return found
 
     def _describe_runs(self, dag_id: str, run_ids: Collection[str]) -> str:
-        told = []
+        described = []
         for run_id in run_ids:
             left = [
                 f"{task.task_id}[{task.map_index}] {task.state}"
                 for task in self.list_tasks(dag_id, run_id)
                 if task.state in {"queued", "running", "scheduled", "up_for_retry", "failed"}
             ]
-            told.append(f"{run_id} {self.read_run(dag_id, run_id).state} ({', '.join(left[:5])})")
-        return json.dumps(told)
+            described.append(f"{run_id} {self.read_run(dag_id, run_id).state} ({', '.join(left[:5])})")
+        return json.dumps(described)
 
 
 @contextmanager

@@ -161,8 +161,8 @@ def _wait_until_healthy(services: Services, port: int, home: Path) -> None:
 def _is_healthy(port: int) -> bool:
     address = f"http://127.0.0.1:{port}/api/v2/monitor/health"
     try:
-        with urllib.request.urlopen(address, timeout=5) as answer:  # nosec B310 # Airflow's own, on this machine
-            parts = json.load(answer)
+        with urllib.request.urlopen(address, timeout=5) as response:  # nosec B310 # Airflow's own, on this machine
+            parts = json.load(response)
     except OSError:
         return False
     return all(part["status"] == "healthy" for part in parts.values())

@@ -17,8 +17,8 @@ from mag7.warehouse.statements import Warehouse
 from sandbox.stack import Stack
 
 ROWS_QUERY = Path(__file__).with_name("rows_a_session.sql")
-ANSWERS = "raw/polygon/"
-ANSWER_SECONDS = 20.0
+RESPONSES = "raw/polygon/"
+RESPONSE_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class SessionRows:
 
 
 @dataclass(frozen=True)
-class KeptCalls:
+class StoredCalls:
     """Responses stored in the lake, and how many different calls they belong to."""
 
-    answers: int
+    responses: int
     calls: int
 
 
@@ -50,15 +50,15 @@ def count_rows(warehouse: Warehouse) -> list[SessionRows]:
     ]
 
 
-def count_kept(store: ObjectStore, prefix: str = ANSWERS) -> KeptCalls:
+def count_stored(store: ObjectStore, prefix: str = RESPONSES) -> StoredCalls:
     """Count the responses below a prefix of the lake; a call is a path and the date that it is stored under."""
-    answers, calls = 0, set[tuple[str, str]]()
+    responses, calls = 0, set[tuple[str, str]]()
     for stored in store.list(prefix):
         folder = stored.key.rpartition("/")[0]
         for path in _list_paths(gzip.decompress(store.get(stored.key)).decode().splitlines()):
-            answers += 1
+            responses += 1
             calls.add((folder, path))
-    return KeptCalls(answers, len(calls))
+    return StoredCalls(responses, len(calls))
 
 
 def _list_paths(lines: Iterable[str]) -> list[str]:
@@ -70,5 +70,5 @@ def count_served(stack: Stack) -> int:
     if not stack.simulated:
         return 0
     address = f"{stack.polygon_url}/sandbox/calls"
-    with urllib.request.urlopen(address, timeout=ANSWER_SECONDS) as answer:  # noqa: S310  # nosec B310
-        return int(json.load(answer)["total"])
+    with urllib.request.urlopen(address, timeout=RESPONSE_SECONDS) as response:  # noqa: S310  # nosec B310
+        return int(json.load(response)["total"])

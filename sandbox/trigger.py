@@ -23,7 +23,7 @@ from typing import Any
 USER = "admin"
 DEVELOPMENT_PASSWORD = "admin"  # noqa: S105 - documented, for development, reachable from this machine only
 PASSWORD_VARIABLE = "MAG7_UI_PASSWORD"  # noqa: S105  # pragma: allowlist secret - a variable's name
-ANSWER_SECONDS = 30.0
+RESPONSE_SECONDS = 30.0
 POLL_SECONDS = 2.0
 PARSE_SECONDS = 90.0
 WAIT_SECONDS = 900.0
@@ -54,8 +54,8 @@ class AirflowApi:
         data = json.dumps(body).encode() if body is not None else None
         request = urllib.request.Request(self._url + path, data, headers, method=method)  # noqa: S310 - http only
         try:
-            with urllib.request.urlopen(request, timeout=ANSWER_SECONDS) as answer:  # noqa: S310  # nosec B310 # Airflow's own
-                return json.load(answer)
+            with urllib.request.urlopen(request, timeout=RESPONSE_SECONDS) as response:  # noqa: S310  # nosec B310 # Airflow's own
+                return json.load(response)
         except urllib.error.HTTPError as error:
             said = error.read().decode(errors="replace")[:300]
             raise AirflowRefusedError(f"Airflow refused {method} {path}: {error.code} {said}", error.code) from None

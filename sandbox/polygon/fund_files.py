@@ -39,9 +39,9 @@ def write_csv(title: str, day: date | None, held: tuple[Held, ...]) -> bytes:
     """Return the CSV file of a day; without a day, the file for a date without holdings."""
     text = io.StringIO()
     write = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n").writerow
-    told = day.strftime("%b %d, %Y") if day else "-"
+    as_of = day.strftime("%b %d, %Y") if day else "-"
     outstanding = f"{600_000_000 + int(unit('outstanding', str(day)) * 400) * 1_000_000:,}.00" if day else "-"
-    text.write(f'\ufeff{title}\nFund Holdings as of,"{told}"\nInception Date,"May 15, 2000"\n')
+    text.write(f'\ufeff{title}\nFund Holdings as of,"{as_of}"\nInception Date,"May 15, 2000"\n')
     text.write(f'Shares Outstanding,"{outstanding}"\nStock,"-"\nBond,"-"\nCash,"-"\nOther,"-"\n\u00a0\n')
     text.write(",".join(_COLUMNS) + "\n")
     if day:

@@ -18,7 +18,7 @@ from mag7.lake.keys import answers_prefix
 from mag7.runs.record import RunRecord
 from sandbox.airflow_home import TaskRun
 from sandbox.scheduler import ScheduledRun
-from sandbox.tally import KeptCalls, SessionRows, count_kept, count_rows, count_served
+from sandbox.tally import SessionRows, StoredCalls, count_rows, count_served, count_stored
 from sandbox.trigger import AirflowRefusedError
 from tests.e2e.scheduled import (
     CAPS,
@@ -64,7 +64,7 @@ class Undisturbed:
     rows: list[SessionRows]
     published: Published
     served: int
-    kept: KeptCalls
+    kept: StoredCalls
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
             count_rows(house.place.warehouse),
             house.house.published(),
             count_served(house.house.stack),
-            count_kept(house.place.store),
+            count_stored(house.place.store),
         )
 
 
@@ -115,7 +115,7 @@ class TestWhole:
 
     def test_hardly_a_call_was_made_twice(self, undisturbed: Undisturbed) -> None:
         """Runs that begin side by side ask each for the counts a hundred days after recent splits."""
-        assert undisturbed.kept.answers == undisturbed.served
+        assert undisturbed.kept.responses == undisturbed.served
         assert undisturbed.served - undisturbed.kept.calls <= SHARED
 
 
@@ -130,7 +130,7 @@ class Killed:
     tries: dict[str, int]
     recovery_seconds: float
     served: int
-    kept: KeptCalls
+    kept: StoredCalls
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +166,7 @@ def killed(disturbed: ScheduledHouse) -> Killed:
         tries,
         (min(again) - killed_at).total_seconds() if again else -1.0,
         count_served(stack),
-        count_kept(disturbed.place.store),
+        count_stored(disturbed.place.store),
     )
 
 
@@ -188,7 +188,7 @@ class TestKilled:
 
     def test_each_killed_worker_repeats_no_more_than_one_stored_object(self, killed: Killed) -> None:
         repeated = killed.served - killed.kept.calls
-        assert killed.kept.answers == killed.kept.calls
+        assert killed.kept.responses == killed.kept.calls
         assert 0 <= repeated <= OBJECT * len(killed.collecting), (repeated, len(killed.collecting))
 
 

@@ -11,7 +11,7 @@ import pytest
 from mag7.lake.keys import answers_date
 from sandbox import cost
 from sandbox.stack import Stack
-from sandbox.tally import KeptCalls
+from sandbox.tally import StoredCalls
 
 SESSION, BEFORE = date(2024, 12, 13), date(2024, 12, 12)
 LINES = 503
@@ -22,13 +22,13 @@ def stored(monkeypatch: pytest.MonkeyPatch) -> dict[date, int]:
     """How many responses are stored of a session."""
     found: dict[date, int] = {}
 
-    def count(_: None, prefix: str) -> KeptCalls:
+    def count(_: None, prefix: str) -> StoredCalls:
         assert prefix.startswith("raw/polygon/ticker_details/")
         calls = found.get(answers_date(prefix), 0)
-        return KeptCalls(calls, calls)
+        return StoredCalls(calls, calls)
 
     monkeypatch.setattr(cost, "open_stack", lambda _: SimpleNamespace(store=None))
-    monkeypatch.setattr(cost, "count_kept", count)
+    monkeypatch.setattr(cost, "count_stored", count)
     return found
 
 
@@ -41,7 +41,7 @@ def free(monkeypatch: pytest.MonkeyPatch) -> Stack:
 
 
 def test_a_first_session_says_what_it_and_a_later_one_cost(free: Stack, stored: dict[date, int]) -> None:
-    assert cost.foretell_session(free, SESSION, again=False) == (
+    assert cost.describe_session_cost(free, SESSION, again=False) == (
         "the plan's limit is 5 calls a minute: this run takes about 1,006 calls, at least 3 h 21 min; if it is stopped,"
         " the same command continues from the stored responses\n"
         "503 of these calls are for the session before, which this one is compared with: a session after a stored one"
@@ -51,19 +51,19 @@ def test_a_first_session_says_what_it_and_a_later_one_cost(free: Stack, stored: 
 
 def test_what_is_stored_is_not_counted(free: Stack, stored: dict[date, int]) -> None:
     stored |= {BEFORE: LINES, SESSION: 203}
-    told = cost.foretell_session(free, SESSION, again=False)
+    told = cost.describe_session_cost(free, SESSION, again=False)
     assert told is not None
     assert "about 300 calls, at least 1 h 00 min" in told
     assert "\n" not in told
     stored[SESSION] = LINES
-    assert cost.foretell_session(free, SESSION, again=False) is None
-    again = cost.foretell_session(free, SESSION, again=True)
+    assert cost.describe_session_cost(free, SESSION, again=False) is None
+    again = cost.describe_session_cost(free, SESSION, again=True)
     assert again is not None
     assert "about 503 calls" in again
 
 
 def test_a_range_says_what_it_costs_at_most(free: Stack) -> None:
-    told = cost.foretell_range(free, date(2022, 3, 1), date(2022, 4, 29))
+    told = cost.describe_range_cost(free, date(2022, 3, 1), date(2022, 4, 29))
     assert told is not None
     # 43 sessions' closes, and what the search for two months' counts is expected to take.
     assert "about 2,5" in told
@@ -75,8 +75,8 @@ def test_a_fast_plan_says_nothing(
     free: Stack, stored: dict[date, int], monkeypatch: pytest.MonkeyPatch, calls_per_minute: str
 ) -> None:
     monkeypatch.setenv("POLYGON_CALLS_PER_MINUTE", calls_per_minute)
-    assert cost.foretell_session(free, SESSION, again=False) is None
-    assert cost.foretell_range(free, date(2022, 3, 1), date(2022, 3, 31)) is None
+    assert cost.describe_session_cost(free, SESSION, again=False) is None
+    assert cost.describe_range_cost(free, date(2022, 3, 1), date(2022, 3, 31)) is None
 
 
 def test_a_day_that_the_run_refuses_is_left_to_it() -> None:

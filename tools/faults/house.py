@@ -25,7 +25,7 @@ from tools.faults.forked import ForkedAirflow
 from tools.faults.plan import AWS, MARKET, Fault
 from tools.stack_reader import BUCKET, TABLES, Published, QueryFailedError, Rows, StackReader
 
-ANSWERS = "raw/polygon/"
+RESPONSES = "raw/polygon/"
 KEY = "faults-key-93b1e0c7a4"
 SECRET = "faults-secret-5d0e7b21f8"  # noqa: S105 - invented  # pragma: allowlist secret
 """The API key and the AWS secret of every disturbed run; they must not occur anywhere."""
@@ -54,34 +54,34 @@ class FaultyHouse:
 
     def __init__(self, house: StackReader, airflow: ForkedAirflow) -> None:
         self._house, self.airflow = house, airflow
-        self._answers: dict[str, dict[str, bytes]] = {}
+        self._responses: dict[str, dict[str, bytes]] = {}
         self.right: Published = Published({}, {}, {})
 
     def learn(self, flows: Sequence[Flow], kept: Path | None = None) -> None:
         """Run every flow undisturbed, without stored responses; the file ``kept`` saves a later process the runs."""
         if kept is not None and kept.exists():
-            self._answers, self.right, self.airflow.seconds = pickle.loads(kept.read_bytes())  # noqa: S301  # nosec B301
+            self._responses, self.right, self.airflow.seconds = pickle.loads(kept.read_bytes())  # noqa: S301  # nosec B301
             return
         for flow in flows:
-            self._delete(ANSWERS)
+            self._delete(RESPONSES)
             ended = self.airflow.run(flow.dag, f"undisturbed-{flow.name}", flow.conf, warm=True)
             if ended.state != "success":
                 raise UndisturbedRunError(
                     f"the undisturbed run of {flow.dag} ended {ended.state}: see {self.airflow.logs}"
                 )
-            self._answers[flow.name] = {key: self._house.get(key) for key in self._house.list_keys(ANSWERS)}
+            self._responses[flow.name] = {key: self._house.get(key) for key in self._house.list_keys(RESPONSES)}
         self.right = self.published()
         if kept is not None:
-            kept.write_bytes(pickle.dumps((self._answers, self.right, self.airflow.seconds)))
+            kept.write_bytes(pickle.dumps((self._responses, self.right, self.airflow.seconds)))
 
     def adopt(self, flow: Flow) -> None:
         """Use what a house already holds of a flow as its undisturbed run."""
-        self._answers[flow.name] = {key: self._house.get(key) for key in self._house.list_keys(ANSWERS)}
+        self._responses[flow.name] = {key: self._house.get(key) for key in self._house.list_keys(RESPONSES)}
         self.right = self.published()
 
     def restore(self, flow: Flow) -> None:
         """Restore all of a flow's stored responses."""
-        self._put_back_answers(flow, random.Random(0), 0.0, 0.0)
+        self._restore_responses(flow, random.Random(0), 0.0, 0.0)
 
     @contextlib.contextmanager
     def planted(self, name: str) -> Iterator[None]:
@@ -122,18 +122,18 @@ class FaultyHouse:
         """
         for prefix in ("staging/", "pending/"):
             self._delete(prefix)
-        self._put_back_answers(flow, chance, forgotten, 0.5 if forgotten else 0.0)
+        self._restore_responses(flow, chance, forgotten, 0.5 if forgotten else 0.0)
         for day in flow.sessions:
             if older:
                 self._make_older(day)
             else:
                 self._unpublish(day)
 
-    def _put_back_answers(self, flow: Flow, chance: random.Random, details: float, others: float) -> None:
+    def _restore_responses(self, flow: Flow, chance: random.Random, details: float, others: float) -> None:
         """Restore all responses but a part of the details, and of the others, of a flow's own sessions."""
-        self._delete(ANSWERS)
+        self._delete(RESPONSES)
         store = self._house.client("s3")
-        for key, body in self._answers[flow.name].items():
+        for key, body in self._responses[flow.name].items():
             mine = any(f"trading_date={day}/" in key for day in flow.sessions)
             part = (details if "ticker_details" in key else others) if mine else 0.0
             lines = [line for line in gzip.decompress(body).splitlines(keepends=True) if chance.random() >= part]
@@ -149,11 +149,11 @@ class FaultyHouse:
     def wait(self, batch: str) -> tuple[str, str]:
         """Wait until a batch has ended; returns its status and its error."""
         deadline = time.monotonic() + 60
-        while (told := self.client("redshift-data").describe_statement(Id=batch))["Status"] not in OVER:
+        while (described := self.client("redshift-data").describe_statement(Id=batch))["Status"] not in OVER:
             if time.monotonic() > deadline:
-                raise QueryFailedError(f"batch {batch} is still {told['Status']}")
+                raise QueryFailedError(f"batch {batch} is still {described['Status']}")
             time.sleep(0.02)
-        return told["Status"], told.get("Error", "")
+        return described["Status"], described.get("Error", "")
 
     def _change(self, *statements: str) -> None:
         status, error = self.wait(self.submit(statements))
@@ -213,8 +213,8 @@ class FaultyHouse:
             yield left
         finally:
             for server, url in servers.items():
-                told = _ask(url)
-                counts = told["rules"] if isinstance(told, dict) else told
+                shown = _ask(url)
+                counts = shown["rules"] if isinstance(shown, dict) else shown
                 _ask(url, [])
                 for fault, count in zip(by_server[server], counts, strict=True):
                     struck[fault.name] = struck.get(fault.name, 0) + count["struck"]
@@ -232,8 +232,8 @@ def _list_left(fault: Fault, count: Mapping[str, int]) -> list[Fault]:
 def _ask(url: str, rules: list[Any] | None = None) -> Any:
     body = None if rules is None else json.dumps([dict(rule) for rule in rules]).encode()
     request = urllib.request.Request(f"{url}/sandbox/faults", body)  # noqa: S310 - our own servers
-    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310  # nosec B310
-        return json.load(answer)
+    with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310  # nosec B310
+        return json.load(response)
 
 
 def disturb_environment(stack: Stack) -> dict[str, str]:
