@@ -1,4 +1,4 @@
-"""How a sequence goes on after kills, failures and clears, and what a run's report says, without a stack."""
+"""How a sequence continues after kills, failures and clears, and what a run reports, without a stack."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_every_mapped_task_has_a_place_of_its_own() -> None:
 
 
 class FakeAirflow:
-    """Ends runs as it is told, and keeps what it was asked for."""
+    """Ends runs as given, and records its calls."""
 
     def __init__(self, ends: Sequence[Ended]) -> None:
         self._ends = list(ends)
@@ -51,7 +51,7 @@ class FakeAirflow:
 
 
 class FakeHouse:
-    """Publishes nothing, which is right, and leaks what it is told."""
+    """Publishes nothing, which is right, and has the given leaks."""
 
     right = NOTHING
 
@@ -140,7 +140,7 @@ def whole_run(report: Report) -> None:
 def run_command(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, change: Any = None, leaks: Sequence[str] = ()
 ) -> tuple[int, dict[str, Any]]:
-    """Run the command with a run that reports enough of everything, but for a change."""
+    """Run the command with a run that reports enough of everything, except for a change."""
 
     def run(_: Any, __: Any, report: Report, *___: Any) -> None:
         whole_run(report)
@@ -203,7 +203,7 @@ def test_a_run_with_few_kills_tried_too_little(
 
 
 class Speaking(ForkedAirflow):
-    """Follows messages that are told beforehand."""
+    """Follows given messages."""
 
     def __init__(self, messages: Sequence[dict[str, Any]]) -> None:
         self.seconds, self._messages = {}, list(messages)
@@ -215,7 +215,7 @@ class Speaking(ForkedAirflow):
 
 
 class TestFollow:
-    """The end of a run's process, from what it says."""
+    """The end of a run's process, from its messages."""
 
     @pytest.fixture(autouse=True)
     def struck(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:

@@ -1,4 +1,4 @@
-"""What is drawn for the fault harness: the same from a seed, every kind, enough in the sequences that really run."""
+"""The draw of the fault harness: the same for a seed, every kind, enough in the sequences that really run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tools.faults.plan import (
 )
 
 FITTING = 15
-"""So many sequences at least are run in the time that `make faults` has."""
+"""The least number of sequences that `make faults` runs in its time."""
 
 DRAWN = draw_sequences(1, SEQUENCES, tuple(FLOWS))
 SEEDS = pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])

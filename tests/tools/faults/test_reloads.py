@@ -1,4 +1,4 @@
-"""A session that is loaded again, and again, while somebody reads it without a pause, or another load is under way."""
+"""A session that is loaded again and again while a reader reads it without a pause, or while another load runs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultyHouse]:
 
 
 def read_while_loading(house: FaultyHouse) -> list[dict[str, int]]:
-    """Load the session again some times; returns what the reader saw of it meanwhile, look by look."""
+    """Load the session again a few times; returns what each query of the reader saw meanwhile."""
     seen: list[dict[str, int]] = []
     over = threading.Event()
 
@@ -57,7 +57,7 @@ def read_while_loading(house: FaultyHouse) -> list[dict[str, int]]:
 
 
 def read_load(house: FaultyHouse) -> list[str]:
-    """The statements of the undisturbed run's load, as they were sent."""
+    """Return the statements of the undisturbed run's load, as sent."""
     data = house.client("redshift-data")
     oldest_first = reversed(data.list_statements()["Statements"])
     described = (data.describe_statement(Id=call["Id"]) for call in oldest_first)

@@ -1,4 +1,4 @@
-"""The whole harness, and the proof that it can fail: with a guard switched off it reports what readers then see."""
+"""The whole harness, and proof that it can fail: with a guard switched off it reports what readers then see."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def test_nothing_is_lost_doubled_or_hidden(tmp_path: Path) -> None:
 
     code = main(["--report", str(report)])
 
-    told = json.loads(report.read_text())
-    assert told["found"] == []
-    assert (told["differences"], told["green_with_missing_data"], told["leaks"]) == (0, 0, 0)
-    assert told["survived"] == told["sequences"]
-    assert told["never_struck"] == []
-    assert 2 * told["cleared"] >= told["sequences"] - 1
-    assert code == 0, told
+    found = json.loads(report.read_text())
+    assert found["found"] == []
+    assert (found["differences"], found["green_with_missing_data"], found["leaks"]) == (0, 0, 0)
+    assert found["survived"] == found["sequences"]
+    assert found["never_struck"] == []
+    assert 2 * found["cleared"] >= found["sequences"] - 1
+    assert code == 0, found
 
 
 @pytest.fixture(scope="module")
@@ -78,13 +78,13 @@ class TestPlanted:
     """A defect planted in the process of the run, never in the product."""
 
     def test_an_answer_that_counts_whatever_it_says_is_never_asked_again(self, house: FaultyHouse) -> None:
-        # One line's, and as often as it is tried: those of several lines would be outlasted by each line's tries.
+        # As many as one line's tries: each line of several would succeed on one of its own tries.
         rule = {"kind": "status", "status": 502, "path": rf"{DETAILS}JPM\?", "count": 3}
-        disturbance = replace(CALM, number=1, older=False, forgotten=1.0, faults=(Fault("no answer", MARKET, rule),))
+        disturbance = replace(CALM, number=1, older=False, forgotten=1.0, faults=(Fault("no response", MARKET, rule),))
         with house.planted("accept_any_answer"):
             report = disturb(house, disturbance)
 
-        assert report.by_kind["no answer"] == 3
+        assert report.by_kind["no response"] == 3
         assert report.differences
 
     def test_a_load_without_its_delete_doubles_rows(self, house: FaultyHouse) -> None:
