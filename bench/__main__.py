@@ -16,7 +16,7 @@ CALLS = 10_000
 
 
 def main() -> None:
-    """Measure, print and write; a benchmark that fails ends the command before anything is written."""
+    """Measure, print and write; where a benchmark fails, nothing is written."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
         "--output", type=Path, default=OUTPUT, help="where the figures go (default: .sandbox/bench.json)"
@@ -37,7 +37,7 @@ def main() -> None:
     collector.print_table(rounds)
 
     print()
-    runs = daily.measure_runs()
+    runs = daily.measure()
     daily.print_table(runs)
 
     figures = {

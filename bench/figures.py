@@ -1,7 +1,7 @@
 """docs/figures.json: what each benchmark measured last, with commit, machine and date; README and docs show it.
 
-A benchmark writes its entry with ``--record`` and replaces what stood there. It must give every figure that is declared
-here: a page shows no figure that its benchmark no longer gives.
+With ``--record`` a benchmark replaces its entry. It must give all figures that are declared here: a page shows no
+figure that its benchmark no longer gives.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class FigureMissingError(LookupError):
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure: its key in what the benchmark gives (a dot leads into a nested part), its name, unit and target."""
+    """A figure: its key in the benchmark's result (a dot for a nested key), its name, unit and target."""
 
     key: str
     name: str
@@ -127,7 +127,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
 
 
 def find_figure(values: Mapping[str, Any], benchmark: str, key: str) -> float:
-    """Find a figure in what a benchmark gave; raises FigureMissingError."""
+    """Find a figure in a benchmark's result; raises FigureMissingError."""
     found: Any = values.get(key)
     outer, _, inner = key.partition(".")
     if found is None and isinstance(values.get(outer), Mapping):
@@ -140,7 +140,7 @@ def find_figure(values: Mapping[str, Any], benchmark: str, key: str) -> float:
 
 
 def record(benchmark: str, values: Mapping[str, Any], machine: Mapping[str, Any], file: Path = FILE) -> None:
-    """Replace a benchmark's entry by what it gave just now; raises FigureMissingError where it lacks a figure."""
+    """Replace a benchmark's entry by its new result; raises FigureMissingError where a figure is missing."""
     found = {figure.key: find_figure(values, benchmark, figure.key) for figure in BENCHMARKS[benchmark].figures}
     figures = {key: round(value, 3) for key, value in found.items()}
     recorded = read_figures(file)
@@ -156,13 +156,13 @@ def record(benchmark: str, values: Mapping[str, Any], machine: Mapping[str, Any]
 
 
 def read_figures(file: Path = FILE) -> dict[str, Any]:
-    """Read what the benchmarks recorded, by benchmark."""
+    """Read the recorded figures, by benchmark."""
     recorded: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     return recorded
 
 
 def _name_commit() -> str:
-    """Name the commit that is measured, with a plus where files differ from it."""
+    """Return the measured commit, with a plus where files differ from it."""
 
     def git(*arguments: str) -> str:
         done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S607

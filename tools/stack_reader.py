@@ -131,7 +131,7 @@ class StackReader:
 
     def dump_table(self, table: str) -> Rows:
         """Return all rows of a warehouse table, in a fixed order."""
-        return sorted(self.query(f"SELECT * FROM market_data.{table}"), key=repr)  # noqa: S608  # nosec B608 - declared names
+        return sorted(self.query(f"SELECT * FROM market_data.{table}"), key=repr)  # noqa: S608  # nosec B608
 
     def published(self, look: Callable[[str, bytes], str] = digest) -> Published:
         """Return what readers see now; ``look`` reduces an object to what is compared."""
