@@ -41,7 +41,7 @@ class FaultRule:
         try:
             re.compile(text)
         except re.error as error:
-            raise FaultRuleError(f"fault {self.pattern} {text!r} is no regular expression: {error}") from error
+            raise FaultRuleError(f"fault {self.pattern} {text!r} is not a regular expression: {error}") from error
         self._random = random.Random(self.seed)
 
     def strikes(self, target: str) -> bool:

@@ -1,15 +1,15 @@
-"""pytest's folders are private to the account that runs it; PostgreSQL runs under another one where that is root."""
+"""Opens pytest's private folders to the account of PostgreSQL, which is another one where the tests run as root."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 REACHABLE = 0o055
-"""What others need of a folder: to read it and to go through it."""
+"""Permissions for others: to read and to enter a folder."""
 
 
 def open_to_others(folder: Path) -> Path:
-    """Let other accounts reach a folder through those above it that are private; returns the folder."""
+    """Open a folder and its parents to other accounts; returns the folder."""
     for place in (folder, *folder.parents):
         mode = place.stat().st_mode
         if mode & REACHABLE != REACHABLE:

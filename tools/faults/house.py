@@ -60,7 +60,8 @@ class FaultyHouse:
     def learn(self, flows: Sequence[Flow], kept: Path | None = None) -> None:
         """Run every flow undisturbed, without stored responses; the file ``kept`` saves a later process the runs."""
         if kept is not None and kept.exists():
-            self._responses, self.right, self.airflow.seconds = pickle.loads(kept.read_bytes())  # noqa: S301  # nosec B301
+            stored = pickle.loads(kept.read_bytes())  # noqa: S301  # nosec B301
+            self._responses, self.right, self.airflow.seconds = stored
             return
         for flow in flows:
             self._delete(RESPONSES)
