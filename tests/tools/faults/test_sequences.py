@@ -132,4 +132,5 @@ class TestPlanted:
         with house.planted("tell_the_key"):
             report = disturb(house, replace(CALM, number=9))
 
-        assert [name.rpartition("/")[2] for name in report.leaks] == ["warehouse.json"]
+        # moto.state is the sandbox's own copy of the lake, saved every minute.
+        assert {name.rpartition("/")[2] for name in report.leaks} - {"moto.state"} == {"loaded.json"}
