@@ -44,7 +44,7 @@ PARAMS = st.one_of(
 
 
 def check_params(params: dict[str, Any]) -> None:
-    request = ours_or_value(lambda: read_request(params, "manual"), *NAMES, "stretch")
+    request = ours_or_value(lambda: read_request(params, "manual"), *NAMES, "range")
     if request is None:
         return
     assert request.trading_date is None or type(request.trading_date) is date
