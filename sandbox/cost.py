@@ -25,10 +25,11 @@ SLOW_MINUTES = 10.0
 def describe_session_cost(stack: Stack, day: date, *, again: bool) -> str | None:
     """Describe what a session costs on a slow plan; None on a fast one, and for a day that the run itself refuses."""
     settings = read_settings(stack.environment())
-    if not settings.calls_per_minute or not is_session(day) or not _count_lines([day]):
+    if not settings.calls_per_minute or not is_session(day) or not (lines := _count_lines([day])):
         return None
-    own = _count_lines([day]) if again else _count_missing(stack, day)
-    compared = _count_missing(stack, previous_session(day))
+    own = lines if again else _count_missing(stack, day, lines)
+    before = previous_session(day)
+    compared = _count_missing(stack, before, _count_lines([before]))
     cost = _describe_cost(own + compared, settings.calls_per_minute)
     if cost is None or not compared:
         return cost
@@ -59,10 +60,10 @@ def _describe(calls: int, a_minute: float) -> str:
     return f"about {calls:,} calls, at least {hours} h {minutes:02} min"
 
 
-def _count_missing(stack: Stack, day: date) -> int:
-    """Count the calls for a session's details whose responses are not stored."""
+def _count_missing(stack: Stack, day: date, lines: int) -> int:
+    """Count the calls for the details of a session's ``lines`` whose responses are not stored."""
     stored = count_stored(open_stack(stack).store, answers_prefix(TICKER_DETAILS, day)).calls
-    return max(_count_lines([day]) - stored, 0)
+    return max(lines - stored, 0)
 
 
 def _count_lines(days: Iterable[date]) -> int:

@@ -54,7 +54,7 @@ class Kill:
 class Clear:
     """Clear a successful task with its downstream tasks after ``times`` kills, failed attempts or successes.
 
-    ``share`` chooses the task: 0 is the first by name. Without so many events it is cleared after success.
+    ``share`` chooses the task: 0 is the first by name. With fewer events it is cleared after success.
     """
 
     after: str

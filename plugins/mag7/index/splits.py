@@ -27,9 +27,9 @@ SPLITS: Final = "splits.csv"
 SPLIT_COLUMNS: Final = ("ticker", "execution_date", "split_from", "split_to", "source")
 
 SAME_SPLIT_DAYS: Final = 40
-"""Entries of one company and ratio within so many days are one split. The provider sometimes lists a split under its
-record date, too (client issues 311 and 324), which can be a month before the execution date (Nvidia's of 2021). No
-company splits twice in so short a time."""
+"""Entries of one company with the same ratio, at most this many days apart, are one split. The provider sometimes also
+lists a split under its record date (client issues 311 and 324), which can be a month before the execution date (Nvidia
+in 2021). No company splits twice within this time."""
 
 REUSE_DAYS: Final = 100
 """Days after a company left the index within which a split under its symbol is taken for its own."""

@@ -31,7 +31,7 @@ def collect_look_back(window: Window, asking: Asking) -> CallCounts:
     """Fetch what a session's own responses leave open: counts beside splits, and earlier counts where one is missing.
 
     No response of another session is fetched twice, even when the session itself is collected again. A missing response
-    is no reason to fail: the plan may not reach back so far.
+    does not fail the task: the plan may not cover that date.
     """
     if asking is Asking.NOTHING:
         return NO_CALLS

@@ -17,7 +17,7 @@ NEVER = threading.Event()
 
 
 def fullest(times: list[float], seconds: float) -> int:
-    """Calls of the fullest window of so many seconds, both its ends counted."""
+    """The most calls in any window of ``seconds``, its two ends included."""
     return max(sum(1 for time in times if start <= time <= start + seconds) for start in times)
 
 

@@ -141,7 +141,7 @@ class TestStrangers:
     BEGUN = datetime(2024, 12, 14, 5, tzinfo=UTC)
 
     def run(self, run_id: str, *, ended: int | None = None, state: str = "SUCCEEDED", staging: str = "s") -> Any:
-        """A run that ended so many seconds after the task's run began."""
+        """A run that ended ``ended`` seconds after the task's run began."""
         more = {} if ended is None else {"CompletedOn": self.BEGUN + timedelta(seconds=ended)}
         return {
             "Id": run_id,
